@@ -1,0 +1,226 @@
+//! The documents through which provider and servers meet: containers, blob names and JSON shapes.
+//!
+//! Owns the words that both sides read. Never does I/O, and no document here ever holds a secret.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Blob containers of a cluster's storage account.
+pub mod container {
+    /// Documents that the provider writes and every server reads.
+    pub const CONFIG: &str = "config";
+    /// Public certificates.
+    pub const CERTIFICATES: &str = "certificates";
+    /// Programs, stored under their SHA-256.
+    pub const ARTIFACTS: &str = "artifacts";
+    /// What all servers must share: gossip key, management token, CA key.
+    pub const SECRETS_SHARED: &str = "secrets-shared";
+    /// Requests of the provider to servers.
+    pub const REQUESTS: &str = "requests";
+    /// Snapshots of Consul's state.
+    pub const SNAPSHOTS: &str = "snapshots";
+
+    /// Secrets that only the server of this slot may read.
+    pub fn secrets(slot: u32) -> String {
+        format!("secrets-{slot}")
+    }
+
+    /// Where the server of this slot publishes its status.
+    pub fn status(slot: u32) -> String {
+        format!("status-{slot}")
+    }
+}
+
+/// Blob names inside the containers.
+pub mod blob {
+    /// In `config`: the stored spec of the cluster ([`crate::spec::ClusterSpec`]).
+    pub const SPEC: &str = "spec.json";
+    /// In `config`: [`super::ClusterDocument`].
+    pub const CLUSTER: &str = "cluster.json";
+    /// In `config`: folder of [`super::SnapshotPolicyDocument`]s.
+    pub const SNAPSHOT_POLICIES: &str = "snapshot-policies/";
+    /// In `certificates`: the cluster's CA certificate, PEM.
+    pub const CA_CERTIFICATE: &str = "ca.pem";
+    /// In `secrets-shared`: 32 bytes, base64.
+    pub const GOSSIP_KEY: &str = "gossip-key";
+    /// In `secrets-shared`: the secret id of the management token, a UUID.
+    pub const MANAGEMENT_TOKEN: &str = "management-token";
+    /// In `secrets-shared`: the CA's private key, PEM.
+    pub const CA_KEY: &str = "ca-key.pem";
+    /// In `secrets-{slot}`: the server's certificate, PEM.
+    pub const SERVER_CERTIFICATE: &str = "server.pem";
+    /// In `secrets-{slot}`: the server's private key, PEM.
+    pub const SERVER_KEY: &str = "server-key.pem";
+    /// In `secrets-{slot}`: the secret id of the server's agent token, a UUID.
+    pub const AGENT_TOKEN: &str = "agent-token";
+    /// In `status-{slot}`: [`super::ServerStatus`].
+    pub const STATUS: &str = "status.json";
+
+    /// In `config`: the document of one snapshot policy.
+    pub fn snapshot_policy(name: &str) -> String {
+        format!("{SNAPSHOT_POLICIES}{name}.json")
+    }
+
+    /// In `requests`: asks the server of this slot to leave the cluster for good.
+    pub fn leave_request(slot: u32) -> String {
+        format!("leave-{slot}.json")
+    }
+
+    /// In `artifacts`: a Consul archive or binary.
+    pub fn consul_artifact(sha256: &str, file_name: &str) -> String {
+        format!("consul/{sha256}/{file_name}")
+    }
+
+    /// In `artifacts`: a host manager binary.
+    pub fn host_manager_artifact(sha256: &str) -> String {
+        format!("host-manager/{sha256}/hcs-host-manager")
+    }
+
+    /// In `snapshots`: one snapshot; `time` is compact UTC, `20261122T231500Z`, so that names sort by age.
+    pub fn snapshot(policy: &str, time: &str) -> String {
+        format!("{policy}/{time}.snap")
+    }
+}
+
+/// `/etc/hcs/bootstrap.json` on a server: all that it knows before it reads a blob. No secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootstrapConfig {
+    /// The cluster's ARM id (its managed resource group).
+    pub cluster_id: String,
+    /// The server's slot, from 0.
+    pub slot: u32,
+    /// Consul node name.
+    pub node_name: String,
+    /// Logical availability zone; absent in regions without zones.
+    pub zone: Option<String>,
+    /// Blob endpoint of the storage account, as ARM gave it.
+    pub blob_endpoint: String,
+    /// ARM id of the identity that all servers share.
+    pub shared_identity_id: String,
+    /// ARM id of the identity of this slot.
+    pub server_identity_id: String,
+    /// Which host manager cloud-init fetches.
+    pub host_manager_sha256: String,
+}
+
+/// `config/cluster.json`: what every server runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterDocument {
+    /// Grows with every write of the provider.
+    pub generation: u64,
+    /// Consul datacenter.
+    pub datacenter: String,
+    /// How many voters the cluster has when all is well.
+    pub server_count: u32,
+    /// Slots that belong to the cluster, ascending.
+    pub slots: Vec<u32>,
+    /// Which Consul to run.
+    pub consul: ConsulArtifact,
+}
+
+/// A Consul program in the `artifacts` container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsulArtifact {
+    /// The version it must report.
+    pub version: semver::Version,
+    /// SHA-256 of the blob, lower-case hex.
+    pub sha256: String,
+    /// `consul_1.22.2_linux_amd64.zip` (unpacked by the server) or a bare `consul`.
+    pub file_name: String,
+}
+
+/// `config/snapshot-policies/{name}.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotPolicyDocument {
+    /// Name of the policy, the prefix of its snapshots.
+    pub name: String,
+    /// Time between two snapshots.
+    pub interval_seconds: u64,
+    /// How many snapshots are kept.
+    pub retain_count: u32,
+    /// A disabled policy takes and prunes nothing.
+    pub enabled: bool,
+}
+
+/// `requests/*.json`: asks one server to do something once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Identifies this request; [`ServerStatus::done_requests`] repeats it when it is done.
+    pub id: String,
+    /// The server that is meant.
+    pub slot: u32,
+    /// What it shall do.
+    pub action: RequestAction,
+}
+
+/// What a [`Request`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestAction {
+    /// Hand over leadership if it leads, leave Raft and gossip, stop Consul and keep it stopped.
+    Leave,
+}
+
+/// `status-{slot}/status.json`: what a server says of itself and of the cluster, every few seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Slot of the writer.
+    pub slot: u32,
+    /// Consul node name.
+    pub node_name: String,
+    /// RFC 3339, the writer's clock.
+    pub written_at: String,
+    /// Grows by one with each write since the host manager started.
+    pub sequence: u64,
+    /// Address on which Consul serves; other servers join it.
+    pub address: IpAddr,
+    /// What the host manager is doing.
+    pub phase: ServerPhase,
+    /// Last error, in one sentence without secrets.
+    pub last_error: Option<String>,
+    /// What the running Consul reports, if it answers.
+    pub consul: Option<ConsulStatus>,
+    /// Ids of requests that this server has finished.
+    #[serde(default)]
+    pub done_requests: Vec<String>,
+    /// RFC 3339; `NotAfter` of the server certificate on disk.
+    pub certificate_expires_at: Option<String>,
+    /// The host manager's own version.
+    pub host_manager_version: String,
+}
+
+/// Where a server's host manager is in its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerPhase {
+    /// Fetching programs, configuration and secrets.
+    Preparing,
+    /// Consul was started and does not report a leader yet.
+    Starting,
+    /// Consul serves.
+    Running,
+    /// The server left the cluster at the provider's request.
+    Left,
+}
+
+/// What Consul reports through one server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsulStatus {
+    /// Version of the running agent.
+    pub version: String,
+    /// `ip:port` of the leader; absent without one.
+    pub leader: Option<String>,
+    /// Whether this server leads.
+    pub is_leader: bool,
+    /// Autopilot's verdict on the whole cluster.
+    pub healthy: bool,
+    /// How many servers may fail now.
+    pub failure_tolerance: u32,
+    /// Node names of the Raft voters, sorted.
+    pub voters: Vec<String>,
+    /// Node names in the Raft configuration, voters or not, sorted.
+    pub peers: Vec<String>,
+    /// ACLs are bootstrapped and this server's agent token works.
+    pub acl_ready: bool,
+}
