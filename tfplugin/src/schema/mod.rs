@@ -1,0 +1,75 @@
+//! Schemas: what a block may hold.
+//!
+//! Built by the author in code, checked by [`check`], turned into wire form by `proto`. A schema
+//! never holds values.
+
+mod attribute;
+mod block;
+mod check;
+mod proto;
+mod ty;
+
+pub use attribute::{Attribute, Kind, Nesting};
+pub use block::{Block, BlockNesting, NestedBlock};
+pub use check::check;
+pub(crate) use proto::schema_to_proto;
+pub use ty::{Type, TypeError};
+
+/// The schema of a provider, resource or data source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// Version of the stored state; raise it when [`crate::Resource::upgrade`] has to do something.
+    pub version: i64,
+    /// What the block holds.
+    pub block: Block,
+}
+
+impl Schema {
+    /// A schema without attributes.
+    pub fn new(version: i64) -> Self {
+        Self {
+            version,
+            block: Block::default(),
+        }
+    }
+
+    /// Describes the whole, in Markdown.
+    #[must_use]
+    pub fn describe(mut self, markdown: impl Into<String>) -> Self {
+        self.block = self.block.describe(markdown);
+        self
+    }
+
+    /// Marks the whole as deprecated and says what to use instead.
+    #[must_use]
+    pub fn deprecated(mut self, message: impl Into<String>) -> Self {
+        self.block = self.block.deprecated(message);
+        self
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn attribute(mut self, attribute: Attribute) -> Self {
+        self.block = self.block.attribute(attribute);
+        self
+    }
+
+    /// Adds attributes.
+    #[must_use]
+    pub fn attributes(mut self, attributes: impl IntoIterator<Item = Attribute>) -> Self {
+        self.block = self.block.attributes(attributes);
+        self
+    }
+
+    /// Adds a nested block.
+    #[must_use]
+    pub fn block(mut self, block: NestedBlock) -> Self {
+        self.block = self.block.block(block);
+        self
+    }
+
+    /// The type of a value of this schema.
+    pub fn implied_type(&self) -> Type {
+        self.block.implied_type()
+    }
+}
