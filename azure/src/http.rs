@@ -1,0 +1,141 @@
+//! The one HTTP client that everything shares. Must never follow a redirect or talk without TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+
+/// How requests are made.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Time for name, connection and TLS.
+    pub connect_timeout: Duration,
+    /// Time for one whole request, its answer's body included.
+    pub request_timeout: Duration,
+    /// PEM certificates that are trusted besides the system's.
+    pub extra_roots_pem: Option<Vec<u8>>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(90),
+            extra_roots_pem: None,
+        }
+    }
+}
+
+/// The HTTP client could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up")]
+pub struct HttpSetupError(#[source] reqwest::Error);
+
+/// A shared connection pool.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    client: reqwest::Client,
+}
+
+impl HttpClient {
+    /// Sets up the pool: system trust store (`SSL_CERT_FILE` is honoured), HTTPS only, no redirects.
+    pub fn new(settings: &HttpSettings) -> Result<Self, HttpSetupError> {
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .https_only(true)
+            .referer(false)
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.request_timeout)
+            // Ranged reads count bytes of the blob, not of a compressed form of it.
+            .no_gzip()
+            .no_deflate()
+            .no_brotli()
+            .no_zstd();
+        if let Some(pem) = &settings.extra_roots_pem {
+            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(HttpSetupError)?;
+            builder = builder.tls_certs_merge(roots);
+        }
+        Ok(Self {
+            client: builder.build().map_err(HttpSetupError)?,
+        })
+    }
+
+    /// The pool as the SDK's transport.
+    pub fn transport(&self) -> Transport {
+        Transport::new(Arc::new(self.client.clone()))
+    }
+
+    /// Options of an SDK client that retries briefly by itself.
+    pub(crate) fn retrying_options(&self) -> ClientOptions {
+        ClientOptions {
+            transport: Some(self.transport()),
+            retry: RetryOptions::exponential(ExponentialRetryOptions {
+                initial_delay: azure_core::time::Duration::milliseconds(250),
+                max_retries: 4,
+                max_total_elapsed: azure_core::time::Duration::seconds(30),
+                max_delay: azure_core::time::Duration::seconds(10),
+            }),
+            ..Default::default()
+        }
+    }
+
+    /// Options of an SDK client that leaves retries to its caller.
+    pub(crate) fn single_try_options(&self) -> ClientOptions {
+        ClientOptions {
+            transport: Some(self.transport()),
+            retry: RetryOptions::none(),
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn raw(&self) -> &reqwest::Client {
+        &self.client
+    }
+}
+
+/// An answer's body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError<E> {
+    #[error("the body is larger than {limit_bytes} bytes")]
+    TooLarge { limit_bytes: usize },
+    #[error("the body broke off")]
+    Broken(#[source] E),
+}
+
+/// Reads a body up to a limit.
+pub(crate) async fn read_capped<S, E>(
+    mut body: S,
+    limit_bytes: usize,
+) -> Result<Bytes, BodyError<E>>
+where
+    S: futures::Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(BodyError::Broken)?;
+        if whole.len() + chunk.len() > limit_bytes {
+            return Err(BodyError::TooLarge { limit_bytes });
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}
+
+/// JSON with or without a byte order mark.
+pub(crate) fn parse_json(bytes: &[u8]) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::from_slice(without_bom(bytes))
+}
+
+/// Some services put a byte order mark before their text.
+pub(crate) fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Host and port as they stand in a URL.
+pub(crate) fn host_of(url: &url::Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
