@@ -2,5 +2,18 @@
 //!
 //! No I/O, no clock, no randomness: the same input gives the same bytes.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod arm;
+pub mod cloud_init;
 pub mod dataplane;
+pub mod desired;
+pub mod diff;
+pub mod fingerprint;
+pub mod names;
+pub mod observed;
+pub mod placement;
+pub mod plan;
+pub mod reference;
+pub mod releases;
 pub mod spec;

@@ -1,10 +1,106 @@
-//! The spec: what the user declared, resolved to plain values.
+//! The spec: what the user declared, with every default resolved.
 
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-/// What the user declared for one cluster.
+use crate::arm::ArmId;
+
+/// What the user declared for one cluster. It is stored beside the cluster, so that an import restores it exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSpec {
-    /// Name of the cluster.
+    /// Subscription of everything.
+    pub subscription_id: String,
+    /// Name of the cluster; prefix of its objects.
     pub name: String,
+    /// The user's group, to which the cluster belongs.
+    pub resource_group_name: String,
+    /// The group that holds the infrastructure.
+    pub managed_resource_group_name: String,
+    /// Azure region, in ARM's normal form (`westeurope`).
+    pub location: String,
+    /// Consul datacenter.
+    pub consul_datacenter: String,
+    /// Number of servers: 1, 3, 5 or 7.
+    pub server_count: u32,
+    /// Zones in the order of placement; empty where the region has none.
+    pub zones: Vec<String>,
+    /// VM size of the servers.
+    pub vm_size: String,
+    /// Image of the servers.
+    pub image: ImageReference,
+    /// Size of the OS disk.
+    pub os_disk_gib: u32,
+    /// Size of the data disk, which holds Consul's data.
+    pub data_disk_gib: u32,
+    /// Public SSH key for new servers; absent: a key whose private half nobody has.
+    pub ssh_public_key: Option<String>,
+    /// Address space of the cluster's own network.
+    pub vnet_cidr: Ipv4Net,
+    /// Networks to peer with, both ways.
+    pub peer_vnet_ids: Vec<ArmId>,
+    /// Consul version of the cluster.
+    pub consul_version: semver::Version,
+    /// Where Consul's archive comes from; absent: releases of its maker.
+    pub artifact_source: Option<ArtifactSource>,
+    /// Lock on the managed group.
+    pub lock: LockLevel,
+    /// Whether a destroy is refused at plan time.
+    pub deletion_protection: bool,
+    /// The user's tags, default tags included.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A marketplace image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageReference {
+    /// e.g. `Canonical`.
+    pub publisher: String,
+    /// e.g. `ubuntu-24_04-lts`.
+    pub offer: String,
+    /// e.g. `server`.
+    pub sku: String,
+    /// An exact version or `latest`.
+    pub version: String,
+}
+
+impl Default for ImageReference {
+    fn default() -> Self {
+        Self {
+            publisher: "Canonical".into(),
+            offer: "ubuntu-24_04-lts".into(),
+            sku: "server".into(),
+            version: "latest".into(),
+        }
+    }
+}
+
+/// Where the Consul archive comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactSource {
+    /// A folder, a file, or an `https://` URL.
+    pub location: String,
+    /// Expected SHA-256, lower-case hex; absent: the known releases' sum.
+    pub sha256: Option<String>,
+}
+
+/// Lock on the managed group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockLevel {
+    /// Nothing in the group can be deleted.
+    CanNotDelete,
+    /// No lock.
+    #[serde(rename = "none")]
+    None,
+}
+
+impl LockLevel {
+    /// The word in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CanNotDelete => "CanNotDelete",
+            Self::None => "none",
+        }
+    }
 }

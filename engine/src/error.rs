@@ -1,0 +1,275 @@
+//! Why a step failed, whether to try again, and whose fault it is.
+
+use std::time::Duration;
+
+use hcs_planner::reference::Unresolved;
+use serde_json::Value;
+
+use crate::blob::BlobError;
+use crate::cloud::{ArmResponse, Method, TransportError};
+
+/// Whether and how to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Trying again changes nothing.
+    Never,
+    /// Nothing happened; try again after a back-off.
+    Backoff,
+    /// ARM named the time.
+    After(Duration),
+    /// The outcome is unknown: read back first.
+    AfterRead,
+}
+
+/// Whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Configuration, rights, quota.
+    User,
+    /// Azure or the way to it.
+    Cloud,
+    /// Ours.
+    Bug,
+}
+
+/// ARM refused a request or failed an operation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} {id}: {code}: {message} (HTTP {status}, correlation id {correlation_id})", method.as_str())]
+pub struct ArmError {
+    /// What was asked.
+    pub method: Method,
+    /// Of what.
+    pub id: String,
+    /// HTTP status; 200 for an operation that was accepted and failed later.
+    pub status: u16,
+    /// ARM's code, details' codes after a slash.
+    pub code: String,
+    /// ARM's words.
+    pub message: String,
+    /// `Retry-After`, if it came.
+    pub retry_after: Option<Duration>,
+    /// For Microsoft's support.
+    pub correlation_id: String,
+}
+
+/// Codes that mean "not now": another write runs, or a dependency is not done.
+const BUSY: [&str; 9] = [
+    "AnotherOperationInProgress",
+    "RetryableError",
+    "RetryableErrorDueToAnotherOperation",
+    "ReferencedResourceNotProvisioned",
+    "StorageAccountOperationInProgress",
+    "OperationPreempted",
+    "CanceledAndSupersededDueToAnotherOperation",
+    "ResourceGroupBeingDeleted",
+    "Conflict",
+];
+
+impl ArmError {
+    /// Reads an error answer, however deep its code is.
+    pub fn from_response(method: Method, id: &str, response: &ArmResponse) -> Self {
+        let error = response.body.get("error").unwrap_or(&response.body);
+        Self::from_error(method, id, response, error)
+    }
+
+    /// Reads the `error` of an operation's status.
+    pub fn from_error(method: Method, id: &str, response: &ArmResponse, error: &Value) -> Self {
+        let text = |value: &Value, key: &str| {
+            value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let mut code = text(error, "code");
+        let mut message = text(error, "message");
+        let details = error.get("details").and_then(Value::as_array);
+        for detail in details.into_iter().flatten() {
+            let (inner, words) = (text(detail, "code"), text(detail, "message"));
+            if !inner.is_empty() && inner != code {
+                code = format!("{code}/{inner}");
+            }
+            if !words.is_empty() && words != message {
+                message = format!("{message} {words}");
+            }
+        }
+        if code.is_empty() {
+            code = format!("HTTP{}", response.status);
+        }
+        let correlation = ["x-ms-correlation-request-id", "x-ms-request-id"];
+        let correlation_id =
+            correlation.iter().find_map(|name| response.header(name)).unwrap_or("none").to_owned();
+        Self {
+            method,
+            id: id.to_owned(),
+            status: response.status,
+            code,
+            message,
+            retry_after: retry_after(response),
+            correlation_id,
+        }
+    }
+
+    /// Whether one of the codes is `code`.
+    pub fn is(&self, code: &str) -> bool {
+        self.code.split('/').any(|own| own.eq_ignore_ascii_case(code))
+    }
+
+    /// Whether and how to try again.
+    pub fn retry(&self) -> Retry {
+        let wait = self.retry_after.map_or(Retry::Backoff, Retry::After);
+        if BUSY.iter().any(|code| self.is(code)) {
+            return wait;
+        }
+        match self.status {
+            429 | 503 => wait,
+            408 | 424 | 500 | 502 | 504 => Retry::AfterRead,
+            _ => Retry::Never,
+        }
+    }
+
+    /// Whose it is.
+    pub fn fault(&self) -> Fault {
+        match self.status {
+            400..=499 if self.retry() == Retry::Never => Fault::User,
+            _ => Fault::Cloud,
+        }
+    }
+}
+
+/// `Retry-After` as seconds or HTTP date; at most one hour, nonsense is none.
+pub fn retry_after(response: &ArmResponse) -> Option<Duration> {
+    const MAX_SECONDS: i64 = 3600;
+    let text = response.header("retry-after")?.trim();
+    let seconds = match text.parse::<i64>() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            let now = response
+                .header("date")
+                .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+                .map(|date| date.timestamp())?;
+            then.as_second() - now.as_second()
+        }
+    };
+    u64::try_from(seconds.clamp(0, MAX_SECONDS)).ok().map(Duration::from_secs)
+}
+
+/// Why a step, a read or a whole run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// ARM said no.
+    #[error(transparent)]
+    Arm(#[from] ArmError),
+    /// ARM could not be asked.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Blobs said no.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// It took too long.
+    #[error("{what} is not done after {} minutes: {last}", waited.as_secs().div_ceil(60))]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        waited: Duration,
+        /// What was seen last.
+        last: String,
+    },
+    /// The run was asked to stop.
+    #[error("stopped on request")]
+    Stopped,
+    /// A value that an earlier step should have given is missing.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// A program that servers need cannot be had.
+    #[error("{0}")]
+    Artifact(String),
+    /// A document holds something else than it should.
+    #[error("{container}/{name} is not readable as {what}: {reason}")]
+    BadDocument {
+        /// Container.
+        container: String,
+        /// Blob.
+        name: String,
+        /// What it should hold.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key or certificate could not be made.
+    #[error("cannot make {what}: {reason}")]
+    Crypto {
+        /// What.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn response(status: u16, body: Value, headers: &[(&str, &str)]) -> ArmResponse {
+        let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        ArmResponse { status, headers, body }
+    }
+
+    #[test]
+    fn codes_of_details_decide_the_retry() {
+        let body = json!({ "error": { "code": "RetryableError", "message": "m", "details": [
+            { "code": "ReferencedResourceNotProvisioned", "message": "d" } ] } });
+        let error = ArmError::from_response(Method::Put, "/x", &response(429, body, &[]));
+        assert!(error.is("referencedResourceNotProvisioned"));
+        assert_eq!(error.retry(), Retry::Backoff);
+        assert_eq!(error.message, "m d");
+    }
+
+    #[test]
+    fn retry_by_status() {
+        let table = [
+            (400, Retry::Never),
+            (403, Retry::Never),
+            (404, Retry::Never),
+            (409, Retry::Never),
+            (429, Retry::Backoff),
+            (500, Retry::AfterRead),
+            (503, Retry::Backoff),
+            (504, Retry::AfterRead),
+        ];
+        for (status, retry) in table {
+            let error =
+                ArmError::from_response(Method::Get, "/x", &response(status, Value::Null, &[]));
+            assert_eq!(error.retry(), retry, "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_takes_seconds_and_dates_and_no_nonsense() {
+        let date = ("date", "Sun, 22 Nov 2026 10:00:00 GMT");
+        let table = [
+            ("7", Some(7)),
+            ("-3", Some(0)),
+            ("99999999", Some(3600)),
+            ("Sun, 22 Nov 2026 10:00:30 GMT", Some(30)),
+            ("soon", None),
+        ];
+        for (text, seconds) in table {
+            let response = response(429, Value::Null, &[("retry-after", text), date]);
+            assert_eq!(retry_after(&response), seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! One server: its identity, its containers and rights, its zonal scale set of capacity 1.
+
+use serde_json::{Map, Value, json};
+
+use super::{Builder, object, storage};
+use crate::arm::Kind;
+use crate::dataplane::{BootstrapConfig, container};
+use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER};
+use crate::placement::zone_of;
+use crate::reference::{cloud_init, output, parameter, parameter as params};
+
+/// Logical unit number of the data disk.
+const DATA_DISK_LUN: u32 = 10;
+
+pub(super) fn build(builder: &mut Builder<'_>, slot: u32) {
+    let identity = builder.names.server_identity(slot);
+    let identity_object = object::server_identity(slot);
+    let location = builder.spec.location.clone();
+    builder.add_for_slot(
+        &identity_object,
+        Kind::Identity,
+        identity.clone(),
+        json!({ "location": location }),
+        &[object::RESOURCE_GROUP],
+        Some(slot),
+    );
+    let (secrets, status) = (container::secrets(slot), container::status(slot));
+    for name in [&secrets, &status] {
+        storage::add_container(builder, name, Some(slot));
+    }
+    let own = [(&secrets, ROLE_BLOB_READER), (&status, ROLE_BLOB_CONTRIBUTOR)];
+    for (name, role) in own {
+        storage::add_role(builder, &identity_object, &identity, name, role, Some(slot));
+    }
+    let shared = builder.names.shared_identity();
+    let (reader, slot_option) = (ROLE_BLOB_READER, Some(slot));
+    storage::add_role(builder, object::SHARED_IDENTITY, &shared, &status, reader, slot_option);
+    scale_set(builder, slot);
+}
+
+fn scale_set(builder: &mut Builder<'_>, slot: u32) {
+    let spec = builder.spec;
+    let zone = zone_of(slot, &spec.zones);
+    let identities: Map<String, Value> =
+        [builder.names.shared_identity(), builder.names.server_identity(slot)]
+            .into_iter()
+            .map(|id| (id.as_str().to_owned(), json!({})))
+            .collect();
+    let mut body = json!({
+        "location": spec.location,
+        "sku": { "name": spec.vm_size, "tier": "Standard", "capacity": 1 },
+        "identity": { "type": "UserAssigned", "userAssignedIdentities": identities },
+        "properties": {
+            "orchestrationMode": "Uniform",
+            "overprovision": false,
+            "singlePlacementGroup": false,
+            "platformFaultDomainCount": 1,
+            // Nobody but the host managers may restart a server: they know the quorum.
+            "upgradePolicy": { "mode": "Manual" },
+            "virtualMachineProfile": {
+                "storageProfile": storage_profile(builder),
+                "osProfile": os_profile(builder, slot),
+                "networkProfile": network_profile(builder),
+                "diagnosticsProfile": { "bootDiagnostics": { "enabled": true } },
+            },
+        },
+    });
+    if let Some(zone) = zone {
+        body["zones"] = json!([zone]);
+    } else {
+        // Without zones Azure spreads fault domains itself; one would pin the set to a single rack.
+        body["properties"]["platformFaultDomainCount"] = json!(5);
+        body["properties"]["singlePlacementGroup"] = json!(true);
+    }
+    let id = builder.names.scale_set(slot);
+    let needs = needs(builder, slot);
+    let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
+    builder.add_for_slot(object::server(slot), Kind::ScaleSet, id, body, &needs, Some(slot));
+}
+
+/// Everything a server reads or writes must be there before it boots.
+fn needs(builder: &Builder<'_>, slot: u32) -> Vec<String> {
+    let mut needs = vec![
+        object::VNET.to_owned(),
+        object::LOAD_BALANCER.to_owned(),
+        object::SHARED_IDENTITY.to_owned(),
+        object::server_identity(slot),
+    ];
+    needs.extend(
+        builder
+            .objects
+            .values()
+            .filter(|object| object.kind == Kind::RoleAssignment)
+            .filter(|object| object.slot.is_none() || object.slot == Some(slot))
+            .map(|object| object.name.clone()),
+    );
+    needs
+}
+
+fn storage_profile(builder: &Builder<'_>) -> Value {
+    let spec = builder.spec;
+    json!({
+        "imageReference": spec.image,
+        "osDisk": {
+            "createOption": "FromImage",
+            "caching": "ReadWrite",
+            "diskSizeGB": spec.os_disk_gib,
+            "managedDisk": { "storageAccountType": "Premium_LRS" },
+        },
+        "dataDisks": [ {
+            "lun": DATA_DISK_LUN,
+            "createOption": "Empty",
+            "caching": "None",
+            "diskSizeGB": spec.data_disk_gib,
+            "managedDisk": { "storageAccountType": "Premium_LRS" },
+        } ],
+    })
+}
+
+fn os_profile(builder: &Builder<'_>, slot: u32) -> Value {
+    let names = &builder.names;
+    let bootstrap = BootstrapConfig {
+        cluster_id: names.cluster_id.as_str().to_owned(),
+        slot,
+        node_name: names.server(slot),
+        zone: zone_of(slot, &builder.spec.zones).map(str::to_owned),
+        blob_endpoint: String::new(),
+        shared_identity_id: names.shared_identity().as_str().to_owned(),
+        server_identity_id: names.server_identity(slot).as_str().to_owned(),
+        host_manager_sha256: String::new(),
+    };
+    let mut bootstrap = json!(bootstrap);
+    bootstrap["blob_endpoint"] =
+        output(object::STORAGE_ACCOUNT, "/properties/primaryEndpoints/blob");
+    bootstrap["host_manager_sha256"] = parameter(params::HOST_MANAGER_SHA256);
+    let admin = "hcs";
+    json!({
+        "computerNamePrefix": format!("hcs-server-{slot}-"),
+        "adminUsername": admin,
+        "customData": cloud_init(bootstrap),
+        "linuxConfiguration": {
+            "disablePasswordAuthentication": true,
+            "ssh": { "publicKeys": [ {
+                "path": format!("/home/{admin}/.ssh/authorized_keys"),
+                "keyData": parameter(params::SSH_PUBLIC_KEY),
+            } ] },
+        },
+    })
+}
+
+fn network_profile(builder: &Builder<'_>) -> Value {
+    let pool = builder.names.load_balancer().child("backendAddressPools", "servers");
+    json!({ "networkInterfaceConfigurations": [ {
+        "name": "primary",
+        "properties": {
+            "primary": true,
+            "ipConfigurations": [ {
+                "name": "primary",
+                "properties": {
+                    "primary": true,
+                    "subnet": { "id": builder.names.subnet() },
+                    "loadBalancerBackendAddressPools": [ { "id": pool } ],
+                },
+            } ],
+        },
+    } ] })
+}

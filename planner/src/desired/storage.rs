@@ -1,0 +1,101 @@
+//! Storage account, containers, the identity that all servers share and its rights.
+
+use serde_json::json;
+
+use super::{Builder, object};
+use crate::arm::{ArmId, Kind};
+use crate::dataplane::container;
+use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER, role_assignment_id};
+use crate::reference::output;
+
+/// Containers that every cluster has, and the shared identity's role on each.
+const SHARED: [(&str, &str); 6] = [
+    (container::CONFIG, ROLE_BLOB_READER),
+    (container::CERTIFICATES, ROLE_BLOB_READER),
+    (container::ARTIFACTS, ROLE_BLOB_READER),
+    (container::SECRETS_SHARED, ROLE_BLOB_READER),
+    (container::REQUESTS, ROLE_BLOB_READER),
+    (container::SNAPSHOTS, ROLE_BLOB_CONTRIBUTOR),
+];
+
+pub(super) fn build(builder: &mut Builder<'_>) {
+    let location = builder.spec.location.clone();
+    // Three copies in three zones where the region has them: snapshots survive what servers may not.
+    let sku = if builder.spec.zones.len() >= 3 { "Standard_ZRS" } else { "Standard_LRS" };
+    let account = json!({
+        "location": location,
+        "kind": "StorageV2",
+        "sku": { "name": sku },
+        "properties": {
+            "minimumTlsVersion": "TLS1_2",
+            "supportsHttpsTrafficOnly": true,
+            "allowBlobPublicAccess": false,
+            "allowSharedKeyAccess": false,
+        },
+    });
+    let id = builder.names.storage_account();
+    builder.add(
+        object::STORAGE_ACCOUNT,
+        Kind::StorageAccount,
+        id,
+        account,
+        &[object::RESOURCE_GROUP],
+    );
+    let id = builder.names.shared_identity();
+    builder.add(
+        object::SHARED_IDENTITY,
+        Kind::Identity,
+        id.clone(),
+        json!({ "location": location }),
+        &[object::RESOURCE_GROUP],
+    );
+    for (name, role) in SHARED {
+        add_container(builder, name, None);
+        add_role(builder, object::SHARED_IDENTITY, &id, name, role, None);
+    }
+}
+
+/// A private container.
+pub(super) fn add_container(builder: &mut Builder<'_>, name: &str, slot: Option<u32>) {
+    let id = builder.names.container(name);
+    builder.add_for_slot(
+        object::container(name),
+        Kind::BlobContainer,
+        id,
+        json!({ "properties": { "publicAccess": "None" } }),
+        &[object::STORAGE_ACCOUNT],
+        slot,
+    );
+}
+
+/// A role of one identity on one container, which is where Azure's rights on blobs end.
+pub(super) fn add_role(
+    builder: &mut Builder<'_>,
+    identity_object: &str,
+    identity: &ArmId,
+    container_name: &str,
+    role: &str,
+    slot: Option<u32>,
+) {
+    let scope = builder.names.container(container_name);
+    let id = role_assignment_id(&scope, identity.as_str(), role);
+    let definition = format!(
+        "/subscriptions/{}/providers/Microsoft.Authorization/roleDefinitions/{role}",
+        builder.spec.subscription_id
+    );
+    let body = json!({ "properties": {
+        "roleDefinitionId": definition,
+        "principalId": output(identity_object, "/properties/principalId"),
+        // Without it a fresh identity is refused until Entra has replicated it.
+        "principalType": "ServicePrincipal",
+    } });
+    let container_object = object::container(container_name);
+    builder.add_for_slot(
+        format!("role_{identity_object}_on_{}", container_name.replace('-', "_")),
+        Kind::RoleAssignment,
+        id,
+        body,
+        &[identity_object, &container_object],
+        slot,
+    );
+}

@@ -1,0 +1,188 @@
+//! Every name and id of a cluster's objects, derived from its spec alone: the same spec always gives the same ids.
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::arm::{ArmId, Kind};
+use crate::spec::ClusterSpec;
+
+/// Namespace of our deterministic GUIDs, itself made once at random.
+const GUID_NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_53b1_94a7_4d7e_8f1e_2a52_7d36_c0a4);
+
+/// Tag that marks an object as part of a cluster; its value is [`cluster_uid`].
+pub const CLUSTER_TAG: &str = "hcs-cluster";
+/// Tag that names the slot of a per-server object.
+pub const SLOT_TAG: &str = "hcs-slot";
+/// The subnet of the servers.
+pub const SUBNET: &str = "servers";
+/// Name of the lock on the managed group.
+pub const LOCK: &str = "hcs-cannot-delete";
+/// The record that lists all servers.
+pub const CLUSTER_RECORD: &str = "consul";
+
+/// Storage Blob Data Reader; id from Microsoft's list of built-in roles.
+pub const ROLE_BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
+/// Storage Blob Data Contributor; id from Microsoft's list of built-in roles.
+pub const ROLE_BLOB_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+
+/// A GUID that depends on `parts` alone, without case.
+pub fn deterministic_guid(parts: &[&str]) -> String {
+    let text = parts.join("\n").to_lowercase();
+    Uuid::new_v5(&GUID_NAMESPACE, text.as_bytes()).to_string()
+}
+
+/// Twelve hex digits that identify a cluster: value of the [`CLUSTER_TAG`], part of the storage account's name.
+pub fn cluster_uid(cluster_id: &ArmId) -> String {
+    hex(&Sha256::digest(cluster_id.key().as_bytes())[..6])
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Name of the managed group when the user gives none.
+pub fn default_managed_group(resource_group: &str, cluster: &str) -> String {
+    format!("{resource_group}-mrg-{cluster}")
+}
+
+/// Storage account of a cluster: 3 to 24 lower-case letters and digits, unique in all of Azure.
+pub fn storage_account_name(cluster_id: &ArmId) -> String {
+    format!("hcs{}", cluster_uid(cluster_id))
+}
+
+/// Id of a role assignment on `scope`; depends on the identity's id, so that it is known before the principal is.
+pub fn role_assignment_id(scope: &ArmId, principal: &str, role: &str) -> ArmId {
+    let name = deterministic_guid(&[scope.as_str(), principal, role]);
+    scope.resource(Kind::RoleAssignment.resource_type(), &name)
+}
+
+/// Names and ids of one cluster.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The managed group, which is the cluster's id.
+    pub cluster_id: ArmId,
+    /// See [`cluster_uid`].
+    pub uid: String,
+    name: String,
+}
+
+impl Names {
+    /// Names of the cluster that `spec` declares.
+    pub fn new(spec: &ClusterSpec) -> Self {
+        let cluster_id =
+            ArmId::resource_group(&spec.subscription_id, &spec.managed_resource_group_name);
+        let uid = cluster_uid(&cluster_id);
+        Self { cluster_id, uid, name: spec.name.clone() }
+    }
+
+    fn in_group(&self, kind: Kind, name: &str) -> ArmId {
+        self.cluster_id.resource(kind.resource_type(), name)
+    }
+
+    /// Network security group of the subnet.
+    pub fn security_group(&self) -> ArmId {
+        self.in_group(Kind::NetworkSecurityGroup, &format!("{}-nsg", self.name))
+    }
+
+    /// Public IP of the NAT gateway.
+    pub fn nat_ip(&self) -> ArmId {
+        self.in_group(Kind::PublicIpAddress, &format!("{}-nat-ip", self.name))
+    }
+
+    /// NAT gateway.
+    pub fn nat_gateway(&self) -> ArmId {
+        self.in_group(Kind::NatGateway, &format!("{}-nat", self.name))
+    }
+
+    /// Virtual network.
+    pub fn vnet(&self) -> ArmId {
+        self.in_group(Kind::VirtualNetwork, &format!("{}-vnet", self.name))
+    }
+
+    /// Subnet of the servers.
+    pub fn subnet(&self) -> ArmId {
+        self.vnet().child("subnets", SUBNET)
+    }
+
+    /// Internal load balancer.
+    pub fn load_balancer(&self) -> ArmId {
+        self.in_group(Kind::LoadBalancer, &format!("{}-lb", self.name))
+    }
+
+    /// Private DNS zone's name.
+    pub fn dns_zone_name(&self) -> String {
+        format!("{}.hcs.internal", self.name)
+    }
+
+    /// Private DNS zone.
+    pub fn dns_zone(&self) -> ArmId {
+        self.in_group(Kind::PrivateDnsZone, &self.dns_zone_name())
+    }
+
+    /// Link of the zone to the cluster's network.
+    pub fn dns_link(&self) -> ArmId {
+        self.dns_zone().child("virtualNetworkLinks", "servers")
+    }
+
+    /// A records of one relative name.
+    pub fn dns_record(&self, relative_name: &str) -> ArmId {
+        self.dns_zone().child("A", relative_name)
+    }
+
+    /// The name by which clients join: it lists all servers.
+    pub fn join_name(&self) -> String {
+        format!("{CLUSTER_RECORD}.{}", self.dns_zone_name())
+    }
+
+    /// Storage account.
+    pub fn storage_account(&self) -> ArmId {
+        self.in_group(Kind::StorageAccount, &storage_account_name(&self.cluster_id))
+    }
+
+    /// Blob container.
+    pub fn container(&self, container: &str) -> ArmId {
+        self.storage_account().child("blobServices", "default").child("containers", container)
+    }
+
+    /// Identity that all servers share.
+    pub fn shared_identity(&self) -> ArmId {
+        self.in_group(Kind::Identity, &format!("{}-servers", self.name))
+    }
+
+    /// A server's name: VM scale set, identity, Consul node.
+    pub fn server(&self, slot: u32) -> String {
+        format!("{}-server-{slot}", self.name)
+    }
+
+    /// Identity of one server.
+    pub fn server_identity(&self, slot: u32) -> ArmId {
+        self.in_group(Kind::Identity, &self.server(slot))
+    }
+
+    /// Scale set of one server.
+    pub fn scale_set(&self, slot: u32) -> ArmId {
+        self.in_group(Kind::ScaleSet, &self.server(slot))
+    }
+
+    /// Lock on the managed group.
+    pub fn lock(&self) -> ArmId {
+        self.in_group(Kind::Lock, LOCK)
+    }
+
+    /// Our side of a peering.
+    pub fn peering_out(&self, peer: &ArmId) -> ArmId {
+        let suffix = &deterministic_guid(&[peer.as_str()])[..8];
+        self.vnet().child("virtualNetworkPeerings", &format!("to-{}-{suffix}", peer.name()))
+    }
+
+    /// The peer's side of a peering.
+    pub fn peering_in(&self, peer: &ArmId) -> ArmId {
+        let name = format!("hcs-{}-{}", self.name, self.uid);
+        peer.child("virtualNetworkPeerings", &name)
+    }
+}

@@ -1,0 +1,184 @@
+//! What Azure and the servers say now.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::arm::ArmId;
+use crate::dataplane::{ClusterDocument, ServerStatus};
+use crate::spec::ClusterSpec;
+
+/// One look at a cluster's world.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Observed {
+    /// Bodies of ARM objects by [`ArmId::key`].
+    pub objects: BTreeMap<String, Value>,
+    /// Private addresses of servers, by slot, as their DNS records say.
+    pub addresses: BTreeMap<u32, String>,
+    /// `config/spec.json`.
+    pub stored_spec: Option<ClusterSpec>,
+    /// `config/cluster.json`.
+    pub document: Option<ClusterDocument>,
+    /// The generation of [`Self::document`] at which the cluster last reported healthy.
+    pub ready: Option<ReadyDocument>,
+    /// Latest status of each server.
+    pub servers: BTreeMap<u32, ObservedServer>,
+    /// Whether blobs could be read; without it the fields above that come from blobs are empty.
+    pub blobs_readable: bool,
+}
+
+/// A server's status and its age.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ObservedServer {
+    /// What the server says.
+    pub status: ServerStatus,
+    /// Seconds since it said so, by the storage service's clock.
+    pub age_seconds: u64,
+}
+
+/// `config/ready.json`: the cluster has reported healthy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadyDocument {
+    /// Generation of the cluster document that was in force.
+    pub generation: u64,
+}
+
+/// Name of [`ReadyDocument`] in the `config` container.
+pub const READY_BLOB: &str = "ready.json";
+
+/// A status older than this says nothing about now: host managers write every few seconds.
+pub const STATUS_FRESH_SECONDS: u64 = 60;
+
+impl Observed {
+    /// An object's body.
+    pub fn object(&self, id: &ArmId) -> Option<&Value> {
+        self.objects.get(&id.key())
+    }
+
+    /// Adds an object by the id in its body.
+    pub fn insert(&mut self, body: Value) {
+        if let Some(id) = body.get("id").and_then(Value::as_str) {
+            self.objects.insert(ArmId::new(id).key(), body);
+        }
+    }
+
+    /// Whether the managed group is there at all.
+    pub fn exists(&self, cluster_id: &ArmId) -> bool {
+        self.object(cluster_id).is_some()
+    }
+
+    /// Whether every step of the last change was seen to its healthy end.
+    pub fn is_ready(&self) -> bool {
+        match (&self.document, &self.ready) {
+            (Some(document), Some(ready)) => document.generation == ready.generation,
+            _ => false,
+        }
+    }
+
+    /// Fresh statuses only.
+    pub fn fresh(&self) -> impl Iterator<Item = &ServerStatus> {
+        self.servers
+            .values()
+            .filter(|server| server.age_seconds <= STATUS_FRESH_SECONDS)
+            .map(|server| &server.status)
+    }
+}
+
+/// Why a cluster of exactly `voters` (node names, sorted) is not healthy yet; `None` when it is.
+///
+/// Healthy: every one of them speaks, runs, sees one and the same leader, calls all well, and knows just these voters.
+pub fn unhealthy_reason<'a>(
+    voters: &[String],
+    statuses: impl Iterator<Item = &'a ServerStatus>,
+) -> Option<String> {
+    let statuses: BTreeMap<&str, &ServerStatus> =
+        statuses.map(|status| (status.node_name.as_str(), status)).collect();
+    let mut leader: Option<&str> = None;
+    for name in voters {
+        let Some(status) = statuses.get(name.as_str()) else {
+            return Some(format!("{name} has not reported yet"));
+        };
+        let error = status.last_error.as_deref().unwrap_or("no error reported");
+        let Some(consul) = &status.consul else {
+            return Some(format!("{name} is {:?}, its Consul does not answer ({error})", status.phase));
+        };
+        let Some(own_leader) = consul.leader.as_deref() else {
+            return Some(format!("{name} sees no leader ({error})"));
+        };
+        if leader.is_some_and(|leader| leader != own_leader) {
+            return Some(format!("{name} follows another leader than the other servers"));
+        }
+        leader = Some(own_leader);
+        if consul.voters != voters {
+            return Some(format!(
+                "{name} sees voters {}, expected {}",
+                consul.voters.join(", "),
+                voters.join(", ")
+            ));
+        }
+        if !consul.healthy {
+            return Some(format!("{name}: autopilot does not call the cluster healthy yet"));
+        }
+        if !consul.acl_ready {
+            return Some(format!("{name} has no working ACL token yet ({error})"));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataplane::{ConsulStatus, ServerPhase};
+
+    fn status(slot: u32, voters: &[&str]) -> ServerStatus {
+        ServerStatus {
+            slot,
+            node_name: format!("s{slot}"),
+            written_at: String::new(),
+            sequence: 1,
+            address: [127, 0, 0, 1].into(),
+            phase: ServerPhase::Running,
+            last_error: None,
+            consul: Some(ConsulStatus {
+                version: "1.8.7".into(),
+                leader: Some("127.0.0.1:8300".into()),
+                is_leader: slot == 0,
+                healthy: true,
+                failure_tolerance: 1,
+                voters: voters.iter().map(|v| (*v).to_owned()).collect(),
+                peers: vec![],
+                acl_ready: true,
+            }),
+            done_requests: vec![],
+            certificate_expires_at: None,
+            host_manager_version: String::new(),
+        }
+    }
+
+    fn reason(statuses: &[ServerStatus]) -> Option<String> {
+        let voters: Vec<String> = ["s0", "s1", "s2"].map(str::to_owned).to_vec();
+        unhealthy_reason(&voters, statuses.iter())
+    }
+
+    #[test]
+    fn only_three_agreeing_healthy_voters_are_healthy() {
+        let all = ["s0", "s1", "s2"];
+        let good: Vec<_> = (0..3).map(|slot| status(slot, &all)).collect();
+        assert_eq!(reason(&good), None);
+        assert_eq!(reason(&good[..2]).unwrap(), "s2 has not reported yet");
+
+        let mut two_voters = good.clone();
+        two_voters[1] = status(1, &["s0", "s1"]);
+        assert_eq!(reason(&two_voters).unwrap(), "s1 sees voters s0, s1, expected s0, s1, s2");
+
+        let mut split = good.clone();
+        split[2].consul.as_mut().unwrap().leader = Some("127.0.0.3:8300".into());
+        assert!(reason(&split).unwrap().contains("another leader"));
+
+        let mut leaderless = good;
+        leaderless[0].consul.as_mut().unwrap().leader = None;
+        assert!(reason(&leaderless).unwrap().contains("sees no leader"));
+    }
+}
