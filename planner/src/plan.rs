@@ -13,7 +13,7 @@ use crate::arm::{ArmId, Kind};
 use crate::dataplane::RequestAction;
 use crate::diff::Difference;
 
-pub use build::{PlanError, plan, survey};
+pub use build::{MAX_SLOTS, PlanError, plan, survey};
 pub use destroy::plan_destroy;
 
 /// What a step does to the world.

@@ -11,7 +11,8 @@ use crate::desired::{Desired, DesiredObject, object};
 use crate::diff::{Difference, differences, merged};
 use crate::names::{CLUSTER_TAG, Names, SLOT_TAG};
 use crate::observed::{Observed, READY_BLOB, ReadyDocument};
-use crate::reference::{self, Outputs, parameter, resolve};
+use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256};
+use crate::reference::{self, Outputs, resolve};
 use crate::spec::ClusterSpec;
 
 /// Why there is no plan.
@@ -248,8 +249,8 @@ impl Planner<'_> {
             wanted.generation += 1;
             let mut content = json!(wanted);
             if keeps_consul.is_none() {
-                content["consul"]["sha256"] = reference::parameter(parameter::CONSUL_SHA256);
-                content["consul"]["file_name"] = reference::parameter(parameter::CONSUL_FILE_NAME);
+                content["consul"]["sha256"] = reference::parameter(CONSUL_SHA256);
+                content["consul"]["file_name"] = reference::parameter(CONSUL_FILE_NAME);
                 let version = self.spec.consul_version.clone();
                 let artifact = Artifact::Consul { version };
                 self.draft.add("upload consul", Action::UploadArtifact { artifact }, None);
@@ -592,8 +593,8 @@ const VERBS: [&str; 3] = ["create", "update", "await"];
 
 const WRITE_SPEC: &str = "write spec";
 
-/// Slots that a cluster can ever have had.
-const MAX_SLOTS: u32 = 9;
+/// Slots that a cluster can ever have had: seven servers, and room for servers that are replaced add-first.
+pub const MAX_SLOTS: u32 = 9;
 
 fn kind_of(id: &ArmId, kind: Kind) -> bool {
     let marker = format!("/providers/{}/", kind.resource_type()).to_lowercase();

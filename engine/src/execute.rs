@@ -1,0 +1,198 @@
+//! Runs a plan along its DAG: what is ready runs, up to a limit; a failure or a stop starts nothing new and lets
+//! running steps end.
+
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use hcs_planner::desired::Desired;
+use hcs_planner::names::Names;
+use hcs_planner::observed::Observed;
+use hcs_planner::plan::{Plan, Step, StepIndex};
+use hcs_planner::reference::Outputs;
+use hcs_planner::spec::ClusterSpec;
+use serde_json::Value;
+
+use crate::arm::Arm;
+use crate::artifact::ArtifactFile;
+use crate::blob::BlobStores;
+use crate::error::EngineError;
+
+pub use steps::ensure_blob_access;
+
+/// As many as Terraform itself walks at once.
+pub const PARALLEL_STEPS_MAX: usize = 10;
+
+/// Values that steps refer to and that no object gives.
+#[derive(Clone, Default)]
+pub struct Parameters {
+    /// See [`hcs_planner::reference::parameter`].
+    pub values: BTreeMap<String, Value>,
+    /// Consul, if the plan uploads it.
+    pub consul: Option<ArtifactFile>,
+    /// The host manager, if the plan uploads it.
+    pub host_manager: Option<ArtifactFile>,
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The step's id.
+    pub step: String,
+    /// Why.
+    pub error: EngineError,
+}
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Ids of the steps that are done, in the order in which they ended.
+    pub done: Vec<String>,
+    /// Steps that failed.
+    pub failures: Vec<Failure>,
+    /// Ids of the steps that never started or were left while they waited.
+    pub left: Vec<String>,
+}
+
+impl Report {
+    /// Every step is done.
+    pub fn is_complete(&self) -> bool {
+        self.failures.is_empty() && self.left.is_empty()
+    }
+}
+
+/// Everything that the steps of one run share.
+pub struct Run<'a> {
+    /// ARM.
+    pub arm: Arm,
+    /// Blobs.
+    pub stores: Arc<dyn BlobStores>,
+    /// The cluster.
+    pub spec: &'a ClusterSpec,
+    /// Its names.
+    pub names: Names,
+    /// Values that steps refer to.
+    pub parameters: Parameters,
+    outputs: Mutex<BTreeMap<String, Value>>,
+    lock_removed: AtomicBool,
+}
+
+impl<'a> Run<'a> {
+    /// A run that starts from what is observed.
+    pub fn new(
+        arm: Arm,
+        stores: Arc<dyn BlobStores>,
+        spec: &'a ClusterSpec,
+        observed: &Observed,
+        parameters: Parameters,
+    ) -> Self {
+        let mut outputs: BTreeMap<String, Value> = Desired::new(spec)
+            .objects
+            .values()
+            .filter_map(|object| Some((object.name.clone(), observed.object(&object.id)?.clone())))
+            .collect();
+        for (slot, address) in &observed.addresses {
+            let name = hcs_planner::desired::object::address(*slot);
+            outputs.insert(name, serde_json::json!({ "privateIp": address }));
+        }
+        Self {
+            arm,
+            stores,
+            spec,
+            names: Names::new(spec),
+            parameters,
+            outputs: Mutex::new(outputs),
+            lock_removed: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs the plan. Never leaves a request half sent; a stop parks what only waits.
+    pub async fn execute(&self, plan: &Plan) -> Report {
+        let mut report = Report::default();
+        let mut open: BTreeMap<StepIndex, usize> =
+            plan.steps().iter().map(|(index, _)| (*index, plan.needs(*index).len())).collect();
+        let mut ready: BTreeSet<StepIndex> =
+            open.iter().filter(|(_, needs)| **needs == 0).map(|(index, _)| *index).collect();
+        let mut running = FuturesUnordered::new();
+        loop {
+            let may_start = report.failures.is_empty() && !self.arm.cancel.is_cancelled();
+            while may_start && running.len() < PARALLEL_STEPS_MAX {
+                let Some(index) = ready.pop_first() else { break };
+                let Some(step) = plan.step(index) else { continue };
+                running.push(self.observe_step(index, step));
+            }
+            let Some((index, step, result)) = running.next().await else { break };
+            match result {
+                Ok(()) => {
+                    open.remove(&index);
+                    report.done.push(step.id.clone());
+                    for next in plan.feeds(index) {
+                        if let Some(needs) = open.get_mut(&next) {
+                            *needs = needs.saturating_sub(1);
+                            if *needs == 0 {
+                                ready.insert(next);
+                            }
+                        }
+                    }
+                }
+                Err(EngineError::Stopped) => {}
+                Err(error) => report.failures.push(Failure { step: step.id.clone(), error }),
+            }
+        }
+        let failed: BTreeSet<&str> = report.failures.iter().map(|f| f.step.as_str()).collect();
+        report.left = open
+            .keys()
+            .filter_map(|index| plan.step(*index))
+            .map(|step| step.id.clone())
+            .filter(|id| !failed.contains(id.as_str()))
+            .collect();
+        report
+    }
+
+    async fn observe_step<'s>(
+        &self,
+        index: StepIndex,
+        step: &'s Step,
+    ) -> (StepIndex, &'s Step, Result<(), EngineError>) {
+        tracing::info!(step = %step.id, "started");
+        let started_ms = self.arm.clock.now_unix_ms();
+        let result = self.carry_out(step).await;
+        let took_ms = self.arm.clock.now_unix_ms().saturating_sub(started_ms);
+        match &result {
+            Ok(()) => tracing::info!(step = %step.id, took_ms, "done"),
+            Err(error) => {
+                tracing::warn!(step = %step.id, took_ms, error = %crate::error::chain(error), "not done");
+            }
+        }
+        (index, step, result)
+    }
+
+    fn set_output(&self, object: &str, body: Value) {
+        if let Ok(mut outputs) = self.outputs.lock() {
+            outputs.insert(object.to_owned(), body);
+        }
+    }
+
+    fn note_lock_removed(&self) {
+        self.lock_removed.store(true, Ordering::Relaxed);
+    }
+
+    fn lock_was_removed(&self) -> bool {
+        self.lock_removed.load(Ordering::Relaxed)
+    }
+}
+
+impl Outputs for Run<'_> {
+    fn output(&self, object: &str, pointer: &str) -> Option<Value> {
+        self.outputs.lock().ok()?.get(object)?.pointer(pointer).cloned()
+    }
+
+    fn parameter(&self, name: &str) -> Option<Value> {
+        self.parameters.values.get(name).cloned()
+    }
+}

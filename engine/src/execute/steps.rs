@@ -1,0 +1,252 @@
+//! What each kind of step does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::dataplane::{Request, RequestAction, ServerStatus, blob, container};
+use hcs_planner::desired::object;
+use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id};
+use hcs_planner::observed::{STATUS_FRESH_SECONDS, unhealthy_reason};
+use hcs_planner::plan::{Action, Artifact, MAX_SLOTS, Step};
+use hcs_planner::reference::{Outputs, Unresolved, resolve};
+use serde_json::{Value, json};
+
+use super::Run;
+use crate::blob::{BlobError, BlobStore, WriteCondition};
+use crate::error::EngineError;
+use crate::observe::read_status;
+use crate::secrets::Mint;
+
+/// Rights on a new account take up to ten minutes (Microsoft's troubleshooting page), with some air.
+const ACCESS_MINUTES_MAX: u64 = 15;
+/// VM boot, download and election take two to five minutes on Azure.
+const HEALTHY_MINUTES_MAX: u64 = 20;
+/// Leaving takes seconds; a server that cannot is found out well before this.
+const LEAVE_MINUTES_MAX: u64 = 10;
+/// Between two looks at the servers' status, first and last: they write every five seconds.
+const STATUS_POLL_MIN: Duration = Duration::from_millis(500);
+const STATUS_POLL_MAX: Duration = Duration::from_secs(5);
+/// Scale sets show their NICs through this api-version of the network provider only.
+const SCALE_SET_NIC_API_VERSION: &str = "2018-10-01";
+
+impl Run<'_> {
+    pub(super) async fn carry_out(&self, step: &Step) -> Result<(), EngineError> {
+        match &step.action {
+            Action::Put { object, kind, id, body, .. } => {
+                let body = resolve(body, self)?;
+                let body = self.arm.put(id, *kind, body).await?;
+                self.set_output(object, body);
+            }
+            Action::AwaitProvisioned { object, kind, id } => {
+                let body = self.arm.await_provisioned(id, *kind).await?;
+                self.set_output(object, body);
+            }
+            Action::Delete { kind, id, .. } => {
+                self.arm.delete(id, *kind, self.lock_was_removed()).await?;
+                if *kind == Kind::Lock {
+                    self.note_lock_removed();
+                }
+            }
+            Action::GrantCallerBlobAccess { account } => self.grant(account).await?,
+            Action::WriteDocument { container, name, content } => {
+                let content = resolve(content, self)?;
+                let bytes = serde_json::to_vec_pretty(&content).unwrap_or_default();
+                let store = self.store()?;
+                store.put(container, name, bytes.into(), WriteCondition::Always).await?;
+            }
+            Action::MintSecret { secret } => {
+                let mint = Mint {
+                    store: self.store()?,
+                    spec: self.spec,
+                    names: &self.names,
+                    now_unix_ms: self.arm.clock.now_unix_ms(),
+                };
+                mint.mint(*secret).await?;
+            }
+            Action::UploadArtifact { artifact } => self.upload(artifact).await?,
+            Action::ReadAddress { slot, scale_set } => self.read_address(*slot, scale_set).await?,
+            Action::Ask { slot, node_name, request, remaining } => {
+                self.ask(*slot, node_name, *request, remaining).await?;
+            }
+            Action::WaitHealthy { voters } => {
+                self.wait_healthy(voters, HEALTHY_MINUTES_MAX, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&self) -> Result<Arc<dyn BlobStore>, EngineError> {
+        let pointer = "/properties/primaryEndpoints/blob";
+        let endpoint = self.output(object::STORAGE_ACCOUNT, pointer);
+        let endpoint = endpoint.as_ref().and_then(Value::as_str).ok_or_else(|| Unresolved {
+            what: "the storage account's blob endpoint".into(),
+        })?;
+        Ok(self.stores.open(endpoint)?)
+    }
+
+    async fn grant(&self, account: &ArmId) -> Result<(), EngineError> {
+        ensure_blob_access(self, account, &self.store()?).await
+    }
+
+    async fn upload(&self, artifact: &Artifact) -> Result<(), EngineError> {
+        let (file, name) = match artifact {
+            Artifact::Consul { .. } => {
+                let file = self.parameters.consul.as_ref();
+                (file, file.map(|file| blob::consul_artifact(&file.sha256, &file.file_name)))
+            }
+            Artifact::HostManager => {
+                let file = self.parameters.host_manager.as_ref();
+                (file, file.map(|file| blob::host_manager_artifact(&file.sha256)))
+            }
+        };
+        let (Some(file), Some(name)) = (file, name) else {
+            return Err(Unresolved { what: format!("{artifact:?}") }.into());
+        };
+        let (store, bytes) = (self.store()?, file.bytes.clone());
+        match store.put(container::ARTIFACTS, &name, bytes, WriteCondition::Absent).await {
+            Ok(_) | Err(BlobError::ConditionFailed { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn read_address(&self, slot: u32, scale_set: &ArmId) -> Result<(), EngineError> {
+        let path =
+            format!("{scale_set}/networkInterfaces?api-version={SCALE_SET_NIC_API_VERSION}");
+        // The NIC list of a scale set that was just made may lag behind the set itself.
+        for attempt in 1..=10 {
+            let interfaces = self.arm.list(&path).await?;
+            let address = interfaces.iter().find_map(|interface| {
+                interface.pointer("/properties/ipConfigurations/0/properties/privateIPAddress")
+            });
+            if let Some(address) = address.and_then(Value::as_str) {
+                self.set_output(&object::address(slot), json!({ "privateIp": address }));
+                return Ok(());
+            }
+            self.arm.sleep(crate::arm::backoff(attempt)).await?;
+        }
+        Err(Unresolved { what: format!("the private address of {scale_set}") }.into())
+    }
+
+    /// The request's id comes from what it asks of whom, so that a resumed run repeats the same request.
+    async fn ask(
+        &self,
+        slot: u32,
+        node_name: &str,
+        action: RequestAction,
+        remaining: &[String],
+    ) -> Result<(), EngineError> {
+        let server = self.arm.get(&self.names.scale_set(slot), Kind::ScaleSet).await?;
+        let unique = server.as_ref().and_then(|body| body.pointer("/properties/uniqueId"));
+        let unique = unique.and_then(Value::as_str).unwrap_or_default();
+        let id = hcs_planner::names::deterministic_guid(&["leave", node_name, unique]);
+        let request = Request { id, slot, action };
+        let bytes = serde_json::to_vec_pretty(&request).unwrap_or_default();
+        let (store, name) = (self.store()?, blob::leave_request(slot));
+        store.put(container::REQUESTS, &name, Bytes::from(bytes), WriteCondition::Always).await?;
+        self.wait_healthy(remaining, LEAVE_MINUTES_MAX, Some(node_name)).await?;
+        store.delete(container::REQUESTS, &name).await?;
+        Ok(())
+    }
+
+    /// Waits until exactly `voters` are healthy under one leader and, if named, `gone` has left.
+    async fn wait_healthy(
+        &self,
+        voters: &[String],
+        minutes_max: u64,
+        gone: Option<&str>,
+    ) -> Result<(), EngineError> {
+        let store = self.store()?;
+        let started_ms = self.arm.clock.now_unix_ms();
+        let mut wait = STATUS_POLL_MIN;
+        loop {
+            let statuses = self.statuses(&store, voters).await?;
+            let Some(reason) = unhealthy_reason(voters, statuses.iter()) else { return Ok(()) };
+            let waited =
+                Duration::from_millis(self.arm.clock.now_unix_ms().saturating_sub(started_ms));
+            if waited > Duration::from_secs(minutes_max * 60) {
+                let what = gone.map_or_else(
+                    || format!("a healthy cluster of {}", voters.join(", ")),
+                    |gone| format!("the departure of {gone}"),
+                );
+                return Err(EngineError::TimedOut { what, waited, last: reason });
+            }
+            tracing::debug!(%reason, "not healthy yet");
+            self.arm.sleep(wait).await?;
+            wait = (wait * 5 / 4).min(STATUS_POLL_MAX);
+        }
+    }
+
+    /// Fresh statuses of these servers.
+    async fn statuses(
+        &self,
+        store: &Arc<dyn BlobStore>,
+        node_names: &[String],
+    ) -> Result<Vec<ServerStatus>, EngineError> {
+        let slots = (0..MAX_SLOTS).filter(|slot| node_names.contains(&self.names.server(*slot)));
+        let reads = slots.map(|slot| read_status(store.as_ref(), slot));
+        let statuses = try_join_all(reads).await?;
+        Ok(statuses
+            .into_iter()
+            .filter_map(|(_, server)| server)
+            .filter(|server| server.age_seconds <= STATUS_FRESH_SECONDS)
+            .map(|server| server.status)
+            .collect())
+    }
+}
+
+/// Gives the caller Storage Blob Data Contributor on the account unless a probe write succeeds already, then waits
+/// until one does. Owner and Contributor alone cannot write blobs.
+pub async fn ensure_blob_access(
+    run: &Run<'_>,
+    account: &ArmId,
+    store: &Arc<dyn BlobStore>,
+) -> Result<(), EngineError> {
+    const PROBE: &str = "access-probe";
+    let started_ms = run.arm.clock.now_unix_ms();
+    let mut granted = false;
+    let mut attempt = 0;
+    loop {
+        let bytes = Bytes::from_static(b"hcs");
+        match store.put(container::CONFIG, PROBE, bytes, WriteCondition::Always).await {
+            Ok(_) => {
+                store.delete(container::CONFIG, PROBE).await?;
+                return Ok(());
+            }
+            Err(error @ BlobError::Denied { .. }) => {
+                let waited =
+                    Duration::from_millis(run.arm.clock.now_unix_ms().saturating_sub(started_ms));
+                if waited > Duration::from_secs(ACCESS_MINUTES_MAX * 60) {
+                    let last = error.to_string();
+                    let what = format!("write access to the blobs of {account}");
+                    return Err(EngineError::TimedOut { what, waited, last });
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if !granted {
+            assign_caller(run, account).await?;
+            granted = true;
+        }
+        attempt += 1;
+        run.arm.sleep(crate::arm::backoff(attempt)).await?;
+    }
+}
+
+async fn assign_caller(run: &Run<'_>, account: &ArmId) -> Result<(), EngineError> {
+    let caller = run.arm.caller_object_id().await?;
+    let id = role_assignment_id(account, &caller, ROLE_BLOB_CONTRIBUTOR);
+    let subscription = account.segment("subscriptions").unwrap_or_default();
+    let definition = format!(
+        "/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{ROLE_BLOB_CONTRIBUTOR}"
+    );
+    let body = json!({ "properties": { "roleDefinitionId": definition, "principalId": caller } });
+    match run.arm.put(&id, Kind::RoleAssignment, body).await {
+        Ok(_) => Ok(()),
+        // Somebody gave the same right under another name.
+        Err(EngineError::Arm(error)) if error.is("RoleAssignmentExists") => Ok(()),
+        Err(error) => Err(error),
+    }
+}

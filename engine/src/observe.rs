@@ -1,0 +1,193 @@
+//! Looks at a cluster: one list per type and group, whatever the number of servers, then the documents in its blobs.
+
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::dataplane::{ServerStatus, blob, container};
+use hcs_planner::names::Names;
+use hcs_planner::observed::{Observed, ObservedServer, READY_BLOB};
+use hcs_planner::plan::MAX_SLOTS;
+use hcs_planner::spec::ClusterSpec;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::arm::Arm;
+use crate::blob::{BlobError, BlobStore, BlobStores};
+use crate::error::EngineError;
+
+/// Types that are listed in the managed group.
+const LISTED: [Kind; 9] = [
+    Kind::NetworkSecurityGroup,
+    Kind::PublicIpAddress,
+    Kind::NatGateway,
+    Kind::VirtualNetwork,
+    Kind::LoadBalancer,
+    Kind::PrivateDnsZone,
+    Kind::StorageAccount,
+    Kind::Identity,
+    Kind::ScaleSet,
+];
+
+/// What Azure holds of the cluster with these names. A failed read is an error, never an absence.
+pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineError> {
+    let mut observed = Observed::default();
+    let group = &names.cluster_id;
+    let Some(body) = arm.get(group, Kind::ResourceGroup).await? else { return Ok(observed) };
+    observed.insert(body);
+    let list = |path: String| async move { arm.list(&path).await };
+    let mut lists = Vec::new();
+    for kind in LISTED.into_iter().chain([Kind::Lock, Kind::RoleAssignment]) {
+        let (kind_path, version) = (kind.resource_type(), kind.api_version());
+        lists.push(list(format!("{group}/providers/{kind_path}?api-version={version}")));
+    }
+    for body in try_join_all(lists).await?.into_iter().flatten() {
+        insert_with_peerings(&mut observed, body);
+    }
+    let mut children = Vec::new();
+    let child = |parent: &ArmId, segment: &str, kind: Kind| {
+        format!("{parent}/{segment}?api-version={}", kind.api_version())
+    };
+    let zone = names.dns_zone();
+    if observed.object(&zone).is_some() {
+        children.push(list(child(&zone, "virtualNetworkLinks", Kind::PrivateDnsLink)));
+        children.push(list(child(&zone, "A", Kind::PrivateDnsRecord)));
+    }
+    let account = names.storage_account();
+    if observed.object(&account).is_some() {
+        let services = account.child("blobServices", "default");
+        children.push(list(child(&services, "containers", Kind::BlobContainer)));
+    }
+    for body in try_join_all(children).await?.into_iter().flatten() {
+        observed.insert(body);
+    }
+    read_addresses(&mut observed, names);
+    Ok(observed)
+}
+
+/// The peers' sides of the cluster's peerings, which lie outside the managed group.
+pub async fn observe_peers(
+    arm: &Arm,
+    names: &Names,
+    peers: &[ArmId],
+    observed: &mut Observed,
+) -> Result<(), EngineError> {
+    for peer in peers {
+        if let Some(body) = arm.get(&names.peering_in(peer), Kind::Peering).await? {
+            observed.insert(body);
+        }
+    }
+    Ok(())
+}
+
+/// Every top-level resource of the managed group, ours or not.
+pub async fn observe_group_resources(
+    arm: &Arm,
+    names: &Names,
+    observed: &mut Observed,
+) -> Result<(), EngineError> {
+    let version = Kind::ResourceGroup.api_version();
+    let path = format!("{}/resources?api-version={version}", names.cluster_id);
+    for body in arm.list(&path).await? {
+        let known = body
+            .get("id")
+            .and_then(Value::as_str)
+            .is_some_and(|id| observed.object(&ArmId::new(id)).is_some());
+        if !known {
+            observed.insert(body);
+        }
+    }
+    Ok(())
+}
+
+fn insert_with_peerings(observed: &mut Observed, body: Value) {
+    let peerings = body.pointer("/properties/virtualNetworkPeerings").and_then(Value::as_array);
+    for peering in peerings.cloned().into_iter().flatten() {
+        observed.insert(peering);
+    }
+    observed.insert(body);
+}
+
+fn read_addresses(observed: &mut Observed, names: &Names) {
+    let prefix = names.dns_record("server-").key();
+    let found: Vec<(u32, String)> = observed
+        .objects
+        .iter()
+        .filter_map(|(key, body)| {
+            let slot = key.strip_prefix(&prefix)?.parse().ok()?;
+            let address = body.pointer("/properties/aRecords/0/ipv4Address")?.as_str()?;
+            Some((slot, address.to_owned()))
+        })
+        .collect();
+    observed.addresses.extend(found);
+}
+
+/// The blobs of the observed cluster, if its account is there.
+pub fn open_store(
+    stores: &dyn BlobStores,
+    names: &Names,
+    observed: &Observed,
+) -> Result<Option<Arc<dyn BlobStore>>, EngineError> {
+    let endpoint = observed
+        .object(&names.storage_account())
+        .and_then(|account| account.pointer("/properties/primaryEndpoints/blob"))
+        .and_then(Value::as_str);
+    Ok(endpoint.map(|endpoint| stores.open(endpoint)).transpose()?)
+}
+
+/// Fills in what the blobs say. Where they may not be read, [`Observed::blobs_readable`] stays false.
+pub async fn observe_blobs(
+    store: &dyn BlobStore,
+    names: &Names,
+    observed: &mut Observed,
+) -> Result<(), EngineError> {
+    let stored_spec: Result<Option<ClusterSpec>, _> = document(store, blob::SPEC, "spec").await;
+    match stored_spec {
+        Ok(spec) => observed.stored_spec = spec,
+        Err(EngineError::Blob(BlobError::Denied { .. } | BlobError::NoContainer { .. })) => {
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    }
+    observed.document = document(store, blob::CLUSTER, "cluster document").await?;
+    observed.ready = document(store, READY_BLOB, "ready document").await?;
+    observed.blobs_readable = true;
+    let slots: Vec<u32> =
+        (0..MAX_SLOTS).filter(|slot| observed.object(&names.scale_set(*slot)).is_some()).collect();
+    for (slot, status) in try_join_all(slots.iter().map(|slot| read_status(store, *slot))).await? {
+        if let Some(status) = status {
+            observed.servers.insert(slot, status);
+        }
+    }
+    Ok(())
+}
+
+/// A server's latest status; `None` where it has none yet or its container is gone.
+pub async fn read_status(
+    store: &dyn BlobStore,
+    slot: u32,
+) -> Result<(u32, Option<ObservedServer>), EngineError> {
+    let content = match store.get(&container::status(slot), blob::STATUS).await {
+        Ok(Some(content)) => content,
+        Ok(None) | Err(BlobError::NoContainer { .. }) => return Ok((slot, None)),
+        Err(error) => return Err(error.into()),
+    };
+    let age_seconds = content.age.map_or(0, |age| age.as_secs());
+    // A status of a newer host manager may have words that we do not know: then the server has not spoken to us.
+    let status = serde_json::from_slice::<ServerStatus>(&content.bytes).ok();
+    Ok((slot, status.map(|status| ObservedServer { status, age_seconds })))
+}
+
+async fn document<T: DeserializeOwned>(
+    store: &dyn BlobStore,
+    name: &str,
+    what: &'static str,
+) -> Result<Option<T>, EngineError> {
+    let Some(content) = store.get(container::CONFIG, name).await? else { return Ok(None) };
+    serde_json::from_slice(&content.bytes).map(Some).map_err(|error| EngineError::BadDocument {
+        container: container::CONFIG.into(),
+        name: name.to_owned(),
+        what,
+        reason: error.to_string(),
+    })
+}

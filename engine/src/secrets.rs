@@ -1,0 +1,196 @@
+//! Makes a cluster's secrets once. Each is written only where nothing is, and what is there is read back: a run that
+//! was killed in between changes nothing for the next one.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hcs_planner::dataplane::{blob, container};
+use hcs_planner::names::Names;
+use hcs_planner::plan::Secret;
+use hcs_planner::spec::ClusterSpec;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::blob::{BlobError, BlobStore, WriteCondition};
+use crate::error::EngineError;
+
+/// Ten years: a CA change touches every client.
+const CA_DAYS: i64 = 3650;
+/// Three years, until servers renew their certificates themselves.
+const SERVER_DAYS: i64 = 1095;
+/// Clocks of servers may run behind ours.
+const BACKDATE_MINUTES: i64 = 10;
+
+/// Makes secrets in one account.
+pub struct Mint<'a> {
+    /// The account.
+    pub store: Arc<dyn BlobStore>,
+    /// The cluster.
+    pub spec: &'a ClusterSpec,
+    /// Its names.
+    pub names: &'a Names,
+    /// Now, milliseconds since the Unix epoch.
+    pub now_unix_ms: u64,
+}
+
+impl Mint<'_> {
+    /// Makes the secret unless it exists.
+    pub async fn mint(&self, secret: Secret) -> Result<(), EngineError> {
+        match secret {
+            Secret::GossipKey => {
+                let mut key = Zeroizing::new([0_u8; 32]);
+                fill(key.as_mut())?;
+                let text = STANDARD.encode(key.as_ref());
+                self.once(container::SECRETS_SHARED, blob::GOSSIP_KEY, text).await?;
+            }
+            Secret::ManagementToken => {
+                let token = random_uuid()?;
+                self.once(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN, token).await?;
+            }
+            Secret::AgentToken { slot } => {
+                self.once(&container::secrets(slot), blob::AGENT_TOKEN, random_uuid()?).await?;
+            }
+            Secret::CertificateAuthority => self.authority().await?,
+            Secret::ServerCertificate { slot } => self.server(slot).await?,
+        }
+        Ok(())
+    }
+
+    async fn authority(&self) -> Result<(), EngineError> {
+        let key = self.key(container::SECRETS_SHARED, blob::CA_KEY).await?;
+        if self.store.get(container::CERTIFICATES, blob::CA_CERTIFICATE).await?.is_some() {
+            return Ok(());
+        }
+        let certificate = self.authority_params()?.self_signed(&key).map_err(crypto("the CA"))?;
+        self.once(container::CERTIFICATES, blob::CA_CERTIFICATE, certificate.pem()).await?;
+        Ok(())
+    }
+
+    fn authority_params(&self) -> Result<CertificateParams, EngineError> {
+        let mut params = CertificateParams::default();
+        let name = format!("hcs {} {} CA", self.spec.name, self.names.uid);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        self.validity(&mut params, CA_DAYS)?;
+        Ok(params)
+    }
+
+    /// CN and SAN `server.<dc>.consul` are what `verify_server_hostname` demands; the other names serve clients.
+    async fn server(&self, slot: u32) -> Result<(), EngineError> {
+        let secrets = container::secrets(slot);
+        let key = self.key(&secrets, blob::SERVER_KEY).await?;
+        if self.store.get(&secrets, blob::SERVER_CERTIFICATE).await?.is_some() {
+            return Ok(());
+        }
+        let ca_key = self.key(container::SECRETS_SHARED, blob::CA_KEY).await?;
+        let ca = self.read(container::CERTIFICATES, blob::CA_CERTIFICATE).await?;
+        let ca = String::from_utf8_lossy(&ca).into_owned();
+        let issuer = Issuer::from_ca_cert_pem(&ca, ca_key).map_err(crypto("the CA"))?;
+        let what = "a server certificate";
+        let server_name = format!("server.{}.consul", self.spec.consul_datacenter);
+        let zone = self.names.dns_zone_name();
+        let names = vec![
+            server_name.clone(),
+            "localhost".to_owned(),
+            self.names.join_name(),
+            format!("server-{slot}.{zone}"),
+            format!("{}.server.{}.consul", self.names.server(slot), self.spec.consul_datacenter),
+        ];
+        let mut params = CertificateParams::new(names).map_err(crypto(what))?;
+        params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+        params.distinguished_name.push(DnType::CommonName, server_name);
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages =
+            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        self.validity(&mut params, SERVER_DAYS)?;
+        let certificate = params.signed_by(&key, &issuer).map_err(crypto(what))?;
+        self.once(&secrets, blob::SERVER_CERTIFICATE, certificate.pem()).await?;
+        Ok(())
+    }
+
+    fn validity(&self, params: &mut CertificateParams, days: i64) -> Result<(), EngineError> {
+        let seconds = i64::try_from(self.now_unix_ms / 1000).unwrap_or(i64::MAX);
+        let now = OffsetDateTime::from_unix_timestamp(seconds).map_err(crypto("a validity"))?;
+        params.not_before = now - Duration::minutes(BACKDATE_MINUTES);
+        params.not_after = now + Duration::days(days);
+        Ok(())
+    }
+
+    /// The private key under this name, made if it is not there.
+    async fn key(&self, container: &str, name: &str) -> Result<KeyPair, EngineError> {
+        let what = "a private key";
+        let pem = match self.store.get(container, name).await? {
+            Some(content) => content.bytes,
+            None => {
+                let pair = KeyPair::generate().map_err(crypto(what))?;
+                self.once(container, name, pair.serialize_pem()).await?
+            }
+        };
+        let pem = Zeroizing::new(String::from_utf8_lossy(&pem).into_owned());
+        KeyPair::from_pem(&pem).map_err(crypto(what))
+    }
+
+    /// Writes `text` where nothing is; returns what is stored in the end.
+    async fn once(&self, container: &str, name: &str, text: String) -> Result<Bytes, EngineError> {
+        let bytes = Bytes::from(text);
+        match self.store.put(container, name, bytes.clone(), WriteCondition::Absent).await {
+            Ok(_) => Ok(bytes),
+            Err(BlobError::ConditionFailed { .. }) => self.read(container, name).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn read(&self, container: &str, name: &str) -> Result<Bytes, EngineError> {
+        let content = self.store.get(container, name).await?;
+        content.map(|content| content.bytes).ok_or_else(|| EngineError::BadDocument {
+            container: container.to_owned(),
+            name: name.to_owned(),
+            what: "a secret",
+            reason: "it was deleted while the cluster was being made".into(),
+        })
+    }
+}
+
+/// A public SSH key whose private half is thrown away: nobody can log in.
+pub fn unusable_ssh_public_key() -> Result<String, EngineError> {
+    let mut point = [0_u8; 32];
+    fill(&mut point)?;
+    let mut blob = Vec::new();
+    for field in [b"ssh-ed25519".as_slice(), &point] {
+        blob.extend(u32::try_from(field.len()).unwrap_or_default().to_be_bytes());
+        blob.extend(field);
+    }
+    Ok(format!("ssh-ed25519 {} hcs-nobody", STANDARD.encode(blob)))
+}
+
+fn random_uuid() -> Result<String, EngineError> {
+    let mut bytes = [0_u8; 16];
+    fill(&mut bytes)?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+}
+
+/// A fresh id that need not be secret.
+pub fn fresh_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+fn fill(bytes: &mut [u8]) -> Result<(), EngineError> {
+    rand::fill(bytes)
+        .map_err(|error| EngineError::Crypto { what: "random bytes", reason: error.to_string() })
+}
+
+fn crypto<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> EngineError {
+    move |error| EngineError::Crypto { what, reason: error.to_string() }
+}
