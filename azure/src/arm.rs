@@ -57,12 +57,7 @@ impl ArmCloud {
             per_try,
             None,
         );
-        Self {
-            pipeline,
-            endpoint,
-            tokens,
-            scope,
-        }
+        Self { pipeline, endpoint, tokens, scope }
     }
 
     /// Host (and port) of the ARM endpoint.
@@ -79,17 +74,12 @@ impl ArmCloud {
 
     fn url(&self, target: &Target) -> Result<Url, TransportError> {
         let unsendable = |reason: String| {
-            TransportError::from(NoAnswer::Unsendable {
-                host: self.host(),
-                reason,
-            })
+            TransportError::from(NoAnswer::Unsendable { host: self.host(), reason })
         };
         match target {
             Target::Path(path) => {
                 if !path.starts_with('/') || path.starts_with("//") || has_dot_segment(path) {
-                    return Err(unsendable(format!(
-                        "{path:?} is no path below the endpoint"
-                    )));
+                    return Err(unsendable(format!("{path:?} is no path below the endpoint")));
                 }
                 let base = self.endpoint.as_str().trim_end_matches('/');
                 let url = Url::parse(&format!("{base}{path}"))
@@ -109,22 +99,16 @@ impl ArmCloud {
         if clean && url.scheme() == "https" && url.origin() == self.endpoint.origin() {
             return Ok(url);
         }
-        Err(TransportError::ForeignHost {
-            host: host_of(&url),
-        })
+        Err(TransportError::ForeignHost { host: host_of(&url) })
     }
 
     fn transport_error(&self, error: &azure_core::Error) -> TransportError {
         let causes = chain(error);
         if let Some(tried) = causes.iter().find_map(|e| e.downcast_ref::<ChainError>()) {
-            return TransportError::Credential {
-                tried: tried.to_string(),
-            };
+            return TransportError::Credential { tried: tried.to_string() };
         }
         if matches!(error.kind(), azure_core::error::ErrorKind::Credential) {
-            return TransportError::Credential {
-                tried: error.to_string(),
-            };
+            return TransportError::Credential { tried: error.to_string() };
         }
         NoAnswer::of(error, &self.host()).into()
     }
@@ -148,11 +132,7 @@ impl ArmCloud {
             .collect::<BTreeMap<_, _>>();
         let body = body_value(status, &bytes)
             .map_err(|reason| TransportError::Malformed { host, reason })?;
-        Ok(ArmResponse {
-            status,
-            headers,
-            body,
-        })
+        Ok(ArmResponse { status, headers, body })
     }
 }
 
@@ -168,27 +148,17 @@ impl Cloud for ArmCloud {
         for (name, value) in &request.headers {
             http.insert_header(name.to_lowercase(), value.clone());
         }
-        let options = PipelineStreamOptions {
-            skip_checks: true,
-            ..Default::default()
-        };
-        match self
-            .pipeline
-            .stream(&Context::new(), &mut http, Some(options))
-            .await
-        {
+        let options = PipelineStreamOptions { skip_checks: true, ..Default::default() };
+        match self.pipeline.stream(&Context::new(), &mut http, Some(options)).await {
             Ok(response) => self.answer(response).await,
             Err(error) => Err(self.transport_error(&error)),
         }
     }
 
     async fn caller_object_id(&self) -> Result<String, TransportError> {
-        self.caller()
-            .await?
-            .object_id
-            .ok_or_else(|| TransportError::Credential {
-                tried: "the access token names no object id (claim oid)".to_owned(),
-            })
+        self.caller().await?.object_id.ok_or_else(|| TransportError::Credential {
+            tried: "the access token names no object id (claim oid)".to_owned(),
+        })
     }
 }
 
@@ -229,13 +199,8 @@ fn method(method: Method) -> azure_core::http::Method {
 
 /// A path with `..` would silently name another object.
 fn has_dot_segment(path: &str) -> bool {
-    let path = path
-        .split(['?', '#'])
-        .next()
-        .unwrap_or_default()
-        .to_lowercase();
-    path.split(['/', '\\'])
-        .any(|s| matches!(s.replace("%2e", ".").as_str(), "." | ".."))
+    let path = path.split(['?', '#']).next().unwrap_or_default().to_lowercase();
+    path.split(['/', '\\']).any(|s| matches!(s.replace("%2e", ".").as_str(), "." | ".."))
 }
 
 /// The body as JSON; a refusal in another form keeps its text, a success in another form is none.
@@ -277,32 +242,16 @@ mod tests {
             (404, b"{\"error\":null}", Ok(json!({"error": null}))),
         ];
         for (status, body, wanted) in table {
-            assert_eq!(
-                body_value(status, body).map_err(drop),
-                wanted,
-                "{status} {body:?}"
-            );
+            assert_eq!(body_value(status, body).map_err(drop), wanted, "{status} {body:?}");
         }
     }
 
     #[test]
     fn dot_segments_are_seen_in_any_spelling() {
-        for path in [
-            "/a/../b",
-            "/a/%2e%2E/b",
-            "/a/.",
-            "/a/.%2e",
-            "/a/..?x",
-            "/a\\..\\b",
-        ] {
+        for path in ["/a/../b", "/a/%2e%2E/b", "/a/.", "/a/.%2e", "/a/..?x", "/a\\..\\b"] {
             assert!(has_dot_segment(path), "{path}");
         }
-        for path in [
-            "/a/b..c",
-            "/a/...",
-            "/a?x=/../",
-            "/subscriptions/1/resourceGroups/a.b",
-        ] {
+        for path in ["/a/b..c", "/a/...", "/a?x=/../", "/subscriptions/1/resourceGroups/a.b"] {
             assert!(!has_dot_segment(path), "{path}");
         }
     }

@@ -23,11 +23,7 @@ pub(crate) struct BearerPolicy {
 impl BearerPolicy {
     /// Trusts the origin of `endpoint`.
     pub(crate) fn new(tokens: Arc<TokenCache>, scope: String, endpoint: &Url) -> Self {
-        Self {
-            tokens,
-            scope,
-            trusted: endpoint.origin(),
-        }
+        Self { tokens, scope, trusted: endpoint.origin() }
     }
 
     fn is_trusted(&self, url: &Url) -> bool {
@@ -49,10 +45,7 @@ impl Policy for BearerPolicy {
             return Err(Error::with_message(ErrorKind::Other, text));
         }
         let (Some(policy), rest) = (next.first(), next.get(1..).unwrap_or_default()) else {
-            return Err(Error::with_message(
-                ErrorKind::Other,
-                "the pipeline has no transport",
-            ));
+            return Err(Error::with_message(ErrorKind::Other, "the pipeline has no transport"));
         };
         let token = self.tokens.token(&self.scope).await?;
         request.insert_header(AUTHORIZATION, format!("Bearer {}", token.token.secret()));

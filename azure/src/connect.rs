@@ -66,10 +66,7 @@ pub async fn connect_with(
     check_tenant(settings)?;
     let http = HttpClient::new(http).map_err(ConnectError::HttpSetup)?;
     let environment = environment(settings, &http).await?;
-    let context = PlanContext {
-        authority: environment.authority.clone(),
-        http: http.clone(),
-    };
+    let context = PlanContext { authority: environment.authority.clone(), http: http.clone() };
     let credentials = Arc::new(CredentialChain::new(settings, &context));
     let credential: Arc<dyn TokenCredential> = credentials.clone();
     let tokens = Arc::new(TokenCache::new(credential));
@@ -93,10 +90,8 @@ impl Azure {
         let token = token.map_err(|error| Self::credential_error(&error))?;
         let claims = crate::token::Claims::of(token.token.secret());
         let (credential, passed_over) = self.credentials.outcome().unwrap_or_default();
-        let path = format!(
-            "/subscriptions/{}?api-version={SUBSCRIPTIONS_API}",
-            self.subscription_id
-        );
+        let path =
+            format!("/subscriptions/{}?api-version={SUBSCRIPTIONS_API}", self.subscription_id);
         let request = ArmRequest::new(Method::Get, Target::Path(path));
         let response = self.cloud.send(&request).await;
         let response = response.map_err(|error| self.transport_error(error))?;
@@ -107,13 +102,7 @@ impl Azure {
         let subscription_name = self.subscription(&response, principal)?;
         let tenant_id = claims.tenant_id.or_else(|| self.tenant_id.clone());
         let object_id = claims.object_id;
-        Ok(Checked {
-            subscription_name,
-            tenant_id,
-            object_id,
-            credential,
-            passed_over,
-        })
+        Ok(Checked { subscription_name, tenant_id, object_id, credential, passed_over })
     }
 
     fn subscription(
@@ -129,51 +118,29 @@ impl Azure {
         if response.status == 200 {
             let state = text("/state");
             return match state.as_str() {
-                "Disabled" | "Deleted" | "Expired" => Err(ConnectError::InactiveSubscription {
-                    subscription_id,
-                    state,
-                }),
+                "Disabled" | "Deleted" | "Expired" => {
+                    Err(ConnectError::InactiveSubscription { subscription_id, state })
+                }
                 _ if response.body.is_object() => Ok(text("/displayName")),
                 _ => {
                     let reason = "a subscription is described by nothing".to_owned();
-                    Err(ConnectError::NotArm {
-                        host: self.cloud.host(),
-                        reason,
-                    })
+                    Err(ConnectError::NotArm { host: self.cloud.host(), reason })
                 }
             };
         }
         let (code, message) = (text("/error/code"), text("/error/message"));
         Err(match response.status {
-            401 => ConnectError::TokenRefused {
-                principal,
-                code,
-                message,
-            },
+            401 => ConnectError::TokenRefused { principal, code, message },
             400 | 403 | 404 if code != crate::arm::NON_JSON_CODE => {
-                ConnectError::UnknownSubscription {
-                    subscription_id,
-                    principal,
-                    code,
-                    message,
-                }
+                ConnectError::UnknownSubscription { subscription_id, principal, code, message }
             }
-            status => ConnectError::Refused {
-                status,
-                code,
-                message,
-            },
+            status => ConnectError::Refused { status, code, message },
         })
     }
 
     fn credential_error(error: &azure_core::Error) -> ConnectError {
-        let found = chain(error)
-            .iter()
-            .find_map(|e| e.downcast_ref::<ChainError>().cloned());
-        let unknown = || ChainError {
-            attempts: Vec::new(),
-            not_configured: Vec::new(),
-        };
+        let found = chain(error).iter().find_map(|e| e.downcast_ref::<ChainError>().cloned());
+        let unknown = || ChainError { attempts: Vec::new(), not_configured: Vec::new() };
         ConnectError::Credential(found.unwrap_or_else(unknown))
     }
 
@@ -183,16 +150,9 @@ impl Azure {
             | TransportError::OutcomeUnknown { host, source } => {
                 let reason = source.to_string();
                 let cause = source.downcast::<NoAnswer>().map(|cause| *cause);
-                let broken = |_| NoAnswer::Broken {
-                    host: host.clone(),
-                    reason,
-                };
+                let broken = |_| NoAnswer::Broken { host: host.clone(), reason };
                 let source = cause.unwrap_or_else(broken);
-                ConnectError::Unreachable {
-                    host,
-                    custom: self.has_custom_environment,
-                    source,
-                }
+                ConnectError::Unreachable { host, custom: self.has_custom_environment, source }
             }
             TransportError::Malformed { host, reason } => ConnectError::NotArm { host, reason },
             TransportError::ForeignHost { host } => {
@@ -211,15 +171,8 @@ impl Azure {
 fn subscription_id(settings: &AzureSettings) -> Result<String, ConnectError> {
     let attribute = "subscription_id";
     let variable = "ARM_SUBSCRIPTION_ID";
-    let id = settings
-        .subscription_id
-        .as_deref()
-        .map(str::trim)
-        .filter(|id| !id.is_empty());
-    let id = id.ok_or(ConnectError::MissingSetting {
-        attribute,
-        variable,
-    })?;
+    let id = settings.subscription_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
+    let id = id.ok_or(ConnectError::MissingSetting { attribute, variable })?;
     if id.len() != 36 || uuid::Uuid::parse_str(id).is_err() {
         let reason = format!("{id:?} is no id like 00000000-0000-0000-0000-000000000000");
         return Err(ConnectError::InvalidSetting { attribute, reason });
@@ -235,10 +188,7 @@ fn check_tenant(settings: &AzureSettings) -> Result<(), ConnectError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     if tenant.is_empty() || !tenant.chars().all(plain) {
         let reason = format!("{tenant:?} is neither an id nor a domain name");
-        return Err(ConnectError::InvalidSetting {
-            attribute: "tenant_id",
-            reason,
-        });
+        return Err(ConnectError::InvalidSetting { attribute: "tenant_id", reason });
     }
     Ok(())
 }
@@ -251,10 +201,7 @@ async fn environment(
         None => None,
         Some(text) => Some(KnownCloud::parse(text).ok_or_else(|| {
             let reason = format!("{text:?} is none of public, usgovernment, china");
-            ConnectError::InvalidSetting {
-                attribute: "environment",
-                reason,
-            }
+            ConnectError::InvalidSetting { attribute: "environment", reason }
         })?),
     };
     match &settings.metadata_host {

@@ -118,29 +118,18 @@ impl Environment {
         cloud: Option<KnownCloud>,
         http: &HttpClient,
     ) -> Result<Self, EnvironmentError> {
-        let name = host
-            .trim()
-            .trim_start_matches("https://")
-            .trim_end_matches('/');
+        let name = host.trim().trim_start_matches("https://").trim_end_matches('/');
         let base = https("metadata_host", &format!("https://{name}/"))?;
         if base.path() != "/" {
             let value = host.to_owned();
-            return Err(EnvironmentError::Address {
-                what: "metadata_host",
-                value,
-            });
+            return Err(EnvironmentError::Address { what: "metadata_host", value });
         }
         let host = host_of(&base);
-        let not_metadata = |reason: String| EnvironmentError::NotMetadata {
-            host: host.clone(),
-            reason,
-        };
+        let not_metadata =
+            |reason: String| EnvironmentError::NotMetadata { host: host.clone(), reason };
         let unreachable = |error: reqwest::Error| {
             let source = NoAnswer::of(&error, &host);
-            EnvironmentError::Unreachable {
-                host: host.clone(),
-                source,
-            }
+            EnvironmentError::Unreachable { host: host.clone(), source }
         };
         let url = format!("https://{host}{METADATA_PATH}");
         let response = http.raw().get(url).send().await.map_err(&unreachable)?;
@@ -174,34 +163,19 @@ impl Environment {
             other => other,
         };
         let text = |pointer: &str| {
-            entry
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
+            entry.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
         };
         let arm = text("/resourceManager").ok_or_else(|| missing("resourceManager"))?;
         let authority =
             text("/authentication/loginEndpoint").ok_or_else(|| missing("loginEndpoint"))?;
         let resource_manager = https("resourceManager", arm)?;
-        let audiences = entry
-            .pointer("/authentication/audiences")
-            .and_then(Value::as_array);
-        let audiences: Vec<&str> = audiences
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
+        let audiences = entry.pointer("/authentication/audiences").and_then(Value::as_array);
+        let audiences: Vec<&str> =
+            audiences.into_iter().flatten().filter_map(Value::as_str).collect();
         let same = |audience: &&&str| {
-            audience
-                .trim_end_matches('/')
-                .eq_ignore_ascii_case(arm.trim_end_matches('/'))
+            audience.trim_end_matches('/').eq_ignore_ascii_case(arm.trim_end_matches('/'))
         };
-        let audience = audiences
-            .iter()
-            .find(same)
-            .or(audiences.first())
-            .copied()
-            .unwrap_or(arm);
+        let audience = audiences.iter().find(same).or(audiences.first()).copied().unwrap_or(arm);
         Ok(Self {
             name: text("/name").unwrap_or(host).to_owned(),
             resource_manager,
@@ -219,43 +193,24 @@ impl Environment {
 
 /// The entry of the asked-for cloud; else the one whose ARM the metadata host is; else the only one.
 fn choose<'a>(entries: &'a [Value], cloud: Option<KnownCloud>, host: &str) -> Option<&'a Value> {
-    let name = |entry: &Value| {
-        entry
-            .get("name")
-            .and_then(Value::as_str)
-            .and_then(KnownCloud::parse)
-    };
+    let name =
+        |entry: &Value| entry.get("name").and_then(Value::as_str).and_then(KnownCloud::parse);
     let arm_host = |entry: &Value| {
         let arm = entry.get("resourceManager").and_then(Value::as_str)?;
         Url::parse(arm).ok().map(|url| host_of(&url))
     };
     let named = cloud.and_then(|cloud| entries.iter().find(|e| name(e) == Some(cloud)));
-    let hosted = || {
-        entries
-            .iter()
-            .find(|e| arm_host(e).as_deref() == Some(host))
-    };
+    let hosted = || entries.iter().find(|e| arm_host(e).as_deref() == Some(host));
     let only = || {
-        if entries.len() == 1 {
-            entries.first()
-        } else {
-            None
-        }
+        if entries.len() == 1 { entries.first() } else { None }
     };
     named.or_else(hosted).or_else(only)
 }
 
 fn https(what: &'static str, value: &str) -> Result<Url, EnvironmentError> {
-    let address = || EnvironmentError::Address {
-        what,
-        value: value.to_owned(),
-    };
+    let address = || EnvironmentError::Address { what, value: value.to_owned() };
     // Some metadata documents name the ARM endpoint without a scheme.
-    let text = if value.contains("://") {
-        value.to_owned()
-    } else {
-        format!("https://{value}")
-    };
+    let text = if value.contains("://") { value.to_owned() } else { format!("https://{value}") };
     let url = Url::parse(&text).map_err(|_| address())?;
     let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     if url.scheme() != "https" || url.host_str().is_none() || !bare {
@@ -300,14 +255,8 @@ mod tests {
     fn known_clouds_have_their_own_hosts_and_scopes() {
         for (cloud, scope) in [
             (KnownCloud::Public, "https://management.azure.com/.default"),
-            (
-                KnownCloud::UsGovernment,
-                "https://management.usgovcloudapi.net/.default",
-            ),
-            (
-                KnownCloud::China,
-                "https://management.chinacloudapi.cn/.default",
-            ),
+            (KnownCloud::UsGovernment, "https://management.usgovcloudapi.net/.default"),
+            (KnownCloud::China, "https://management.chinacloudapi.cn/.default"),
         ] {
             assert_eq!(Environment::known(cloud).unwrap().arm_scope(), scope);
         }
@@ -329,10 +278,7 @@ mod tests {
         let china = entry("AzureChinaCloud", "https://management.chinacloudapi.cn");
         let list = json!([public, china]);
         let pick = |cloud, host| Environment::from_metadata(&list, cloud, host).map(|e| e.name);
-        assert_eq!(
-            pick(Some(KnownCloud::China), "x").unwrap(),
-            "AzureChinaCloud"
-        );
+        assert_eq!(pick(Some(KnownCloud::China), "x").unwrap(), "AzureChinaCloud");
         assert_eq!(pick(None, "management.azure.com").unwrap(), "AzureCloud");
         assert!(pick(None, "x").is_err());
         let single = json!([entry("Stack", "https://arm.stack")]);
@@ -344,24 +290,13 @@ mod tests {
         let mut plain = entry("Local", "https://arm.example/");
         plain["authentication"]["loginEndpoint"] = json!("http://login.example/");
         let error = Environment::from_metadata(&plain, None, "h").unwrap_err();
-        assert!(matches!(
-            error,
-            EnvironmentError::Address {
-                what: "loginEndpoint",
-                ..
-            }
-        ));
+        assert!(matches!(error, EnvironmentError::Address { what: "loginEndpoint", .. }));
         let mut user = entry("Local", "https://someone:else@arm.example/");
         assert!(Environment::from_metadata(&user, None, "h").is_err());
         user["resourceManager"] = Value::Null;
         let error = Environment::from_metadata(&user, None, "h").unwrap_err();
         assert!(error.to_string().contains("resourceManager is missing"));
-        for odd in [
-            json!(null),
-            json!([]),
-            json!("text"),
-            json!({"authentication": []}),
-        ] {
+        for odd in [json!(null), json!([]), json!("text"), json!({"authentication": []})] {
             assert!(Environment::from_metadata(&odd, None, "h").is_err());
         }
     }

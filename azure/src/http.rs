@@ -14,6 +14,8 @@ pub struct HttpSettings {
     pub connect_timeout: Duration,
     /// Time for one whole request, its answer's body included.
     pub request_timeout: Duration,
+    /// First wait before a request for a token or a blob is repeated; it doubles each time.
+    pub retry_delay: Duration,
     /// PEM certificates that are trusted besides the system's.
     pub extra_roots_pem: Option<Vec<u8>>,
 }
@@ -23,6 +25,7 @@ impl Default for HttpSettings {
         Self {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(90),
+            retry_delay: Duration::from_millis(250),
             extra_roots_pem: None,
         }
     }
@@ -37,6 +40,7 @@ pub struct HttpSetupError(#[source] reqwest::Error);
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     client: reqwest::Client,
+    retry_delay: Duration,
 }
 
 impl HttpClient {
@@ -57,9 +61,8 @@ impl HttpClient {
             let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(HttpSetupError)?;
             builder = builder.tls_certs_merge(roots);
         }
-        Ok(Self {
-            client: builder.build().map_err(HttpSetupError)?,
-        })
+        let client = builder.build().map_err(HttpSetupError)?;
+        Ok(Self { client, retry_delay: settings.retry_delay })
     }
 
     /// The pool as the SDK's transport.
@@ -72,7 +75,7 @@ impl HttpClient {
         ClientOptions {
             transport: Some(self.transport()),
             retry: RetryOptions::exponential(ExponentialRetryOptions {
-                initial_delay: azure_core::time::Duration::milliseconds(250),
+                initial_delay: self.retry_delay.try_into().unwrap_or_default(),
                 max_retries: 4,
                 max_total_elapsed: azure_core::time::Duration::seconds(30),
                 max_delay: azure_core::time::Duration::seconds(10),
@@ -136,6 +139,5 @@ pub(crate) fn without_bom(bytes: &[u8]) -> &[u8] {
 /// Host and port as they stand in a URL.
 pub(crate) fn host_of(url: &url::Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    url.port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -25,10 +25,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 /// Waits between the tries; their number bounds the tries.
 const PAUSES: [Duration; 4] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
+    Duration::from_millis(200),
+    Duration::from_millis(600),
+    Duration::from_millis(1800),
+    Duration::from_millis(5400),
 ];
 
 /// The metadata service's address cannot be used.
@@ -101,12 +101,7 @@ impl ManagedIdentity {
             .timeout(REQUEST_TIMEOUT)
             .build()
             .map_err(EndpointError::Client)?;
-        Ok(Self {
-            endpoint: url,
-            identity,
-            client,
-            pauses: PAUSES.to_vec(),
-        })
+        Ok(Self { endpoint: url, identity, client, pauses: PAUSES.to_vec() })
     }
 
     /// Tries once only: for finding out whether there is a metadata service at all.
@@ -119,9 +114,7 @@ impl ManagedIdentity {
     fn url(&self, scope: &str) -> Url {
         let mut url = self.endpoint.clone();
         let mut query = url.query_pairs_mut();
-        query
-            .append_pair("api-version", API_VERSION)
-            .append_pair("resource", &resource(scope));
+        query.append_pair("api-version", API_VERSION).append_pair("resource", &resource(scope));
         match &self.identity {
             Identity::Default => {}
             Identity::ArmId(id) => {
@@ -148,10 +141,7 @@ impl ManagedIdentity {
             Ok(body) => body,
             Err(BodyError::Broken(error)) => return Err(no_answer(error)),
             Err(error @ BodyError::TooLarge { .. }) => {
-                return Err(Refusal {
-                    text: error.to_string(),
-                    again: false,
-                });
+                return Err(Refusal { text: error.to_string(), again: false });
             }
         };
         let json = parse_json(&body).unwrap_or(Value::Null);
@@ -162,14 +152,8 @@ impl ManagedIdentity {
             });
         }
         let again = matches!(status, 404 | 410 | 429 | 500..=599);
-        let code = json
-            .get("error")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let why = json
-            .get("error_description")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let code = json.get("error").and_then(Value::as_str).unwrap_or_default();
+        let why = json.get("error_description").and_then(Value::as_str).unwrap_or_default();
         let text = Redactor::default().clean(&format!("{status} {code} {why}"));
         Err(Refusal { text, again })
     }
@@ -228,14 +212,9 @@ fn is_local(host: Option<&Host<&str>>) -> bool {
 fn token(json: &Value) -> Option<AccessToken> {
     let number = |name: &str| {
         let value = json.get(name)?;
-        value
-            .as_i64()
-            .or_else(|| value.as_str()?.trim().parse().ok())
+        value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
     };
-    let secret = json
-        .get("access_token")?
-        .as_str()
-        .filter(|text| !text.is_empty())?;
+    let secret = json.get("access_token")?.as_str().filter(|text| !text.is_empty())?;
     let expires_on = match (number("expires_on"), number("expires_in")) {
         (Some(at), _) => OffsetDateTime::from_unix_timestamp(at).ok()?,
         (None, Some(seconds)) => {
@@ -277,28 +256,17 @@ mod tests {
     #[test]
     fn a_whole_token_url_is_kept() {
         let msi = ManagedIdentity::new("http://169.254.169.254/other/path", None).unwrap();
-        assert!(
-            msi.url(STORAGE)
-                .as_str()
-                .starts_with("http://169.254.169.254/other/path?api")
-        );
+        assert!(msi.url(STORAGE).as_str().starts_with("http://169.254.169.254/other/path?api"));
     }
 
     #[test]
     fn plain_http_stays_on_the_machine_or_its_link() {
-        for good in [
-            DEFAULT_ENDPOINT,
-            "http://127.64.0.1:4000/",
-            "http://[::1]",
-            "https://far.example",
-        ] {
+        for good in
+            [DEFAULT_ENDPOINT, "http://127.64.0.1:4000/", "http://[::1]", "https://far.example"]
+        {
             assert!(ManagedIdentity::new(good, None).is_ok(), "{good}");
         }
-        for far in [
-            "http://10.0.0.4",
-            "http://metadata.example",
-            "http://169.255.0.1",
-        ] {
+        for far in ["http://10.0.0.4", "http://metadata.example", "http://169.255.0.1"] {
             let error = ManagedIdentity::new(far, None).unwrap_err();
             assert!(matches!(error, EndpointError::NotLocal(_)), "{far}");
         }
@@ -318,11 +286,7 @@ mod tests {
             assert_eq!(token(&json).unwrap().expires_on, at);
         }
         assert!(token(&json!({"access_token": "a", "expires_in": "3600"})).is_some());
-        for odd in [
-            json!({"access_token": "a"}),
-            json!({"expires_on": 1}),
-            json!(null),
-        ] {
+        for odd in [json!({"access_token": "a"}), json!({"expires_on": 1}), json!(null)] {
             assert!(token(&odd).is_none());
         }
     }

@@ -55,10 +55,7 @@ pub(crate) struct Redactor {
 
 impl Redactor {
     pub(crate) fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let secrets = secrets
-            .into_iter()
-            .filter(|s| s.0.len() >= SEARCHABLE_LENGTH)
-            .collect();
+        let secrets = secrets.into_iter().filter(|s| s.0.len() >= SEARCHABLE_LENGTH).collect();
         Self { secrets }
     }
 
@@ -71,15 +68,8 @@ impl Redactor {
                 url::form_urlencoded::byte_serialize(secret.expose().as_bytes()).collect();
             text = text.replace(&encoded, REDACTED);
         }
-        let words = text
-            .split_whitespace()
-            .map(without_token)
-            .collect::<Vec<_>>();
-        let line: String = words
-            .join(" ")
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect();
+        let words = text.split_whitespace().map(without_token).collect::<Vec<_>>();
+        let line: String = words.join(" ").chars().filter(|c| !c.is_control()).collect();
         match line.char_indices().nth(TEXT_LIMIT_CHARS) {
             Some((end, _)) => format!("{}...", &line[..end]),
             None => line,

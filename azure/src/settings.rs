@@ -60,23 +60,15 @@ impl AzureSettings {
         fill(&mut self.tenant_id, || get("ARM_TENANT_ID"));
         fill(&mut self.client_id, || get("ARM_CLIENT_ID"));
         fill(&mut self.client_secret, || secret(&["ARM_CLIENT_SECRET"]));
-        fill(&mut self.client_id_file_path, || {
-            path("ARM_CLIENT_ID_FILE_PATH")
-        });
-        fill(&mut self.client_secret_file_path, || {
-            path("ARM_CLIENT_SECRET_FILE_PATH")
-        });
-        fill(&mut self.client_certificate_path, || {
-            path("ARM_CLIENT_CERTIFICATE_PATH")
-        });
+        fill(&mut self.client_id_file_path, || path("ARM_CLIENT_ID_FILE_PATH"));
+        fill(&mut self.client_secret_file_path, || path("ARM_CLIENT_SECRET_FILE_PATH"));
+        fill(&mut self.client_certificate_path, || path("ARM_CLIENT_CERTIFICATE_PATH"));
         fill(&mut self.client_certificate_password, || {
             secret(&["ARM_CLIENT_CERTIFICATE_PASSWORD"])
         });
         fill(&mut self.msi_endpoint, || get("ARM_MSI_ENDPOINT"));
         fill(&mut self.oidc_token, || secret(&["ARM_OIDC_TOKEN"]));
-        fill(&mut self.oidc_token_file_path, || {
-            path("ARM_OIDC_TOKEN_FILE_PATH")
-        });
+        fill(&mut self.oidc_token_file_path, || path("ARM_OIDC_TOKEN_FILE_PATH"));
         fill(&mut self.oidc_request_url, || {
             any(&["ARM_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"])
         });
@@ -84,9 +76,7 @@ impl AzureSettings {
             secret(&["ARM_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"])
         });
         fill(&mut self.environment, || get("ARM_ENVIRONMENT"));
-        fill(&mut self.metadata_host, || {
-            any(&["ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST"])
-        });
+        fill(&mut self.metadata_host, || any(&["ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST"]));
         for (field, attribute, variable) in [
             (&mut self.use_cli, "use_cli", "ARM_USE_CLI"),
             (&mut self.use_msi, "use_msi", "ARM_USE_MSI"),
@@ -98,18 +88,14 @@ impl AzureSettings {
             ),
         ] {
             if field.is_none() {
-                *field = get(variable)
-                    .map(|v| boolean(attribute, variable, &v))
-                    .transpose()?;
+                *field = get(variable).map(|v| boolean(attribute, variable, &v)).transpose()?;
             }
         }
         // AKS injects these into pods; they mean nothing to us unless workload identity is asked for.
         if self.use_aks_workload_identity == Some(true) {
             fill(&mut self.tenant_id, || get("AZURE_TENANT_ID"));
             fill(&mut self.client_id, || get("AZURE_CLIENT_ID"));
-            fill(&mut self.oidc_token_file_path, || {
-                path("AZURE_FEDERATED_TOKEN_FILE")
-            });
+            fill(&mut self.oidc_token_file_path, || path("AZURE_FEDERATED_TOKEN_FILE"));
         }
         Ok(())
     }
@@ -156,9 +142,7 @@ mod tests {
     fn merged(settings: AzureSettings, env: &[(&str, &str)]) -> AzureSettings {
         let env: HashMap<_, _> = env.iter().copied().collect();
         let mut settings = settings;
-        settings
-            .merge_env(|name| env.get(name).map(|v| (*v).to_owned()))
-            .unwrap();
+        settings.merge_env(|name| env.get(name).map(|v| (*v).to_owned())).unwrap();
         settings
     }
 
@@ -169,33 +153,17 @@ mod tests {
             ("ARM_SUBSCRIPTION_ID", |s| s.subscription_id.clone()),
             ("ARM_TENANT_ID", |s| s.tenant_id.clone()),
             ("ARM_CLIENT_ID", |s| s.client_id.clone()),
-            ("ARM_CLIENT_SECRET", |s| {
-                s.client_secret.as_ref().map(|s| s.expose().into())
-            }),
-            ("ARM_CLIENT_ID_FILE_PATH", |s| {
-                text(s.client_id_file_path.as_ref())
-            }),
-            ("ARM_CLIENT_SECRET_FILE_PATH", |s| {
-                text(s.client_secret_file_path.as_ref())
-            }),
-            ("ARM_CLIENT_CERTIFICATE_PATH", |s| {
-                text(s.client_certificate_path.as_ref())
-            }),
+            ("ARM_CLIENT_SECRET", |s| s.client_secret.as_ref().map(|s| s.expose().into())),
+            ("ARM_CLIENT_ID_FILE_PATH", |s| text(s.client_id_file_path.as_ref())),
+            ("ARM_CLIENT_SECRET_FILE_PATH", |s| text(s.client_secret_file_path.as_ref())),
+            ("ARM_CLIENT_CERTIFICATE_PATH", |s| text(s.client_certificate_path.as_ref())),
             ("ARM_CLIENT_CERTIFICATE_PASSWORD", |s| {
-                s.client_certificate_password
-                    .as_ref()
-                    .map(|s| s.expose().into())
+                s.client_certificate_password.as_ref().map(|s| s.expose().into())
             }),
             ("ARM_MSI_ENDPOINT", |s| s.msi_endpoint.clone()),
-            ("ARM_OIDC_TOKEN", |s| {
-                s.oidc_token.as_ref().map(|s| s.expose().into())
-            }),
-            ("ARM_OIDC_TOKEN_FILE_PATH", |s| {
-                text(s.oidc_token_file_path.as_ref())
-            }),
-            ("ACTIONS_ID_TOKEN_REQUEST_URL", |s| {
-                s.oidc_request_url.clone()
-            }),
+            ("ARM_OIDC_TOKEN", |s| s.oidc_token.as_ref().map(|s| s.expose().into())),
+            ("ARM_OIDC_TOKEN_FILE_PATH", |s| text(s.oidc_token_file_path.as_ref())),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", |s| s.oidc_request_url.clone()),
             ("ARM_OIDC_REQUEST_TOKEN", |s| {
                 s.oidc_request_token.as_ref().map(|s| s.expose().into())
             }),
@@ -220,9 +188,7 @@ mod tests {
             ("ARM_USE_CLI", |s| s.use_cli),
             ("ARM_USE_MSI", |s| s.use_msi),
             ("ARM_USE_OIDC", |s| s.use_oidc),
-            ("ARM_USE_AKS_WORKLOAD_IDENTITY", |s| {
-                s.use_aks_workload_identity
-            }),
+            ("ARM_USE_AKS_WORKLOAD_IDENTITY", |s| s.use_aks_workload_identity),
         ];
         for (variable, read) in table {
             for (value, wanted) in [("true", true), ("1", true), ("False", false), ("0", false)] {
@@ -239,11 +205,7 @@ mod tests {
             use_cli: Some(false),
             ..Default::default()
         };
-        let env = [
-            ("ARM_CLIENT_ID", "env"),
-            ("ARM_USE_CLI", "true"),
-            ("ARM_SUBSCRIPTION_ID", " "),
-        ];
+        let env = [("ARM_CLIENT_ID", "env"), ("ARM_USE_CLI", "true"), ("ARM_SUBSCRIPTION_ID", " ")];
         let settings = merged(settings, &env);
         assert_eq!(settings.client_id.as_deref(), Some("configured"));
         assert_eq!(settings.use_cli, Some(false));
@@ -267,21 +229,12 @@ mod tests {
             ("AZURE_FEDERATED_TOKEN_FILE", "/var/token"),
         ];
         let without = merged(AzureSettings::default(), &pod);
-        assert_eq!(
-            (without.tenant_id, without.oidc_token_file_path),
-            (None, None)
-        );
-        let asked = AzureSettings {
-            use_aks_workload_identity: Some(true),
-            ..Default::default()
-        };
+        assert_eq!((without.tenant_id, without.oidc_token_file_path), (None, None));
+        let asked = AzureSettings { use_aks_workload_identity: Some(true), ..Default::default() };
         let with = merged(asked, &pod);
         assert_eq!(with.tenant_id.as_deref(), Some("t"));
         assert_eq!(with.client_id.as_deref(), Some("c"));
-        assert_eq!(
-            text(with.oidc_token_file_path.as_ref()).as_deref(),
-            Some("/var/token")
-        );
+        assert_eq!(text(with.oidc_token_file_path.as_ref()).as_deref(), Some("/var/token"));
     }
 
     #[test]

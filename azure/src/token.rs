@@ -38,19 +38,14 @@ impl Kept {
 
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenCache")
-            .field("credential", &self.credential)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenCache").field("credential", &self.credential).finish_non_exhaustive()
     }
 }
 
 impl TokenCache {
     /// Puts a cache in front of a credential.
     pub fn new(credential: Arc<dyn TokenCredential>) -> Self {
-        Self {
-            credential,
-            tokens: Mutex::default(),
-        }
+        Self { credential, tokens: Mutex::default() }
     }
 
     /// A token for `scope`; concurrent callers share one request.
@@ -80,10 +75,7 @@ impl TokenCache {
     /// Forgets a token that a service refused, unless it has been replaced meanwhile.
     pub async fn invalidate(&self, scope: &str, refused: &AccessToken) {
         let mut tokens = self.tokens.lock().await;
-        if tokens
-            .get(scope)
-            .is_some_and(|kept| kept.token.token == refused.token)
-        {
+        if tokens.get(scope).is_some_and(|kept| kept.token.token == refused.token) {
             tokens.remove(scope);
         }
     }
@@ -112,11 +104,7 @@ pub struct Claims {
 impl Claims {
     /// Reads the payload of a JSON Web Token; anything else has no claims.
     pub fn of(token: &str) -> Self {
-        let payload = token
-            .split('.')
-            .nth(1)
-            .unwrap_or_default()
-            .trim_end_matches('=');
+        let payload = token.split('.').nth(1).unwrap_or_default().trim_end_matches('=');
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(payload) else {
             return Self::default();
         };
@@ -124,10 +112,7 @@ impl Claims {
             return Self::default();
         };
         let text = |name: &str| json.get(name).and_then(|v| v.as_str()).map(str::to_owned);
-        Self {
-            object_id: text("oid"),
-            tenant_id: text("tid"),
-        }
+        Self { object_id: text("oid"), tenant_id: text("tid") }
     }
 }
 
@@ -164,11 +149,7 @@ mod tests {
     }
 
     fn cache(lifetime: Duration, fail_from: usize) -> (Arc<Counting>, TokenCache) {
-        let inner = Arc::new(Counting {
-            calls: AtomicUsize::new(0),
-            lifetime,
-            fail_from,
-        });
+        let inner = Arc::new(Counting { calls: AtomicUsize::new(0), lifetime, fail_from });
         (inner.clone(), TokenCache::new(inner))
     }
 
@@ -190,11 +171,7 @@ mod tests {
         assert_ne!(old.token, new.token);
         cache.invalidate("x", &old).await;
         cache.token("x").await.unwrap();
-        assert_eq!(
-            inner.calls.load(Ordering::SeqCst),
-            2,
-            "the late refusal changes nothing"
-        );
+        assert_eq!(inner.calls.load(Ordering::SeqCst), 2, "the late refusal changes nothing");
     }
 
     #[test]
@@ -216,11 +193,7 @@ mod tests {
         cache.tokens.lock().await.get_mut("x").unwrap().renew_at = OffsetDateTime::now_utc();
         assert_eq!(cache.token("x").await.unwrap().token, first.token);
         cache.token("x").await.unwrap();
-        assert_eq!(
-            inner.calls.load(Ordering::SeqCst),
-            2,
-            "the next renewal waits"
-        );
+        assert_eq!(inner.calls.load(Ordering::SeqCst), 2, "the next renewal waits");
     }
 
     #[test]

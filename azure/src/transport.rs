@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 
 use hcs_engine::cloud::TransportError;
+use rustls::CertificateError;
 
 /// Why a host gave no answer, in words for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,14 @@ pub enum NoAnswer {
         "the TLS certificate of {host} is not trusted ({reason}); set SSL_CERT_FILE to a PEM file with the CA that signed it"
     )]
     UntrustedCertificate {
+        /// Host that was asked.
+        host: String,
+        /// The verifier's words.
+        reason: String,
+    },
+    /// The server's certificate is trusted but wrong: another name, another time.
+    #[error("the TLS certificate of {host} is not valid: {reason}")]
+    InvalidCertificate {
         /// Host that was asked.
         host: String,
         /// The verifier's words.
@@ -72,48 +81,33 @@ impl NoAnswer {
         let chain = chain(error);
         let host = host.to_owned();
         let deepest = chain.last().map(ToString::to_string).unwrap_or_default();
-        let transport = chain
-            .iter()
-            .find_map(|e| e.downcast_ref::<reqwest::Error>());
+        let transport = chain.iter().find_map(|e| e.downcast_ref::<reqwest::Error>());
         if transport.is_some_and(reqwest::Error::is_builder) {
-            return Self::Unsendable {
-                host,
-                reason: deepest,
-            };
+            return Self::Unsendable { host, reason: deepest };
         }
         let connecting = transport.is_some_and(reqwest::Error::is_connect);
         if !connecting {
             return if transport.is_some_and(reqwest::Error::is_timeout) {
                 Self::Timeout { host }
             } else {
-                Self::Broken {
-                    host,
-                    reason: deepest,
-                }
+                Self::Broken { host, reason: deepest }
             };
         }
         if let Some(tls) = chain.iter().find_map(|e| e.downcast_ref::<rustls::Error>()) {
             return match tls {
-                rustls::Error::InvalidCertificate(why) => Self::UntrustedCertificate {
-                    host,
-                    reason: format!("{why}"),
-                },
-                other => Self::Tls {
-                    host,
-                    reason: other.to_string(),
-                },
+                rustls::Error::InvalidCertificate(why) if is_unknown_issuer(why) => {
+                    Self::UntrustedCertificate { host, reason: why.to_string() }
+                }
+                rustls::Error::InvalidCertificate(why) => {
+                    Self::InvalidCertificate { host, reason: why.to_string() }
+                }
+                other => Self::Tls { host, reason: other.to_string() },
             };
         }
         if chain.iter().any(|e| e.to_string() == "dns error") {
-            return Self::Dns {
-                host,
-                reason: deepest,
-            };
+            return Self::Dns { host, reason: deepest };
         }
-        Self::Connect {
-            host,
-            reason: deepest,
-        }
+        Self::Connect { host, reason: deepest }
     }
 
     /// Whether the request certainly never reached the server.
@@ -125,6 +119,7 @@ impl NoAnswer {
     pub fn host(&self) -> &str {
         match self {
             Self::UntrustedCertificate { host, .. }
+            | Self::InvalidCertificate { host, .. }
             | Self::Tls { host, .. }
             | Self::Dns { host, .. }
             | Self::Connect { host, .. }
@@ -139,17 +134,15 @@ impl From<NoAnswer> for TransportError {
     fn from(cause: NoAnswer) -> Self {
         let host = cause.host().to_owned();
         if cause.is_not_sent() {
-            Self::NotSent {
-                host,
-                source: Box::new(cause),
-            }
+            Self::NotSent { host, source: Box::new(cause) }
         } else {
-            Self::OutcomeUnknown {
-                host,
-                source: Box::new(cause),
-            }
+            Self::OutcomeUnknown { host, source: Box::new(cause) }
         }
     }
+}
+
+fn is_unknown_issuer(why: &CertificateError) -> bool {
+    matches!(why, CertificateError::UnknownIssuer | CertificateError::BadSignature)
 }
 
 /// All causes, outermost first. An [`io::Error`] hides what it wraps from `source()`.
@@ -157,9 +150,7 @@ pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error 
     let mut chain = vec![error];
     let mut current = error;
     loop {
-        let inner = current
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let inner = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let next: Option<&'a (dyn Error + 'static)> = match inner {
             Some(inner) => Some(inner),
             None => current.source(),
@@ -179,63 +170,23 @@ mod tests {
         let host = || "h".to_owned();
         let reason = || "r".to_owned();
         let table = [
-            (
-                NoAnswer::UntrustedCertificate {
-                    host: host(),
-                    reason: reason(),
-                },
-                true,
-            ),
-            (
-                NoAnswer::Tls {
-                    host: host(),
-                    reason: reason(),
-                },
-                true,
-            ),
-            (
-                NoAnswer::Dns {
-                    host: host(),
-                    reason: reason(),
-                },
-                true,
-            ),
-            (
-                NoAnswer::Connect {
-                    host: host(),
-                    reason: reason(),
-                },
-                true,
-            ),
-            (
-                NoAnswer::Unsendable {
-                    host: host(),
-                    reason: reason(),
-                },
-                true,
-            ),
+            (NoAnswer::UntrustedCertificate { host: host(), reason: reason() }, true),
+            (NoAnswer::Tls { host: host(), reason: reason() }, true),
+            (NoAnswer::Dns { host: host(), reason: reason() }, true),
+            (NoAnswer::Connect { host: host(), reason: reason() }, true),
+            (NoAnswer::Unsendable { host: host(), reason: reason() }, true),
             (NoAnswer::Timeout { host: host() }, false),
-            (
-                NoAnswer::Broken {
-                    host: host(),
-                    reason: reason(),
-                },
-                false,
-            ),
+            (NoAnswer::Broken { host: host(), reason: reason() }, false),
         ];
         for (cause, not_sent) in table {
             let error = TransportError::from(cause.clone());
-            assert_eq!(
-                matches!(error, TransportError::NotSent { .. }),
-                not_sent,
-                "{cause}"
-            );
+            assert_eq!(matches!(error, TransportError::NotSent { .. }), not_sent, "{cause}");
         }
     }
 
     #[test]
     fn an_error_inside_an_io_error_is_found() {
-        let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let tls = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let outer = io::Error::other(io::Error::other(tls));
         assert!(chain(&outer).iter().any(|e| e.is::<rustls::Error>()));
     }
@@ -243,12 +194,6 @@ mod tests {
     #[test]
     fn an_unknown_error_counts_as_outcome_unknown() {
         let cause = NoAnswer::of(&io::Error::other("odd"), "h");
-        assert_eq!(
-            cause,
-            NoAnswer::Broken {
-                host: "h".into(),
-                reason: "odd".into()
-            }
-        );
+        assert_eq!(cause, NoAnswer::Broken { host: "h".into(), reason: "odd".into() });
     }
 }

@@ -28,12 +28,7 @@ pub(super) enum Failure {
 
 impl Failure {
     pub(super) fn of(error: &azure_core::Error) -> Self {
-        let ErrorKind::HttpResponse {
-            status,
-            error_code,
-            raw_response,
-        } = error.kind()
-        else {
+        let ErrorKind::HttpResponse { status, error_code, raw_response } = error.kind() else {
             return Self::NoAnswer;
         };
         let status = u16::from(*status);
@@ -60,10 +55,7 @@ impl Failure {
             Self::BlobMissing => true,
             Self::Refused { status: 412, code } => !code.starts_with("Lease"),
             Self::Refused { status: 409, code } => {
-                matches!(
-                    code.as_str(),
-                    "BlobAlreadyExists" | "UnauthorizedBlobOverwrite" | ""
-                )
+                matches!(code.as_str(), "BlobAlreadyExists" | "UnauthorizedBlobOverwrite" | "")
             }
             _ => false,
         }
@@ -90,10 +82,7 @@ impl Place {
     }
 
     pub(super) fn condition_failed(&self) -> BlobError {
-        BlobError::ConditionFailed {
-            container: self.container.clone(),
-            name: self.name.clone(),
-        }
+        BlobError::ConditionFailed { container: self.container.clone(), name: self.name.clone() }
     }
 
     /// No answer: says whether credential, trust or network is the cause.
@@ -108,10 +97,7 @@ impl Place {
             } else {
                 error.to_string().into()
             };
-        BlobError::Unavailable {
-            account: self.account.clone(),
-            source,
-        }
+        BlobError::Unavailable { account: self.account.clone(), source }
     }
 
     pub(super) fn error(&self, failure: &Failure, error: &azure_core::Error) -> BlobError {
@@ -119,21 +105,13 @@ impl Place {
         match failure {
             Failure::BlobMissing => self.refused(404, "BlobNotFound"),
             Failure::ContainerMissing => BlobError::NoContainer { account, container },
-            Failure::Denied { code } => BlobError::Denied {
-                account,
-                container,
-                code: code.clone(),
-            },
+            Failure::Denied { code } => {
+                BlobError::Denied { account, container, code: code.clone() }
+            }
             Failure::Refused { status, code } => self.refused(*status, code),
             Failure::Overloaded { status, code } => {
-                let source = OverloadedAnswer {
-                    status: *status,
-                    code: code.clone(),
-                };
-                BlobError::Unavailable {
-                    account,
-                    source: Box::new(source),
-                }
+                let source = OverloadedAnswer { status: *status, code: code.clone() };
+                BlobError::Unavailable { account, source: Box::new(source) }
             }
             Failure::NoAnswer => self.unavailable(error),
         }
@@ -155,11 +133,7 @@ mod tests {
         let status = StatusCode::from(status);
         let response = RawResponse::from_bytes(status, headers, "");
         let raw_response = Some(Box::new(response));
-        let kind = ErrorKind::HttpResponse {
-            status,
-            error_code: None,
-            raw_response,
-        };
+        let kind = ErrorKind::HttpResponse { status, error_code: None, raw_response };
         Failure::of(&azure_core::Error::with_message(kind, "x"))
     }
 
@@ -168,18 +142,9 @@ mod tests {
         assert_eq!(failure(404, "BlobNotFound"), Failure::BlobMissing);
         assert_eq!(failure(404, ""), Failure::BlobMissing);
         assert_eq!(failure(404, "ContainerNotFound"), Failure::ContainerMissing);
-        assert!(matches!(
-            failure(404, "ResourceNotFound"),
-            Failure::Refused { .. }
-        ));
-        assert!(matches!(
-            failure(403, "AuthorizationPermissionMismatch"),
-            Failure::Denied { .. }
-        ));
-        assert!(matches!(
-            failure(503, "ServerBusy"),
-            Failure::Overloaded { .. }
-        ));
+        assert!(matches!(failure(404, "ResourceNotFound"), Failure::Refused { .. }));
+        assert!(matches!(failure(403, "AuthorizationPermissionMismatch"), Failure::Denied { .. }));
+        assert!(matches!(failure(503, "ServerBusy"), Failure::Overloaded { .. }));
         assert!(matches!(failure(429, ""), Failure::Overloaded { .. }));
     }
 
@@ -196,11 +161,7 @@ mod tests {
             (404, "ContainerNotFound", false),
             (403, "", false),
         ] {
-            assert_eq!(
-                failure(status, code).is_condition(),
-                wanted,
-                "{status} {code}"
-            );
+            assert_eq!(failure(status, code).is_condition(), wanted, "{status} {code}");
         }
     }
 }

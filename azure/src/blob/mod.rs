@@ -1,45 +1,20 @@
-//! One storage account's blobs over the SDK's blob clients.
-//!
-//! Every write retries 5xx, 429 and broken connections a few times. A conditional write whose first
-//! try did arrive then reports [`BlobError::ConditionFailed`]: read the blob back to tell.
+//! Blobs over the SDK's blob clients: opens accounts for one identity.
 
 mod failure;
+mod store;
 
-use std::num::NonZero;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
 use azure_core::credentials::TokenCredential;
-use azure_core::http::ClientOptions;
-use azure_core::http::headers::{HeaderName, Headers};
-use azure_core::http::policies::Policy;
-use azure_core::time::{OffsetDateTime, parse_rfc7231, to_rfc3339};
-use azure_storage_blob::models::{
-    BlobClientDownloadOptions, BlobClientUploadOptions, BlobContainerClientListBlobsOptions,
-};
-use azure_storage_blob::{
-    BlobClient, BlobClientOptions, BlobContainerClient, BlobContainerClientOptions,
-};
-use bytes::Bytes;
-use futures::TryStreamExt;
-use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlobStores, WriteCondition};
+use hcs_engine::blob::{BlobError, BlobStore, BlobStores};
 use url::Url;
 
-use self::failure::{Failure, Place};
+pub use self::store::AzureBlobStore;
 use crate::bearer::BearerPolicy;
-use crate::http::{BodyError, HttpClient, host_of, read_capped};
+use crate::http::HttpClient;
 use crate::token::TokenCache;
 
 const STORAGE_SCOPE: &str = "https://storage.azure.com/.default";
-/// Larger bodies go up in blocks and come down in ranges of this size.
-const PART_BYTES: usize = 4 * 1024 * 1024;
-/// Parts under way at the same time.
-const PARALLEL: usize = 4;
-/// Nothing that a cluster stores is nearly as large.
-const BLOB_LIMIT_BYTES: usize = 1024 * 1024 * 1024;
-/// A large blob that is replaced while it is read is read again from its start.
-const READ_TRIES: usize = 3;
 
 /// Opens accounts for one identity.
 #[derive(Clone, Debug)]
@@ -56,10 +31,7 @@ impl AzureBlobStores {
 
     /// Shares an existing cache.
     pub fn with_tokens(tokens: Arc<TokenCache>, http: &HttpClient) -> Self {
-        Self {
-            tokens,
-            http: http.clone(),
-        }
+        Self { tokens, http: http.clone() }
     }
 
     /// Like [`BlobStores::open`], with the store's own type.
@@ -79,345 +51,13 @@ impl AzureBlobStores {
             return Err(refused("InvalidBlobEndpoint"));
         }
         let scope = STORAGE_SCOPE.to_owned();
-        let bearer = Arc::new(BearerPolicy::new(
-            Arc::clone(&self.tokens),
-            scope,
-            &endpoint,
-        ));
-        Ok(AzureBlobStore {
-            endpoint,
-            bearer,
-            http: self.http.clone(),
-        })
+        let bearer = Arc::new(BearerPolicy::new(Arc::clone(&self.tokens), scope, &endpoint));
+        Ok(AzureBlobStore::new(endpoint, bearer, self.http.clone()))
     }
 }
 
 impl BlobStores for AzureBlobStores {
     fn open(&self, blob_endpoint: &str) -> Result<Arc<dyn BlobStore>, BlobError> {
         Ok(Arc::new(self.open_store(blob_endpoint)?))
-    }
-}
-
-/// One account.
-#[derive(Clone, Debug)]
-pub struct AzureBlobStore {
-    endpoint: Url,
-    bearer: Arc<BearerPolicy>,
-    http: HttpClient,
-}
-
-impl AzureBlobStore {
-    /// Our bearer policy instead of the SDK's: it refreshes a refused token.
-    fn options(&self) -> ClientOptions {
-        let bearer: Arc<dyn Policy> = self.bearer.clone();
-        ClientOptions {
-            per_try_policies: vec![bearer],
-            ..self.http.retrying_options()
-        }
-    }
-
-    fn place(&self, operation: &'static str, container: &str, name: &str) -> Place {
-        let account = account(&self.endpoint);
-        Place {
-            operation,
-            account,
-            container: container.to_owned(),
-            name: name.to_owned(),
-        }
-    }
-
-    /// Slashes of a blob's name stay slashes: account, container and name read like a path.
-    fn url(&self, place: &Place) -> Result<Url, BlobError> {
-        let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-        let whole = place.container.is_empty() || place.container.contains('/');
-        let parts = || place.name.split('/');
-        if whole || (!place.name.is_empty() && !parts().all(is_plain)) {
-            return Err(place.refused(0, "InvalidBlobName"));
-        }
-        let mut url = self.endpoint.clone();
-        match url.path_segments_mut() {
-            Ok(mut segments) => {
-                segments.pop_if_empty().push(&place.container);
-                if !place.name.is_empty() {
-                    segments.extend(parts());
-                }
-            }
-            Err(()) => return Err(place.refused(0, "InvalidBlobEndpoint")),
-        }
-        Ok(url)
-    }
-
-    fn blob(&self, place: &Place) -> Result<BlobClient, BlobError> {
-        if place.name.is_empty() {
-            return Err(place.refused(0, "InvalidBlobName"));
-        }
-        let options = BlobClientOptions {
-            client_options: self.options(),
-            ..Default::default()
-        };
-        BlobClient::new(self.url(place)?, None, Some(options))
-            .map_err(|error| place.unavailable(&error))
-    }
-
-    async fn read_once(&self, client: &BlobClient) -> Result<BlobContent, ReadError> {
-        let options = BlobClientDownloadOptions {
-            parallel: NonZero::new(PARALLEL),
-            partition_size: NonZero::new(PART_BYTES),
-            ..Default::default()
-        };
-        let result = client
-            .download(Some(options))
-            .await
-            .map_err(ReadError::Azure)?;
-        let headers = result.headers;
-        let bytes = read_capped(result.body, BLOB_LIMIT_BYTES)
-            .await
-            .map_err(|e| match e {
-                BodyError::Broken(error) => ReadError::Azure(error),
-                BodyError::TooLarge { .. } => ReadError::TooLarge,
-            })?;
-        let etag = result
-            .properties
-            .etag
-            .map(|etag| etag.to_string())
-            .unwrap_or_default();
-        Ok(BlobContent {
-            bytes,
-            etag,
-            age: age(&headers),
-        })
-    }
-}
-
-enum ReadError {
-    Azure(azure_core::Error),
-    TooLarge,
-}
-
-#[async_trait]
-impl BlobStore for AzureBlobStore {
-    async fn get(&self, container: &str, name: &str) -> Result<Option<BlobContent>, BlobError> {
-        let place = self.place("get", container, name);
-        let client = self.blob(&place)?;
-        for last in (0..READ_TRIES).map(|n| n + 1 == READ_TRIES) {
-            let error = match self.read_once(&client).await {
-                Ok(content) => return Ok(Some(content)),
-                Err(ReadError::TooLarge) => return Err(place.refused(200, "BlobTooLarge")),
-                Err(ReadError::Azure(error)) => error,
-            };
-            match Failure::of(&error) {
-                Failure::BlobMissing => return Ok(None),
-                Failure::Refused { status: 412, .. } if !last => {}
-                failure => return Err(place.error(&failure, &error)),
-            }
-        }
-        Err(place.refused(412, "ChangedWhileRead"))
-    }
-
-    async fn put(
-        &self,
-        container: &str,
-        name: &str,
-        bytes: Bytes,
-        condition: WriteCondition,
-    ) -> Result<String, BlobError> {
-        let place = self.place("put", container, name);
-        let client = self.blob(&place)?;
-        let mut options = BlobClientUploadOptions {
-            parallel: NonZero::new(PARALLEL),
-            partition_size: NonZero::new(PART_BYTES as u64),
-            ..Default::default()
-        };
-        let conditional = condition != WriteCondition::Always;
-        match condition {
-            WriteCondition::Always => {}
-            WriteCondition::Absent => options.if_none_match = Some("*".into()),
-            WriteCondition::Matches(etag) => options.if_match = Some(etag.into()),
-        }
-        match client.upload(bytes.into(), Some(options)).await {
-            Ok(result) => Ok(result.etag.map(|etag| etag.to_string()).unwrap_or_default()),
-            Err(error) => match Failure::of(&error) {
-                failure if conditional && failure.is_condition() => Err(place.condition_failed()),
-                failure => Err(place.error(&failure, &error)),
-            },
-        }
-    }
-
-    async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
-        let place = self.place("delete", container, name);
-        match self.blob(&place)?.delete(None).await {
-            Ok(_) => Ok(true),
-            Err(error) => match Failure::of(&error) {
-                Failure::BlobMissing => Ok(false),
-                failure => Err(place.error(&failure, &error)),
-            },
-        }
-    }
-
-    async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
-        let place = self.place("list", container, "");
-        let failed = |error: azure_core::Error| place.error(&Failure::of(&error), &error);
-        let client_options = self.options();
-        let options = BlobContainerClientOptions {
-            client_options,
-            ..Default::default()
-        };
-        let client = BlobContainerClient::new(self.url(&place)?, None, Some(options))
-            .map_err(|error| place.unavailable(&error))?;
-        let prefix = if prefix.is_empty() {
-            None
-        } else {
-            Some(prefix.to_owned())
-        };
-        let options = BlobContainerClientListBlobsOptions {
-            prefix,
-            ..Default::default()
-        };
-        let mut pages = client
-            .list_blobs(Some(options))
-            .map_err(failed)?
-            .into_pages();
-        let mut entries = Vec::new();
-        while let Some(page) = pages.try_next().await.map_err(failed)? {
-            for item in page.into_model().map_err(failed)?.blob_items {
-                let Some(name) = item.name else { continue };
-                let properties = item.properties.unwrap_or_default();
-                entries.push(BlobEntry {
-                    name,
-                    size_bytes: properties.content_length.unwrap_or_default(),
-                    last_modified: properties.last_modified.as_ref().map(to_rfc3339),
-                });
-            }
-        }
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
-    }
-}
-
-/// The account's name in messages: its host, and its path where several share one host.
-fn account(endpoint: &Url) -> String {
-    format!(
-        "{}{}",
-        host_of(endpoint),
-        endpoint.path().trim_end_matches('/')
-    )
-}
-
-/// Time since the last write by the service's own clock.
-fn age(headers: &Headers) -> Option<Duration> {
-    let at = |name: &'static str| -> Option<OffsetDateTime> {
-        parse_rfc7231(headers.get_optional_str(&HeaderName::from_static(name))?).ok()
-    };
-    let age = at("date")? - at("last-modified")?;
-    Some(Duration::from_secs(
-        u64::try_from(age.whole_seconds()).unwrap_or(0),
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn store(endpoint: &str) -> Result<AzureBlobStore, BlobError> {
-        #[derive(Debug)]
-        struct NoToken;
-        #[async_trait]
-        impl TokenCredential for NoToken {
-            async fn get_token(
-                &self,
-                _: &[&str],
-                _: Option<azure_core::credentials::TokenRequestOptions<'_>>,
-            ) -> azure_core::Result<azure_core::credentials::AccessToken> {
-                Err(azure_core::Error::with_message(
-                    azure_core::error::ErrorKind::Credential,
-                    "none",
-                ))
-            }
-        }
-        let http = HttpClient::new(&crate::HttpSettings::default()).unwrap();
-        AzureBlobStores::new(Arc::new(NoToken), &http).open_store(endpoint)
-    }
-
-    #[test]
-    fn both_styles_of_endpoint_are_used_verbatim() {
-        for (endpoint, wanted) in [
-            (
-                "https://acct.blob.core.windows.net/",
-                "https://acct.blob.core.windows.net/c/a/b.json",
-            ),
-            (
-                "https://acct.blob.core.windows.net",
-                "https://acct.blob.core.windows.net/c/a/b.json",
-            ),
-            (
-                "https://127.0.0.1:9443/acct/",
-                "https://127.0.0.1:9443/acct/c/a/b.json",
-            ),
-            (
-                "https://127.0.0.1:9443/acct",
-                "https://127.0.0.1:9443/acct/c/a/b.json",
-            ),
-        ] {
-            let store = store(endpoint).unwrap();
-            assert_eq!(
-                store
-                    .url(&store.place("get", "c", "a/b.json"))
-                    .unwrap()
-                    .as_str(),
-                wanted
-            );
-        }
-    }
-
-    #[test]
-    fn names_cannot_leave_their_container() {
-        let store = store("https://127.0.0.1:9443/acct/").unwrap();
-        for (container, name) in [
-            ("c", "../x"),
-            ("c", "a//b"),
-            ("c", "a/./b"),
-            ("", "a"),
-            ("c/d", "a"),
-            ("c", "a/.."),
-        ] {
-            let place = store.place("get", container, name);
-            assert!(store.url(&place).is_err(), "{container} {name}");
-        }
-        let odd = store.url(&store.place("get", "c", "a b?x#y%2e")).unwrap();
-        assert_eq!(
-            odd.as_str(),
-            "https://127.0.0.1:9443/acct/c/a%20b%3Fx%23y%252e"
-        );
-    }
-
-    #[test]
-    fn endpoints_without_tls_or_with_more_than_a_path_are_refused() {
-        for endpoint in [
-            "http://acct.blob/",
-            "acct",
-            "https://u:p@h/",
-            "https://h/?sig=1",
-            "",
-        ] {
-            assert!(store(endpoint).is_err(), "{endpoint}");
-        }
-    }
-
-    #[test]
-    fn age_needs_both_dates_and_is_never_negative() {
-        let headers = |date: &'static str, modified: &'static str| {
-            let mut headers = Headers::new();
-            headers.insert("date", date);
-            headers.insert("last-modified", modified);
-            headers
-        };
-        let (early, late) = (
-            "Fri, 01 Jan 2021 00:00:00 GMT",
-            "Fri, 01 Jan 2021 00:01:40 GMT",
-        );
-        assert_eq!(age(&headers(late, early)), Some(Duration::from_secs(100)));
-        assert_eq!(age(&headers(early, late)), Some(Duration::ZERO));
-        assert_eq!(age(&headers("soon", early)), None);
-        assert_eq!(age(&Headers::new()), None);
     }
 }

@@ -54,9 +54,7 @@ pub(super) struct AssertionUrl {
 
 impl fmt::Debug for AssertionUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AssertionUrl")
-            .field("host", &host_of(&self.url))
-            .finish_non_exhaustive()
+        f.debug_struct("AssertionUrl").field("host", &host_of(&self.url)).finish_non_exhaustive()
     }
 }
 
@@ -92,8 +90,6 @@ impl ClientAssertion for AssertionUrl {
             .map_err(|error| failure(format!("{host}: {error}")))?;
         let json = parse_json(&body).unwrap_or_default();
         let token = json.get("value").and_then(|value| value.as_str());
-        token
-            .map(str::to_owned)
-            .ok_or_else(|| failure(format!("{host} answered without a token")))
+        token.map(str::to_owned).ok_or_else(|| failure(format!("{host} answered without a token")))
     }
 }

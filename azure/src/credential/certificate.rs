@@ -51,15 +51,8 @@ impl SignedAssertion {
             ));
         }
         let encrypted = [&b"ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"];
-        if encrypted
-            .iter()
-            .any(|mark| bytes.windows(mark.len()).any(|w| w == *mark))
-        {
-            let hint = if has_password {
-                "; client_certificate_password is not used"
-            } else {
-                ""
-            };
+        if encrypted.iter().any(|mark| bytes.windows(mark.len()).any(|w| w == *mark)) {
+            let hint = if has_password { "; client_certificate_password is not used" } else { "" };
             return Err(format!(
                 "the private key in {shown} is encrypted, which is not read{hint}; decrypt it with \
                  `openssl pkcs8 -in FILE -out FILE.pem`"
@@ -77,12 +70,7 @@ impl SignedAssertion {
         let key = key.map_err(|_| format!("the private key in {shown} is no usable RSA key"))?;
         let thumbprint =
             URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, certificate.as_ref()));
-        Ok(Self {
-            key,
-            thumbprint,
-            client_id,
-            token_endpoint,
-        })
+        Ok(Self { key, thumbprint, client_id, token_endpoint })
     }
 
     fn sign(&self, now_unix_seconds: i64) -> Result<String, String> {
@@ -100,12 +88,7 @@ impl SignedAssertion {
         let signed = format!("{}.{}", part(&header), part(&claims));
         let mut bytes = vec![0; self.key.public_modulus_len()];
         self.key
-            .sign(
-                &signature::RSA_PSS_SHA256,
-                &SystemRandom::new(),
-                signed.as_bytes(),
-                &mut bytes,
-            )
+            .sign(&signature::RSA_PSS_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut bytes)
             .map_err(|_| "the private key does not sign".to_owned())?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
@@ -151,24 +134,15 @@ mod tests {
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
         };
         let header = json(parts[0]);
-        assert_eq!(
-            (header["alg"].as_str(), header["typ"].as_str()),
-            (Some("PS256"), Some("JWT"))
-        );
-        assert_eq!(
-            header["x5t#S256"].as_str(),
-            Some(assertion.thumbprint.as_str())
-        );
+        assert_eq!((header["alg"].as_str(), header["typ"].as_str()), (Some("PS256"), Some("JWT")));
+        assert_eq!(header["x5t#S256"].as_str(), Some(assertion.thumbprint.as_str()));
         let claims = json(parts[1]);
         assert_eq!(claims["aud"], "https://login/token");
         assert_eq!(
             (claims["iss"].as_str(), claims["sub"].as_str()),
             (Some("client"), Some("client"))
         );
-        assert_eq!(
-            (claims["nbf"].as_i64(), claims["exp"].as_i64()),
-            (Some(1_000), Some(1_600))
-        );
+        assert_eq!((claims["nbf"].as_i64(), claims["exp"].as_i64()), (Some(1_000), Some(1_600)));
         let public = assertion.key.public_key().as_ref().to_vec();
         UnparsedPublicKey::new(&signature::RSA_PSS_2048_8192_SHA256, public)
             .verify(
@@ -186,16 +160,10 @@ mod tests {
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
         for (text, wanted) in [
             (b"\x30\x82\x01\x00pfx".to_vec(), "openssl pkcs12"),
-            (
-                format!("{locked}{certificate}").into_bytes(),
-                "openssl pkcs8",
-            ),
+            (format!("{locked}{certificate}").into_bytes(), "openssl pkcs8"),
             (key.into_bytes(), "no certificate"),
             (certificate.clone().into_bytes(), "no private key"),
-            (
-                format!("{ec}{certificate}").into_bytes(),
-                "no usable RSA key",
-            ),
+            (format!("{ec}{certificate}").into_bytes(), "no usable RSA key"),
         ] {
             let error = load(&text).unwrap_err();
             assert!(error.contains(wanted), "{error}");

@@ -27,20 +27,11 @@ pub(super) fn credential(
     tenant_id: Option<String>,
     subscription: Option<String>,
 ) -> Result<Arc<dyn TokenCredential>, String> {
-    let subscription = if tenant_id.is_some() {
-        None
-    } else {
-        subscription
-    };
+    let subscription = if tenant_id.is_some() { None } else { subscription };
     let executor: Option<Arc<dyn Executor>> = Some(Arc::new(QuietExecutor));
-    let options = AzureCliCredentialOptions {
-        subscription,
-        tenant_id,
-        executor,
-    };
+    let options = AzureCliCredentialOptions { subscription, tenant_id, executor };
     let made = AzureCliCredential::new(Some(options));
-    made.map(|credential| credential as Arc<dyn TokenCredential>)
-        .map_err(|e| e.to_string())
+    made.map(|credential| credential as Arc<dyn TokenCredential>).map_err(|e| e.to_string())
 }
 
 /// Runs a program that dies with its caller and asks nothing on the terminal.

@@ -24,11 +24,7 @@ pub(super) fn failure(
     authority: &str,
 ) -> (String, Option<&'static str>) {
     let causes = chain(error);
-    let azure = || {
-        causes
-            .iter()
-            .filter_map(|cause| cause.downcast_ref::<azure_core::Error>())
-    };
+    let azure = || causes.iter().filter_map(|cause| cause.downcast_ref::<azure_core::Error>());
     let response = azure().find_map(|cause| match cause.kind() {
         ErrorKind::HttpResponse { raw_response, .. } => raw_response.as_deref(),
         _ => None,
@@ -50,34 +46,20 @@ pub(super) fn failure(
 fn refusal(response: &RawResponse) -> (String, Option<&'static str>) {
     let status = u16::from(response.status());
     let json = parse_json(response.body().as_ref()).unwrap_or_default();
-    let text = |name: &str| {
-        json.get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let text = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (code, description) = (text("error"), text("error_description"));
-    let description = description
-        .split("Trace ID:")
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let description = description.split("Trace ID:").next().unwrap_or_default().trim();
     let mend = MENDS.iter().find(|(number, _)| {
         let rest = description.strip_prefix(number);
         rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
     });
-    (
-        format!("{status} {code} {description}"),
-        mend.map(|(_, attribute)| *attribute),
-    )
+    (format!("{status} {code} {description}"), mend.map(|(_, attribute)| *attribute))
 }
 
 /// Takes off what the SDK wraps around a message.
 fn without_frame(text: &str) -> String {
     let text = text.split("\nTo troubleshoot").next().unwrap_or(text);
-    let text = text
-        .split_once("authentication failed.")
-        .map_or(text, |(_, reason)| reason);
+    let text = text.split_once("authentication failed.").map_or(text, |(_, reason)| reason);
     text.trim().trim_start_matches("ERROR: ").to_owned()
 }
 
@@ -97,10 +79,7 @@ mod tests {
             raw_response: Some(Box::new(response)),
         };
         let inner = Error::with_message(kind, "inner");
-        failure(
-            &Error::with_error(ErrorKind::Credential, inner, "outer"),
-            "login",
-        )
+        failure(&Error::with_error(ErrorKind::Credential, inner, "outer"), "login")
     }
 
     #[test]
@@ -108,10 +87,7 @@ mod tests {
         let (text, attribute) = refused(
             r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided. Trace ID: 1 Correlation ID: 2"}"#,
         );
-        assert_eq!(
-            text,
-            "401 invalid_client AADSTS7000215: Invalid client secret provided."
-        );
+        assert_eq!(text, "401 invalid_client AADSTS7000215: Invalid client secret provided.");
         assert_eq!(attribute, Some("client_secret"));
         let (_, attribute) = refused(r#"{"error_description":"AADSTS90002: Tenant not found."}"#);
         assert_eq!(attribute, Some("tenant_id"));
@@ -129,9 +105,6 @@ mod tests {
     fn the_words_of_the_cli_lose_their_frame() {
         let text = "AzureCliCredential authentication failed. ERROR: Please run 'az login'.\n\nTo troubleshoot, visit x";
         let error = Error::with_message(ErrorKind::Credential, text);
-        assert_eq!(
-            failure(&error, "login"),
-            ("Please run 'az login'.".to_owned(), None)
-        );
+        assert_eq!(failure(&error, "login"), ("Please run 'az login'.".to_owned(), None));
     }
 }

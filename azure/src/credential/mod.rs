@@ -96,9 +96,7 @@ struct Chosen {
 impl fmt::Debug for CredentialChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subjects: Vec<&str> = self.ways.iter().map(|way| way.subject.as_str()).collect();
-        f.debug_struct("CredentialChain")
-            .field("ways", &subjects)
-            .finish_non_exhaustive()
+        f.debug_struct("CredentialChain").field("ways", &subjects).finish_non_exhaustive()
     }
 }
 
@@ -123,10 +121,7 @@ impl CredentialChain {
     }
 
     fn chosen(&self) -> Option<Chosen> {
-        self.chosen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn try_way(&self, way: &Way, scopes: &[&str]) -> Result<AccessToken, Attempt> {
@@ -143,10 +138,7 @@ impl CredentialChain {
                 let (reason, attribute) = describe::failure(&error, &self.authority);
                 Err(failed(&reason, attribute))
             }
-            Err(_) => Err(failed(
-                &format!("no answer within {} s", way.timeout.as_secs()),
-                None,
-            )),
+            Err(_) => Err(failed(&format!("no answer within {} s", way.timeout.as_secs()), None)),
         }
     }
 
@@ -168,18 +160,13 @@ impl CredentialChain {
             }
         }
         let not_configured = self.not_configured.clone();
-        Err(ChainError {
-            attempts,
-            not_configured,
-        })
+        Err(ChainError { attempts, not_configured })
     }
 
     fn remember(&self, index: usize, passed_over: Vec<Attempt>) {
         if let Some(way) = self.ways.get(index) {
             for attempt in &passed_over {
-                let Attempt {
-                    subject, reason, ..
-                } = attempt;
+                let Attempt { subject, reason, .. } = attempt;
                 tracing::warn!(%subject, %reason, used = %way.subject, "a credential failed");
             }
         }

@@ -101,13 +101,7 @@ fn certificate(settings: &AzureSettings, context: &PlanContext) -> Option<Way> {
     });
     let attribute = Some("client_certificate_path");
     let method = Method::ClientCertificate;
-    Some(Way {
-        method,
-        subject,
-        attribute,
-        timeout: ENTRA_TIMEOUT,
-        make,
-    })
+    Some(Way { method, subject, attribute, timeout: ENTRA_TIMEOUT, make })
 }
 
 fn secret(settings: &AzureSettings, context: &PlanContext) -> Option<Way> {
@@ -127,25 +121,14 @@ fn secret(settings: &AzureSettings, context: &PlanContext) -> Option<Way> {
             (None, Some(path)) => Secret::from(read_line(path)?),
             (None, None) => return Err("there is no secret".to_owned()),
         };
-        let options = ClientSecretCredentialOptions {
-            client_options: entra_options(&context),
-        };
+        let options = ClientSecretCredentialOptions { client_options: entra_options(&context) };
         let secret = azure_core::credentials::Secret::new(secret.expose().to_owned());
-        let Application {
-            tenant_id,
-            client_id,
-        } = application;
+        let Application { tenant_id, client_id } = application;
         let made = ClientSecretCredential::new(&tenant_id, client_id, secret, Some(options));
         made.map(erase).map_err(|error| error.to_string())
     });
     let method = Method::ClientSecret;
-    Some(Way {
-        method,
-        subject,
-        attribute: Some(attribute),
-        timeout: ENTRA_TIMEOUT,
-        make,
-    })
+    Some(Way { method, subject, attribute: Some(attribute), timeout: ENTRA_TIMEOUT, make })
 }
 
 enum Federated {
@@ -160,31 +143,18 @@ fn oidc(settings: &AzureSettings, context: &PlanContext) -> Option<Way> {
     if settings.use_oidc != Some(true) && !aks {
         return None;
     }
-    let url = settings
-        .oidc_request_url
-        .clone()
-        .zip(settings.oidc_request_token.clone());
+    let url = settings.oidc_request_url.clone().zip(settings.oidc_request_token.clone());
     let (words, attribute, source) = match (&settings.oidc_token, &settings.oidc_token_file_path) {
         (Some(token), _) => ("OIDC token", "oidc_token", Federated::Text(token.clone())),
         (None, Some(path)) => {
-            let words = if aks {
-                "AKS workload identity"
-            } else {
-                "OIDC token file"
-            };
+            let words = if aks { "AKS workload identity" } else { "OIDC token file" };
             (words, "oidc_token_file_path", Federated::File(path.clone()))
         }
         (None, None) => match url {
-            Some((url, token)) => (
-                "OIDC request",
-                "oidc_request_url",
-                Federated::Url(url, token),
-            ),
-            None if aks => (
-                "AKS workload identity",
-                "use_aks_workload_identity",
-                Federated::Nothing,
-            ),
+            Some((url, token)) => ("OIDC request", "oidc_request_url", Federated::Url(url, token)),
+            None if aks => {
+                ("AKS workload identity", "use_aks_workload_identity", Federated::Nothing)
+            }
             None => ("OIDC", "oidc_token_file_path", Federated::Nothing),
         },
     };
@@ -209,44 +179,25 @@ fn oidc(settings: &AzureSettings, context: &PlanContext) -> Option<Way> {
         }
     });
     let method = Method::Oidc;
-    Some(Way {
-        method,
-        subject,
-        attribute: Some(attribute),
-        timeout: ENTRA_TIMEOUT,
-        make,
-    })
+    Some(Way { method, subject, attribute: Some(attribute), timeout: ENTRA_TIMEOUT, make })
 }
 
 fn managed_identity(settings: &AzureSettings) -> Option<Way> {
     if settings.use_msi != Some(true) {
         return None;
     }
-    let endpoint = settings
-        .msi_endpoint
-        .clone()
-        .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-    let identity = settings
-        .client_id
-        .clone()
-        .map_or(Identity::Default, Identity::ClientId);
+    let endpoint = settings.msi_endpoint.clone().unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    let identity = settings.client_id.clone().map_or(Identity::Default, Identity::ClientId);
     let subject = match &identity {
         Identity::ClientId(id) => format!("managed identity {id}"),
         _ => "managed identity".to_owned(),
     };
     let make: Make = Box::new(move || {
         let made = ManagedIdentity::with_identity(&endpoint, identity.clone());
-        made.map(|msi| erase(Arc::new(msi)))
-            .map_err(|error| error.to_string())
+        made.map(|msi| erase(Arc::new(msi))).map_err(|error| error.to_string())
     });
     let method = Method::ManagedIdentity;
-    Some(Way {
-        method,
-        subject,
-        attribute: Some("use_msi"),
-        timeout: MSI_TIMEOUT,
-        make,
-    })
+    Some(Way { method, subject, attribute: Some("use_msi"), timeout: MSI_TIMEOUT, make })
 }
 
 fn azure_cli(settings: &AzureSettings) -> Option<Way> {
@@ -258,13 +209,7 @@ fn azure_cli(settings: &AzureSettings) -> Option<Way> {
     let make: Make = Box::new(move || cli::credential(tenant_id.clone(), subscription.clone()));
     let subject = Method::AzureCli.name().to_owned();
     let method = Method::AzureCli;
-    Some(Way {
-        method,
-        subject,
-        attribute: Some("use_cli"),
-        timeout: cli::TIMEOUT,
-        make,
-    })
+    Some(Way { method, subject, attribute: Some("use_cli"), timeout: cli::TIMEOUT, make })
 }
 
 fn application(settings: &AzureSettings) -> Result<Application, String> {
@@ -274,10 +219,7 @@ fn application(settings: &AzureSettings) -> Result<Application, String> {
         (None, None) => return Err("client_id is not set".to_owned()),
     };
     let tenant_id = settings.tenant_id.clone().ok_or("tenant_id is not set")?;
-    Ok(Application {
-        tenant_id,
-        client_id,
-    })
+    Ok(Application { tenant_id, client_id })
 }
 
 fn subject(what: &str, settings: &AzureSettings) -> String {
@@ -292,13 +234,8 @@ fn asserted(
     assertion: impl ClientAssertion + 'static,
     context: &PlanContext,
 ) -> Result<Arc<dyn TokenCredential>, String> {
-    let options = ClientAssertionCredentialOptions {
-        client_options: entra_options(context),
-    };
-    let Application {
-        tenant_id,
-        client_id,
-    } = application;
+    let options = ClientAssertionCredentialOptions { client_options: entra_options(context) };
+    let Application { tenant_id, client_id } = application;
     let made = ClientAssertionCredential::new(tenant_id, client_id, assertion, Some(options));
     made.map(erase).map_err(|error| error.to_string())
 }
@@ -310,10 +247,7 @@ fn erase(credential: Arc<impl TokenCredential + 'static>) -> Arc<dyn TokenCreden
 /// Every cloud is a custom one here: its authority is already known.
 fn entra_options(context: &PlanContext) -> ClientOptions {
     let mut cloud = CustomConfiguration::default();
-    context
-        .authority
-        .as_str()
-        .clone_into(&mut cloud.authority_host);
+    context.authority.as_str().clone_into(&mut cloud.authority_host);
     ClientOptions {
         cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
         ..context.http.retrying_options()
@@ -322,17 +256,12 @@ fn entra_options(context: &PlanContext) -> ClientOptions {
 
 fn token_endpoint(authority: &Url, tenant_id: &str) -> Result<String, String> {
     let url = authority.join(&format!("/{tenant_id}/oauth2/v2.0/token"));
-    url.map(String::from)
-        .map_err(|error| format!("tenant_id is not usable: {error}"))
+    url.map(String::from).map_err(|error| format!("tenant_id is not usable: {error}"))
 }
 
 pub(super) fn read_line(path: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     let text = text.trim();
-    if text.is_empty() {
-        Err(format!("{} is empty", path.display()))
-    } else {
-        Ok(text.to_owned())
-    }
+    if text.is_empty() { Err(format!("{} is empty", path.display())) } else { Ok(text.to_owned()) }
 }

@@ -1,0 +1,264 @@
+//! The chain: order, what it says of failures, and that no secret gets out.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use hcs_azure::credential::Method;
+use hcs_azure::{AzureSettings, ConnectError, Secret, connect_with};
+use hcs_engine::blob::BlobStores;
+use hcs_engine::cloud::{ArmRequest, Cloud, Target, TransportError};
+use serde_json::json;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::server::{CANARY, CLIENT, Reply, Seen, Server, TENANT, metadata, token_answer};
+
+fn form(seen: &Seen, name: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(&seen.body);
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+fn subscription() -> Reply {
+    Reply::json(200, &json!({"displayName": "Team", "state": "Enabled"}))
+}
+
+#[tokio::test]
+async fn a_client_secret_is_exchanged_at_the_tenants_endpoint() {
+    let server = Server::azure(|_| subscription()).await;
+    connect_with(&server.settings(), &server.http()).await.unwrap().check().await.unwrap();
+    let seen = &server.token_requests()[0];
+    assert_eq!(seen.path, format!("/{TENANT}/oauth2/v2.0/token"));
+    assert_eq!(form(seen, "client_id").as_deref(), Some(CLIENT));
+    assert_eq!(form(seen, "client_secret").as_deref(), Some(CANARY));
+    assert_eq!(form(seen, "grant_type").as_deref(), Some("client_credentials"));
+}
+
+#[tokio::test]
+async fn federated_tokens_are_read_anew_for_every_exchange() {
+    let server = Server::azure(|_| subscription()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "assertion-1\n").unwrap();
+    let settings = AzureSettings {
+        client_secret: None,
+        use_oidc: Some(true),
+        oidc_token_file_path: Some(file.clone()),
+        ..server.settings()
+    };
+    let azure = connect_with(&settings, &server.http()).await.unwrap();
+    let checked = azure.check().await.unwrap();
+    assert_eq!(checked.credential, format!("OIDC token file for client {CLIENT}"));
+    std::fs::write(&file, "assertion-2").unwrap();
+    azure.tokens.token("https://storage.azure.com/.default").await.unwrap();
+    let sent: Vec<_> =
+        server.token_requests().iter().map(|seen| form(seen, "client_assertion")).collect();
+    assert_eq!(sent, [Some("assertion-1".to_owned()), Some("assertion-2".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_pipelines_token_url_is_asked_with_its_own_bearer() {
+    let server = Server::azure(|seen| match seen.path.as_str() {
+        "/idtoken" => Reply::json(200, &json!({"value": "pipeline-assertion"})),
+        _ => subscription(),
+    })
+    .await;
+    let settings = AzureSettings {
+        client_secret: None,
+        use_oidc: Some(true),
+        oidc_request_url: Some(format!("https://{}/idtoken?job=1", server.host)),
+        oidc_request_token: Some(Secret::new("pipeline-bearer")),
+        ..server.settings()
+    };
+    connect_with(&settings, &server.http()).await.unwrap().check().await.unwrap();
+    let asked = server.calls().into_iter().find(|seen| seen.path == "/idtoken").unwrap();
+    assert_eq!(asked.header("authorization"), "Bearer pipeline-bearer");
+    assert_eq!(asked.parameter("audience").as_deref(), Some("api://AzureADTokenExchange"));
+    assert_eq!(asked.parameter("job").as_deref(), Some("1"));
+    let exchanged = form(&server.token_requests()[0], "client_assertion");
+    assert_eq!(exchanged.as_deref(), Some("pipeline-assertion"));
+}
+
+#[tokio::test]
+async fn a_certificate_signs_its_own_assertion() {
+    let server = Server::azure(|_| subscription()).await;
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("client.pem");
+    std::fs::write(&file, format!("{}{}", certificate.pem(), key.serialize_pem())).unwrap();
+    let settings = AzureSettings { client_certificate_path: Some(file), ..server.settings() };
+    let azure = connect_with(&settings, &server.http()).await.unwrap();
+    let checked = azure.check().await.unwrap();
+    assert_eq!(checked.credential, format!("client certificate for client {CLIENT}"));
+    let seen = &server.token_requests()[0];
+    assert_eq!(form(seen, "client_assertion").unwrap().split('.').count(), 3);
+    assert_eq!(form(seen, "client_secret"), None);
+}
+
+#[tokio::test]
+async fn the_first_way_that_works_is_kept_and_the_failed_ones_are_told() {
+    let server = Server::tls(|seen| match seen.path.as_str() {
+        "/metadata/endpoints" => Reply::json(200, &metadata(seen.header("host"))),
+        path if path.ends_with("/token") && form(seen, "client_secret").is_some() => {
+            Reply::json(401, &json!({"error": "invalid_client", "error_description": "no"}))
+        }
+        path if path.ends_with("/token") => token_answer(3600),
+        _ => subscription(),
+    })
+    .await;
+    let settings = AzureSettings {
+        use_oidc: Some(true),
+        oidc_token: Some(Secret::new("federated")),
+        ..server.settings()
+    };
+    let azure = connect_with(&settings, &server.http()).await.unwrap();
+    let checked = azure.check().await.unwrap();
+    assert_eq!(checked.credential, format!("OIDC token for client {CLIENT}"));
+    assert_eq!(checked.passed_over.len(), 1);
+    assert_eq!(checked.passed_over[0].method, Method::ClientSecret);
+    azure.tokens.token("https://storage.azure.com/.default").await.unwrap();
+    let secrets =
+        server.token_requests().iter().filter(|s| form(s, "client_secret").is_some()).count();
+    assert_eq!(secrets, 1, "the way that failed is not asked again");
+}
+
+#[tokio::test]
+async fn every_way_that_failed_is_named_with_its_reason() {
+    let server = Server::azure(|_| subscription()).await;
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let settings = AzureSettings {
+        client_id: None,
+        use_msi: Some(true),
+        msi_endpoint: Some(format!("http://{closed}")),
+        use_aks_workload_identity: Some(true),
+        client_certificate_path: Some("/nowhere/client.pfx".into()),
+        ..server.settings()
+    };
+    let azure = connect_with(&settings, &server.http()).await.unwrap();
+    let error = azure.check().await.unwrap_err();
+    let text = error.to_string();
+    for part in [
+        "client certificate: client_id is not set; ",
+        "client secret: client_id is not set; ",
+        "AKS workload identity: client_id is not set; ",
+        "managed identity: no connection to 127.0.0.1",
+        "; not configured: Azure CLI",
+    ] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    let settings = AzureSettings { client_id: Some(CLIENT.into()), ..settings };
+    let azure = connect_with(&settings, &server.http()).await.unwrap();
+    azure.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_configured_is_told_too() {
+    let server = Server::azure(|_| subscription()).await;
+    let settings = AzureSettings { client_secret: None, ..server.settings() };
+    let azure = connect_with(&settings, &server.http()).await.unwrap();
+    let error = azure.check().await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Credential(chain) if chain.attempts.is_empty()));
+    assert_eq!(
+        error.to_string(),
+        "no Azure credential worked: not configured: client certificate, client secret, OIDC, managed identity, Azure CLI"
+    );
+}
+
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// The server repeats everything that it was sent, in its errors.
+fn echo(seen: &Seen) -> Reply {
+    if seen.path == "/metadata/endpoints" {
+        return Reply::json(200, &metadata(seen.header("host")));
+    }
+    let raw = String::from_utf8_lossy(&seen.body).into_owned();
+    let decoded: Vec<String> =
+        url::form_urlencoded::parse(&seen.body).map(|(k, v)| format!("{k}={v}")).collect();
+    let text = format!("AADSTS1: you sent {raw} that is {}", decoded.join(" "));
+    Reply::json(400, &json!({"error": "invalid_request", "error_description": text}))
+}
+
+#[tokio::test]
+async fn no_secret_reaches_an_error_a_debug_text_or_a_trace() {
+    let sink = Sink::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(sink.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let server = Server::tls(echo).await;
+    let federated = crate::server::jwt();
+    let settings = AzureSettings {
+        use_oidc: Some(true),
+        oidc_token: Some(Secret::new(federated.clone())),
+        client_certificate_password: Some(Secret::new("canary-password")),
+        ..server.settings()
+    };
+    let azure = connect_with(&settings, &server.http()).await.unwrap();
+    let checked = azure.check().await.unwrap_err();
+    let request = ArmRequest::new(hcs_engine::cloud::Method::Get, Target::Path("/a".into()));
+    let sent = azure.cloud.send(&request).await.unwrap_err();
+    assert!(matches!(sent, TransportError::Credential { .. }), "{sent:?}");
+    let store = azure.blobs.open(&format!("https://{}/acct/", server.host)).unwrap();
+    let read = store.get("config", "spec.json").await.unwrap_err();
+    let mut texts = vec![
+        checked.to_string(),
+        format!("{checked:?}"),
+        sent.to_string(),
+        format!("{sent:?}"),
+        format!("{read:?}"),
+        format!("{azure:?} {settings:?}"),
+    ];
+    assert!(texts[0].contains("you sent client_id="), "the echo arrives: {}", texts[0]);
+    drop(guard);
+    texts.push(String::from_utf8(sink.0.lock().unwrap().clone()).unwrap());
+    assert!(texts.last().unwrap().contains("typespec_client_core"), "the SDK was traced");
+    let encoded: String = url::form_urlencoded::byte_serialize(CANARY.as_bytes()).collect();
+    for secret in [CANARY, &encoded, &federated, "canary-password"] {
+        for text in &texts {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_access_token_reaches_a_trace() {
+    let sink = Sink::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(sink.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let server = Server::azure(|_| subscription()).await;
+    let azure = connect_with(&server.settings(), &server.http()).await.unwrap();
+    azure.check().await.unwrap();
+    drop(guard);
+    let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+    let sent = server.calls()[0].header("authorization").to_owned();
+    let token = sent.strip_prefix("Bearer ").unwrap();
+    assert!(text.contains("typespec_client_core"), "the SDK was traced");
+    assert!(!text.contains(token) && !text.contains(CANARY));
+    assert!(!format!("{azure:?}").contains(token));
+}
