@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
+use azure_core::error::ErrorKind;
+use azure_core::http::{
+    AsyncRawResponse, ClientOptions, ExponentialRetryOptions, Request, RetryOptions, Transport,
+};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+
+use crate::transport::NoAnswer;
 
 /// How requests are made.
 #[derive(Clone, Debug)]
@@ -67,7 +72,7 @@ impl HttpClient {
 
     /// The pool as the SDK's transport.
     pub fn transport(&self) -> Transport {
-        Transport::new(Arc::new(self.client.clone()))
+        Transport::new(Arc::new(ImpatientClient(self.client.clone())))
     }
 
     /// Options of an SDK client that retries briefly by itself.
@@ -95,6 +100,25 @@ impl HttpClient {
 
     pub(crate) fn raw(&self) -> &reqwest::Client {
         &self.client
+    }
+}
+
+/// Says at once what no retry would mend: the SDK repeats every failed connection.
+#[derive(Debug)]
+struct ImpatientClient(reqwest::Client);
+
+#[async_trait::async_trait]
+impl azure_core::http::HttpClient for ImpatientClient {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let error = match self.0.execute_request(request).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let cause = NoAnswer::of(&error, &host_of(request.url()));
+        if cause.is_lasting() {
+            return Err(azure_core::Error::with_error(ErrorKind::Other, error, cause.to_string()));
+        }
+        Err(error)
     }
 }
 

@@ -115,6 +115,16 @@ impl NoAnswer {
         !matches!(self, Self::Timeout { .. } | Self::Broken { .. })
     }
 
+    /// Whether the next try would fail in the same way.
+    pub fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::UntrustedCertificate { .. }
+                | Self::InvalidCertificate { .. }
+                | Self::Unsendable { .. }
+        )
+    }
+
     /// The host that was asked.
     pub fn host(&self) -> &str {
         match self {

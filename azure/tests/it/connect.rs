@@ -120,6 +120,21 @@ async fn a_metadata_host_without_trust_or_sense_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn a_host_without_address_is_told_as_such() {
+    let host = "nothing.invalid".to_owned();
+    let settings = AzureSettings {
+        subscription_id: Some(SUBSCRIPTION.into()),
+        metadata_host: Some(host),
+        ..Default::default()
+    };
+    let error = connect_with(&settings, &HttpSettings::default()).await.unwrap_err();
+    let ConnectError::Environment(EnvironmentError::Unreachable { source, .. }) = error else {
+        panic!("{error:?}")
+    };
+    assert!(matches!(source, NoAnswer::Dns { .. }), "{source:?}");
+}
+
+#[tokio::test]
 async fn settings_that_cannot_work_are_told_without_any_request() {
     let good = AzureSettings { subscription_id: Some(SUBSCRIPTION.into()), ..Default::default() };
     let table: [(AzureSettings, &str); 6] = [

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hcs_azure::credential::Method;
-use hcs_azure::{AzureSettings, ConnectError, Secret, connect_with};
+use hcs_azure::{AzureSettings, ConnectError, HttpSettings, Secret, connect_with};
 use hcs_engine::blob::BlobStores;
 use hcs_engine::cloud::{ArmRequest, Cloud, Target, TransportError};
 use serde_json::json;
@@ -151,6 +152,23 @@ async fn every_way_that_failed_is_named_with_its_reason() {
     let settings = AzureSettings { client_id: Some(CLIENT.into()), ..settings };
     let azure = connect_with(&settings, &server.http()).await.unwrap();
     azure.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_endpoint_without_trust_is_told_without_a_retry() {
+    let stranger = Server::tls(|_| token_answer(3600)).await;
+    let login = stranger.host.clone();
+    let server = Server::tls(move |seen| {
+        let mut json = metadata(seen.header("host"));
+        json["authentication"]["loginEndpoint"] = json!(format!("https://{login}/"));
+        Reply::json(200, &json)
+    })
+    .await;
+    let http = HttpSettings { retry_delay: Duration::from_hours(1), ..server.http() };
+    let azure = connect_with(&server.settings(), &http).await.unwrap();
+    let text = azure.check().await.unwrap_err().to_string();
+    let wanted = format!("the TLS certificate of {} is not trusted", stranger.host);
+    assert!(text.contains(&wanted), "{text}");
 }
 
 #[tokio::test]
