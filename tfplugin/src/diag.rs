@@ -39,12 +39,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, summary: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            severity,
-            summary: summary.into(),
-            detail: detail.into(),
-            path: None,
-        }
+        Self { severity, summary: summary.into(), detail: detail.into(), path: None }
     }
 
     /// Points at an attribute.

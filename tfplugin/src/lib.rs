@@ -6,9 +6,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod diag;
+mod handshake;
+mod logs;
 pub mod path;
 pub mod provider;
+mod rpc;
 pub mod schema;
+mod serve;
+mod server;
+mod services;
+mod transport;
 pub mod value;
 
 pub use async_trait::async_trait;
@@ -22,12 +29,5 @@ pub use provider::{
     Resource, UpgradeRequest, UpgradeResponse,
 };
 pub use schema::{Attribute, Block, BlockNesting, NestedBlock, Nesting, Schema, Type};
+pub use serve::serve;
 pub use value::{Number, Refinement, Value};
-
-/// Serves a provider to the Terraform that started this process, until it asks to stop.
-///
-/// Called from `main`, which returns what this returns.
-pub fn serve(provider: impl Provider) -> std::process::ExitCode {
-    let _ = provider;
-    std::process::ExitCode::FAILURE
-}

@@ -23,9 +23,6 @@ impl Context {
 
     /// A context that a given token cancels.
     pub fn with_cancel(cancel: CancellationToken) -> Self {
-        Self {
-            cancel,
-            ..Self::default()
-        }
+        Self { cancel, ..Self::default() }
     }
 }

@@ -35,17 +35,11 @@ pub struct DataResponse {
 impl DataResponse {
     /// Found, without a message.
     pub fn new(state: Value) -> Self {
-        Self {
-            state,
-            diagnostics: Diagnostics::none(),
-        }
+        Self { state, diagnostics: Diagnostics::none() }
     }
 
     /// Not found or failed.
     pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self {
-            state: Value::Null,
-            diagnostics: diagnostics.into(),
-        }
+        Self { state: Value::Null, diagnostics: diagnostics.into() }
     }
 }

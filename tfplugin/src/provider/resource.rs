@@ -98,18 +98,12 @@ pub struct PlanResponse {
 impl PlanResponse {
     /// A plan without replacement or message.
     pub fn new(planned: Value) -> Self {
-        Self {
-            planned,
-            ..Self::default()
-        }
+        Self { planned, ..Self::default() }
     }
 
     /// No plan.
     pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self {
-            diagnostics: diagnostics.into(),
-            ..Self::default()
-        }
+        Self { diagnostics: diagnostics.into(), ..Self::default() }
     }
 }
 
@@ -152,19 +146,12 @@ pub struct ApplyResponse {
 impl ApplyResponse {
     /// Everything was reached, without a message.
     pub fn new(state: Value) -> Self {
-        Self {
-            state,
-            ..Self::default()
-        }
+        Self { state, ..Self::default() }
     }
 
     /// Something failed; this is the state all the same.
     pub fn failed(state: Value, diagnostics: impl Into<Diagnostics>) -> Self {
-        Self {
-            state,
-            diagnostics: diagnostics.into(),
-            ..Self::default()
-        }
+        Self { state, diagnostics: diagnostics.into(), ..Self::default() }
     }
 }
 
@@ -191,10 +178,7 @@ pub struct ReadResponse {
 impl ReadResponse {
     /// Seen, without a message.
     pub fn new(state: Value) -> Self {
-        Self {
-            state,
-            ..Self::default()
-        }
+        Self { state, ..Self::default() }
     }
 
     /// The object is gone.
@@ -204,10 +188,7 @@ impl ReadResponse {
 
     /// Could not be seen. Terraform keeps the stored state.
     pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self {
-            diagnostics: diagnostics.into(),
-            ..Self::default()
-        }
+        Self { diagnostics: diagnostics.into(), ..Self::default() }
     }
 }
 
@@ -225,17 +206,11 @@ pub struct ImportResponse {
 impl ImportResponse {
     /// Taken over, without a message.
     pub fn new(state: Value) -> Self {
-        Self {
-            state,
-            ..Self::default()
-        }
+        Self { state, ..Self::default() }
     }
 
     /// Could not be taken over.
     pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self {
-            diagnostics: diagnostics.into(),
-            ..Self::default()
-        }
+        Self { diagnostics: diagnostics.into(), ..Self::default() }
     }
 }

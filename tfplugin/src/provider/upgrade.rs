@@ -58,18 +58,12 @@ pub struct UpgradeResponse {
 impl UpgradeResponse {
     /// Upgraded, without a message.
     pub fn new(state: Value) -> Self {
-        Self {
-            state,
-            diagnostics: Diagnostics::none(),
-        }
+        Self { state, diagnostics: Diagnostics::none() }
     }
 
     /// Could not be upgraded.
     pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self {
-            state: Value::Null,
-            diagnostics: diagnostics.into(),
-        }
+        Self { state: Value::Null, diagnostics: diagnostics.into() }
     }
 }
 
@@ -119,34 +113,16 @@ mod tests {
     #[test]
     fn state_of_the_same_version_loses_what_the_schema_lacks() {
         let response = upgrade(2, RawState::Json(br#"{"name":"a","old":[1]}"#.to_vec()));
-        assert_eq!(
-            response,
-            UpgradeResponse::new(Value::object([("name", Value::from("a"))]))
-        );
+        assert_eq!(response, UpgradeResponse::new(Value::object([("name", Value::from("a"))])));
     }
 
     #[test]
     fn other_versions_are_refused_with_the_way_out() {
         let newer = upgrade(3, RawState::Json(b"{}".to_vec()));
-        assert!(
-            newer
-                .diagnostics
-                .iter()
-                .any(|d| d.summary.contains("newer than the provider"))
-        );
+        assert!(newer.diagnostics.iter().any(|d| d.summary.contains("newer than the provider")));
         let older = upgrade(1, RawState::Json(b"{}".to_vec()));
-        assert!(
-            older
-                .diagnostics
-                .iter()
-                .any(|d| d.summary.contains("too old"))
-        );
+        assert!(older.diagnostics.iter().any(|d| d.summary.contains("too old")));
         let ancient = upgrade(2, RawState::Flatmap(BTreeMap::new()));
-        assert!(
-            ancient
-                .diagnostics
-                .iter()
-                .any(|d| d.detail.contains("0.11"))
-        );
+        assert!(ancient.diagnostics.iter().any(|d| d.detail.contains("0.11")));
     }
 }

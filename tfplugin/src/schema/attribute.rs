@@ -129,10 +129,7 @@ impl Attribute {
         nesting: Nesting,
         attributes: impl IntoIterator<Item = Self>,
     ) -> Self {
-        Self::new(
-            name,
-            Kind::Nested(nesting, attributes.into_iter().collect()),
-        )
+        Self::new(name, Kind::Nested(nesting, attributes.into_iter().collect()))
     }
 
     fn new(name: impl Into<String>, kind: Kind) -> Self {
@@ -204,9 +201,7 @@ impl Attribute {
             Kind::Plain(ty) => ty.clone(),
             Kind::Nested(nesting, attributes) => {
                 let object = Type::object(
-                    attributes
-                        .iter()
-                        .map(|inner| (inner.name.clone(), inner.implied_type())),
+                    attributes.iter().map(|inner| (inner.name.clone(), inner.implied_type())),
                 );
                 match nesting {
                     Nesting::Single => object,

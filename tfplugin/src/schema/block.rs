@@ -91,14 +91,9 @@ impl Block {
 
     /// The type of the block's value.
     pub fn implied_type(&self) -> Type {
-        let attributes = self
-            .attributes
-            .iter()
-            .map(|inner| (inner.name.clone(), inner.implied_type()));
-        let blocks = self
-            .blocks
-            .iter()
-            .map(|inner| (inner.name.clone(), inner.implied_type()));
+        let attributes =
+            self.attributes.iter().map(|inner| (inner.name.clone(), inner.implied_type()));
+        let blocks = self.blocks.iter().map(|inner| (inner.name.clone(), inner.implied_type()));
         Type::object(attributes.chain(blocks))
     }
 }
@@ -130,13 +125,7 @@ impl NestedBlock {
     }
 
     fn new(name: impl Into<String>, nesting: BlockNesting, block: Block) -> Self {
-        Self {
-            name: name.into(),
-            nesting,
-            block,
-            items_min: 0,
-            items_max: 0,
-        }
+        Self { name: name.into(), nesting, block, items_min: 0, items_max: 0 }
     }
 
     /// Fewest and most blocks of a list or set; zero as the most means no limit.

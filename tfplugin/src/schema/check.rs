@@ -4,15 +4,8 @@ use super::{Attribute, Block, BlockNesting, Kind, NestedBlock, Nesting, Schema, 
 use crate::path::Path;
 
 /// Names that Terraform gives a meaning of its own at the root of a resource.
-const RESERVED: [&str; 7] = [
-    "connection",
-    "count",
-    "depends_on",
-    "for_each",
-    "lifecycle",
-    "provider",
-    "provisioner",
-];
+const RESERVED: [&str; 7] =
+    ["connection", "count", "depends_on", "for_each", "lifecycle", "provider", "provisioner"];
 
 /// Everything that is wrong with a schema: the place and the problem. Empty when it is sound.
 pub fn check(schema: &Schema) -> Vec<(Path, String)> {
@@ -22,9 +15,7 @@ pub fn check(schema: &Schema) -> Vec<(Path, String)> {
     }
     for name in names(&schema.block) {
         if RESERVED.contains(&name) {
-            findings.inside(name, |findings| {
-                findings.add("the name is reserved by Terraform")
-            });
+            findings.inside(name, |findings| findings.add("the name is reserved by Terraform"));
         }
     }
     findings.block(&schema.block, Surroundings::default());
@@ -52,8 +43,7 @@ impl Findings {
     }
 
     fn inside(&mut self, name: &str, action: impl FnOnce(&mut Self)) {
-        self.path
-            .push(crate::path::Step::Attribute(name.to_owned()));
+        self.path.push(crate::path::Step::Attribute(name.to_owned()));
         action(self);
         self.path.pop();
     }
@@ -62,9 +52,7 @@ impl Findings {
         let mut seen = std::collections::BTreeSet::new();
         for name in names {
             let sound = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
             self.inside(name, |findings| {
                 if !sound {
                     findings.add("a name must be of a-z, 0-9 and _ and not begin with a digit");
@@ -79,14 +67,10 @@ impl Findings {
     fn block(&mut self, block: &Block, around: Surroundings) {
         self.names(names(block));
         for attribute in &block.attributes {
-            self.inside(&attribute.name, |findings| {
-                findings.attribute(attribute, around)
-            });
+            self.inside(&attribute.name, |findings| findings.attribute(attribute, around));
         }
         for nested in &block.blocks {
-            self.inside(&nested.name, |findings| {
-                findings.nested_block(nested, around)
-            });
+            self.inside(&nested.name, |findings| findings.nested_block(nested, around));
         }
     }
 
@@ -123,10 +107,8 @@ impl Findings {
                 if attribute.write_only && attributes.iter().any(|inner| !inner.write_only) {
                     self.add("all attributes inside a write-only attribute must be write-only");
                 }
-                let around = Surroundings {
-                    in_set: around.in_set || *nesting == Nesting::Set,
-                    ..around
-                };
+                let around =
+                    Surroundings { in_set: around.in_set || *nesting == Nesting::Set, ..around };
                 self.names(attributes.iter().map(|inner| inner.name.as_str()));
                 for inner in attributes {
                     self.inside(&inner.name, |findings| findings.attribute(inner, around));
@@ -164,10 +146,7 @@ impl Findings {
 }
 
 fn names(block: &Block) -> impl Iterator<Item = &str> {
-    let attributes = block
-        .attributes
-        .iter()
-        .map(|attribute| attribute.name.as_str());
+    let attributes = block.attributes.iter().map(|attribute| attribute.name.as_str());
     attributes.chain(block.blocks.iter().map(|nested| nested.name.as_str()))
 }
 
@@ -186,10 +165,7 @@ mod tests {
     use super::*;
 
     fn findings(schema: Schema) -> Vec<String> {
-        check(&schema)
-            .into_iter()
-            .map(|(path, problem)| format!("{path}: {problem}"))
-            .collect()
+        check(&schema).into_iter().map(|(path, problem)| format!("{path}: {problem}")).collect()
     }
 
     fn with(attribute: Attribute) -> Schema {
@@ -221,38 +197,14 @@ mod tests {
         let cases = [
             (Schema::new(-1), ": the version is negative"),
             (with(text()), "a: it must be required"),
-            (
-                with(text().required().optional()),
-                "a: it cannot be both required and optional",
-            ),
-            (
-                with(text().required().computed()),
-                "a: it cannot be both required and computed",
-            ),
-            (
-                with(text().optional().computed().write_only()),
-                "a: it cannot be both write-only",
-            ),
-            (
-                with(Attribute::string("aB").required()),
-                "aB: a name must be",
-            ),
-            (
-                with(Attribute::string("1a").required()),
-                "1a: a name must be",
-            ),
-            (
-                with(Attribute::string("count").required()),
-                "count: the name is reserved",
-            ),
-            (
-                with(text().required()).attribute(text().required()),
-                "a: the name is used twice",
-            ),
-            (
-                with(Attribute::nested_single("a", []).required()),
-                "a: a nested attribute needs",
-            ),
+            (with(text().required().optional()), "a: it cannot be both required and optional"),
+            (with(text().required().computed()), "a: it cannot be both required and computed"),
+            (with(text().optional().computed().write_only()), "a: it cannot be both write-only"),
+            (with(Attribute::string("aB").required()), "aB: a name must be"),
+            (with(Attribute::string("1a").required()), "1a: a name must be"),
+            (with(Attribute::string("count").required()), "count: the name is reserved"),
+            (with(text().required()).attribute(text().required()), "a: the name is used twice"),
+            (with(Attribute::nested_single("a", []).required()), "a: a nested attribute needs"),
             (
                 with(Attribute::nested_set("a", [Attribute::dynamic("b").optional()]).required()),
                 "a.b: a dynamic type cannot stand inside a set",
@@ -266,17 +218,10 @@ mod tests {
                 "a.a: a write-only attribute cannot stand inside a set",
             ),
             (
-                with(
-                    Attribute::nested_single("a", [text().optional()])
-                        .optional()
-                        .write_only(),
-                ),
+                with(Attribute::nested_single("a", [text().optional()]).optional().write_only()),
                 "a: all attributes inside a write-only",
             ),
-            (
-                many(Attribute::dynamic("a").optional()),
-                "b.a: a dynamic type cannot stand inside",
-            ),
+            (many(Attribute::dynamic("a").optional()), "b.a: a dynamic type cannot stand inside"),
             (
                 Schema::new(0).block(NestedBlock::single("b", Block::new()).items(0, 3)),
                 "b: the number of such blocks cannot be limited",

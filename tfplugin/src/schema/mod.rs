@@ -8,12 +8,14 @@ mod block;
 mod check;
 mod proto;
 mod ty;
+mod write_only;
 
 pub use attribute::{Attribute, Kind, Nesting};
 pub use block::{Block, BlockNesting, NestedBlock};
 pub use check::check;
 pub(crate) use proto::schema_to_proto;
 pub use ty::{Type, TypeError};
+pub(crate) use write_only::null_write_only;
 
 /// The schema of a provider, resource or data source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,10 +29,7 @@ pub struct Schema {
 impl Schema {
     /// A schema without attributes.
     pub fn new(version: i64) -> Self {
-        Self {
-            version,
-            block: Block::default(),
-        }
+        Self { version, block: Block::default() }
     }
 
     /// Describes the whole, in Markdown.

@@ -6,10 +6,7 @@ use super::{Attribute, Block, BlockNesting, Kind, NestedBlock, Nesting, Schema};
 
 /// The wire form of a schema.
 pub(crate) fn schema_to_proto(schema: &Schema) -> proto::Schema {
-    proto::Schema {
-        version: schema.version,
-        block: Some(block(&schema.block)),
-    }
+    proto::Schema { version: schema.version, block: Some(block(&schema.block)) }
 }
 
 fn block(block: &Block) -> proto::schema::Block {
@@ -93,10 +90,7 @@ mod tests {
         let nested = Attribute::nested_list("a", [Attribute::string("b").optional()]).optional();
         let nested = attribute(&nested);
         assert!(nested.r#type.is_empty());
-        assert_eq!(
-            nested.nested_type.map(|object| object.attributes.len()),
-            Some(1)
-        );
+        assert_eq!(nested.nested_type.map(|object| object.attributes.len()), Some(1));
     }
 
     #[test]

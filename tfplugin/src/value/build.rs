@@ -13,12 +13,7 @@ impl Value {
 
     /// An object from its attributes. Attributes that the schema has and this lacks are null.
     pub fn object<K: Into<String>>(attributes: impl IntoIterator<Item = (K, Self)>) -> Self {
-        Self::Map(
-            attributes
-                .into_iter()
-                .map(|(name, value)| (name.into(), value))
-                .collect(),
-        )
+        Self::Map(attributes.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 
     /// A map from its elements.
@@ -121,12 +116,7 @@ impl<T: Into<Value>> From<Vec<T>> for Value {
 
 impl<T: Into<Value>> From<BTreeMap<String, T>> for Value {
     fn from(elements: BTreeMap<String, T>) -> Self {
-        Self::Map(
-            elements
-                .into_iter()
-                .map(|(name, value)| (name, value.into()))
-                .collect(),
-        )
+        Self::Map(elements.into_iter().map(|(name, value)| (name, value.into())).collect())
     }
 }
 

@@ -15,17 +15,11 @@ pub struct ValueError {
 
 impl ValueError {
     pub(crate) fn new(problem: impl Into<String>) -> Self {
-        Self {
-            path: Path::empty(),
-            problem: problem.into(),
-        }
+        Self { path: Path::empty(), problem: problem.into() }
     }
 
     pub(crate) fn at(path: &Path, problem: impl Into<String>) -> Self {
-        Self {
-            path: path.clone(),
-            problem: problem.into(),
-        }
+        Self { path: path.clone(), problem: problem.into() }
     }
 }
 
@@ -46,18 +40,29 @@ impl std::error::Error for ValueError {}
 pub(crate) struct Place(Path);
 
 impl Place {
+    /// Goes one step deeper; [`Place::leave`] goes back.
+    pub(crate) fn enter(&mut self, step: Step) -> Result<(), ValueError> {
+        if self.0.steps().len() >= super::DEPTH_MAX {
+            return Err(self.error(format!("nested deeper than {} levels", super::DEPTH_MAX)));
+        }
+        self.0.push(step);
+        Ok(())
+    }
+
+    /// Goes one step back.
+    pub(crate) fn leave(&mut self) {
+        self.0.pop();
+    }
+
     /// Does something one step deeper.
     pub(crate) fn within<T>(
         &mut self,
         step: Step,
         action: impl FnOnce(&mut Self) -> Result<T, ValueError>,
     ) -> Result<T, ValueError> {
-        if self.0.steps().len() >= super::DEPTH_MAX {
-            return Err(self.error(format!("nested deeper than {} levels", super::DEPTH_MAX)));
-        }
-        self.0.push(step);
+        self.enter(step)?;
         let result = action(self);
-        self.0.pop();
+        self.leave();
         result
     }
 

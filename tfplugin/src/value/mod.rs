@@ -7,10 +7,14 @@
 mod build;
 mod conform;
 mod error;
+mod infer;
 pub(crate) mod json;
+pub(crate) mod msgpack;
 mod number;
 mod read;
 mod refinement;
+#[cfg(test)]
+mod strategy;
 
 use std::collections::BTreeMap;
 
@@ -56,3 +60,25 @@ pub struct Typed {
 
 /// Deepest nesting of values and types that is read or written.
 pub(crate) const DEPTH_MAX: usize = 128;
+
+impl Value {
+    /// Reads msgpack by a type. Absent attributes become null.
+    pub fn from_msgpack(document: &[u8], ty: &Type) -> Result<Self, ValueError> {
+        msgpack::decode(document, ty)
+    }
+
+    /// Writes msgpack by a type.
+    pub fn to_msgpack(&self, ty: &Type) -> Result<Vec<u8>, ValueError> {
+        msgpack::encode(self, ty)
+    }
+
+    /// Reads JSON by a type. Absent attributes become null, further ones are refused.
+    pub fn from_json(document: &[u8], ty: &Type) -> Result<Self, ValueError> {
+        json::decode(document, ty)
+    }
+
+    /// Writes JSON by a type. The value must be wholly known.
+    pub fn to_json(&self, ty: &Type) -> Result<String, ValueError> {
+        json::encode(self, ty)
+    }
+}

@@ -81,10 +81,7 @@ impl Number {
     }
 
     /// The number, rounded to the nearest double.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "rounding is what the caller asks for"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "rounding is what the caller asks for")]
     pub fn as_f64(&self) -> f64 {
         match &self.0 {
             Form::Int(value) => *value as f64,
@@ -112,9 +109,7 @@ impl Number {
 /// The double that equals this canonical plain decimal, if there is one.
 fn exact_double(plain: &str) -> Option<f64> {
     let float: f64 = plain.parse().ok().filter(|float: &f64| float.is_finite())?;
-    let digits = plain
-        .split_once('.')
-        .map_or(0, |(_, fraction)| fraction.len());
+    let digits = plain.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     // A binary fraction with n places has exactly n decimal places.
     (fraction_places(float) == digits && format!("{float:.digits$}") == plain).then_some(float)
 }
@@ -124,11 +119,8 @@ fn fraction_places(float: f64) -> usize {
     let bits = float.to_bits();
     let exponent = usize::try_from(bits >> 52 & 0x7ff).unwrap_or(0);
     let mantissa = bits & ((1 << 52) - 1);
-    let (mantissa, exponent) = if exponent == 0 {
-        (mantissa, 1)
-    } else {
-        (mantissa | 1 << 52, exponent)
-    };
+    let (mantissa, exponent) =
+        if exponent == 0 { (mantissa, 1) } else { (mantissa | 1 << 52, exponent) };
     if mantissa == 0 {
         return 0;
     }
@@ -170,9 +162,7 @@ fn plain_decimal(text: &str) -> Result<String, NumberError> {
     if significant.is_empty() {
         return Ok("0".to_owned());
     }
-    let point = signed(whole.len())?
-        .saturating_add(exponent)
-        .saturating_sub(signed(leading)?);
+    let point = signed(whole.len())?.saturating_add(exponent).saturating_sub(signed(leading)?);
     if point.unsigned_abs() > DIGITS_MAX as u64 {
         return Err(NumberError::TooLong);
     }
@@ -273,10 +263,7 @@ mod tests {
             (&["-9223372036854775808"], Form::Int(i64::MIN)),
             (&["18446744073709551615"], Form::Uint(u64::MAX)),
             (&["0.5", "5e-1", "0.50"], Form::Float(0.5)),
-            (
-                &["18446744073709551616"],
-                Form::Float(18_446_744_073_709_551_616.0),
-            ),
+            (&["18446744073709551616"], Form::Float(18_446_744_073_709_551_616.0)),
             (&["0.1", "1e-1", "00.10"], Form::Decimal("0.1".into())),
             (
                 &["12345678901234567890123", "12345678901234567890123.0"],
@@ -292,9 +279,8 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in [
-            "", "-", "1.2.3", "1e", "e1", "1e1.5", "0x10", "NaN", "inf", " 1", "1_0", ".",
-        ] {
+        for text in ["", "-", "1.2.3", "1e", "e1", "1e1.5", "0x10", "NaN", "inf", " 1", "1_0", "."]
+        {
             assert_eq!(text.parse::<Number>(), Err(NumberError::Syntax), "{text:?}");
         }
         for text in ["1e999999999", "1e-999999999", "1e99999999999999999999999"] {
@@ -312,10 +298,7 @@ mod tests {
     #[test]
     fn an_exact_double_shows_all_its_places() {
         let exact = Number::from_f64_exact(0.1).unwrap();
-        assert_eq!(
-            exact.to_string(),
-            "0.1000000000000000055511151231257827021181583404541015625"
-        );
+        assert_eq!(exact.to_string(), "0.1000000000000000055511151231257827021181583404541015625");
         assert_eq!(number(&exact.to_string()), exact);
     }
 

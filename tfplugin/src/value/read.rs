@@ -41,9 +41,7 @@ impl Value {
 
     /// An attribute of an object or an element of a map; null where there is none.
     pub fn get(&self, name: &str) -> &Self {
-        self.as_map()
-            .and_then(|elements| elements.get(name))
-            .unwrap_or(&Self::Null)
+        self.as_map().and_then(|elements| elements.get(name)).unwrap_or(&Self::Null)
     }
 
     /// The value at a path; null where there is none.

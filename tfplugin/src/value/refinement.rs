@@ -34,10 +34,7 @@ pub struct Bound {
 impl Refinement {
     /// The promise that the value will not be null.
     pub fn not_null() -> Self {
-        Self {
-            null: Some(false),
-            ..Self::default()
-        }
+        Self { null: Some(false), ..Self::default() }
     }
 
     /// Whether nothing is promised.

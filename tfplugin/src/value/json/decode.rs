@@ -1,17 +1,14 @@
-//! Values as JSON, the form in which Terraform stores state.
-//!
-//! Numbers are taken as the text that they are, never through a float. Decoding is directed by a
-//! type and tells the path of everything that does not fit.
+//! From JSON to values.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::error::{Place, index};
-use super::{Value, ValueError};
 use crate::path::Step;
 use crate::schema::Type;
+use crate::value::error::{Place, index};
+use crate::value::{Value, ValueError};
 
 /// What to do with attributes that the type lacks.
 #[derive(Clone, Copy, PartialEq)]
@@ -72,16 +69,9 @@ fn from_raw(
     let from_elements = |element: &Type, place: &mut Place| {
         let elements: Vec<&RawValue> = level(raw, ty, place)?;
         let step = |(position, raw): (usize, &&RawValue)| {
-            place.within(index(position), |place| {
-                from_raw(raw, element, surplus, place)
-            })
+            place.within(index(position), |place| from_raw(raw, element, surplus, place))
         };
-        elements
-            .iter()
-            .enumerate()
-            .map(step)
-            .collect::<Result<_, _>>()
-            .map(Value::List)
+        elements.iter().enumerate().map(step).collect::<Result<_, _>>().map(Value::List)
     };
     match ty {
         Type::Bool | Type::Number | Type::String => scalar(raw, ty, place),
@@ -94,11 +84,7 @@ fn from_raw(
                 })?;
                 Ok((key, value))
             };
-            elements
-                .into_iter()
-                .map(step)
-                .collect::<Result<_, _>>()
-                .map(Value::Map)
+            elements.into_iter().map(step).collect::<Result<_, _>>().map(Value::Map)
         }
         Type::Tuple(types) => {
             let elements: Vec<&RawValue> = level(raw, ty, place)?;
@@ -131,9 +117,8 @@ fn object(
     let mut values = BTreeMap::new();
     for (name, ty) in attributes {
         let value = match raw.remove(name) {
-            Some(raw) => place.within(Step::Attribute(name.clone()), |place| {
-                from_raw(raw, ty, surplus, place)
-            })?,
+            Some(raw) => place
+                .within(Step::Attribute(name.clone()), |place| from_raw(raw, ty, surplus, place))?,
             None => Value::Null,
         };
         values.insert(name.clone(), value);
@@ -155,11 +140,7 @@ fn dynamic(raw: &RawValue, surplus: Surplus, place: &mut Place) -> Result<Value,
     let ty =
         Type::from_json(ty.get().as_bytes()).map_err(|error| place.error(error.to_string()))?;
     let value = from_raw(value, &ty, surplus, place)?;
-    Ok(if ty == Type::Dynamic {
-        value
-    } else {
-        Value::typed(ty, value)
-    })
+    Ok(if ty == Type::Dynamic { value } else { Value::typed(ty, value) })
 }
 
 /// Reads a scalar; like Terraform, across kinds where nothing is lost.
@@ -172,10 +153,9 @@ fn scalar(raw: &RawValue, ty: &Type, place: &Place) -> Result<Value, ValueError>
         _ => raw.get().to_owned(),
     };
     match ty {
-        Type::Number => text
-            .parse()
-            .map(Value::Number)
-            .map_err(|error| place.error(format!("{error}"))),
+        Type::Number => {
+            text.parse().map(Value::Number).map_err(|error| place.error(format!("{error}")))
+        }
         Type::Bool => text
             .parse()
             .map(Value::Bool)
@@ -194,26 +174,16 @@ fn from_raw_untyped(raw: &RawValue, place: &mut Place) -> Result<Value, ValueErr
             let step = |(position, raw): (usize, &&RawValue)| {
                 place.within(index(position), |place| from_raw_untyped(raw, place))
             };
-            elements
-                .iter()
-                .enumerate()
-                .map(step)
-                .collect::<Result<_, _>>()
-                .map(Value::List)
+            elements.iter().enumerate().map(step).collect::<Result<_, _>>().map(Value::List)
         }
         Some(b'{') => {
             let attributes: BTreeMap<String, &RawValue> = level(raw, &"an object", place)?;
             let step = |(name, raw): (String, &RawValue)| {
-                let value = place.within(Step::Attribute(name.clone()), |place| {
-                    from_raw_untyped(raw, place)
-                })?;
+                let value = place
+                    .within(Step::Attribute(name.clone()), |place| from_raw_untyped(raw, place))?;
                 Ok((name, value))
             };
-            attributes
-                .into_iter()
-                .map(step)
-                .collect::<Result<_, _>>()
-                .map(Value::Map)
+            attributes.into_iter().map(step).collect::<Result<_, _>>().map(Value::Map)
         }
         _ => scalar(raw, &Type::Number, place),
     }

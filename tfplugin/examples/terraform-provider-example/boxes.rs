@@ -1,0 +1,168 @@
+//! `example_box`: a box in a file.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use tfplugin::{
+    ApplyRequest, ApplyResponse, Attribute, Block, Context, Diagnostic, Diagnostics,
+    ImportResponse, NestedBlock, Path, PlanRequest, PlanResponse, ReadRequest, ReadResponse,
+    Resource, Schema, Type, Value, async_trait,
+};
+
+use crate::Folder;
+
+pub(crate) struct Boxes {
+    pub(crate) folder: Folder,
+}
+
+impl Boxes {
+    fn file(&self, id: &str) -> Result<PathBuf, Diagnostic> {
+        let folder = self.folder.get().ok_or_else(|| {
+            Diagnostic::error("The provider is not configured", "Set `folder` to a known value.")
+        })?;
+        Ok(folder.join(format!("{id}.box")))
+    }
+
+    fn load(&self, id: &str) -> Result<Option<Value>, Diagnostic> {
+        match fs::read(self.file(id)?) {
+            Ok(bytes) => Value::from_json(&bytes, &self.schema().implied_type())
+                .map(Some)
+                .map_err(|error| Diagnostic::error("The box is broken", error.to_string())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Diagnostic::error("The box cannot be read", error.to_string())),
+        }
+    }
+
+    fn store(&self, id: &str, state: &Value) -> Result<(), Diagnostic> {
+        let json = state
+            .to_json(&self.schema().implied_type())
+            .map_err(|error| Diagnostic::error("The box cannot be stored", error.to_string()))?;
+        fs::write(self.file(id)?, json)
+            .map_err(|error| Diagnostic::error("The box cannot be stored", error.to_string()))
+    }
+
+    fn make(&self, request: &ApplyRequest) -> Result<Value, Diagnostic> {
+        if request.is_destroy() {
+            let id = request.prior.get("id").as_str().unwrap_or_default();
+            return match fs::remove_file(self.file(id)?) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(Diagnostic::error("The box cannot be removed", error.to_string()))
+                }
+                _ => Ok(Value::Null),
+            };
+        }
+        let name = request.planned.get("name").as_str().unwrap_or_default();
+        let id = format!("box-{name}");
+        let has_secret = !request.config.get("secret").is_null();
+        // Write-only values are at hand here, and must not be kept.
+        let state = request
+            .planned
+            .clone()
+            .with("id", id.as_str())
+            .with("has_secret", has_secret)
+            .with("secret", Value::Null);
+        self.store(&id, &state)?;
+        Ok(state)
+    }
+}
+
+#[async_trait]
+impl Resource for Boxes {
+    fn type_name(&self) -> &'static str {
+        "example_box"
+    }
+
+    fn schema(&self) -> Schema {
+        Schema::new(1)
+            .describe("A box in a file.")
+            .attribute(Attribute::string("id").computed().describe("The box for good."))
+            .attribute(Attribute::string("name").required().describe("A new name is a new box."))
+            .attribute(Attribute::number("size").optional().computed().describe("1 if not set."))
+            .attribute(Attribute::list("weights", Type::Number).optional())
+            .attribute(Attribute::set("tags", Type::String).optional())
+            .attribute(Attribute::dynamic("content").optional())
+            .attribute(
+                Attribute::nested_map(
+                    "shelves",
+                    [
+                        Attribute::number("height").required(),
+                        Attribute::string("label").optional().sensitive(),
+                    ],
+                )
+                .optional(),
+            )
+            .attribute(Attribute::string("secret").optional().write_only())
+            .attribute(Attribute::bool("has_secret").computed())
+            .attribute(Attribute::string("colour").optional().deprecated("Paint it yourself."))
+            .block(NestedBlock::single(
+                "timeouts",
+                Block::new().attribute(Attribute::string("create").optional()),
+            ))
+    }
+
+    async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
+        let shelves = config.get("shelves").as_map().into_iter().flatten();
+        shelves
+            .filter(|(_, shelf)| shelf.get("height").as_f64().is_some_and(|height| height <= 0.0))
+            .map(|(name, _)| {
+                Diagnostic::error("A shelf without height", "The height must be above zero.")
+                    .at(Path::root("shelves").key(name.as_str()).attr("height"))
+            })
+            .collect()
+    }
+
+    async fn plan(&self, _: &Context, request: PlanRequest) -> PlanResponse {
+        if request.is_destroy() {
+            return PlanResponse::new(Value::Null);
+        }
+        let mut planned = request.proposed.clone();
+        if planned.get("size").is_null() {
+            planned.set("size", 1);
+        }
+        planned.set("has_secret", !request.config.get("secret").is_null());
+        let mut requires_replace = Vec::new();
+        if request.is_create() {
+            planned.set("id", Value::unknown());
+        } else if planned.get("name") != request.prior.get("name") {
+            planned.set("id", Value::unknown());
+            requires_replace.push(Path::root("name"));
+        }
+        PlanResponse { requires_replace, private: request.private, ..PlanResponse::new(planned) }
+    }
+
+    async fn apply(&self, _: &Context, request: ApplyRequest) -> ApplyResponse {
+        match self.make(&request) {
+            Ok(state) => {
+                // The private bytes count how often the box was written.
+                let mut private = request.private;
+                private.push(b'|');
+                ApplyResponse { private, ..ApplyResponse::new(state) }
+            }
+            Err(error) => ApplyResponse::failed(request.prior, error),
+        }
+    }
+
+    async fn read(&self, _: &Context, request: ReadRequest) -> ReadResponse {
+        let id = request.state.get("id").as_str().unwrap_or_default();
+        match self.load(id) {
+            Ok(Some(state)) => {
+                tracing::info!(id, writes = request.private.len(), "the box is there");
+                ReadResponse { private: request.private, ..ReadResponse::new(state) }
+            }
+            Ok(None) => ReadResponse::gone(),
+            Err(error) => ReadResponse::failed(error),
+        }
+    }
+
+    async fn import(&self, _: &Context, id: &str) -> ImportResponse {
+        match self.load(id) {
+            Ok(Some(state)) => ImportResponse::new(state),
+            Ok(None) => ImportResponse::failed(Diagnostic::error(
+                "No such box",
+                format!("There is no box with the id {id:?}."),
+            )),
+            Err(error) => ImportResponse::failed(error),
+        }
+    }
+}

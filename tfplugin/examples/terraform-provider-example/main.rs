@@ -1,0 +1,50 @@
+//! A small provider that keeps boxes in files: everything the framework offers, on two pages.
+
+mod boxes;
+mod listing;
+mod timer;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use tfplugin::{
+    Attribute, ConfigureRequest, Context, DataSource, Diagnostics, Provider, Resource, Schema,
+    async_trait,
+};
+
+/// The folder that the boxes are kept in, once it is configured.
+type Folder = Arc<OnceLock<PathBuf>>;
+
+#[derive(Default)]
+struct Example {
+    folder: Folder,
+}
+
+#[async_trait]
+impl Provider for Example {
+    fn schema(&self) -> Schema {
+        Schema::new(0)
+            .describe("Keeps boxes in files.")
+            .attribute(Attribute::string("folder").required().describe("Where the boxes are kept."))
+    }
+
+    fn resources(&self) -> Vec<Arc<dyn Resource>> {
+        vec![Arc::new(boxes::Boxes { folder: Arc::clone(&self.folder) }), Arc::new(timer::Timers)]
+    }
+
+    fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
+        vec![Arc::new(listing::Listing { folder: Arc::clone(&self.folder) })]
+    }
+
+    async fn configure(&self, _: &Context, request: ConfigureRequest) -> Diagnostics {
+        if let Some(folder) = request.config.get("folder").as_str() {
+            let _ = self.folder.set(PathBuf::from(folder));
+        }
+        Diagnostics::none()
+    }
+}
+
+fn main() -> ExitCode {
+    tfplugin::serve(Example::default())
+}

@@ -1,0 +1,164 @@
+//! Logs as Terraform wants them: one JSON object a line on standard error, in hclog's form.
+//!
+//! Terraform shows them under `TF_LOG` and drops them otherwise, so without it only warnings and
+//! errors are written at all.
+
+use std::fmt;
+use std::io::Write as _;
+
+use serde_json::{Map, Value as Json};
+use time::OffsetDateTime;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+/// Crates below us whose inner workings nobody wants to read, only their warnings.
+const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
+
+/// Sends the events of this process to standard error, unless the author has arranged otherwise.
+pub(crate) fn install() {
+    let wanted = ["TF_LOG_PROVIDER", "TF_LOG"].iter().find_map(|name| std::env::var(name).ok());
+    let layer = HclogLayer { level: level(wanted.as_deref()) };
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
+}
+
+fn level(wanted: Option<&str>) -> LevelFilter {
+    match wanted.map(str::to_ascii_uppercase).as_deref() {
+        Some("TRACE" | "JSON") => LevelFilter::TRACE,
+        Some("DEBUG") => LevelFilter::DEBUG,
+        Some("INFO") => LevelFilter::INFO,
+        Some("ERROR") => LevelFilter::ERROR,
+        Some("OFF") => LevelFilter::OFF,
+        _ => LevelFilter::WARN,
+    }
+}
+
+/// A layer that writes hclog's JSON lines.
+struct HclogLayer {
+    level: LevelFilter,
+}
+
+impl<S: Subscriber> Layer<S> for HclogLayer {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        let root = metadata.target().split("::").next().unwrap_or_default();
+        let level = if QUIET.contains(&root) { LevelFilter::WARN } else { self.level };
+        *metadata.level() <= level.min(self.level)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = line(event, OffsetDateTime::now_utc()).into_bytes();
+        line.push(b'\n');
+        // One write, so that lines do not mix; there is nowhere to report a failure to.
+        let _ = std::io::stderr().write_all(&line);
+    }
+}
+
+fn line(event: &Event<'_>, now: OffsetDateTime) -> String {
+    let metadata = event.metadata();
+    let mut fields = Fields(Map::new());
+    event.record(&mut fields);
+    let mut entry = fields.0;
+    entry.insert("@level".to_owned(), level_name(*metadata.level()).into());
+    entry.insert("@module".to_owned(), metadata.target().replace("::", ".").into());
+    entry.insert("@timestamp".to_owned(), timestamp(now).into());
+    Json::Object(entry).to_string()
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::TRACE => "trace",
+        Level::DEBUG => "debug",
+        Level::INFO => "info",
+        Level::WARN => "warn",
+        Level::ERROR => "error",
+    }
+}
+
+/// The time with exactly six places, the only form that the other side reads.
+fn timestamp(time: OffsetDateTime) -> String {
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second, micros) = time.to_hms_micro();
+    let month = u8::from(month);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+}
+
+/// The fields of an event; the message under hclog's name.
+struct Fields(Map<String, Json>);
+
+impl Fields {
+    fn insert(&mut self, field: &Field, value: impl Into<Json>) {
+        let name = if field.name() == "message" { "@message" } else { field.name() };
+        self.0.insert(name.to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.insert(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.insert(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.insert(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.insert(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.insert(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.insert(field, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Capture(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Capture {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let time = OffsetDateTime::from_unix_timestamp(1_000_000_000).unwrap();
+            self.0.lock().unwrap().push(line(event, time));
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_in_the_form_of_hclog() {
+        let capture = Capture::default();
+        let subscriber = tracing_subscriber::registry().with(capture.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(target: "example::boxes", attempt = 2, name = "a\nb", "not yet");
+        });
+        let lines = capture.0.lock().unwrap();
+        let expected = concat!(
+            r#"{"@level":"warn","@message":"not yet","@module":"example.boxes","#,
+            r#""@timestamp":"2001-09-09T01:46:40.000000Z","attempt":2,"name":"a\nb"}"#
+        );
+        assert_eq!(*lines, [expected]);
+    }
+
+    #[test]
+    fn the_level_is_the_one_that_terraform_logs_at() {
+        assert_eq!(level(None), LevelFilter::WARN);
+        assert_eq!(level(Some("debug")), LevelFilter::DEBUG);
+        assert_eq!(level(Some("JSON")), LevelFilter::TRACE);
+        assert_eq!(level(Some("off")), LevelFilter::OFF);
+    }
+}

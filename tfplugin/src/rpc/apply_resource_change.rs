@@ -1,0 +1,81 @@
+//! Makes the planned state true.
+//!
+//! Whatever goes wrong once the author's code has begun, an object that may exist stays in the
+//! state: Terraform forgets what comes back null.
+
+use std::sync::Arc;
+
+use tfplugin_proto::tfplugin6::apply_resource_change::{Request, Response};
+
+use super::wire;
+use crate::server::{Server, catch};
+use crate::{ApplyRequest, ApplyResponse, Context, Diagnostics, Value};
+
+pub(super) async fn call(
+    server: Arc<Server>,
+    ctx: Context,
+    request: Request,
+) -> Result<Response, Diagnostics> {
+    // A failure up to here has made nothing: without a state Terraform keeps what it has.
+    let resource = server.catalog().resource(&request.type_name)?;
+    let shape = resource.shape;
+    let change = ApplyRequest {
+        prior: shape.decode(request.prior_state.as_ref())?,
+        planned: shape.decode(request.planned_state.as_ref())?,
+        config: shape.decode(request.config.as_ref())?,
+        private: request.planned_private,
+    };
+
+    let known = last_known(&change);
+    let private = change.private.clone();
+    let wants_object = !change.is_destroy();
+    let author = resource.author;
+    let applied = catch(async move { author.apply(&ctx, change).await }).await;
+    let ApplyResponse { state, private, mut diagnostics } = applied.unwrap_or_else(|panic| {
+        ApplyResponse { state: known.clone(), private, diagnostics: panic }
+    });
+
+    if wants_object && state.is_null() && !diagnostics.has_errors() {
+        diagnostics.push_error(
+            "Bug in the provider: no state after apply",
+            format!(
+                "The provider reported success for {} and returned no state.\n\nPlease report \
+                 this to the provider's developers.",
+                request.type_name
+            ),
+        );
+        return reply(shape.encode_known(known)?, private, diagnostics);
+    }
+    let salvage = state.clone().unknowns_as_null();
+    let new_state = match shape.encode_known(state) {
+        Ok(new_state) => new_state,
+        Err(bug) => {
+            diagnostics.extend(bug);
+            shape.encode(salvage).or_else(|_| shape.encode(known))?
+        }
+    };
+    reply(new_state, private, diagnostics)
+}
+
+/// What is in the state if the author's code says nothing: the prior object, or for a create what
+/// was to become of it.
+fn last_known(change: &ApplyRequest) -> Value {
+    if change.is_create() {
+        change.planned.clone().unknowns_as_null()
+    } else {
+        change.prior.clone()
+    }
+}
+
+fn reply(
+    new_state: tfplugin_proto::tfplugin6::DynamicValue,
+    private: Vec<u8>,
+    diagnostics: Diagnostics,
+) -> Result<Response, Diagnostics> {
+    Ok(Response {
+        new_state: Some(new_state),
+        private,
+        diagnostics: wire::diagnostics(diagnostics),
+        ..Response::default()
+    })
+}

@@ -1,0 +1,12 @@
+//! Signatures of functions, of which there are none.
+
+use std::sync::Arc;
+
+use tfplugin_proto::tfplugin6::get_functions::{Request, Response};
+
+use crate::server::Server;
+use crate::{Context, Diagnostics};
+
+pub(super) async fn call(_: Arc<Server>, _: Context, _: Request) -> Result<Response, Diagnostics> {
+    Ok(Response::default())
+}

@@ -1,0 +1,34 @@
+//! Names of everything that the provider offers.
+
+use std::sync::Arc;
+
+use tfplugin_proto::tfplugin6::get_metadata::{
+    DataSourceMetadata, Request, ResourceMetadata, Response,
+};
+
+use super::wire;
+use crate::server::Server;
+use crate::{Context, Diagnostics};
+
+pub(super) async fn call(
+    server: Arc<Server>,
+    _: Context,
+    _: Request,
+) -> Result<Response, Diagnostics> {
+    let catalog = server.catalog();
+    let name = |name: &&'static str| (*name).to_owned();
+    Ok(Response {
+        server_capabilities: Some(wire::server_capabilities()),
+        resources: catalog
+            .resources
+            .keys()
+            .map(|resource| ResourceMetadata { type_name: name(resource) })
+            .collect(),
+        data_sources: catalog
+            .data_sources
+            .keys()
+            .map(|data_source| DataSourceMetadata { type_name: name(data_source) })
+            .collect(),
+        ..Response::default()
+    })
+}

@@ -1,0 +1,36 @@
+//! All schemas at once. Terraform asks once per process and keeps the answer.
+
+use std::sync::Arc;
+
+use tfplugin_proto::tfplugin6::get_provider_schema::{Request, Response};
+
+use super::wire;
+use crate::server::Server;
+use crate::{Context, Diagnostics};
+
+pub(super) async fn call(
+    server: Arc<Server>,
+    _: Context,
+    _: Request,
+) -> Result<Response, Diagnostics> {
+    let catalog = server.catalog();
+    let findings = catalog.check();
+    if findings.has_errors() {
+        return Err(findings);
+    }
+    Ok(Response {
+        provider: Some(catalog.provider.shape.to_proto()),
+        resource_schemas: catalog
+            .resources
+            .iter()
+            .map(|(name, entry)| ((*name).to_owned(), entry.shape.to_proto()))
+            .collect(),
+        data_source_schemas: catalog
+            .data_sources
+            .iter()
+            .map(|(name, entry)| ((*name).to_owned(), entry.shape.to_proto()))
+            .collect(),
+        server_capabilities: Some(wire::server_capabilities()),
+        ..Response::default()
+    })
+}

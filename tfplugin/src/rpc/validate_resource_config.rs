@@ -1,0 +1,21 @@
+//! Static checks of a resource block.
+
+use std::sync::Arc;
+
+use tfplugin_proto::tfplugin6::validate_resource_config::{Request, Response};
+
+use super::wire;
+use crate::server::Server;
+use crate::{Context, Diagnostics};
+
+pub(super) async fn call(
+    server: Arc<Server>,
+    mut ctx: Context,
+    request: Request,
+) -> Result<Response, Diagnostics> {
+    let resource = server.catalog().resource(&request.type_name)?;
+    let config = resource.shape.decode(request.config.as_ref())?;
+    ctx.write_only_allowed = wire::write_only_allowed(request.client_capabilities.as_ref());
+    let diagnostics = resource.author.validate(&ctx, &config).await;
+    Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
+}

@@ -1,0 +1,151 @@
+//! The life of a provider process: meet Terraform, serve it, end when it says so.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tfplugin_proto::health::health_server::HealthServer;
+use tfplugin_proto::plugin::grpc_broker_server::GrpcBrokerServer;
+use tfplugin_proto::plugin::grpc_controller_server::GrpcControllerServer;
+use tfplugin_proto::plugin::grpc_stdio_server::GrpcStdioServer;
+use tfplugin_proto::tfplugin6::provider_server::ProviderServer;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server as GrpcServer;
+
+use crate::handshake::{Announcement, Environment, HandshakeError};
+use crate::provider::Provider;
+use crate::rpc::Calls;
+use crate::server::{Server, remember_places};
+use crate::services::{Broker, Controller, Health, Stdio};
+use crate::transport::{Listener, TlsError, accept, mutual_tls};
+
+/// Largest message, in both directions; what Terraform itself allows.
+const MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes that a peer may send ahead; the default of HTTP/2 makes large values crawl.
+const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// How long open streams may take to end once Terraform has asked us to go.
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(200);
+
+/// Why the provider could not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+enum ServeError {
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("the runtime could not be started")]
+    Runtime(#[source] io::Error),
+    #[error("no socket could be opened for Terraform")]
+    Listen(#[source] io::Error),
+    #[error("the connection could not be secured")]
+    Tls(#[source] TlsError),
+    #[error("Terraform could not be told where this provider listens")]
+    Announce(#[source] io::Error),
+    #[error("the server broke down")]
+    Serve(#[source] tonic::transport::Error),
+}
+
+/// Serves a provider to the Terraform that started this process, until it asks to stop.
+///
+/// Called from `main`, which returns what this returns:
+///
+/// ```no_run
+/// # use tfplugin::{ConfigureRequest, Context, Diagnostics, Provider, Resource, Schema, async_trait};
+/// # struct MyProvider;
+/// # #[async_trait]
+/// # impl Provider for MyProvider {
+/// #     fn schema(&self) -> Schema { Schema::new(0) }
+/// #     fn resources(&self) -> Vec<std::sync::Arc<dyn Resource>> { vec![] }
+/// #     async fn configure(&self, _: &Context, _: ConfigureRequest) -> Diagnostics {
+/// #         Diagnostics::none()
+/// #     }
+/// # }
+/// fn main() -> std::process::ExitCode {
+///     tfplugin::serve(MyProvider)
+/// }
+/// ```
+pub fn serve(provider: impl Provider) -> ExitCode {
+    match run(provider) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut sentence = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                sentence = format!("{sentence}: {cause}");
+                source = cause.source();
+            }
+            let _ = writeln!(io::stderr(), "{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(provider: impl Provider) -> Result<(), ServeError> {
+    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    crate::logs::install();
+    remember_places();
+    // One thread: a provider waits for others nearly all the time, and starts faster this way.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ServeError::Runtime)?;
+    let result = runtime.block_on(listen_and_serve(provider, environment));
+    // A blocking task of the author does not keep the process alive.
+    runtime.shutdown_background();
+    result
+}
+
+async fn listen_and_serve(
+    provider: impl Provider,
+    environment: Environment,
+) -> Result<(), ServeError> {
+    ignore_interrupts().map_err(ServeError::Listen)?;
+    let listener = Listener::bind(&environment).map_err(ServeError::Listen)?;
+    let address = listener.address().map_err(ServeError::Listen)?;
+    let (tls, certificate) = match environment.client_certificate {
+        Some(client) => mutual_tls(client).map(|(tls, own)| (Some(tls), Some(own))),
+        None => Ok((None, None)),
+    }
+    .map_err(ServeError::Tls)?;
+    let connections = accept(listener, tls);
+    announce(&Announcement { address: &address, certificate: certificate.as_ref() })
+        .map_err(ServeError::Announce)?;
+
+    let shutdown = CancellationToken::new();
+    let provider = ProviderServer::new(Calls::new(Server::new(provider)))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let token = || shutdown.clone();
+    let serving = GrpcServer::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .add_service(provider)
+        .add_service(GrpcControllerServer::new(Controller { shutdown: token() }))
+        .add_service(GrpcStdioServer::new(Stdio { shutdown: token() }))
+        .add_service(GrpcBrokerServer::new(Broker { shutdown: token() }))
+        .add_service(HealthServer::new(Health { shutdown: token() }))
+        .serve_with_incoming_shutdown(connections, token().cancelled_owned());
+    tokio::select! {
+        result = serving => result.map_err(ServeError::Serve),
+        () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN_LIMIT).await } => Ok(()),
+    }
+}
+
+/// Ctrl-C reaches the whole process group. Terraform hears it too and asks us to stop in an
+/// orderly way; dying at once would lose the state of whatever is being made.
+fn ignore_interrupts() -> io::Result<()> {
+    // A handler stays installed after its stream is dropped.
+    #[cfg(unix)]
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).map(drop)?;
+    #[cfg(windows)]
+    tokio::signal::windows::ctrl_c().map(drop)?;
+    Ok(())
+}
+
+fn announce(announcement: &Announcement<'_>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{announcement}")?;
+    out.flush()
+}

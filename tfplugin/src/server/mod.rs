@@ -1,0 +1,53 @@
+//! What all calls share: the author's provider with its schemas, and the switch that stops them.
+//!
+//! Nothing here knows a particular call; those are in [`crate::rpc`].
+
+mod barrier;
+mod catalog;
+mod shape;
+mod stop;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::{Context, Diagnostics, Provider};
+
+pub(crate) use barrier::{catch, remember_places};
+use catalog::Catalog;
+pub(crate) use stop::Stop;
+
+/// The author's provider as the calls see it.
+pub(crate) struct Server {
+    provider: Arc<dyn Provider>,
+    catalog: OnceLock<Catalog>,
+    pub(crate) stop: Stop,
+}
+
+impl Server {
+    pub(crate) fn new(provider: impl Provider) -> Self {
+        Self { provider: Arc::new(provider), catalog: OnceLock::new(), stop: Stop::default() }
+    }
+
+    /// Everything that the provider offers; collected at the first call, not before the handshake.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        self.catalog.get_or_init(|| Catalog::of(&self.provider))
+    }
+
+    /// Runs one call behind the panic barrier and with a token that a stop cancels.
+    ///
+    /// A caller that goes away cancels the call as well; it is not dropped in the middle, but may
+    /// come to its own end.
+    pub(crate) async fn run<T, F>(
+        self: &Arc<Self>,
+        call: impl FnOnce(Arc<Self>, Context) -> F,
+    ) -> Result<T, Diagnostics>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Diagnostics>> + Send + 'static,
+    {
+        let cancel = self.stop.token();
+        let gone = cancel.clone().drop_guard();
+        let result = catch(call(Arc::clone(self), Context::with_cancel(cancel))).await;
+        gone.disarm();
+        result.and_then(|result| result)
+    }
+}

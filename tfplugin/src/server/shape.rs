@@ -1,0 +1,153 @@
+//! The shape of values of one schema, and the way of values through the wire.
+
+use tfplugin_proto::tfplugin6 as proto;
+
+use crate::path::{Path, Step};
+use crate::schema::{Schema, Type, check, null_write_only, schema_to_proto};
+use crate::value::{Value, ValueError};
+use crate::{Diagnostic, Diagnostics};
+
+/// A schema with what is derived from it.
+pub(crate) struct Shape {
+    name: String,
+    pub(crate) schema: Schema,
+    pub(crate) ty: Type,
+}
+
+impl Shape {
+    pub(super) fn new(name: &str, schema: Schema) -> Self {
+        Self { name: name.to_owned(), ty: schema.implied_type(), schema }
+    }
+
+    pub(crate) fn to_proto(&self) -> proto::Schema {
+        schema_to_proto(&self.schema)
+    }
+
+    /// Everything that is wrong with the schema.
+    pub(super) fn check(&self) -> impl Iterator<Item = String> {
+        check(&self.schema).into_iter().map(|(path, problem)| {
+            let dot = if path.is_empty() { "" } else { "." };
+            format!("{}{dot}{path}: {problem}", self.name)
+        })
+    }
+
+    /// Reads what Terraform sent.
+    pub(crate) fn decode(&self, sent: Option<&proto::DynamicValue>) -> Result<Value, Diagnostics> {
+        let decoded = match sent {
+            Some(sent) if !sent.msgpack.is_empty() => Value::from_msgpack(&sent.msgpack, &self.ty),
+            Some(sent) if !sent.json.is_empty() => Value::from_json(&sent.json, &self.ty),
+            _ => Ok(Value::Null),
+        };
+        decoded.map_err(|error| {
+            Diagnostic::error(
+                "A value does not fit the schema",
+                format!("Terraform sent a value for {} that does not fit: {error}.", self.name),
+            )
+            .at(error.path)
+            .into()
+        })
+    }
+
+    /// Writes a value that may hold unknowns.
+    pub(crate) fn encode(&self, mut value: Value) -> Result<proto::DynamicValue, Diagnostics> {
+        // What is write-only must not come back; authors pass on what they got.
+        null_write_only(&mut value, &self.schema.block);
+        let msgpack = value.to_msgpack(&self.ty).map_err(|error| self.bug(error))?;
+        Ok(proto::DynamicValue { msgpack: msgpack.into(), ..Default::default() })
+    }
+
+    /// Writes a value that must be wholly known.
+    pub(crate) fn encode_known(&self, value: Value) -> Result<proto::DynamicValue, Diagnostics> {
+        if let Some(path) = first_unknown(&value) {
+            let problem = "an unknown value where all must be known".to_owned();
+            return Err(self.bug(ValueError { path, problem }));
+        }
+        self.encode(value)
+    }
+
+    fn bug(&self, error: ValueError) -> Diagnostics {
+        Diagnostic::error(
+            "Bug in the provider: a value does not fit its schema",
+            format!(
+                "The provider returned a value for {} that does not fit: {error}.\n\nPlease \
+                 report this to the provider's developers.",
+                self.name
+            ),
+        )
+        .at(error.path)
+        .into()
+    }
+}
+
+/// The path of the first unknown in a value.
+fn first_unknown(value: &Value) -> Option<Path> {
+    fn search(value: &Value, path: &mut Vec<Step>) -> bool {
+        let mut deeper = |step, value| {
+            path.push(step);
+            let found = search(value, path);
+            if !found {
+                path.pop();
+            }
+            found
+        };
+        match value.plain() {
+            Value::Unknown(_) => true,
+            Value::List(elements) => elements.iter().enumerate().any(|(position, value)| {
+                deeper(Step::Index(i64::try_from(position).unwrap_or(i64::MAX)), value)
+            }),
+            Value::Map(elements) => {
+                elements.iter().any(|(name, value)| deeper(Step::Attribute(name.clone()), value))
+            }
+            _ => false,
+        }
+    }
+    let mut steps = Vec::new();
+    search(value, &mut steps).then(|| steps.into_iter().fold(Path::empty(), Path::then))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Attribute;
+
+    fn shape() -> Shape {
+        let schema = Schema::new(0)
+            .attribute(Attribute::string("id").computed())
+            .attribute(Attribute::string("secret").optional().write_only())
+            .attribute(Attribute::list("sizes", Type::Number).optional());
+        Shape::new("example_box", schema)
+    }
+
+    fn detail(diagnostics: &Diagnostics) -> (String, Option<String>) {
+        let first = diagnostics.iter().next().unwrap();
+        (first.detail.clone(), first.path.as_ref().map(ToString::to_string))
+    }
+
+    #[test]
+    fn a_misfit_of_the_author_is_called_a_bug_and_named_with_its_path() {
+        let sizes = Value::from(vec![Value::from(1), Value::from("two")]);
+        let failed = shape().encode(Value::object([("sizes", sizes)])).unwrap_err();
+        let (detail, path) = detail(&failed);
+        assert!(detail.contains("example_box that does not fit: sizes[1]: a string"), "{detail}");
+        assert_eq!(path.as_deref(), Some("sizes[1]"));
+    }
+
+    #[test]
+    fn state_must_be_wholly_known() {
+        let value = Value::object([("id", Value::unknown())]);
+        assert!(shape().encode(value.clone()).is_ok());
+        let (_, path) = detail(&shape().encode_known(value).unwrap_err());
+        assert_eq!(path.as_deref(), Some("id"));
+    }
+
+    #[test]
+    fn what_is_write_only_never_comes_back() {
+        let sent = shape().encode(Value::object([("secret", Value::from("s3cret"))])).unwrap();
+        assert!(shape().decode(Some(&sent)).unwrap().get("secret").is_null());
+    }
+
+    #[test]
+    fn nothing_sent_is_null() {
+        assert_eq!(shape().decode(None).unwrap(), Value::Null);
+    }
+}
