@@ -1,2 +1,172 @@
-//! Placeholder.
-fn main() {}
+//! The program: reads the environment once, wires the ports, runs until it is told to stop.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use hcs_azure::{AzureBlobStores, HttpClient, HttpSettings, ManagedIdentity};
+use hcs_engine::blob::{BlobStore, BlobStores as _};
+use hcs_engine::clock::SystemClock;
+use hcs_host_manager::documents::Stores;
+use hcs_host_manager::host::Host;
+use hcs_host_manager::metadata::{self, Instance, MetadataError};
+use hcs_host_manager::paths::Paths;
+use hcs_host_manager::report::chain;
+use hcs_host_manager::service::Systemd;
+use hcs_host_manager::timing::Timing;
+use hcs_host_manager::{bootstrap, run};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+const LONG_ABOUT: &str = "\
+Runs on each server of an hcs cluster, started by systemd. It fetches what the server needs from \
+the cluster's storage account by managed identity, configures and starts Consul, reports its \
+health, takes snapshots and carries out requests.
+
+Consul is a service of its own (consul.service): stopping this program does not stop Consul.";
+
+const AFTER_HELP: &str = "\
+Files (below $HCS_ROOT, which is empty on a real VM):
+  /etc/hcs/bootstrap.json   read: which server this is and where its blobs are (from cloud-init)
+  /etc/consul.d/            written: Consul's configuration without secrets
+  /run/hcs/                 written: keys and tokens, mode 0700, in memory
+  /opt/hcs/consul/VERSION/  written: Consul programs, checked by SHA-256
+  /opt/hcs/state/           written: what must survive a reboot
+
+Environment:
+  HCS_ROOT          folder that stands for / (emulated VMs)
+  ARM_MSI_ENDPOINT  base of the instance metadata service [default: http://169.254.169.254]
+  HCS_TIME_SCALE    runs our schedules faster; accepted only if the metadata service is loopback
+  RUST_LOG          what to log to stderr [default: info]
+
+To look at a server:
+  journalctl -u hcs-host-manager     what it does and what it waits for
+  journalctl -u consul               Consul itself
+  status-{slot}/status.json          the same for the outside, every few seconds";
+
+/// Keeps one server of an hcs cluster running.
+#[derive(Parser)]
+#[command(name = "hcs-host-manager", version, long_about = LONG_ABOUT, after_long_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Manages this server until stopped; what systemd starts.
+    Run,
+}
+
+/// The environment, read once.
+struct Environment {
+    root: PathBuf,
+    endpoint: String,
+    time_scale: Option<String>,
+}
+
+impl Environment {
+    fn read() -> Self {
+        let text = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            root: std::env::var_os("HCS_ROOT").map(PathBuf::from).unwrap_or_default(),
+            endpoint: text("ARM_MSI_ENDPOINT")
+                .unwrap_or_else(|| metadata::DEFAULT_ENDPOINT.to_owned()),
+            time_scale: text("HCS_TIME_SCALE"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let Arguments { command: Command::Run } = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(manage(Environment::read())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Error>> {
+    let stop = stop_on_signal()?;
+    let scale = metadata::time_scale(environment.time_scale.as_deref(), &environment.endpoint)?;
+    let timing = Timing::scaled(scale);
+    let paths = Paths::new(environment.root);
+    let bootstrap = bootstrap::load(&paths)?;
+    let open = |identity: &str| -> Result<Arc<dyn BlobStore>, Box<dyn std::error::Error>> {
+        let identity = ManagedIdentity::new(&environment.endpoint, Some(identity.to_owned()))?;
+        let http = HttpClient::new(&HttpSettings::default())?;
+        Ok(AzureBlobStores::new(Arc::new(identity), &http).open(&bootstrap.blob_endpoint)?)
+    };
+    let stores = Stores {
+        shared: open(&bootstrap.shared_identity_id)?,
+        own: open(&bootstrap.server_identity_id)?,
+    };
+    let instance = tokio::select! {
+        found = instance(&environment.endpoint, &timing) => found,
+        () = stop.cancelled() => return Ok(()),
+    };
+    tracing::info!(
+        node = %bootstrap.node_name,
+        slot = bootstrap.slot,
+        address = %instance.address,
+        zone = instance.zone.as_deref().unwrap_or("none"),
+        version = env!("CARGO_PKG_VERSION"),
+        "managing this server"
+    );
+    let (service, clock) = (Arc::new(Systemd), Arc::new(SystemClock));
+    let host = Host { bootstrap, instance, paths, stores, service, clock, timing };
+    run::run(host, stop).await?;
+    tracing::info!("stopped; Consul goes on");
+    Ok(())
+}
+
+/// The service may be away for a moment after boot; without an address nothing can be done.
+async fn instance(endpoint: &str, timing: &Timing) -> Instance {
+    let mut failures = 0;
+    let mut said = String::new();
+    loop {
+        let error: MetadataError = match metadata::instance(endpoint).await {
+            Ok(instance) => return instance,
+            Err(error) => error,
+        };
+        failures += 1;
+        let text = chain(&error);
+        if text != said {
+            tracing::warn!("{text}");
+            said = text;
+        }
+        tokio::time::sleep(timing.backoff(failures).max(Duration::from_millis(100))).await;
+    }
+}
+
+fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+        token.cancel();
+    });
+    Ok(stop)
+}

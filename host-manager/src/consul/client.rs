@@ -1,0 +1,353 @@
+//! Consul's HTTP API over TLS, checked against the cluster's own CA only.
+//!
+//! The token goes into a header and nowhere else; error texts are scrubbed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Certificate, Client, Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::certificate::CertificateFacts;
+use crate::consul::config::HTTPS_PORT;
+use crate::consul::types::{
+    AgentSelf, AutopilotConfiguration, AutopilotHealth, Member, RaftConfiguration, SessionCreated,
+};
+use crate::secrets::{Secret, scrub};
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// An answer from the server's own memory.
+const STALE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A snapshot of a large state takes its time.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Why a call gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsulError {
+    /// The CA cannot be used.
+    #[error("no TLS client can be made from the cluster's CA")]
+    Client(#[source] reqwest::Error),
+    /// No answer.
+    #[error("Consul at {address} did not answer {method} {path}")]
+    Unreachable {
+        /// Server.
+        address: IpAddr,
+        /// HTTP method.
+        method: Method,
+        /// Path below `/v1/`.
+        path: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// A refusal.
+    #[error("Consul at {address} answered {status} to {method} {path}: {message}")]
+    Refused {
+        /// Server.
+        address: IpAddr,
+        /// HTTP status.
+        status: u16,
+        /// HTTP method.
+        method: Method,
+        /// Path below `/v1/`.
+        path: String,
+        /// Consul's words, without ids.
+        message: String,
+    },
+}
+
+impl ConsulError {
+    /// HTTP status of a refusal.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            Self::Client(_) | Self::Unreachable { .. } => None,
+        }
+    }
+
+    /// Whether the refused object does not exist. ACL objects answer 403 up to 1.11.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Refused { status: 404, .. } => true,
+            Self::Refused { status: 403, message, .. } => message.contains("not found"),
+            _ => false,
+        }
+    }
+}
+
+/// Calls one server as one token.
+#[derive(Clone, Debug)]
+pub struct ConsulClient {
+    http: Client,
+    address: IpAddr,
+    base: String,
+    token: Secret,
+    /// Used for `agent/` calls: the agent knows it without asking the leader.
+    local_token: Option<Secret>,
+    ca: Certificate,
+}
+
+/// The name that servers prove by their certificates.
+fn server_name(datacenter: &str) -> String {
+    format!("server.{datacenter}.consul")
+}
+
+impl ConsulClient {
+    /// A client for the server at `address`.
+    pub fn new(
+        address: IpAddr,
+        datacenter: &str,
+        ca_pem: &str,
+        token: Secret,
+    ) -> Result<Self, ConsulError> {
+        let ca = Certificate::from_pem(ca_pem.as_bytes()).map_err(ConsulError::Client)?;
+        let name = server_name(datacenter);
+        let http = builder(&name, address, &ca).build().map_err(ConsulError::Client)?;
+        let base = format!("https://{name}:{HTTPS_PORT}/v1/");
+        Ok(Self { http, address, base, token, local_token: None, ca })
+    }
+
+    /// The same server as another token.
+    pub fn with_token(&self, token: Secret) -> Self {
+        Self { token, ..self.clone() }
+    }
+
+    /// Calls the agent's own API by a token that works without a leader.
+    pub fn with_local_token(self, token: Secret) -> Self {
+        Self { local_token: Some(token), ..self }
+    }
+
+    /// Address of the server.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// `ip:port` of the leader, if there is one.
+    pub async fn leader(&self) -> Result<Option<String>, ConsulError> {
+        let leader: String = self.get("status/leader").await?;
+        Ok(Some(leader).filter(|leader| !leader.is_empty()))
+    }
+
+    /// Version of the running agent.
+    pub async fn version(&self) -> Result<String, ConsulError> {
+        let found: AgentSelf = self.get("agent/self").await?;
+        Ok(found.config.version)
+    }
+
+    /// Gossip members.
+    pub async fn members(&self) -> Result<Vec<Member>, ConsulError> {
+        self.get("agent/members").await
+    }
+
+    /// Makes the agent join another server.
+    pub async fn join(&self, peer: IpAddr) -> Result<(), ConsulError> {
+        self.put(&format!("agent/join/{peer}")).await
+    }
+
+    /// Makes the agent leave Raft and gossip and stop.
+    pub async fn leave(&self) -> Result<(), ConsulError> {
+        self.put("agent/leave").await
+    }
+
+    /// Makes the agent read reloadable configuration and certificates again.
+    pub async fn reload(&self) -> Result<(), ConsulError> {
+        self.put("agent/reload").await
+    }
+
+    /// Raft's configuration; `stale` answers from this server without a leader.
+    pub async fn raft_configuration(&self, stale: bool) -> Result<RaftConfiguration, ConsulError> {
+        let path = "operator/raft/configuration";
+        if !stale {
+            return self.get(path).await;
+        }
+        // Before the first leader the token cannot be resolved, and Consul would wait for one.
+        let path = format!("{path}?stale");
+        let bytes = self.call(Method::GET, &path, None::<&()>, STALE_TIMEOUT).await?;
+        self.parse(Method::GET, &path, &bytes)
+    }
+
+    /// Asks the leader to hand over. `false` where the version has no such call.
+    pub async fn transfer_leadership(&self) -> Result<bool, ConsulError> {
+        let path = "operator/raft/transfer-leader";
+        match self.call(Method::POST, path, None::<&()>, CALL_TIMEOUT).await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.status(), Some(404 | 405)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Autopilot's view; an unhealthy cluster answers 429 with the same body.
+    pub async fn autopilot_health(&self) -> Result<AutopilotHealth, ConsulError> {
+        self.get("operator/autopilot/health").await
+    }
+
+    /// Autopilot's configuration.
+    pub async fn autopilot_configuration(&self) -> Result<AutopilotConfiguration, ConsulError> {
+        self.get("operator/autopilot/configuration").await
+    }
+
+    /// Writes Autopilot's configuration unless someone else did since it was read.
+    pub async fn set_autopilot_configuration(
+        &self,
+        wanted: &AutopilotConfiguration,
+    ) -> Result<bool, ConsulError> {
+        let path = format!("operator/autopilot/configuration?cas={}", wanted.modify_index);
+        self.put_json(&path, wanted).await
+    }
+
+    /// A session with a TTL and nothing else to lose it by: a restart of the agent keeps it.
+    pub async fn create_session(&self, name: &str, ttl_s: u32) -> Result<String, ConsulError> {
+        let body = json!({
+            "Name": name,
+            "TTL": format!("{ttl_s}s"),
+            "LockDelay": "0s",
+            "Behavior": "delete",
+            "NodeChecks": [],
+        });
+        let created: SessionCreated = self.put_json("session/create", &body).await?;
+        Ok(created.id)
+    }
+
+    /// Keeps a session alive.
+    pub async fn renew_session(&self, id: &str) -> Result<(), ConsulError> {
+        self.put(&format!("session/renew/{id}")).await
+    }
+
+    /// Ends a session and with it its locks.
+    pub async fn destroy_session(&self, id: &str) -> Result<(), ConsulError> {
+        self.put(&format!("session/destroy/{id}")).await
+    }
+
+    /// Takes a lock; `false` when another session holds it.
+    pub async fn acquire(&self, key: &str, session: &str, by: &str) -> Result<bool, ConsulError> {
+        self.put_json(&format!("kv/{key}?acquire={session}"), &json!({ "holder": by })).await
+    }
+
+    /// A snapshot of the whole state.
+    pub async fn snapshot(&self) -> Result<Bytes, ConsulError> {
+        self.call(Method::GET, "snapshot", None::<&()>, SNAPSHOT_TIMEOUT).await
+    }
+
+    /// The certificate that the server serves now, by a new connection.
+    pub async fn served_certificate(
+        &self,
+        datacenter: &str,
+    ) -> Result<Option<CertificateFacts>, ConsulError> {
+        let fresh = builder(&server_name(datacenter), self.address, &self.ca)
+            .tls_info(true)
+            .build()
+            .map_err(ConsulError::Client)?;
+        let path = "status/leader";
+        let response = fresh.get(format!("{}{path}", self.base)).send().await;
+        let response = response.map_err(|source| self.unreachable(Method::GET, path, source))?;
+        let info = response.extensions().get::<reqwest::tls::TlsInfo>();
+        let der = info.and_then(reqwest::tls::TlsInfo::peer_certificate);
+        Ok(der.and_then(CertificateFacts::of_der))
+    }
+
+    /// GET with a JSON answer.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ConsulError> {
+        let bytes = self.call(Method::GET, path, None::<&()>, CALL_TIMEOUT).await?;
+        self.parse(Method::GET, path, &bytes)
+    }
+
+    /// PUT with a JSON body and a JSON answer.
+    pub async fn put_json<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ConsulError> {
+        let bytes = self.call(Method::PUT, path, Some(body), CALL_TIMEOUT).await?;
+        self.parse(Method::PUT, path, &bytes)
+    }
+
+    /// PUT whose answer does not matter.
+    pub async fn put_only<B: Serialize + Sync>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<(), ConsulError> {
+        self.call(Method::PUT, path, Some(body), CALL_TIMEOUT).await.map(drop)
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Result<(), ConsulError> {
+        self.call(Method::DELETE, path, None::<&()>, CALL_TIMEOUT).await.map(drop)
+    }
+
+    async fn put(&self, path: &str) -> Result<(), ConsulError> {
+        self.call(Method::PUT, path, None::<&()>, CALL_TIMEOUT).await.map(drop)
+    }
+
+    async fn call<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+        timeout: Duration,
+    ) -> Result<Bytes, ConsulError> {
+        let unreachable = |source| self.unreachable(method.clone(), path, source);
+        let url = format!("{}{path}", self.base);
+        let mut request = self.http.request(method.clone(), url).timeout(timeout);
+        let local = self.local_token.as_ref().filter(|_| path.starts_with("agent/"));
+        let token = local.unwrap_or(&self.token).expose();
+        if let Ok(mut token) = reqwest::header::HeaderValue::from_str(token) {
+            token.set_sensitive(true);
+            request = request.header("X-Consul-Token", token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(unreachable)?;
+        let unhealthy_report =
+            status == StatusCode::TOO_MANY_REQUESTS && path == "operator/autopilot/health";
+        if status.is_success() || unhealthy_report {
+            return Ok(bytes);
+        }
+        Err(self.refused(method, path, status, &String::from_utf8_lossy(&bytes)))
+    }
+
+    fn parse<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        bytes: &[u8],
+    ) -> Result<T, ConsulError> {
+        serde_json::from_slice(bytes).map_err(|error| {
+            // Line and column only: the text around them may hold a token.
+            let place = format!("an answer that is not understood (column {})", error.column());
+            self.refused(method, path, StatusCode::OK, &place)
+        })
+    }
+
+    fn unreachable(&self, method: Method, path: &str, source: reqwest::Error) -> ConsulError {
+        let source = source.without_url();
+        ConsulError::Unreachable { address: self.address, method, path: scrub(path), source }
+    }
+
+    fn refused(&self, method: Method, path: &str, status: StatusCode, text: &str) -> ConsulError {
+        let first = text.lines().next().unwrap_or_default();
+        let message = scrub(first).chars().take(200).collect();
+        let (address, path) = (self.address, scrub(path));
+        ConsulError::Refused { address, status: status.as_u16(), method, path, message }
+    }
+}
+
+/// TLS 1.2 or newer, our CA only, no proxy, no redirect: the token goes to this server or nowhere.
+fn builder(name: &str, address: IpAddr, ca: &Certificate) -> reqwest::ClientBuilder {
+    Client::builder()
+        .tls_backend_rustls()
+        .tls_certs_only([ca.clone()])
+        .tls_version_min(reqwest::tls::Version::TLS_1_2)
+        .https_only(true)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(3))
+        .timeout(CALL_TIMEOUT)
+        .resolve(name, SocketAddr::new(address, HTTPS_PORT))
+}

@@ -1,0 +1,8 @@
+//! Everything about Consul: its configuration, its unit, its HTTP API.
+
+pub mod acl;
+pub mod client;
+pub mod config;
+pub mod health;
+pub mod types;
+pub mod unit;

@@ -1,0 +1,166 @@
+//! Files that are either whole or absent: temporary file, fsync, rename.
+//!
+//! The only module that writes files. Never logs what it writes.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct FileError {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl FileError {
+    pub(crate) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { action, path: path.to_owned(), source }
+    }
+}
+
+/// Mode of a file that only root may read.
+pub const SECRET_MODE: u32 = 0o600;
+/// Mode of a file that anyone may read.
+pub const PUBLIC_MODE: u32 = 0o644;
+/// Mode of a program.
+pub const PROGRAM_MODE: u32 = 0o755;
+
+/// Reads a file; `None` when it does not exist.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::new("read", path, error)),
+    }
+}
+
+/// Makes a folder and its parents; a new one, and the last one in any case, gets `mode`.
+pub fn make_dir(path: &Path, mode: u32) -> Result<(), FileError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o755);
+    builder.create(path).map_err(|error| FileError::new("create folder", path, error))?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(|error| FileError::new("set the mode of", path, error))
+}
+
+/// Writes a file in one piece with the given mode; a reader sees the old or the new content.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let temporary = beside(path);
+    let written = write_new(&temporary, bytes, mode)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync_parent(path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        FileError::new("write", path, error)
+    })
+}
+
+/// Writes a file unless it already has this content; says whether it wrote.
+pub fn write_if_changed(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, FileError> {
+    let same = read(path)?.is_some_and(|old| old == bytes) && mode_of(path) == Some(mode);
+    if !same {
+        write(path, bytes, mode)?;
+    }
+    Ok(!same)
+}
+
+/// Points the link `path` at `target` in one step.
+pub fn switch_link(path: &Path, target: &Path) -> Result<(), FileError> {
+    let temporary = beside(path);
+    let _ = fs::remove_file(&temporary);
+    symlink(target, &temporary)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync_parent(path))
+        .map_err(|error| FileError::new("switch link", path, error))
+}
+
+/// Where a link points; `None` when there is none.
+pub fn link_target(path: &Path) -> Option<PathBuf> {
+    fs::read_link(path).ok()
+}
+
+/// Removes a folder with its content; an absent one is fine.
+pub fn remove_dir(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::new("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn mode_of(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().map(|found| found.permissions().mode() & 0o7777)
+}
+
+/// A hidden neighbour: same file system, so that the rename is atomic.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.new"))
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // create_new with the final mode: the content is never readable under a wider one.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_file_is_0600_in_a_0700_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("run/hcs");
+        make_dir(&dir, 0o700).unwrap();
+        let file = dir.join("key");
+        write(&file, b"k", SECRET_MODE).unwrap();
+        assert_eq!(mode_of(&dir), Some(0o700));
+        assert_eq!(mode_of(&file), Some(0o600));
+    }
+
+    #[test]
+    fn equal_content_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        assert!(write_if_changed(&file, b"a", PUBLIC_MODE).unwrap());
+        assert!(!write_if_changed(&file, b"a", PUBLIC_MODE).unwrap());
+        assert!(write_if_changed(&file, b"b", PUBLIC_MODE).unwrap());
+        assert!(write_if_changed(&file, b"b", SECRET_MODE).unwrap(), "a wrong mode is mended");
+    }
+
+    #[test]
+    fn a_leftover_of_a_killed_write_does_not_disturb() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        fs::write(beside(&file), b"half").unwrap();
+        write(&file, b"whole", PUBLIC_MODE).unwrap();
+        assert_eq!(read(&file).unwrap().unwrap(), b"whole");
+        assert!(!beside(&file).exists());
+    }
+
+    #[test]
+    fn a_link_switches_from_one_folder_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("tls");
+        switch_link(&link, Path::new("tls-1")).unwrap();
+        switch_link(&link, Path::new("tls-2")).unwrap();
+        assert_eq!(link_target(&link), Some(PathBuf::from("tls-2")));
+    }
+}

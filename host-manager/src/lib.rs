@@ -1,0 +1,32 @@
+//! Runs on each server of a cluster: fetches what the server needs by managed identity, keeps
+//! Consul configured and running, reports its health, takes snapshots and carries out requests.
+//!
+//! Consul never depends on this program: it keeps serving while the host manager, the storage
+//! account or Azure's control plane is away. No secret appears in arguments, environment, logs or
+//! error texts.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod artifact;
+pub mod bootstrap;
+pub mod certificate;
+pub mod consul;
+pub mod converge;
+pub mod documents;
+pub mod files;
+pub mod formation;
+pub mod host;
+pub mod lock;
+pub mod membership;
+pub mod memory;
+pub mod metadata;
+pub mod paths;
+pub mod report;
+pub mod requests;
+pub mod rollout;
+pub mod run;
+pub mod secrets;
+pub mod service;
+pub mod snapshot;
+pub mod status;
+pub mod timing;

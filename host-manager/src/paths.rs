@@ -1,0 +1,91 @@
+//! Where everything lies on a server. Every path starts at one root, empty on a real VM.
+//!
+//! Owns names only; never touches the disk.
+
+use std::path::{Path, PathBuf};
+
+use semver::Version;
+
+/// The folder tree of one server.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    /// The tree below `root`; an empty root means `/`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        let root = if root.as_os_str().is_empty() { PathBuf::from("/") } else { root };
+        Self { root }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// What cloud-init wrote for this server.
+    pub fn bootstrap(&self) -> PathBuf {
+        self.at("etc/hcs/bootstrap.json")
+    }
+
+    /// Memory of the host manager that must survive reboots.
+    pub fn state_dir(&self) -> PathBuf {
+        self.at("opt/hcs/state")
+    }
+
+    /// Folder of one Consul version.
+    pub fn consul_dir(&self, version: &Version) -> PathBuf {
+        self.at("opt/hcs/consul").join(version.to_string())
+    }
+
+    /// Consul's data.
+    pub fn data_dir(&self) -> PathBuf {
+        self.at("opt/consul/data")
+    }
+
+    /// Consul's configuration without secrets.
+    pub fn config_dir(&self) -> PathBuf {
+        self.at("etc/consul.d")
+    }
+
+    /// The main configuration file.
+    pub fn server_config(&self) -> PathBuf {
+        self.config_dir().join("server.json")
+    }
+
+    /// The addresses that a starting Consul joins; changes without a restart.
+    pub fn join_config(&self) -> PathBuf {
+        self.config_dir().join("join.json")
+    }
+
+    /// Folder of everything secret, mode 0700; `/run` is memory on a real VM.
+    pub fn secret_dir(&self) -> PathBuf {
+        self.at("run/hcs")
+    }
+
+    /// The configuration that holds the gossip key and the management token.
+    pub fn secret_config(&self) -> PathBuf {
+        self.secret_dir().join("secrets.json")
+    }
+
+    /// Certificates and key in use: a link, so that all three change at once.
+    pub fn tls_dir(&self) -> PathBuf {
+        self.secret_dir().join("tls")
+    }
+
+    /// Folder of systemd units.
+    pub fn unit_dir(&self) -> PathBuf {
+        self.at("etc/systemd/system")
+    }
+
+    /// Consul's unit.
+    pub fn consul_unit(&self) -> PathBuf {
+        self.unit_dir().join("consul.service")
+    }
+
+    /// The root itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}

@@ -1,0 +1,138 @@
+//! Restarts a running member with a new version or configuration: one server at a time under a
+//! lock, only while the cluster can spare one, the leader last.
+
+use std::time::Duration;
+
+use hcs_planner::dataplane::{ClusterDocument, ConsulStatus, ServerStatus};
+
+use crate::consul::client::{ConsulClient, ConsulError};
+use crate::consul::health;
+use crate::converge::{self, Wanted};
+use crate::files::FileError;
+use crate::host::Host;
+use crate::lock::{Lock, LockError};
+use crate::memory::{Memory, MemoryError};
+use crate::report::chain;
+use crate::service::{ServiceError, Verb};
+
+const LOCK_KEY: &str = "hcs/rollout";
+/// Outlives a restart of our own agent, through which the lock is renewed.
+const LOCK_TTL_S: u32 = 120;
+/// A server that is not a healthy voter again by then needs a human; the others stay as they are.
+const RECOVERY_MAX: Duration = Duration::from_secs(180);
+const POLL: Duration = Duration::from_secs(1);
+
+/// Why the restart did not happen or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// Not now.
+    #[error("the new configuration waits: {0}")]
+    Waiting(&'static str),
+    /// Restarted, but not well again.
+    #[error("Consul was restarted, but is no healthy voter after {} s", RECOVERY_MAX.as_secs())]
+    NotRecovered,
+    /// The new files are refused by the new program; the running Consul goes on.
+    #[error("the new Consul refuses its configuration: {0}")]
+    Invalid(String),
+    /// Consul.
+    #[error(transparent)]
+    Consul(#[from] ConsulError),
+    /// The lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The service manager.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The disk.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+/// Why this server must wait; `None` when it is its turn. Pure.
+pub fn reason_to_wait(
+    cluster: &ClusterDocument,
+    own: &ConsulStatus,
+    peers: &[ServerStatus],
+) -> Option<&'static str> {
+    if own.leader.is_none() {
+        return Some("the cluster has no leader");
+    }
+    if !own.healthy {
+        return Some("the cluster is not healthy");
+    }
+    if own.voters.len() > 1 && own.failure_tolerance == 0 {
+        return Some("the cluster could not spare a server");
+    }
+    let wanted = cluster.consul.version.to_string();
+    let behind = |peer: &ServerStatus| {
+        cluster.slots.contains(&peer.slot)
+            && peer.consul.as_ref().is_none_or(|consul| consul.version != wanted)
+    };
+    // A change of the configuration alone cannot be seen from outside; then the order is free.
+    if own.is_leader && own.version != wanted && peers.iter().any(behind) {
+        return Some("the leader goes last");
+    }
+    None
+}
+
+/// One try to restart with the wanted files.
+pub async fn attempt(
+    host: &Host,
+    client: &ConsulClient,
+    cluster: &ClusterDocument,
+    peers: &[ServerStatus],
+    wanted: &Wanted,
+    memory: &mut Memory,
+) -> Result<(), RolloutError> {
+    let own = health::observe(client, true).await?;
+    if let Some(reason) = reason_to_wait(cluster, &own, peers) {
+        return Err(RolloutError::Waiting(reason));
+    }
+    let node = &host.bootstrap.node_name;
+    let Some(lock) = Lock::acquire(client, LOCK_KEY, node, LOCK_TTL_S).await? else {
+        return Err(RolloutError::Waiting("another server is being restarted"));
+    };
+    lock.hold(async {
+        // The server before us may have gone down with its restart.
+        let own = health::observe(client, true).await?;
+        if let Some(reason) = reason_to_wait(cluster, &own, peers) {
+            return Err(RolloutError::Waiting(reason));
+        }
+        if own.is_leader && !client.transfer_leadership().await.unwrap_or(false) {
+            tracing::info!("leadership not handed over; the others will elect");
+        }
+        tracing::info!(version = %cluster.consul.version, "restarting Consul");
+        wanted.write(host)?;
+        converge::start(host, Verb::Restart).await?;
+        memory.started_with = Some(wanted.fingerprint.clone());
+        memory.save(&host.paths)?;
+        recovered(client, node, &cluster.consul.version.to_string()).await
+    })
+    .await?
+}
+
+async fn recovered(client: &ConsulClient, node: &str, version: &str) -> Result<(), RolloutError> {
+    let wait = async {
+        loop {
+            tokio::time::sleep(POLL).await;
+            match client.autopilot_health().await {
+                Ok(health) => {
+                    let well = health.servers.iter().any(|server| {
+                        server.name == node
+                            && server.healthy
+                            && server.voter
+                            && server.version == version
+                    });
+                    if health.healthy && well {
+                        return;
+                    }
+                }
+                Err(error) => tracing::debug!(error = %chain(&error), "not back yet"),
+            }
+        }
+    };
+    tokio::time::timeout(RECOVERY_MAX, wait).await.map_err(|_| RolloutError::NotRecovered)
+}

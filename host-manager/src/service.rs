@@ -1,0 +1,91 @@
+//! The port to the service manager: Consul is a service of its own, so that it outlives us.
+
+use async_trait::async_trait;
+use tokio::process::Command;
+
+/// Name of Consul's unit.
+pub const CONSUL_UNIT: &str = "consul.service";
+
+/// What can be asked of the service manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Read changed unit files.
+    DaemonReload,
+    /// Start Consul at boot.
+    Enable,
+    /// Do not start Consul at boot any more.
+    Disable,
+    /// Start Consul now.
+    Start,
+    /// Stop Consul now.
+    Stop,
+    /// Stop and start Consul.
+    Restart,
+}
+
+impl Verb {
+    fn word(self) -> &'static str {
+        match self {
+            Self::DaemonReload => "daemon-reload",
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// Why the service manager did not obey.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// It cannot be started.
+    #[error("systemctl cannot be started")]
+    Start(#[source] std::io::Error),
+    /// It refused.
+    #[error("systemctl {verb} failed: {message}")]
+    Refused {
+        /// What was asked.
+        verb: &'static str,
+        /// Its own words.
+        message: String,
+    },
+}
+
+/// The service manager, as far as Consul's unit is concerned.
+#[async_trait]
+pub trait Service: Send + Sync {
+    /// Carries out a verb.
+    async fn tell(&self, verb: Verb) -> Result<(), ServiceError>;
+
+    /// Whether Consul's process runs.
+    async fn is_active(&self) -> Result<bool, ServiceError>;
+}
+
+/// systemd, by its `systemctl`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Systemd;
+
+#[async_trait]
+impl Service for Systemd {
+    async fn tell(&self, verb: Verb) -> Result<(), ServiceError> {
+        let mut command = Command::new("systemctl");
+        command.arg(verb.word());
+        if verb != Verb::DaemonReload {
+            command.arg(CONSUL_UNIT);
+        }
+        let output = command.output().await.map_err(ServiceError::Start)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let message = String::from_utf8_lossy(&output.stderr);
+        let message = message.trim().chars().take(300).collect();
+        Err(ServiceError::Refused { verb: verb.word(), message })
+    }
+
+    async fn is_active(&self) -> Result<bool, ServiceError> {
+        let mut command = Command::new("systemctl");
+        let output = command.args(["is-active", CONSUL_UNIT]).output().await;
+        Ok(output.map_err(ServiceError::Start)?.status.success())
+    }
+}

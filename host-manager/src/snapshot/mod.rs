@@ -1,0 +1,5 @@
+//! Snapshots: when one is due, whether it is whole, where it goes and which ones go away.
+
+pub mod archive;
+pub mod run;
+pub mod schedule;

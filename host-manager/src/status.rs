@@ -1,0 +1,218 @@
+//! What this server tells the world: a board that all parts write on, and the loop that publishes
+//! it every few seconds, whatever else hangs.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hcs_engine::blob::{BlobError, WriteCondition};
+use hcs_planner::dataplane::{ConsulStatus, ServerPhase, ServerStatus, blob, container};
+use tokio_util::sync::CancellationToken;
+
+use crate::consul::client::ConsulClient;
+use crate::consul::health;
+use crate::host::Host;
+use crate::report::chain;
+
+/// The host manager's version, as the status reports it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Debug, Default)]
+struct Facts {
+    started: bool,
+    left: bool,
+    client: Option<ConsulClient>,
+    consul: Option<ConsulStatus>,
+    acl_ready: bool,
+    certificate_expires_at: Option<String>,
+    done_requests: Vec<String>,
+    /// Earlier lives of this slot were read, so that their requests are not done again.
+    recalled: bool,
+    /// Area and sentence, the latest last.
+    problems: Vec<(String, String)>,
+}
+
+/// The board. Locks are short and never held over an await.
+#[derive(Debug, Default)]
+pub struct Board {
+    facts: Mutex<Facts>,
+}
+
+impl Board {
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        // A poisoned board still holds plain facts.
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what went wrong in an area; a repetition is not logged again.
+    pub fn problem(&self, area: &str, sentence: String) {
+        let mut facts = self.facts();
+        if facts.problems.iter().any(|(known, text)| known == area && *text == sentence) {
+            return;
+        }
+        tracing::warn!(area, "{sentence}");
+        facts.problems.retain(|(known, _)| known != area);
+        facts.problems.push((area.to_owned(), sentence));
+    }
+
+    /// Notes that an area is fine again.
+    pub fn solved(&self, area: &str) {
+        let mut facts = self.facts();
+        let before = facts.problems.len();
+        facts.problems.retain(|(known, _)| known != area);
+        if facts.problems.len() < before {
+            tracing::info!(area, "works again");
+        }
+    }
+
+    /// Consul was started; from now on it is asked.
+    pub fn started(&self, client: ConsulClient) {
+        let mut facts = self.facts();
+        facts.started = true;
+        facts.client = Some(client);
+    }
+
+    /// The server has left for good.
+    pub fn left(&self) {
+        let mut facts = self.facts();
+        facts.left = true;
+        facts.client = None;
+        facts.consul = None;
+    }
+
+    /// Whether the agent token works.
+    pub fn set_acl_ready(&self, ready: bool) {
+        self.facts().acl_ready = ready;
+    }
+
+    /// Whether the agent token is known to work.
+    pub fn acl_ready(&self) -> bool {
+        self.facts().acl_ready
+    }
+
+    /// When the certificate on disk ends.
+    pub fn set_certificate_expires_at(&self, time: Option<String>) {
+        self.facts().certificate_expires_at = time;
+    }
+
+    /// Adds a finished request.
+    pub fn done(&self, request_id: &str) {
+        let mut facts = self.facts();
+        if !facts.done_requests.iter().any(|id| id == request_id) {
+            facts.done_requests.push(request_id.to_owned());
+        }
+    }
+
+    /// Whether a request needs doing: unknown until the last status of this slot was read.
+    pub fn is_open(&self, request_id: &str) -> bool {
+        let facts = self.facts();
+        facts.recalled && !facts.done_requests.iter().any(|id| id == request_id)
+    }
+
+    /// A client, if Consul has a leader and we belong to it.
+    pub fn serving(&self) -> Option<ConsulClient> {
+        let facts = self.facts();
+        let led = facts.consul.as_ref().is_some_and(|consul| consul.leader.is_some());
+        facts.client.clone().filter(|_| led && !facts.left)
+    }
+
+    /// What Consul last said.
+    pub fn consul(&self) -> Option<ConsulStatus> {
+        self.facts().consul.clone()
+    }
+
+    fn phase(facts: &Facts) -> ServerPhase {
+        let led = facts.consul.as_ref().is_some_and(|consul| consul.leader.is_some());
+        match (facts.left, facts.started, led) {
+            (true, _, _) => ServerPhase::Left,
+            (_, false, _) => ServerPhase::Preparing,
+            (_, true, false) => ServerPhase::Starting,
+            (_, true, true) => ServerPhase::Running,
+        }
+    }
+
+    /// The document as of now.
+    pub fn status(&self, host: &Host, sequence: u64) -> ServerStatus {
+        let facts = self.facts();
+        ServerStatus {
+            slot: host.bootstrap.slot,
+            node_name: host.bootstrap.node_name.clone(),
+            written_at: written_at(host.clock.now_unix_ms()),
+            sequence,
+            address: host.instance.address,
+            phase: Self::phase(&facts),
+            last_error: facts.problems.last().map(|(area, text)| format!("{area}: {text}")),
+            consul: facts.consul.clone(),
+            done_requests: facts.done_requests.clone(),
+            certificate_expires_at: facts.certificate_expires_at.clone(),
+            host_manager_version: VERSION.to_owned(),
+        }
+    }
+}
+
+fn written_at(unix_ms: u64) -> String {
+    let time =
+        i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// Observes Consul and publishes until stopped, and once more then.
+pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
+    let mut sequence = 0;
+    loop {
+        observe(&board).await;
+        sequence += 1;
+        match publish(&host, &board, sequence).await {
+            Ok(()) => board.solved("status"),
+            Err(error) => {
+                board.problem("status", format!("cannot publish the status: {}", chain(&error)));
+            }
+        }
+        if stop.is_cancelled() {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = host.clock.sleep(host.timing.tick) => {}
+        }
+    }
+}
+
+/// Reads once what this slot last published: a request that a former VM finished stays finished.
+async fn recall(host: &Host, board: &Board) -> Result<(), BlobError> {
+    if board.facts().recalled {
+        return Ok(());
+    }
+    let container = container::status(host.bootstrap.slot);
+    let found = host.stores.own.get(&container, blob::STATUS).await?;
+    let former = found.and_then(|c| serde_json::from_slice::<ServerStatus>(&c.bytes).ok());
+    for id in former.into_iter().flat_map(|status| status.done_requests) {
+        board.done(&id);
+    }
+    board.facts().recalled = true;
+    Ok(())
+}
+
+async fn observe(board: &Board) {
+    let (client, acl_ready) = {
+        let facts = board.facts();
+        (facts.client.clone(), facts.acl_ready)
+    };
+    let Some(client) = client else { return };
+    let seen = health::observe(&client, acl_ready).await;
+    match &seen {
+        Ok(_) => board.solved("consul"),
+        Err(error) => board.problem("consul", chain(error)),
+    }
+    let mut facts = board.facts();
+    if !facts.left {
+        facts.consul = seen.ok();
+    }
+}
+
+async fn publish(host: &Host, board: &Board, sequence: u64) -> Result<(), BlobError> {
+    recall(host, board).await?;
+    let status = board.status(host, sequence);
+    let text = serde_json::to_vec_pretty(&status).unwrap_or_default();
+    let container = container::status(host.bootstrap.slot);
+    host.stores.own.put(&container, blob::STATUS, text.into(), WriteCondition::Always).await?;
+    Ok(())
+}

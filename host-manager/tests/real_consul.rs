@@ -1,0 +1,216 @@
+//! The host manager against real Consul servers on loopback.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use hcs_host_manager::consul::client::ConsulError;
+use hcs_host_manager::snapshot::archive;
+use hcs_planner::dataplane::{
+    Request, RequestAction, ServerPhase, ServerStatus, SnapshotPolicyDocument, blob, container,
+};
+use support::world::{GOSSIP_KEY, MANAGEMENT, Server, World, agent_token};
+use support::{consul_binary, eventually};
+
+const SOON: Duration = Duration::from_secs(40);
+
+fn is_well(status: &ServerStatus, servers: usize) -> bool {
+    let consul = status.consul.as_ref();
+    status.phase == ServerPhase::Running
+        && consul.is_some_and(|c| c.healthy && c.acl_ready && c.voters.len() == servers)
+}
+
+async fn all_well(world: &World, slots: &[u32]) {
+    eventually(&format!("servers {slots:?} are healthy voters"), SOON, || async {
+        let well = |&slot: &u32| world.status(slot).is_some_and(|s| is_well(&s, slots.len()));
+        slots.iter().all(well).then_some(())
+    })
+    .await;
+}
+
+fn logs() {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned());
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_servers_form_a_secured_cluster_and_live_with_it() {
+    logs();
+    let world = World::new(&consul_binary(), 3);
+    let mut servers: Vec<Server> = (0..3).map(|slot| world.server(slot)).collect();
+    for server in &mut servers {
+        server.start_manager();
+    }
+    all_well(&world, &[0, 1, 2]).await;
+
+    configuration_is_valid(&servers[0]).await;
+    strangers_see_nothing(&world).await;
+    agents_may_do_little(&world).await;
+    autopilot_is_configured(&world).await;
+    manager_comes_and_goes(&world, &mut servers).await;
+    certificate_is_renewed_without_a_restart(&world, &servers).await;
+    snapshots_are_taken_verified_and_pruned(&world).await;
+    secrets_stay_where_they_belong(&world, &servers);
+    a_server_leaves(&world, &mut servers).await;
+}
+
+async fn configuration_is_valid(server: &Server) {
+    let paths = &server.host.paths;
+    let program = paths.consul_dir(&consul_version()).join("consul");
+    let files = [paths.server_config(), paths.join_config(), paths.secret_config()];
+    let output =
+        tokio::process::Command::new(program).arg("validate").args(files).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "consul validate: {said}");
+}
+
+fn consul_version() -> semver::Version {
+    let said = std::process::Command::new(consul_binary()).arg("version").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    said.split_whitespace().nth(1).unwrap().trim_start_matches('v').parse().unwrap()
+}
+
+async fn strangers_see_nothing(world: &World) {
+    let stranger = world.client(0, "");
+    let refused = stranger.raft_configuration(false).await.unwrap_err();
+    assert_eq!(refused.status(), Some(403), "{refused}");
+    assert!(stranger.members().await.unwrap().is_empty(), "anonymous sees no members");
+    assert_eq!(stranger.snapshot().await.unwrap_err().status(), Some(403));
+    let plain = tokio::net::TcpStream::connect((world.address(0), 8500)).await;
+    assert!(plain.is_err(), "plain HTTP is closed");
+}
+
+async fn agents_may_do_little(world: &World) {
+    let agent = world.client(1, &agent_token(1));
+    assert!(!agent.members().await.unwrap().is_empty(), "the agent token sees its own node");
+    assert_eq!(agent.snapshot().await.unwrap_err().status(), Some(403));
+    let write: Result<bool, ConsulError> = agent.put_json("kv/x", &1).await;
+    assert_eq!(write.unwrap_err().status(), Some(403));
+}
+
+async fn autopilot_is_configured(world: &World) {
+    let client = world.client(0, MANAGEMENT);
+    eventually("Autopilot keeps a quorum of two", SOON, || async {
+        let found = client.autopilot_configuration().await.ok()?;
+        (found.cleanup_dead_servers && found.min_quorum == 2).then_some(())
+    })
+    .await;
+}
+
+async fn manager_comes_and_goes(world: &World, servers: &mut [Server]) {
+    let before = servers[0].service.process();
+    servers[0].stop_manager().await;
+    assert_eq!(servers[0].service.process(), before, "Consul outlives its manager");
+    servers[0].start_manager();
+    eventually("the new manager reports", SOON, || async {
+        world.status(0).filter(|status| status.sequence < 5 && is_well(status, 3))
+    })
+    .await;
+    assert_eq!(servers[0].service.process(), before, "an unchanged Consul is left alone");
+
+    world.account.set_away(true);
+    eventually("the storage account is missed", SOON, || async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Some(())
+    })
+    .await;
+    assert_eq!(servers[0].service.process(), before, "Consul serves without the storage");
+    assert!(world.client(0, MANAGEMENT).leader().await.unwrap().is_some());
+    world.account.set_away(false);
+}
+
+async fn certificate_is_renewed_without_a_restart(world: &World, servers: &[Server]) {
+    let before = servers[1].service.process();
+    let client = world.client(1, MANAGEMENT);
+    let old = client.served_certificate("dc1").await.unwrap().unwrap();
+    world.issue_certificate(1);
+    eventually("the new certificate is served", SOON, || async {
+        let now = client.served_certificate("dc1").await.ok()??;
+        (now.serial != old.serial).then_some(())
+    })
+    .await;
+    assert_eq!(servers[1].service.process(), before, "a reload, not a restart");
+}
+
+async fn snapshots_are_taken_verified_and_pruned(world: &World) {
+    let policy = SnapshotPolicyDocument {
+        name: "hourly".to_owned(),
+        // One snapshot every two seconds at the test's scale.
+        interval_seconds: 200,
+        retain_count: 2,
+        enabled: true,
+    };
+    let name = blob::snapshot_policy(&policy.name);
+    world.account.write(container::CONFIG, &name, serde_json::to_vec(&policy).unwrap());
+    let first = eventually("a first snapshot", SOON, || async {
+        world.account.names(container::SNAPSHOTS).first().cloned()
+    })
+    .await;
+    let bytes = world.account.read(container::SNAPSHOTS, &first).unwrap();
+    let facts = archive::verify(bytes.as_ref()).unwrap();
+    assert!(facts.index > 0 && facts.state_bytes > 0);
+    eventually("the first snapshot is pruned", SOON, || async {
+        let names = world.account.names(container::SNAPSHOTS);
+        assert!(names.len() <= 3, "{names:?}");
+        (!names.contains(&first) && names.len() == 2).then_some(())
+    })
+    .await;
+    let disabled = SnapshotPolicyDocument { enabled: false, ..policy };
+    world.account.write(container::CONFIG, &name, serde_json::to_vec(&disabled).unwrap());
+}
+
+fn secrets_stay_where_they_belong(world: &World, servers: &[Server]) {
+    let secrets = [GOSSIP_KEY.to_owned(), MANAGEMENT.to_owned(), agent_token(0)];
+    for (name, bytes) in world.account.all() {
+        if name.starts_with("status-") {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            assert!(!secrets.iter().any(|secret| text.contains(secret)), "{name}: {text}");
+        }
+    }
+    for server in servers {
+        let log = server.log();
+        assert!(!secrets.iter().any(|secret| log.contains(secret)), "a secret is in Consul's log");
+        let process = server.service.process().0.unwrap();
+        for file in ["cmdline", "environ"] {
+            let text = std::fs::read(format!("/proc/{process}/{file}")).unwrap();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(!secrets.iter().any(|secret| text.contains(secret)), "{file}: {text}");
+        }
+        let public = std::fs::read_to_string(server.host.paths.server_config()).unwrap();
+        assert!(!secrets.iter().any(|secret| public.contains(secret)), "{public}");
+    }
+}
+
+async fn a_server_leaves(world: &World, servers: &mut [Server]) {
+    let slot = 2;
+    let request = Request { id: "leave-1".to_owned(), slot, action: RequestAction::Leave };
+    let text = serde_json::to_vec(&request).unwrap();
+    world.account.write(container::REQUESTS, &blob::leave_request(slot), text);
+    eventually("the server reports that it left", SOON, || async {
+        let status = world.status(slot)?;
+        let done = status.done_requests.contains(&request.id);
+        (done && status.phase == ServerPhase::Left && status.consul.is_none()).then_some(())
+    })
+    .await;
+    assert_eq!(servers[2].service.process().0, None, "Consul is stopped");
+    let raft = world.client(0, MANAGEMENT).raft_configuration(false).await.unwrap();
+    assert_eq!(raft.servers.len(), 2);
+    eventually("the others have dropped the peer", SOON, || async {
+        let peers = world.status(0)?.consul?.peers;
+        (peers == ["demo-server-0", "demo-server-1"]).then_some(())
+    })
+    .await;
+
+    servers[2].stop_manager().await;
+    servers[2].start_manager();
+    eventually("a restarted manager still says that it left", SOON, || async {
+        let status = world.status(slot)?;
+        (status.phase == ServerPhase::Left && status.sequence >= 2).then_some(())
+    })
+    .await;
+    assert_eq!(servers[2].service.process().0, None, "and starts nothing");
+}

@@ -1,0 +1,150 @@
+//! One storage account in memory, with roles: each identity sees what it may see.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
+
+#[derive(Default)]
+struct State {
+    containers: BTreeMap<String, BTreeMap<String, (Bytes, u64)>>,
+    writes: u64,
+    is_away: bool,
+}
+
+#[derive(Clone, Default)]
+pub struct Account(Arc<Mutex<State>>);
+
+impl Account {
+    pub fn make_container(&self, name: &str) {
+        self.0.lock().unwrap().containers.entry(name.to_owned()).or_default();
+    }
+
+    pub fn write(&self, container: &str, name: &str, bytes: impl Into<Bytes>) {
+        let mut state = self.0.lock().unwrap();
+        state.writes += 1;
+        let version = state.writes;
+        let blobs = state.containers.entry(container.to_owned()).or_default();
+        blobs.insert(name.to_owned(), (bytes.into(), version));
+    }
+
+    pub fn read(&self, container: &str, name: &str) -> Option<Bytes> {
+        let state = self.0.lock().unwrap();
+        Some(state.containers.get(container)?.get(name)?.0.clone())
+    }
+
+    pub fn names(&self, container: &str) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        state.containers.get(container).into_iter().flat_map(|c| c.keys().cloned()).collect()
+    }
+
+    /// Everything that was ever stored under the containers, for a look for secrets.
+    pub fn all(&self) -> Vec<(String, Bytes)> {
+        let state = self.0.lock().unwrap();
+        let rows = state.containers.iter().flat_map(|(container, blobs)| {
+            blobs
+                .iter()
+                .map(move |(name, (bytes, _))| (format!("{container}/{name}"), bytes.clone()))
+        });
+        rows.collect()
+    }
+
+    /// The account does not answer while this is set.
+    pub fn set_away(&self, is_away: bool) {
+        self.0.lock().unwrap().is_away = is_away;
+    }
+
+    pub fn view(&self, readable: &[String], writable: &[String]) -> View {
+        let writable: BTreeSet<String> = writable.iter().cloned().collect();
+        let readable = readable.iter().cloned().chain(writable.iter().cloned()).collect();
+        View { account: self.clone(), readable, writable }
+    }
+}
+
+#[derive(Clone)]
+pub struct View {
+    account: Account,
+    readable: BTreeSet<String>,
+    writable: BTreeSet<String>,
+}
+
+impl View {
+    fn check(&self, container: &str, allowed: &BTreeSet<String>) -> Result<(), BlobError> {
+        let (account, container) = ("memory".to_owned(), container.to_owned());
+        let state = self.account.0.lock().unwrap();
+        if state.is_away {
+            let source = "connection refused".into();
+            return Err(BlobError::Unavailable { account, source });
+        }
+        if !allowed.contains(&container) {
+            let code = "AuthorizationPermissionMismatch".to_owned();
+            return Err(BlobError::Denied { account, container, code });
+        }
+        if state.containers.contains_key(&container) {
+            return Ok(());
+        }
+        Err(BlobError::NoContainer { account, container })
+    }
+}
+
+#[async_trait]
+impl BlobStore for View {
+    async fn get(&self, container: &str, name: &str) -> Result<Option<BlobContent>, BlobError> {
+        self.check(container, &self.readable)?;
+        let state = self.account.0.lock().unwrap();
+        let found = state.containers.get(container).and_then(|blobs| blobs.get(name));
+        Ok(found.map(|(bytes, version)| BlobContent {
+            bytes: bytes.clone(),
+            etag: version.to_string(),
+            age: None,
+        }))
+    }
+
+    async fn put(
+        &self,
+        container: &str,
+        name: &str,
+        bytes: Bytes,
+        condition: WriteCondition,
+    ) -> Result<String, BlobError> {
+        self.check(container, &self.writable)?;
+        let mut state = self.account.0.lock().unwrap();
+        let found = state.containers.get(container).and_then(|blobs| blobs.get(name));
+        let holds = match (&condition, found) {
+            (WriteCondition::Always, _) | (WriteCondition::Absent, None) => true,
+            (WriteCondition::Matches(etag), Some((_, version))) => *etag == version.to_string(),
+            (WriteCondition::Absent, Some(_)) | (WriteCondition::Matches(_), None) => false,
+        };
+        if !holds {
+            let (container, name) = (container.to_owned(), name.to_owned());
+            return Err(BlobError::ConditionFailed { container, name });
+        }
+        state.writes += 1;
+        let version = state.writes;
+        let blobs = state.containers.get_mut(container).unwrap();
+        blobs.insert(name.to_owned(), (bytes, version));
+        Ok(version.to_string())
+    }
+
+    async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
+        self.check(container, &self.writable)?;
+        let mut state = self.account.0.lock().unwrap();
+        Ok(state.containers.get_mut(container).unwrap().remove(name).is_some())
+    }
+
+    async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
+        self.check(container, &self.readable)?;
+        let state = self.account.0.lock().unwrap();
+        let blobs = state.containers.get(container).unwrap().iter();
+        let fits = blobs.filter(|(name, _)| name.starts_with(prefix));
+        Ok(fits
+            .map(|(name, (bytes, _))| BlobEntry {
+                name: name.clone(),
+                size_bytes: bytes.len() as u64,
+                last_modified: None,
+            })
+            .collect())
+    }
+}

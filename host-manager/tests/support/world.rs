@@ -1,0 +1,198 @@
+//! A cluster's account as the provider would have filled it, and its servers.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hcs_engine::clock::SystemClock;
+use hcs_host_manager::consul::client::ConsulClient;
+use hcs_host_manager::documents::Stores;
+use hcs_host_manager::host::Host;
+use hcs_host_manager::metadata::Instance;
+use hcs_host_manager::paths::Paths;
+use hcs_host_manager::run;
+use hcs_host_manager::secrets::Secret;
+use hcs_host_manager::timing::Timing;
+use hcs_planner::dataplane::{
+    BootstrapConfig, ClusterDocument, ConsulArtifact, ServerStatus, blob, container,
+};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::blobs::Account;
+use super::systemctl::Systemctl;
+
+pub const DATACENTER: &str = "dc1";
+pub const GOSSIP_KEY: &str = "c2VjcmV0LWdvc3NpcC1rZXktb2YtMzItYnl0ZXMhISE=";
+pub const MANAGEMENT: &str = "5e3e78e0-1111-4222-8333-444455556666";
+
+pub struct World {
+    pub account: Account,
+    pub folder: tempfile::TempDir,
+    pub ca_pem: String,
+    pub version: semver::Version,
+    artifact: ConsulArtifact,
+    issuer: Issuer<'static, KeyPair>,
+    /// Third byte of the servers' addresses, so that two runs at once do not meet.
+    net: u8,
+}
+
+pub fn agent_token(slot: u32) -> String {
+    format!("a6e27000-0000-4000-8000-00000000000{slot}")
+}
+
+impl World {
+    /// Fills an account for `server_count` servers.
+    pub fn new(consul: &Path, server_count: u32) -> Self {
+        let account = Account::default();
+        for name in
+            [container::CONFIG, container::REQUESTS, container::SNAPSHOTS, container::ARTIFACTS]
+        {
+            account.make_container(name);
+        }
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let ca_pem = params.self_signed(&key).unwrap().pem();
+        let program = std::fs::read(consul).unwrap();
+        let said = std::process::Command::new(consul).arg("version").output().unwrap().stdout;
+        let said = String::from_utf8(said).unwrap();
+        let version = said.split_whitespace().nth(1).unwrap().trim_start_matches('v');
+        let version = semver::Version::parse(version).unwrap();
+        let sha256 = Sha256::digest(&program);
+        let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let artifact =
+            ConsulArtifact { version: version.clone(), sha256, file_name: "consul".to_owned() };
+        let name = blob::consul_artifact(&artifact.sha256, &artifact.file_name);
+        account.write(container::ARTIFACTS, &name, program);
+        account.write(container::CERTIFICATES, blob::CA_CERTIFICATE, ca_pem.clone());
+        account.write(container::SECRETS_SHARED, blob::GOSSIP_KEY, GOSSIP_KEY);
+        account.write(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN, MANAGEMENT);
+        let net = u8::try_from(std::process::id() % 200).unwrap() + 1;
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = Issuer::new(params, key);
+        let world = Self { account, folder, ca_pem, version, artifact, issuer, net };
+        world.set_server_count(server_count);
+        world
+    }
+
+    /// What the provider does on a change of `server_count`.
+    pub fn set_server_count(&self, server_count: u32) {
+        for slot in 0..server_count {
+            self.account.make_container(&container::status(slot));
+            if self.account.read(&container::secrets(slot), blob::SERVER_KEY).is_none() {
+                self.issue_certificate(slot);
+            }
+            let token = agent_token(slot);
+            self.account.write(&container::secrets(slot), blob::AGENT_TOKEN, token);
+        }
+        let document = ClusterDocument {
+            generation: 1,
+            datacenter: DATACENTER.to_owned(),
+            server_count,
+            slots: (0..server_count).collect(),
+            consul: self.artifact.clone(),
+        };
+        let text = serde_json::to_vec(&document).unwrap();
+        self.account.write(container::CONFIG, blob::CLUSTER, text);
+    }
+
+    pub fn issue_certificate(&self, slot: u32) {
+        let names = vec![
+            format!("server.{DATACENTER}.consul"),
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+        ];
+        let mut params = CertificateParams::new(names).unwrap();
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let secrets = container::secrets(slot);
+        self.account.write(&secrets, blob::SERVER_CERTIFICATE, certificate.pem());
+        self.account.write(&secrets, blob::SERVER_KEY, key.serialize_pem());
+    }
+
+    pub fn address(&self, slot: u32) -> IpAddr {
+        format!("127.77.{}.{}", self.net, slot + 1).parse().unwrap()
+    }
+
+    pub fn server(&self, slot: u32) -> Server {
+        let status = (0..9).map(container::status);
+        let readable = [
+            container::CONFIG,
+            container::CERTIFICATES,
+            container::ARTIFACTS,
+            container::SECRETS_SHARED,
+            container::REQUESTS,
+        ];
+        let readable: Vec<String> = readable.into_iter().map(str::to_owned).chain(status).collect();
+        let shared = self.account.view(&readable, &[container::SNAPSHOTS.to_owned()]);
+        let own = self.account.view(&[container::secrets(slot)], &[container::status(slot)]);
+        let paths = Paths::new(self.folder.path().join(format!("vm-{slot}")));
+        std::fs::create_dir_all(paths.root()).unwrap();
+        let service = Arc::new(Systemctl::new(paths.clone()));
+        let host = Host {
+            bootstrap: BootstrapConfig {
+                cluster_id: "/subscriptions/s/resourceGroups/mrg".to_owned(),
+                slot,
+                node_name: format!("demo-server-{slot}"),
+                zone: Some((slot % 3 + 1).to_string()),
+                blob_endpoint: "https://127.0.0.1:1/account/".to_owned(),
+                shared_identity_id: "shared".to_owned(),
+                server_identity_id: "own".to_owned(),
+                host_manager_sha256: String::new(),
+            },
+            instance: Instance {
+                address: self.address(slot),
+                zone: None,
+                name: format!("vm-{slot}"),
+            },
+            paths,
+            stores: Stores { shared: Arc::new(shared), own: Arc::new(own) },
+            service: service.clone(),
+            clock: Arc::new(SystemClock),
+            timing: Timing { rounds_per_refresh: 2, ..Timing::scaled(100.0) },
+        };
+        Server { host, service, running: None }
+    }
+
+    pub fn status(&self, slot: u32) -> Option<ServerStatus> {
+        let bytes = self.account.read(&container::status(slot), blob::STATUS)?;
+        Some(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    pub fn client(&self, slot: u32, token: &str) -> ConsulClient {
+        ConsulClient::new(self.address(slot), DATACENTER, &self.ca_pem, Secret::new(token)).unwrap()
+    }
+}
+
+/// One VM: its service manager lives as long as this, the host manager may come and go.
+pub struct Server {
+    pub host: Host,
+    pub service: Arc<Systemctl>,
+    running: Option<(CancellationToken, JoinHandle<()>)>,
+}
+
+impl Server {
+    pub fn start_manager(&mut self) {
+        let stop = CancellationToken::new();
+        let (host, token) = (self.host.clone(), stop.clone());
+        let task = tokio::spawn(async move { run::run(host, token).await.unwrap() });
+        self.running = Some((stop, task));
+    }
+
+    pub async fn stop_manager(&mut self) {
+        if let Some((stop, task)) = self.running.take() {
+            stop.cancel();
+            tokio::time::timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
+        }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.host.paths.root().join("consul.log")).unwrap_or_default()
+    }
+}
