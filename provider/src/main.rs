@@ -1,2 +1,22 @@
-//! Placeholder.
-fn main() {}
+//! The Terraform provider `hcs`: Consul clusters on Azure.
+//!
+//! Thin: configuration <-> spec, and the engine does the rest. No logic of planning or execution lives here.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod artifacts;
+mod client;
+mod cluster;
+mod cluster_data;
+mod diagnostics;
+mod duration;
+mod naming;
+mod policy;
+mod provider;
+mod regions;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tfplugin::serve(provider::HcsProvider::default())
+}

@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Drives the real terraform binary against `azure-emulator` and looks at the real Consul behind it.
+//!
+//! A library for the tests beside it and for `cargo xtask demo`. Nothing in the product depends on it.
+
+pub mod bins;
+pub mod blobs;
+pub mod consul;
+pub mod curl;
+pub mod emulator;
+pub mod error;
+pub mod terraform;
+pub mod tools;
+
+pub use emulator::Emulator;
+pub use error::HarnessError;
+pub use terraform::Workspace;

@@ -1,0 +1,78 @@
+//! `hcs_cluster`: schema, validation, plan, apply, read, import. One file each.
+
+mod apply;
+mod import;
+mod model;
+mod plan;
+mod read;
+mod schema;
+mod state;
+mod validate;
+
+use tfplugin::{
+    ApplyRequest, ApplyResponse, Context, Diagnostics, ImportResponse, PlanRequest, PlanResponse,
+    ReadRequest, ReadResponse, Resource, Schema, Value, async_trait,
+};
+
+use crate::provider::SharedClient;
+
+use model::merge_tags;
+pub(crate) use import::cluster_id;
+pub(crate) use read::ca_certificate;
+pub(crate) use state::{computed, inputs};
+pub(crate) use validate::check_tags;
+
+/// Type name in configurations.
+pub(crate) const TYPE_NAME: &str = "hcs_cluster";
+
+/// The words of the attribute `state`.
+pub(crate) mod phase {
+    /// A change is under way or was interrupted; the next apply goes on.
+    pub(crate) const CONVERGING: &str = "converging";
+    /// All is as declared, and the servers report a healthy cluster.
+    pub(crate) const RUNNING: &str = "running";
+    /// All is as declared in Azure, but the servers do not report a healthy cluster.
+    pub(crate) const DEGRADED: &str = "degraded";
+}
+
+/// The resource.
+pub(crate) struct ClusterResource {
+    client: SharedClient,
+}
+
+impl ClusterResource {
+    pub(crate) fn new(client: SharedClient) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl Resource for ClusterResource {
+    fn type_name(&self) -> &'static str {
+        TYPE_NAME
+    }
+
+    fn schema(&self) -> Schema {
+        schema::schema()
+    }
+
+    async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
+        validate::validate(config)
+    }
+
+    async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse {
+        plan::plan(&self.client, ctx, request).await
+    }
+
+    async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
+        apply::apply(&self.client, ctx, request).await
+    }
+
+    async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {
+        read::read(&self.client, ctx, request).await
+    }
+
+    async fn import(&self, ctx: &Context, id: &str) -> ImportResponse {
+        import::import(&self.client, ctx, id).await
+    }
+}

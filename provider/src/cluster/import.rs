@@ -1,0 +1,79 @@
+//! Imports `hcs_cluster` by id: the stored spec is restored exactly, so that the plan afterwards is empty.
+
+use hcs_planner::arm::ArmId;
+use hcs_planner::names::default_managed_group;
+use tfplugin::{Context, Diagnostic, ImportResponse, Value};
+
+use super::state;
+use crate::provider::{SharedClient, configured};
+
+pub(super) async fn import(client: &SharedClient, ctx: &Context, id: &str) -> ImportResponse {
+    let client = match configured(client) {
+        Ok(client) => client,
+        Err(found) => return ImportResponse::failed(found),
+    };
+    if let Err(found) = client.check().await {
+        return ImportResponse::failed(found);
+    }
+    let cluster_id = match cluster_id(id) {
+        Ok(id) => id,
+        Err(detail) => return ImportResponse::failed(Diagnostic::error("Invalid import id", detail)),
+    };
+    let subscription = cluster_id.segment("subscriptions").unwrap_or_default();
+    if !subscription.eq_ignore_ascii_case(client.subscription_id()) {
+        let detail = format!(
+            "The id names subscription {subscription}, the provider is configured for {}. Use a \
+             provider block (alias) with that subscription_id.",
+            client.subscription_id()
+        );
+        return ImportResponse::failed(Diagnostic::error("Another subscription", detail));
+    }
+    let (spec, observed) = match client.stored_spec(&client.arm(&ctx.cancel), &cluster_id).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            let detail = format!("There is no resource group {cluster_id}.");
+            return ImportResponse::failed(Diagnostic::error("Cluster does not exist", detail));
+        }
+        Err(found) => return ImportResponse::failed(found),
+    };
+    let mut attributes = state::inputs(&spec, &client.default_tags);
+    attributes.extend(state::computed(&spec, &observed, None, None));
+    ImportResponse::new(Value::object(attributes))
+}
+
+/// The ARM id of the managed group, or `subscription/resource-group/name` for a cluster with the default one.
+pub(crate) fn cluster_id(text: &str) -> Result<ArmId, String> {
+    let id = ArmId::new(text.trim());
+    let parts: Vec<&str> = id.as_str().split('/').collect();
+    match parts.as_slice() {
+        ["", subscriptions, subscription, groups, group]
+            if subscriptions.eq_ignore_ascii_case("subscriptions")
+                && groups.eq_ignore_ascii_case("resourceGroups") =>
+        {
+            Ok(ArmId::resource_group(subscription, group))
+        }
+        [subscription, group, name] if !subscription.is_empty() => {
+            Ok(ArmId::resource_group(subscription, &default_managed_group(group, name)))
+        }
+        _ => Err(format!(
+            "{text:?} is neither the id of a managed resource group \
+             (/subscriptions/<id>/resourceGroups/<group>) nor <subscription id>/<resource \
+             group>/<cluster name>."
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_the_id_lead_to_the_managed_group() {
+        let expected = ArmId::resource_group("s", "rg-mrg-demo");
+        assert_eq!(cluster_id("s/rg/demo").unwrap(), expected);
+        assert_eq!(cluster_id("/subscriptions/s/resourcegroups/rg-mrg-demo/").unwrap(), expected);
+        for text in ["", "demo", "/subscriptions/s", "a/b/c/d"] {
+            assert!(cluster_id(text).is_err(), "{text}");
+        }
+    }
+}

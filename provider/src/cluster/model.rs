@@ -1,0 +1,142 @@
+//! Between Terraform's values and the planner's spec.
+
+use std::collections::BTreeMap;
+
+use hcs_planner::arm::ArmId;
+use hcs_planner::spec::{ArtifactSource, ClusterSpec, ImageReference, LockLevel};
+use tfplugin::Value;
+
+/// Server count when none is given.
+pub(crate) const SERVER_COUNT: i64 = 3;
+/// Size when none is given: 2 cores and 8 GiB, which Consul's reference architecture calls small.
+pub(crate) const VM_SIZE: &str = "Standard_D2s_v5";
+/// OS disk when none is given.
+pub(crate) const OS_DISK_GIB: i64 = 64;
+/// Data disk when none is given.
+pub(crate) const DATA_DISK_GIB: i64 = 32;
+/// Network when none is given, as the retired provider had it.
+pub(crate) const VNET_CIDR: &str = "172.25.16.0/24";
+
+/// Every input, in the order of [`super::state::inputs`].
+pub(super) const INPUTS: [&str; 19] = [
+    "name",
+    "resource_group_name",
+    "location",
+    "managed_resource_group_name",
+    "consul_datacenter",
+    "server_count",
+    "zones",
+    "vm_size",
+    "image",
+    "os_disk_gib",
+    "data_disk_gib",
+    "ssh_public_key",
+    "artifact_source",
+    "vnet_cidr",
+    "peer_vnet_ids",
+    "consul_version",
+    "lock",
+    "deletion_protection",
+    "tags",
+];
+
+/// Reads a spec from a state or a plan whose inputs are known; the error names the input that is not.
+pub(crate) fn spec_of(
+    value: &Value,
+    subscription_id: &str,
+    default_tags: &BTreeMap<String, String>,
+) -> Result<ClusterSpec, String> {
+    let text = |name: &str| {
+        let text = value.get(name).as_str().map(str::to_owned);
+        text.ok_or_else(|| name.to_owned())
+    };
+    let number = |name: &str| {
+        let number = value.get(name).as_i64().and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| name.to_owned())
+    };
+    let tags = match value.get("tags") {
+        tags if tags.is_null() => BTreeMap::new(),
+        tags => texts_by_key(tags).ok_or("tags")?,
+    };
+    Ok(ClusterSpec {
+        subscription_id: subscription_id.to_owned(),
+        name: text("name")?,
+        resource_group_name: text("resource_group_name")?,
+        managed_resource_group_name: text("managed_resource_group_name")?,
+        location: crate::naming::location(&text("location")?),
+        consul_datacenter: text("consul_datacenter")?,
+        server_count: number("server_count")?,
+        zones: texts(value.get("zones")).ok_or("zones")?,
+        vm_size: text("vm_size")?,
+        image: image(value.get("image"))?,
+        os_disk_gib: number("os_disk_gib")?,
+        data_disk_gib: number("data_disk_gib")?,
+        ssh_public_key: known(value, "ssh_public_key")?,
+        vnet_cidr: text("vnet_cidr")?.parse().map_err(|_| "vnet_cidr")?,
+        peer_vnet_ids: match value.get("peer_vnet_ids") {
+            ids if ids.is_null() => vec![],
+            ids => texts(ids).ok_or("peer_vnet_ids")?.into_iter().map(ArmId::new).collect(),
+        },
+        consul_version: text("consul_version")?.parse().map_err(|_| "consul_version")?,
+        artifact_source: artifact_source(value.get("artifact_source"))?,
+        lock: match text("lock")?.as_str() {
+            "none" => LockLevel::None,
+            _ => LockLevel::CanNotDelete,
+        },
+        deletion_protection: value.get("deletion_protection").as_bool().unwrap_or(false),
+        tags: merge_tags(default_tags, &tags),
+    })
+}
+
+/// The provider's tags with the cluster's own over them.
+pub(crate) fn merge_tags(
+    default_tags: &BTreeMap<String, String>,
+    tags: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut merged = default_tags.clone();
+    merged.extend(tags.iter().map(|(key, value)| (key.clone(), value.clone())));
+    merged
+}
+
+/// A list of known strings.
+pub(crate) fn texts(value: &Value) -> Option<Vec<String>> {
+    value.as_list()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+/// A map of known strings.
+pub(crate) fn texts_by_key(value: &Value) -> Option<BTreeMap<String, String>> {
+    let map = value.as_map()?;
+    map.iter().map(|(key, item)| Some((key.clone(), item.as_str()?.to_owned()))).collect()
+}
+
+/// A string that may be null but not unknown.
+fn known(value: &Value, name: &str) -> Result<Option<String>, String> {
+    match value.get(name) {
+        item if item.is_unknown() => Err(name.to_owned()),
+        item => Ok(item.as_str().map(str::to_owned)),
+    }
+}
+
+fn image(value: &Value) -> Result<ImageReference, String> {
+    if value.is_null() {
+        return Ok(ImageReference::default());
+    }
+    let text = |name: &str| {
+        let text = value.get(name).as_str().map(str::to_owned);
+        text.ok_or_else(|| format!("image.{name}"))
+    };
+    Ok(ImageReference {
+        publisher: text("publisher")?,
+        offer: text("offer")?,
+        sku: text("sku")?,
+        version: text("version")?,
+    })
+}
+
+fn artifact_source(value: &Value) -> Result<Option<ArtifactSource>, String> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let location = value.get("location").as_str().ok_or("artifact_source.location")?.to_owned();
+    Ok(Some(ArtifactSource { location, sha256: known(value, "sha256")? }))
+}

@@ -1,0 +1,583 @@
+//! Plans `hcs_cluster` from configuration, prior state and the region's offer only: core plans again inside apply, and
+//! known values must come out the same, whatever Azure holds by then.
+
+use std::sync::Arc;
+
+use hcs_engine::arm::Arm;
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::desired::Desired;
+use hcs_planner::desired::object;
+use hcs_planner::names::{self, Names};
+use hcs_planner::placement;
+use hcs_planner::releases;
+use hcs_planner::spec::ClusterSpec;
+use ipnet::Ipv4Net;
+use tfplugin::{Context, Diagnostic, Diagnostics, Path, PlanRequest, PlanResponse, Value};
+
+use super::{model, phase, state};
+use crate::artifacts::ClusterArtifacts;
+use crate::client::Client;
+use crate::naming;
+use crate::provider::{SharedClient, configured};
+use crate::regions::{NoSize, Region};
+
+/// Changing one of these makes another cluster.
+const REPLACES: [&str; 6] = [
+    "name",
+    "resource_group_name",
+    "location",
+    "managed_resource_group_name",
+    "consul_datacenter",
+    "vnet_cidr",
+];
+
+/// Changing one of these is a rolling change, which this release does not do yet.
+const FIXED: [(&str, &str); 6] = [
+    ("vm_size", "the size of running servers"),
+    ("zones", "the zones of running servers"),
+    ("image", "the image of running servers"),
+    ("os_disk_gib", "the disks of running servers"),
+    ("data_disk_gib", "the disks of running servers"),
+    ("consul_version", "the version of a running cluster"),
+];
+
+/// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
+/// plan and apply, and only a read changes it.
+const UNKNOWN_ON_CREATE: [&str; 5] =
+    ["id", "vnet_id", "state", "consul_ca_file", "certificates_expire_at"];
+
+pub(super) async fn plan(
+    client: &SharedClient,
+    ctx: &Context,
+    request: PlanRequest,
+) -> PlanResponse {
+    if request.is_destroy() {
+        return plan_destroy(&request.prior);
+    }
+    let client = match configured(client) {
+        Ok(client) => client,
+        Err(diagnostics) => return PlanResponse::failed(diagnostics),
+    };
+    if let Err(diagnostics) = client.check().await {
+        return PlanResponse::failed(diagnostics);
+    }
+    let planner = Planner {
+        arm: client.arm(&ctx.cancel),
+        client,
+        config: request.config,
+        prior: request.prior,
+        planned: request.proposed,
+        diagnostics: Diagnostics::none(),
+        region: None,
+    };
+    planner.run().await
+}
+
+fn plan_destroy(prior: &Value) -> PlanResponse {
+    if prior.get("deletion_protection").as_bool() != Some(true) {
+        return PlanResponse::new(Value::Null);
+    }
+    let name = prior.get("name").as_str().unwrap_or_default();
+    let detail = format!(
+        "deletion_protection is true for cluster {name:?}, so nothing is deleted. To destroy it, \
+         set deletion_protection = false, apply, and destroy then."
+    );
+    let diagnostic = Diagnostic::error("Cluster is protected from deletion", detail);
+    PlanResponse::failed(diagnostic.at("deletion_protection"))
+}
+
+struct Planner {
+    client: Arc<Client>,
+    arm: Arm,
+    config: Value,
+    prior: Value,
+    planned: Value,
+    diagnostics: Diagnostics,
+    region: Option<Arc<Region>>,
+}
+
+impl Planner {
+    async fn run(mut self) -> PlanResponse {
+        self.names();
+        self.location().await;
+        self.defaults();
+        self.zones().await;
+        self.version();
+        self.tags();
+        let replace = self.replaced();
+        if replace.is_empty() {
+            self.refuse_fixed();
+        }
+        self.computed(&replace).await;
+        PlanResponse {
+            planned: self.planned,
+            requires_replace: replace,
+            private: Vec::new(),
+            diagnostics: self.diagnostics,
+        }
+    }
+
+    fn is_create(&self) -> bool {
+        self.prior.is_null()
+    }
+
+    fn configured(&self, name: &str) -> bool {
+        !self.config.get(name).is_null()
+    }
+
+    fn error(&mut self, path: impl Into<Path>, summary: &str, detail: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::error(summary, detail).at(path));
+    }
+
+    fn warn(&mut self, path: impl Into<Path>, summary: &str, detail: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::warning(summary, detail).at(path));
+    }
+
+    /// Where neither configuration nor prior state has a value, `value` is it.
+    fn default(&mut self, name: &str, value: impl FnOnce(&Value) -> Value) {
+        if self.configured(name) {
+            return;
+        }
+        let prior = self.prior.get(name);
+        let value = if prior.is_null() { value(&self.planned) } else { prior.clone() };
+        self.planned.set(name, value);
+    }
+
+    fn names(&mut self) {
+        self.default("managed_resource_group_name", |planned| {
+            match (planned.get("resource_group_name").as_str(), planned.get("name").as_str()) {
+                (Some(group), Some(name)) => names::default_managed_group(group, name).into(),
+                _ => Value::unknown(),
+            }
+        });
+        self.default("consul_datacenter", |planned| match planned.get("name").as_str() {
+            Some(name) => name.into(),
+            None => Value::unknown(),
+        });
+        let managed = self.planned.get("managed_resource_group_name").as_str().map(str::to_owned);
+        if let Some(managed) = managed
+            && let Err(detail) = naming::resource_group(&managed)
+        {
+            self.error("managed_resource_group_name", "Invalid resource group name", detail);
+        }
+        let datacenter = self.planned.get("consul_datacenter").as_str().map(str::to_owned);
+        if let Some(datacenter) = datacenter
+            && let Err(detail) = naming::datacenter(&datacenter)
+        {
+            self.error("consul_datacenter", "Invalid Consul datacenter", detail);
+        }
+    }
+
+    /// The group may be made by the same run: then it is not there yet, and only `location` can tell the region.
+    async fn location(&mut self) {
+        let known_already = !self.prior.get("location").is_null() && !self.configured("location");
+        if known_already || !self.is_create() {
+            self.default("location", |_| Value::unknown());
+            return;
+        }
+        let group = self.planned.get("resource_group_name").as_str().map(str::to_owned);
+        let Some(group) = group else {
+            self.default("location", |_| Value::unknown());
+            return;
+        };
+        let id = ArmId::resource_group(self.client.subscription_id(), &group);
+        let body = match self.arm.get(&id, Kind::ResourceGroup).await {
+            Ok(body) => body,
+            Err(error) => {
+                let what = format!("resource group {group}");
+                self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                self.default("location", |_| Value::unknown());
+                return;
+            }
+        };
+        let location = body.and_then(|body| Some(body.get("location")?.as_str()?.to_owned()));
+        match (location, self.configured("location")) {
+            (Some(_), true) => {}
+            (Some(location), false) => {
+                self.planned.set("location", naming::location(&location));
+            }
+            (None, true) => self.warn(
+                "resource_group_name",
+                &format!("Resource group {group:?} does not exist yet"),
+                "That is fine when this run makes it before the cluster; otherwise the apply will \
+                 stop before it makes anything.",
+            ),
+            (None, false) => {
+                self.planned.set("location", Value::unknown());
+                self.error(
+                    "resource_group_name",
+                    &format!("Resource group {group:?} does not exist"),
+                    "The cluster takes its region from the group, which is not there. Create the \
+                     group first, correct the name, or, if this run makes the group, set location.",
+                );
+            }
+        }
+    }
+
+    fn defaults(&mut self) {
+        let plain: [(&str, Value); 7] = [
+            ("server_count", model::SERVER_COUNT.into()),
+            ("vm_size", model::VM_SIZE.into()),
+            ("os_disk_gib", model::OS_DISK_GIB.into()),
+            ("data_disk_gib", model::DATA_DISK_GIB.into()),
+            ("vnet_cidr", model::VNET_CIDR.into()),
+            ("lock", "CanNotDelete".into()),
+            ("deletion_protection", false.into()),
+        ];
+        for (name, value) in plain {
+            if !self.configured(name) {
+                self.planned.set(name, value);
+            }
+        }
+    }
+
+    async fn zones(&mut self) {
+        let location = self.planned.get("location").as_str().map(naming::location);
+        let size = self.planned.get("vm_size").as_str().map(str::to_owned);
+        let (Some(location), Some(size)) = (location, size) else {
+            self.default("zones", |_| Value::unknown());
+            return;
+        };
+        let region = match self.client.region(&self.arm, &location).await {
+            Ok(Ok(region)) => region,
+            Ok(Err(regions)) => {
+                let detail = format!(
+                    "This subscription has no region {location:?}. It has: {}.",
+                    regions.join(", ")
+                );
+                self.error("location", "Unknown region", detail);
+                self.default("zones", |_| Value::unknown());
+                return;
+            }
+            Err(error) => {
+                let what = format!("the offer of region {location}");
+                self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                self.default("zones", |_| Value::unknown());
+                return;
+            }
+        };
+        self.region = Some(Arc::clone(&region));
+        let offered = match region.zones_of(&size) {
+            Ok(offered) => offered.to_vec(),
+            // A size that Azure retires keeps running where it runs.
+            Err(_) if !self.is_create() => {
+                self.default("zones", |_| Value::unknown());
+                return;
+            }
+            Err(reason) => {
+                let detail = no_size(&location, &size, &reason, &region.alternatives());
+                self.error("vm_size", "VM size is not available", detail);
+                self.default("zones", |_| Value::unknown());
+                return;
+            }
+        };
+        self.default("zones", |_| offered.clone().into());
+        if self.is_create() {
+            self.check_zones(&location, &size, &offered);
+        }
+    }
+
+    fn check_zones(&mut self, location: &str, size: &str, offered: &[String]) {
+        let Some(zones) = self.config.get("zones").as_list().map(<[Value]>::to_vec) else { return };
+        for (index, zone) in zones.iter().enumerate() {
+            let Some(zone) = zone.as_str() else { continue };
+            if !offered.iter().any(|other| other == zone) {
+                let detail = if offered.is_empty() {
+                    format!("{location} has no zones for {size}. Set zones = [] or leave it out.")
+                } else {
+                    format!(
+                        "{location} does not offer {size} in zone {zone} to this subscription. It \
+                         offers it in zones {}.",
+                        offered.join(", ")
+                    )
+                };
+                self.error(Path::root("zones").index(index), "Unknown zone", detail);
+            }
+        }
+    }
+
+    fn version(&mut self) {
+        self.default("consul_version", |_| releases::newest().to_string().into());
+    }
+
+    fn tags(&mut self) {
+        let tags = self.planned.get("tags").clone();
+        if tags.is_null() || tags.is_wholly_known() {
+            let own = model::texts_by_key(&tags).unwrap_or_default();
+            let all = super::merge_tags(&self.client.default_tags, &own);
+            self.planned.set("tags_all", all);
+        } else {
+            self.planned.set("tags_all", Value::unknown());
+        }
+    }
+
+    fn replaced(&self) -> Vec<Path> {
+        if self.is_create() {
+            return vec![];
+        }
+        REPLACES
+            .iter()
+            .filter(|name| !self.same(name))
+            .map(|name| Path::root(*name))
+            .collect()
+    }
+
+    fn same(&self, name: &str) -> bool {
+        let (prior, planned) = (self.prior.get(name), self.planned.get(name));
+        if name == "location"
+            && let (Some(prior), Some(planned)) = (prior.as_str(), planned.as_str())
+        {
+            return naming::location(prior) == naming::location(planned);
+        }
+        prior == planned
+    }
+
+    fn refuse_fixed(&mut self) {
+        if self.is_create() {
+            return;
+        }
+        for (name, what) in FIXED {
+            if !self.same(name) {
+                let detail = format!(
+                    "This release cannot change {what} yet, and replacing the cluster would lose \
+                     its data. Put {name} back to {}.",
+                    describe(self.prior.get(name))
+                );
+                self.error(name, &format!("{name} cannot be changed"), detail);
+            }
+        }
+    }
+
+    /// Everything that follows from the inputs, or unknown where an input is.
+    async fn computed(&mut self, replace: &[Path]) {
+        let is_new = self.is_create() || !replace.is_empty();
+        let tags = self.client.default_tags.clone();
+        let subscription = self.client.subscription_id().to_owned();
+        let spec = match model::spec_of(&self.planned, &subscription, &tags) {
+            Ok(spec) => spec,
+            Err(_) => {
+                self.all_unknown();
+                return;
+            }
+        };
+        if is_new {
+            self.check_artifact(&spec);
+        }
+        self.check_peers(&spec).await;
+        for sentence in placement::warnings(spec.server_count, &spec.zones) {
+            self.warn("server_count", "The cluster survives less than it could", sentence);
+        }
+        let desired = Desired::new(&spec);
+        let resources = state::desired_resources(&desired);
+        for (name, value) in state::derived(&spec) {
+            self.planned.set(name, value);
+        }
+        if !is_new && !self.has_changes(&resources) {
+            for name in UNKNOWN_ON_CREATE.iter().chain(&["servers", "azure_resources", "drift"]) {
+                self.planned.set(*name, self.prior.get(name).clone());
+            }
+            return;
+        }
+        self.planned.set("azure_resources", resources.clone());
+        self.planned.set("drift", Value::list([]));
+        let servers = self.servers(&spec, &resources, is_new);
+        self.planned.set("servers", servers);
+        for name in UNKNOWN_ON_CREATE {
+            let value = if is_new { Value::unknown() } else { self.prior.get(name).clone() };
+            self.planned.set(name, value);
+        }
+        self.planned.set("state", Value::unknown());
+        // What an interrupted create never learned, this run learns.
+        for name in ["vnet_id", "consul_ca_file"] {
+            if self.planned.get(name).is_null() {
+                self.planned.set(name, Value::unknown());
+            }
+        }
+    }
+
+    /// Whether an apply would do anything.
+    fn has_changes(&self, resources: &Value) -> bool {
+        let inputs = model::INPUTS.iter().any(|name| !self.same(name));
+        let drifted = self.prior.get("drift").as_list().is_some_and(|drift| !drift.is_empty());
+        let converging = self.prior.get("state").as_str() == Some(phase::CONVERGING);
+        inputs || drifted || converging || self.prior.get("azure_resources") != resources
+    }
+
+    /// Servers that stay keep what is known of them; of new ones only name, slot and zone are known.
+    fn servers(&self, spec: &ClusterSpec, resources: &Value, is_new: bool) -> Value {
+        let names = Names::new(spec);
+        let prior = self.prior.get("servers").as_list().unwrap_or_default();
+        Value::list((0..spec.server_count).map(|slot| {
+            let server = object::server(slot);
+            let existed = !self.prior.get("azure_resources").get(&server).is_null();
+            let known = prior
+                .iter()
+                .find(|server| server.get("slot").as_i64() == Some(i64::from(slot)))
+                .filter(|known| !is_new && existed && !known.get("private_ip").is_null());
+            debug_assert!(!resources.get(&server).is_null());
+            if let Some(known) = known {
+                return known.clone();
+            }
+            let [zone, physical_zone] = state::zone_values(spec, self.region.as_deref(), slot);
+            Value::object([
+                ("name", Value::from(names.server(slot))),
+                ("slot", Value::from(i64::from(slot))),
+                ("zone", zone),
+                ("physical_zone", physical_zone),
+                ("vmss_id", Value::unknown()),
+                ("private_ip", Value::unknown()),
+                ("consul_version", Value::unknown()),
+            ])
+        }))
+    }
+
+    fn all_unknown(&mut self) {
+        let names = [
+            "servers",
+            "quorum",
+            "azure_resources",
+            "drift",
+            "vnet_name",
+            "vnet_resource_group_name",
+            "storage_account_name",
+            "blob_container_name",
+            "consul_config_file",
+            "retry_join",
+            "consul_private_endpoint_url",
+        ];
+        for name in names.into_iter().chain(UNKNOWN_ON_CREATE) {
+            self.planned.set(name, Value::unknown());
+        }
+    }
+
+    fn check_artifact(&mut self, spec: &ClusterSpec) {
+        if let Err(detail) = ClusterArtifacts::new(spec).check() {
+            let has_source = self.configured("artifact_source");
+            let attribute = if has_source { "artifact_source" } else { "consul_version" };
+            self.error(attribute, "Consul's archive cannot be had", detail);
+        }
+    }
+
+    /// Peered address spaces must not overlap, neither with the cluster's nor with each other.
+    async fn check_peers(&mut self, spec: &ClusterSpec) {
+        let mut taken: Vec<(String, Ipv4Net)> =
+            vec![("the cluster's network".to_owned(), spec.vnet_cidr)];
+        for (index, peer) in spec.peer_vnet_ids.iter().enumerate() {
+            let path = Path::root("peer_vnet_ids").index(index);
+            let body = match self.arm.get(peer, Kind::VirtualNetwork).await {
+                Ok(Some(body)) => body,
+                Ok(None) => {
+                    let detail = format!("{peer} is not there. That is fine when this run makes it.");
+                    self.warn(path, "Peer does not exist yet", detail);
+                    continue;
+                }
+                Err(error) => {
+                    let what = format!("the network {peer}");
+                    self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                    continue;
+                }
+            };
+            let spaces = body.pointer("/properties/addressSpace/addressPrefixes");
+            let spaces = spaces.and_then(serde_json::Value::as_array).into_iter().flatten();
+            let spaces: Vec<Ipv4Net> =
+                spaces.filter_map(|space| space.as_str()?.parse().ok()).collect();
+            for space in spaces {
+                let overlap = taken.iter().find(|(_, other)| {
+                    other.contains(&space.addr()) || space.contains(&other.addr())
+                });
+                if let Some((whose, other)) = overlap {
+                    let detail = format!(
+                        "{} has the address space {space}, which overlaps {other} of {whose}; Azure \
+                         cannot peer them. Give the cluster another vnet_cidr.",
+                        peer.name()
+                    );
+                    self.error(path.clone(), "Address spaces overlap", detail);
+                }
+                taken.push((format!("the network {}", peer.name()), space));
+            }
+        }
+    }
+}
+
+fn no_size(location: &str, size: &str, reason: &NoSize, others: &[&str]) -> String {
+    let why = match reason {
+        NoSize::Absent => format!("{location} does not have the VM size {size}."),
+        NoSize::Restricted(code) => {
+            format!("{location} has {size}, but not for this subscription ({code}).")
+        }
+    };
+    if others.is_empty() {
+        format!("{why} Choose another vm_size or location.")
+    } else {
+        format!("{why} It has for instance {}.", others.join(", "))
+    }
+}
+
+fn describe(value: &Value) -> String {
+    if let Some(text) = value.as_str() {
+        return format!("{text:?}");
+    }
+    if let Some(number) = value.as_i64() {
+        return number.to_string();
+    }
+    if let Some(items) = model::texts(value) {
+        return format!("{items:?}");
+    }
+    if value.is_null() { "null (leave it out)".to_owned() } else { "what it was".to_owned() }
+}
+
+#[cfg(test)]
+pub(in crate::cluster) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use hcs_planner::spec::{ImageReference, LockLevel};
+
+    pub(in crate::cluster) fn spec() -> ClusterSpec {
+        ClusterSpec {
+            subscription_id: "00000000-0000-0000-0000-000000000001".into(),
+            name: "demo".into(),
+            resource_group_name: "rg".into(),
+            managed_resource_group_name: "rg-mrg-demo".into(),
+            location: "westeurope".into(),
+            consul_datacenter: "demo".into(),
+            server_count: 3,
+            zones: vec!["1".into(), "2".into(), "3".into()],
+            vm_size: model::VM_SIZE.into(),
+            image: ImageReference::default(),
+            os_disk_gib: 64,
+            data_disk_gib: 32,
+            ssh_public_key: None,
+            vnet_cidr: model::VNET_CIDR.parse().unwrap(),
+            peer_vnet_ids: vec![],
+            consul_version: semver::Version::new(1, 22, 2),
+            artifact_source: None,
+            lock: LockLevel::CanNotDelete,
+            deletion_protection: false,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn an_import_restores_the_spec_exactly() {
+        let spec = spec();
+        let value = Value::object(state::inputs(&spec, &BTreeMap::new()));
+        let again = model::spec_of(&value, &spec.subscription_id, &BTreeMap::new()).unwrap();
+        assert_eq!(again, spec);
+    }
+
+    #[test]
+    fn every_input_takes_part_in_the_comparison() {
+        let listed: Vec<&str> =
+            state::inputs(&spec(), &BTreeMap::new()).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(listed, model::INPUTS);
+    }
+
+    #[test]
+    fn a_protected_cluster_is_not_planned_away() {
+        let prior = Value::object([("deletion_protection", Value::from(true))]);
+        assert!(plan_destroy(&prior).diagnostics.has_errors());
+        let prior = Value::object([("deletion_protection", Value::from(false))]);
+        assert!(!plan_destroy(&prior).diagnostics.has_errors());
+    }
+}

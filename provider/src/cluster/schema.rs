@@ -1,0 +1,182 @@
+//! Schema of `hcs_cluster`. Its version starts at 1: 0 belongs to the retired provider of the same name.
+
+use tfplugin::{Attribute, Block, NestedBlock, Schema, Type};
+
+/// Current schema version.
+const VERSION: i64 = 1;
+
+pub(super) fn schema() -> Schema {
+    Schema::new(VERSION)
+        .describe(
+            "A highly available Consul cluster in your own subscription: one server a zone in \
+             turn, TLS and ACLs on from the first second.",
+        )
+        .attributes(inputs())
+        .attributes(computed_attributes())
+        .block(NestedBlock::single(
+            "timeouts",
+            Block::new().describe("How long each operation may take.").attributes([
+                Attribute::string("create").optional().describe("Default `60m`."),
+                Attribute::string("update").optional().describe("Default `60m`."),
+                Attribute::string("delete").optional().describe("Default `60m`."),
+            ]),
+        ))
+}
+
+fn inputs() -> Vec<Attribute> {
+    vec![
+        Attribute::string("name").required().describe(
+            "Name of the cluster: 3 to 32 lower-case letters, digits and hyphens. Changing it \
+             makes another cluster.",
+        ),
+        Attribute::string("resource_group_name").required().describe(
+            "Your resource group, to which the cluster belongs. The infrastructure lives in a \
+             group of its own, see `managed_resource_group_name`.",
+        ),
+        Attribute::string("location").optional().computed().describe(
+            "Azure region; default: that of the resource group. Set it where the group is made \
+             in the same run.",
+        ),
+        Attribute::string("managed_resource_group_name").optional().computed().describe(
+            "Group that holds the infrastructure; default `<resource_group_name>-mrg-<name>`.",
+        ),
+        Attribute::string("consul_datacenter")
+            .optional()
+            .computed()
+            .describe("Consul datacenter; default: `name`."),
+        Attribute::number("server_count")
+            .optional()
+            .computed()
+            .describe("Number of servers: 1, 3 (default), 5 or 7. Can be changed in place."),
+        Attribute::list("zones", Type::String).optional().computed().describe(
+            "Zones in the order of placement: server `i` lives in `zones[i mod length]`. \
+             Default: all that offer the size.",
+        ),
+        Attribute::string("vm_size")
+            .optional()
+            .computed()
+            .describe("VM size of the servers; default `Standard_D2s_v5`."),
+        Attribute::nested_single(
+            "image",
+            [
+                Attribute::string("publisher").required().describe("e.g. `Canonical`."),
+                Attribute::string("offer").required().describe("e.g. `ubuntu-24_04-lts`."),
+                Attribute::string("sku").required().describe("e.g. `server`."),
+                Attribute::string("version").required().describe("An exact version or `latest`."),
+            ],
+        )
+        .optional()
+        .describe("Marketplace image of new servers; default Ubuntu 24.04 LTS."),
+        Attribute::number("os_disk_gib")
+            .optional()
+            .computed()
+            .describe("OS disk of a server in GiB; default 64."),
+        Attribute::number("data_disk_gib")
+            .optional()
+            .computed()
+            .describe("Data disk of a server in GiB, which holds Consul's data; default 32."),
+        Attribute::string("ssh_public_key").optional().describe(
+            "Public SSH key of servers that are made from now on; default: a key whose private \
+             half nobody has.",
+        ),
+        Attribute::nested_single(
+            "artifact_source",
+            [
+                Attribute::string("location")
+                    .required()
+                    .describe("Folder, file or `https://` URL of Consul's Linux archive."),
+                Attribute::string("sha256")
+                    .optional()
+                    .describe("Its SHA-256; needed for a URL of a release that is not known."),
+            ],
+        )
+        .optional()
+        .describe("Where Consul's archive comes from; default: HashiCorp's releases."),
+        Attribute::string("vnet_cidr").optional().computed().describe(
+            "Address space of the cluster's network, /27 or larger; default `172.25.16.0/24`.",
+        ),
+        Attribute::list("peer_vnet_ids", Type::String)
+            .optional()
+            .describe("Ids of virtual networks to peer with, both ways."),
+        Attribute::string("consul_version").optional().computed().describe(
+            "Exact Consul version; default: the newest known at creation.",
+        ),
+        Attribute::string("lock")
+            .optional()
+            .computed()
+            .describe("Lock on the managed group: `CanNotDelete` (default) or `none`."),
+        Attribute::bool("deletion_protection")
+            .optional()
+            .computed()
+            .describe("Whether a destroy is refused while planning; default false."),
+        Attribute::map("tags", Type::String).optional().describe("Tags of the cluster's objects."),
+    ]
+}
+
+fn computed_attributes() -> Vec<Attribute> {
+    let text = |name: &str, markdown: &str| Attribute::string(name).computed().describe(markdown);
+    vec![
+        text("id", "ARM id of the managed resource group: a scope for roles and locks."),
+        text(
+            "state",
+            "`running`, `degraded` (servers report a problem) or `converging` (a change is under \
+             way or was interrupted; apply again).",
+        ),
+        Attribute::map("tags_all", Type::String)
+            .computed()
+            .describe("`tags` with the provider's `default_tags`."),
+        Attribute::nested_list(
+            "servers",
+            [
+                text("name", "Name of scale set and Consul node."),
+                Attribute::number("slot").computed().describe("Permanent place, from 0."),
+                text("zone", "Zone of the subscription; null in a region without zones."),
+                text("physical_zone", "Data centre behind it, the same for every subscription."),
+                text("vmss_id", "Scale set."),
+                text("private_ip", "Address in the cluster's network."),
+                text("consul_version", "Version that runs, as last read."),
+            ],
+        )
+        .computed()
+        .describe("The servers by slot."),
+        Attribute::nested_single(
+            "quorum",
+            [
+                Attribute::number("size").computed().describe("Votes needed."),
+                Attribute::number("server_losses").computed().describe("Servers it may lose."),
+                Attribute::list("zone_losses", Type::String)
+                    .computed()
+                    .describe("Zones of which it may lose any single one."),
+            ],
+        )
+        .computed()
+        .describe("What the cluster survives."),
+        Attribute::nested_map(
+            "azure_resources",
+            [
+                text("type", "ARM type."),
+                text("name", "Name in Azure."),
+                text("fingerprint", "Of the properties that hcs owns."),
+            ],
+        )
+        .computed()
+        .describe(
+            "Every Azure object of the cluster: as read in the state, as it will be in the plan.",
+        ),
+        Attribute::list("drift", Type::String)
+            .computed()
+            .describe("What was changed outside of Terraform, in sentences; empty when planned."),
+        text("vnet_id", "Virtual network."),
+        text("vnet_name", "Its name."),
+        text("vnet_resource_group_name", "Its group."),
+        text("storage_account_name", "Storage account of configuration and snapshots."),
+        text("blob_container_name", "Container of the snapshots."),
+        text("consul_ca_file", "The CA certificate, PEM in base64."),
+        text("consul_config_file", "Client configuration, JSON in base64; holds no secret."),
+        Attribute::list("retry_join", Type::String)
+            .computed()
+            .describe("What clients join: a private DNS name that lists all servers."),
+        text("consul_private_endpoint_url", "Consul's HTTPS API inside the network."),
+        text("certificates_expire_at", "When the first server certificate expires, as last read."),
+    ]
+}

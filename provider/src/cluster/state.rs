@@ -1,0 +1,264 @@
+//! Spec and observed world as Terraform sees them.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hcs_planner::arm::ArmId;
+use hcs_planner::dataplane::container;
+use hcs_planner::desired::{Desired, DesiredObject};
+use hcs_planner::diff::Difference;
+use hcs_planner::names::Names;
+use hcs_planner::observed::{Observed, unhealthy_reason};
+use hcs_planner::placement::{survival, zone_of};
+use hcs_planner::plan::survey;
+use hcs_planner::spec::{ClusterSpec, ImageReference};
+use hcs_planner::fingerprint;
+use serde_json::json;
+use tfplugin::Value;
+
+use super::phase;
+use crate::regions::Region;
+
+/// Input attributes as an import restores them; what is a default stays null where null means it.
+pub(crate) fn inputs(
+    spec: &ClusterSpec,
+    default_tags: &BTreeMap<String, String>,
+) -> Vec<(&'static str, Value)> {
+    let image = (spec.image != ImageReference::default()).then(|| {
+        Value::object([
+            ("publisher", Value::from(&spec.image.publisher)),
+            ("offer", Value::from(&spec.image.offer)),
+            ("sku", Value::from(&spec.image.sku)),
+            ("version", Value::from(&spec.image.version)),
+        ])
+    });
+    let artifact_source = spec.artifact_source.as_ref().map(|source| {
+        Value::object([
+            ("location", Value::from(&source.location)),
+            ("sha256", Value::from(source.sha256.clone())),
+        ])
+    });
+    let own_tags: BTreeMap<String, String> = spec
+        .tags
+        .iter()
+        .filter(|(key, value)| default_tags.get(*key) != Some(*value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let peers: Vec<String> = spec.peer_vnet_ids.iter().map(|id| id.as_str().to_owned()).collect();
+    vec![
+        ("name", Value::from(&spec.name)),
+        ("resource_group_name", Value::from(&spec.resource_group_name)),
+        ("location", Value::from(&spec.location)),
+        ("managed_resource_group_name", Value::from(&spec.managed_resource_group_name)),
+        ("consul_datacenter", Value::from(&spec.consul_datacenter)),
+        ("server_count", Value::from(i64::from(spec.server_count))),
+        ("zones", Value::from(spec.zones.clone())),
+        ("vm_size", Value::from(&spec.vm_size)),
+        ("image", image.unwrap_or(Value::Null)),
+        ("os_disk_gib", Value::from(i64::from(spec.os_disk_gib))),
+        ("data_disk_gib", Value::from(i64::from(spec.data_disk_gib))),
+        ("ssh_public_key", Value::from(spec.ssh_public_key.clone())),
+        ("artifact_source", artifact_source.unwrap_or(Value::Null)),
+        ("vnet_cidr", Value::from(spec.vnet_cidr.to_string())),
+        ("peer_vnet_ids", if peers.is_empty() { Value::Null } else { peers.into() }),
+        ("consul_version", Value::from(spec.consul_version.to_string())),
+        ("lock", Value::from(spec.lock.as_str())),
+        ("deletion_protection", Value::from(spec.deletion_protection)),
+        ("tags", if own_tags.is_empty() { Value::Null } else { own_tags.into() }),
+    ]
+}
+
+/// `azure_resources` as it will be.
+pub(super) fn desired_resources(desired: &Desired) -> Value {
+    Value::map(desired.objects.values().map(|object| {
+        (object.name.clone(), resource(object, fingerprint::desired(object)))
+    }))
+}
+
+fn resource(object: &DesiredObject, fingerprint: String) -> Value {
+    Value::object([
+        ("type", Value::from(object.kind.resource_type())),
+        ("name", Value::from(object.id.name())),
+        ("fingerprint", Value::from(fingerprint)),
+    ])
+}
+
+/// `quorum`: depends on the spec alone.
+pub(super) fn quorum(spec: &ClusterSpec) -> Value {
+    let survival = survival(spec.server_count, &spec.zones);
+    Value::object([
+        ("size", Value::from(i64::from(survival.size))),
+        ("server_losses", Value::from(i64::from(survival.server_losses))),
+        ("zone_losses", Value::from(survival.zone_losses)),
+    ])
+}
+
+/// Attributes that follow from the spec, known in every plan; with `id` only where the cluster exists.
+pub(super) fn derived(spec: &ClusterSpec) -> Vec<(&'static str, Value)> {
+    let names = Names::new(spec);
+    vec![
+        ("vnet_name", Value::from(names.vnet().name())),
+        ("vnet_resource_group_name", Value::from(&spec.managed_resource_group_name)),
+        ("storage_account_name", Value::from(names.storage_account().name())),
+        ("blob_container_name", Value::from(container::SNAPSHOTS)),
+        ("retry_join", Value::from(vec![names.join_name()])),
+        (
+            "consul_private_endpoint_url",
+            Value::from(format!("https://{}:8501", names.join_name())),
+        ),
+        ("consul_config_file", Value::from(STANDARD.encode(client_config(spec, &names)))),
+        ("quorum", quorum(spec)),
+        ("tags_all", spec.tags.clone().into()),
+    ]
+}
+
+/// What a client agent needs besides CA, gossip key and token; only the first is public.
+fn client_config(spec: &ClusterSpec, names: &Names) -> String {
+    let config = json!({
+        "server": false,
+        "datacenter": spec.consul_datacenter,
+        "retry_join": [names.join_name()],
+        "ports": { "https": 8501 },
+        "tls": { "defaults": { "verify_outgoing": true }, "internal_rpc": { "verify_server_hostname": true } },
+        "acl": { "enabled": true, "default_policy": "deny", "down_policy": "extend-cache" },
+    });
+    serde_json::to_string_pretty(&config).unwrap_or_default()
+}
+
+/// Zone attributes of a slot.
+pub(super) fn zone_values(spec: &ClusterSpec, region: Option<&Region>, slot: u32) -> [Value; 2] {
+    let zone = zone_of(slot, &spec.zones);
+    let physical = zone.and_then(|zone| region.and_then(|region| region.physical_zone(zone)));
+    [Value::from(zone.map(str::to_owned)), Value::from(physical.map(str::to_owned))]
+}
+
+/// Every computed attribute of a cluster that exists, as observed.
+pub(crate) fn computed(
+    spec: &ClusterSpec,
+    observed: &Observed,
+    region: Option<&Region>,
+    ca_certificate: Option<&str>,
+) -> Vec<(&'static str, Value)> {
+    let names = Names::new(spec);
+    let desired = Desired::new(spec);
+    let survey = survey(spec, observed);
+    let mut attributes = derived(spec);
+    let servers: Vec<Value> = desired
+        .slots
+        .iter()
+        .map(|slot| server(spec, &names, observed, region, *slot))
+        .collect();
+    attributes.extend([
+        ("id", Value::from(names.cluster_id.as_str())),
+        ("state", Value::from(state_word(&names, &desired, observed))),
+        ("servers", Value::list(servers)),
+        ("azure_resources", observed_resources(&desired, &survey)),
+        ("drift", Value::from(drift(&names, &desired, &survey, observed))),
+        ("vnet_id", Value::from(names.vnet().as_str())),
+        ("consul_ca_file", Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
+        ("certificates_expire_at", Value::from(first_expiry(observed))),
+    ]);
+    attributes
+}
+
+fn server(
+    spec: &ClusterSpec,
+    names: &Names,
+    observed: &Observed,
+    region: Option<&Region>,
+    slot: u32,
+) -> Value {
+    let [zone, physical_zone] = zone_values(spec, region, slot);
+    let version = observed
+        .servers
+        .get(&slot)
+        .and_then(|server| server.status.consul.as_ref())
+        .map(|consul| consul.version.clone());
+    Value::object([
+        ("name", Value::from(names.server(slot))),
+        ("slot", Value::from(i64::from(slot))),
+        ("zone", zone),
+        ("physical_zone", physical_zone),
+        ("vmss_id", Value::from(names.scale_set(slot).as_str())),
+        ("private_ip", Value::from(observed.addresses.get(&slot).cloned())),
+        ("consul_version", Value::from(version)),
+    ])
+}
+
+fn state_word(names: &Names, desired: &Desired, observed: &Observed) -> &'static str {
+    if !observed.is_ready() {
+        return phase::CONVERGING;
+    }
+    let mut voters: Vec<String> = desired.slots.iter().map(|slot| names.server(*slot)).collect();
+    voters.sort();
+    match unhealthy_reason(&voters, observed.fresh()) {
+        None => phase::RUNNING,
+        Some(_) => phase::DEGRADED,
+    }
+}
+
+fn observed_resources(
+    desired: &Desired,
+    survey: &BTreeMap<String, Option<Vec<Difference>>>,
+) -> Value {
+    Value::map(desired.objects.values().filter_map(|object| {
+        let differences = survey.get(&object.name)?.as_ref()?;
+        let fingerprint = fingerprint::observed(object, differences);
+        Some((object.name.clone(), resource(object, fingerprint)))
+    }))
+}
+
+/// What differs from the declared, in sentences.
+fn drift(
+    names: &Names,
+    desired: &Desired,
+    survey: &BTreeMap<String, Option<Vec<Difference>>>,
+    observed: &Observed,
+) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for object in desired.objects.values() {
+        let label = format!("{} {}", object.kind.resource_type(), object.id.name());
+        match survey.get(&object.name).and_then(Option::as_ref) {
+            None => sentences.push(format!("{label} is missing.")),
+            Some(differences) => sentences.extend(differences.iter().map(|difference| {
+                format!("{label}: {} is {}.", difference.path, short(&difference.observed))
+            })),
+        }
+    }
+    let uid = names.uid.as_str();
+    let extra = observed.objects.values().filter_map(|body| {
+        let id = ArmId::new(body.get("id")?.as_str()?);
+        let ours = body.pointer("/tags/hcs-cluster")?.as_str() == Some(uid);
+        (ours && desired.by_id(&id).is_none()).then(|| format!("{} is no longer wanted.", id.name()))
+    });
+    sentences.extend(extra);
+    sentences
+}
+
+fn short(value: &serde_json::Value) -> String {
+    let text = if value.is_null() { "missing".to_owned() } else { value.to_string() };
+    if text.chars().count() > 80 { format!("{}…", text.chars().take(79).collect::<String>()) } else { text }
+}
+
+fn first_expiry(observed: &Observed) -> Option<String> {
+    let expiries = observed.servers.values();
+    expiries.filter_map(|server| server.status.certificate_expires_at.clone()).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use hcs_planner::spec::LockLevel;
+
+    use super::*;
+
+    #[test]
+    fn the_client_configuration_holds_no_secret() {
+        let spec = crate::cluster::plan::tests::spec();
+        let text = client_config(&spec, &Names::new(&spec));
+        for word in ["encrypt", "token", "key_file"] {
+            assert!(!text.contains(word), "{word}");
+        }
+        assert_eq!(spec.lock, LockLevel::CanNotDelete);
+    }
+}

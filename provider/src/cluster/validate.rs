@@ -1,0 +1,217 @@
+//! What can be told from the configuration alone. Unknown values are left for the plan.
+
+use std::collections::BTreeMap;
+
+use hcs_planner::spec::LockLevel;
+use tfplugin::{Diagnostic, Diagnostics, Path, Value};
+
+use crate::{duration, naming};
+
+pub(super) fn validate(config: &Value) -> Diagnostics {
+    let mut found = Diagnostics::none();
+    let mut text = |name: &str, summary: &str, rule: &dyn Fn(&str) -> Result<(), String>| {
+        if let Some(value) = config.get(name).as_str()
+            && let Err(detail) = rule(value)
+        {
+            found.push(Diagnostic::error(summary, detail).at(name));
+        }
+    };
+    text("name", "Invalid cluster name", &naming::cluster_name);
+    let group = "Invalid resource group name";
+    text("resource_group_name", group, &naming::resource_group);
+    text("managed_resource_group_name", group, &naming::resource_group);
+    text("consul_datacenter", "Invalid Consul datacenter", &naming::datacenter);
+    text("vnet_cidr", "Invalid network", &|cidr| naming::vnet_cidr(cidr).map(|_| ()));
+    text("consul_version", "Invalid Consul version", &version);
+    text("lock", "Invalid lock", &lock);
+    text("ssh_public_key", "Invalid SSH key", &ssh_public_key);
+    numbers(config, &mut found);
+    zones(config, &mut found);
+    peers(config, &mut found);
+    same_group(config, &mut found);
+    if let Some(tags) = super::model::texts_by_key(config.get("tags")) {
+        found.extend(check_tags(&tags, &Path::root("tags")));
+    }
+    for name in ["create", "update", "delete"] {
+        if let Some(text) = config.get("timeouts").get(name).as_str()
+            && let Err(reason) = duration::parse(text)
+        {
+            let detail = format!("timeouts.{name} is {text:?}: {reason}. Write e.g. \"90m\".");
+            let path = Path::root("timeouts").attr(name);
+            found.push(Diagnostic::error("Invalid timeout", detail).at(path));
+        }
+    }
+    found
+}
+
+fn version(text: &str) -> Result<(), String> {
+    let version: semver::Version = text.parse().map_err(|_| {
+        format!("{text:?} is no exact version; write three numbers, e.g. \"1.22.2\".")
+    })?;
+    // Below 1.8 the operator API that gates every change is not there.
+    if version < semver::Version::new(1, 8, 0) {
+        return Err(format!("Consul {version} is too old: 1.8.0 is the oldest that hcs runs."));
+    }
+    if version.major > 2 {
+        return Err(format!("Consul {version} is not known to this provider version."));
+    }
+    if version.build.as_str().contains("ent") {
+        return Err(format!("{version} is an Enterprise build; hcs runs the Community Edition."));
+    }
+    Ok(())
+}
+
+fn lock(text: &str) -> Result<(), String> {
+    let known = [LockLevel::CanNotDelete, LockLevel::None].map(LockLevel::as_str);
+    if known.contains(&text) {
+        return Ok(());
+    }
+    Err(format!(
+        "lock is {text:?}; it is \"CanNotDelete\" or \"none\". ReadOnly would stop the servers' \
+         own upkeep."
+    ))
+}
+
+fn ssh_public_key(text: &str) -> Result<(), String> {
+    if text.contains("PRIVATE KEY") {
+        return Err("This is a private key. Give the public half, the .pub file.".to_owned());
+    }
+    if !["ssh-rsa ", "ssh-ed25519 ", "ecdsa-sha2-"].iter().any(|kind| text.starts_with(kind)) {
+        return Err("This is no OpenSSH public key (\"ssh-ed25519 AAAA...\").".to_owned());
+    }
+    Ok(())
+}
+
+fn numbers(config: &Value, found: &mut Diagnostics) {
+    let mut error = |name: &str, detail: String| {
+        found.push(Diagnostic::error(format!("Invalid {name}"), detail).at(name));
+    };
+    let count = config.get("server_count");
+    if count.as_number().is_some() && !matches!(count.as_i64(), Some(1 | 3 | 5 | 7)) {
+        let given = count.as_f64().unwrap_or_default();
+        error(
+            "server_count",
+            format!(
+                "server_count is {given}; it is 1, 3, 5 or 7. An even number of voters survives \
+                 no more than the odd one below it, and more than 7 only slow every write."
+            ),
+        );
+    }
+    for (name, min, max) in [("os_disk_gib", 30, 2048), ("data_disk_gib", 8, 4096)] {
+        let size = config.get(name);
+        if size.as_number().is_some()
+            && !size.as_i64().is_some_and(|gib| (min..=max).contains(&gib))
+        {
+            let given = size.as_f64().unwrap_or_default();
+            error(name, format!("{name} is {given}; it is a whole number from {min} to {max}."));
+        }
+    }
+}
+
+fn zones(config: &Value, found: &mut Diagnostics) {
+    let Some(zones) = super::model::texts(config.get("zones")) else { return };
+    for (index, zone) in zones.iter().enumerate() {
+        let path = Path::root("zones").index(index);
+        if zones[..index].contains(zone) {
+            let detail = format!("Zone {zone} is listed twice.");
+            found.push(Diagnostic::error("Invalid zones", detail).at(path));
+        } else if zone.parse::<u8>().is_err() {
+            let detail = format!("{zone:?} is no zone; zones are \"1\", \"2\", \"3\".");
+            found.push(Diagnostic::error("Invalid zones", detail).at(path));
+        }
+    }
+}
+
+fn peers(config: &Value, found: &mut Diagnostics) {
+    let Some(ids) = config.get("peer_vnet_ids").as_list() else { return };
+    for (index, id) in ids.iter().enumerate() {
+        let Some(text) = id.as_str() else { continue };
+        let parts: Vec<&str> = text.split('/').collect();
+        let is_vnet = parts.len() == 9
+            && parts[1].eq_ignore_ascii_case("subscriptions")
+            && parts[6].eq_ignore_ascii_case("Microsoft.Network")
+            && parts[7].eq_ignore_ascii_case("virtualNetworks");
+        if !is_vnet {
+            let detail = format!("{text:?} is not the id of a virtual network.");
+            let path = Path::root("peer_vnet_ids").index(index);
+            found.push(Diagnostic::error("Invalid peer", detail).at(path));
+        }
+    }
+}
+
+fn same_group(config: &Value, found: &mut Diagnostics) {
+    let (own, managed) =
+        (config.get("resource_group_name"), config.get("managed_resource_group_name"));
+    if let (Some(own), Some(managed)) = (own.as_str(), managed.as_str())
+        && own.eq_ignore_ascii_case(managed)
+    {
+        let detail = "The managed group must be another one than resource_group_name: destroying \
+                      the cluster deletes the managed group with all that is in it.";
+        let diagnostic = Diagnostic::error("Managed group is your own group", detail);
+        found.push(diagnostic.at("managed_resource_group_name"));
+    }
+}
+
+/// Azure's rules for tags: 50 of them (we add two), names of 512 characters without `<>%&\?/`, values of 256.
+pub(crate) fn check_tags(tags: &BTreeMap<String, String>, path: &Path) -> Diagnostics {
+    let mut found = Diagnostics::none();
+    if tags.len() > 48 {
+        let detail = format!("{} tags; Azure allows 50, and hcs needs two of them.", tags.len());
+        found.push(Diagnostic::error("Too many tags", detail).at(path.clone()));
+    }
+    for (key, value) in tags {
+        let path = path.clone().key(key.clone());
+        let bad = key.is_empty() || key.len() > 512 || key.contains(|c| "<>%&\\?/".contains(c));
+        if bad || value.len() > 256 {
+            let detail = format!(
+                "Tag {key:?}: names have 1 to 512 characters without <>%&\\?/, values at most 256."
+            );
+            found.push(Diagnostic::error("Invalid tag", detail).at(path));
+        } else if key.to_lowercase().starts_with("hcs-") {
+            let detail = format!("Tag {key:?}: names that start with hcs- belong to hcs itself.");
+            found.push(Diagnostic::error("Reserved tag", detail).at(path));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(attributes: Vec<(&str, Value)>) -> Vec<String> {
+        let diagnostics = validate(&Value::object(attributes));
+        diagnostics.iter().map(|d| d.detail.clone()).collect()
+    }
+
+    #[test]
+    fn each_wrong_input_is_one_error_that_names_the_mend() {
+        let table: Vec<(&str, Value, &str)> = vec![
+            ("server_count", 2.into(), "1, 3, 5 or 7"),
+            ("server_count", 9.into(), "1, 3, 5 or 7"),
+            ("vnet_cidr", "10.0.0.0/30".into(), "/27 or larger"),
+            ("vnet_cidr", "ten".into(), "CIDR"),
+            ("name", "No_Good".into(), "lower-case letters"),
+            ("consul_version", "1.22".into(), "three numbers"),
+            ("consul_version", "1.7.4".into(), "oldest"),
+            ("lock", "ReadOnly".into(), "CanNotDelete"),
+            ("data_disk_gib", 1.into(), "8 to 4096"),
+            ("zones", vec!["a".to_owned()].into(), "zones are"),
+            ("zones", vec!["1".to_owned(), "1".to_owned()].into(), "twice"),
+            ("peer_vnet_ids", vec!["vnet".to_owned()].into(), "not the id"),
+            ("ssh_public_key", "-----BEGIN PRIVATE KEY-----".into(), "public half"),
+        ];
+        for (name, value, expected) in table {
+            let found = errors(vec![(name, value)]);
+            assert_eq!(found.len(), 1, "{name}: {found:?}");
+            assert!(found[0].contains(expected), "{name}: {}", found[0]);
+        }
+    }
+
+    #[test]
+    fn unknown_inputs_are_no_errors() {
+        let names = ["name", "server_count", "vnet_cidr", "zones", "tags", "peer_vnet_ids", "lock"];
+        let all = names.map(|name| (name, Value::unknown()));
+        assert!(errors(all.to_vec()).is_empty());
+    }
+}

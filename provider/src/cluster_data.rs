@@ -1,0 +1,105 @@
+//! Data source `hcs_cluster`: a cluster that exists, by id or by name and group.
+
+use hcs_planner::arm::ArmId;
+use hcs_planner::names::default_managed_group;
+use tfplugin::{
+    Attribute, Context, DataResponse, DataSource, Diagnostic, Diagnostics, Schema, Value,
+    async_trait,
+};
+
+use crate::cluster::{self, ClusterResource};
+use crate::provider::{SharedClient, configured};
+
+/// Attributes by which the cluster is found; all others are computed.
+const KEYS: [&str; 4] = ["id", "name", "resource_group_name", "managed_resource_group_name"];
+
+/// The data source.
+pub(crate) struct ClusterDataSource {
+    client: SharedClient,
+}
+
+impl ClusterDataSource {
+    pub(crate) fn new(client: SharedClient) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl DataSource for ClusterDataSource {
+    fn type_name(&self) -> &'static str {
+        cluster::TYPE_NAME
+    }
+
+    /// The resource's attributes, all of them to be read; so a data source never lacks what a resource has.
+    fn schema(&self) -> Schema {
+        use tfplugin::Resource as _;
+        let resource = ClusterResource::new(self.client.clone()).schema();
+        let attributes = resource.block.attributes.into_iter().map(|attribute| {
+            let is_key = KEYS.contains(&attribute.name.as_str());
+            read_only(attribute, is_key)
+        });
+        Schema::new(0).describe("A cluster that exists.").attributes(attributes)
+    }
+
+    async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
+        let missing = |name: &str| config.get(name).is_null();
+        if missing("id") && (missing("name") || missing("resource_group_name")) {
+            let detail = "Give id, or name and resource_group_name.";
+            return Diagnostic::error("Which cluster?", detail).at("id").into();
+        }
+        Diagnostics::none()
+    }
+
+    async fn read(&self, ctx: &Context, config: Value) -> DataResponse {
+        let client = match configured(&self.client) {
+            Ok(client) => client,
+            Err(found) => return DataResponse::failed(found),
+        };
+        if let Err(found) = client.check().await {
+            return DataResponse::failed(found);
+        }
+        let cluster_id = match config.get("id").as_str() {
+            Some(id) => ArmId::new(id),
+            None => {
+                let text = |name: &str| config.get(name).as_str().unwrap_or_default();
+                let default =
+                    default_managed_group(text("resource_group_name"), text("name"));
+                let managed = config.get("managed_resource_group_name").as_str();
+                ArmId::resource_group(client.subscription_id(), managed.unwrap_or(&default))
+            }
+        };
+        let arm = client.arm(&ctx.cancel);
+        let (spec, observed) = match client.stored_spec(&arm, &cluster_id).await {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                let detail = format!("There is no cluster {cluster_id}.");
+                let diagnostic = Diagnostic::error("Cluster does not exist", detail);
+                return DataResponse::failed(diagnostic.at("id"));
+            }
+            Err(found) => return DataResponse::failed(found),
+        };
+        let region = client.region(&arm, &spec.location).await.ok().and_then(Result::ok);
+        let ca = cluster::ca_certificate(&client, &spec, &observed).await;
+        let mut attributes = cluster::inputs(&spec, &client.default_tags);
+        attributes.extend(cluster::computed(&spec, &observed, region.as_deref(), ca.as_deref()));
+        let mut state = Value::object(attributes);
+        for key in KEYS {
+            if !config.get(key).is_null() {
+                state.set(key, config.get(key).clone());
+            }
+        }
+        DataResponse::new(state)
+    }
+}
+
+fn read_only(attribute: Attribute, is_key: bool) -> Attribute {
+    let mut attribute = attribute;
+    attribute.required = false;
+    attribute.optional = is_key;
+    attribute.computed = true;
+    if let tfplugin::schema::Kind::Nested(_, attributes) = &mut attribute.kind {
+        let inner = std::mem::take(attributes);
+        *attributes = inner.into_iter().map(|inner| read_only(inner, false)).collect();
+    }
+    attribute
+}

@@ -1,0 +1,399 @@
+//! `hcs_snapshot_policy`: a document that the servers read, and the snapshots that they made of it.
+
+mod store;
+
+use std::time::Duration;
+
+use hcs_planner::arm::ArmId;
+use hcs_planner::dataplane::SnapshotPolicyDocument;
+use tfplugin::{
+    ApplyRequest, ApplyResponse, Attribute, Context, Diagnostic, Diagnostics, ImportResponse, Path,
+    PlanRequest, PlanResponse, ReadRequest, ReadResponse, Resource, Schema, Value, async_trait,
+};
+
+use crate::cluster::cluster_id;
+use crate::provider::{SharedClient, configured};
+use crate::{duration, naming};
+use store::{PolicyStore, Written};
+
+/// Type name in configurations.
+const TYPE_NAME: &str = "hcs_snapshot_policy";
+/// Name when none is given.
+const NAME: &str = "default";
+/// Count when none is given: the default of Consul's own snapshot agent.
+const RETAIN_COUNT: i64 = 30;
+/// A snapshot takes seconds; below this the cluster would do little else.
+const INTERVAL_MIN: Duration = Duration::from_secs(60);
+/// Beyond a year an interval is a typing error.
+const INTERVAL_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// What the servers do: only a read changes these.
+const VOLATILE: [&str; 3] = ["last_success", "next_run", "snapshot_count"];
+
+/// The resource.
+pub(crate) struct PolicyResource {
+    client: SharedClient,
+}
+
+impl PolicyResource {
+    pub(crate) fn new(client: SharedClient) -> Self {
+        Self { client }
+    }
+
+    async fn open(&self, ctx: &Context, value: &Value) -> Result<PolicyStore, Diagnostics> {
+        let client = configured(&self.client)?;
+        client.check().await?;
+        let id = value.get("cluster_id").as_str().unwrap_or_default();
+        let id = cluster_id(id)
+            .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))?;
+        PolicyStore::open(&client, &ctx.cancel, id).await
+    }
+}
+
+#[async_trait]
+impl Resource for PolicyResource {
+    fn type_name(&self) -> &'static str {
+        TYPE_NAME
+    }
+
+    fn schema(&self) -> Schema {
+        let text = |name: &str, markdown: &str| Attribute::string(name).computed().describe(markdown);
+        Schema::new(0)
+            .describe(
+                "Snapshots of a cluster's state, taken by the servers themselves: one of them at \
+                 a time, chosen by a Consul lock, checks each archive and stores it in the \
+                 cluster's storage account.",
+            )
+            .attributes([
+                text("id", "`<cluster id>/snapshotPolicies/<name>`."),
+                Attribute::string("cluster_id")
+                    .required()
+                    .describe("Id of the cluster. Changing it makes another policy."),
+                Attribute::string("name").optional().computed().describe(
+                    "Name of the policy and folder of its snapshots; default `default`. Changing \
+                     it makes another policy.",
+                ),
+                Attribute::string("interval")
+                    .required()
+                    .describe("Time between two snapshots, at least `1m`, e.g. `1h` or `1h30m`."),
+                Attribute::number("retain_count")
+                    .optional()
+                    .computed()
+                    .describe("How many snapshots are kept; default 30. Older ones go after the \
+                               next success."),
+                Attribute::bool("enabled")
+                    .optional()
+                    .computed()
+                    .describe("Whether snapshots are taken; default true."),
+                Attribute::string("on_delete").optional().computed().describe(
+                    "What a destroy does with the policy's snapshots: `keep` (default) or `purge`.",
+                ),
+                text("last_success", "When the newest snapshot was taken, as last read."),
+                text("next_run", "When the next one is due, as last read."),
+                Attribute::number("snapshot_count")
+                    .computed()
+                    .describe("How many there are, as last read."),
+            ])
+    }
+
+    async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
+        validate(config)
+    }
+
+    async fn plan(&self, _: &Context, request: PlanRequest) -> PlanResponse {
+        plan(request)
+    }
+
+    async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
+        let subject = if request.is_destroy() { &request.prior } else { &request.planned };
+        let store = match self.open(ctx, subject).await {
+            Ok(store) => store,
+            Err(found) => return ApplyResponse::failed(request.prior, found),
+        };
+        if request.is_destroy() {
+            return destroy(&store, request.prior).await;
+        }
+        let document = document_of(&request.planned);
+        let written = match store.write(&document, request.is_create()).await {
+            Ok(written) => written,
+            Err(found) => return ApplyResponse::failed(request.prior, found),
+        };
+        let mut state = request.planned.unknowns_as_null();
+        state.set("id", policy_id(&store.cluster_id, &document.name));
+        let found = match written {
+            Written::Now => Diagnostics::none(),
+            Written::Before => Diagnostic::warning(
+                format!("Took over snapshot policy {:?}", document.name),
+                "It exists already, just as declared: an earlier apply ended before Terraform \
+                 could note it.",
+            )
+            .into(),
+        };
+        ApplyResponse::failed(state, found)
+    }
+
+    async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {
+        let client = match configured(&self.client) {
+            Ok(client) => client,
+            Err(found) => return ReadResponse::failed(found),
+        };
+        let id = request.state.get("cluster_id").as_str().unwrap_or_default();
+        let name = request.state.get("name").as_str().unwrap_or(NAME).to_owned();
+        match PolicyStore::open_existing(&client, &ctx.cancel, ArmId::new(id)).await {
+            Ok(None) => ReadResponse::gone(),
+            Ok(Some(store)) => match observed(&store, &name, request.state.clone()).await {
+                Ok(Some(state)) => ReadResponse::new(state),
+                Ok(None) => ReadResponse::gone(),
+                Err(found) => ReadResponse::failed(found),
+            },
+            Err(found) => ReadResponse::failed(found),
+        }
+    }
+
+    async fn import(&self, ctx: &Context, id: &str) -> ImportResponse {
+        let (cluster, name) = match parse_id(id) {
+            Ok(parts) => parts,
+            Err(detail) => {
+                return ImportResponse::failed(Diagnostic::error("Invalid import id", detail));
+            }
+        };
+        let state = Value::object([("cluster_id", Value::from(cluster.as_str()))]);
+        let store = match self.open(ctx, &state).await {
+            Ok(store) => store,
+            Err(found) => return ImportResponse::failed(found),
+        };
+        let state = state.with("name", name.as_str()).with("on_delete", "keep");
+        match observed(&store, &name, state).await {
+            Ok(Some(state)) => ImportResponse::new(state),
+            Ok(None) => ImportResponse::failed(Diagnostic::error(
+                "Snapshot policy does not exist",
+                format!("Cluster {cluster} has no snapshot policy {name:?}."),
+            )),
+            Err(found) => ImportResponse::failed(found),
+        }
+    }
+}
+
+fn validate(config: &Value) -> Diagnostics {
+    let mut found = Diagnostics::none();
+    let mut error = |name: &str, detail: String| {
+        found.push(Diagnostic::error(format!("Invalid {name}"), detail).at(Path::root(name)));
+    };
+    if let Some(text) = config.get("interval").as_str() {
+        match duration::parse(text) {
+            Err(reason) => error(
+                "interval",
+                format!("interval is {text:?}: {reason}. Write e.g. \"1h\", \"30m\" or \"1h30m\"."),
+            ),
+            Ok(interval) if interval < INTERVAL_MIN => error(
+                "interval",
+                format!("interval is {text:?}; the smallest is \"1m\", as a snapshot locks \
+                         writes for a moment."),
+            ),
+            Ok(interval) if interval > INTERVAL_MAX => {
+                error("interval", format!("interval is {text:?}; the largest is \"366d\"."));
+            }
+            Ok(_) => {}
+        }
+    }
+    let count = config.get("retain_count");
+    if count.as_number().is_some() && !count.as_i64().is_some_and(|n| (1..=10_000).contains(&n)) {
+        let given = count.as_f64().unwrap_or_default();
+        error(
+            "retain_count",
+            format!(
+                "retain_count is {given}; it is a whole number from 1 to 10000. To stop taking \
+                 snapshots, set enabled = false."
+            ),
+        );
+    }
+    if let Some(name) = config.get("name").as_str()
+        && let Err(detail) = naming::policy_name(name)
+    {
+        error("name", detail);
+    }
+    if let Some(word) = config.get("on_delete").as_str()
+        && !["keep", "purge"].contains(&word)
+    {
+        error("on_delete", format!("on_delete is {word:?}; it is \"keep\" or \"purge\"."));
+    }
+    if let Some(id) = config.get("cluster_id").as_str()
+        && let Err(detail) = cluster_id(id)
+    {
+        error("cluster_id", detail);
+    }
+    found
+}
+
+fn plan(request: PlanRequest) -> PlanResponse {
+    if request.is_destroy() {
+        return PlanResponse::new(Value::Null);
+    }
+    let (config, prior) = (&request.config, &request.prior);
+    let mut planned = request.proposed.clone();
+    let defaults: [(&str, Value); 4] = [
+        ("name", NAME.into()),
+        ("retain_count", RETAIN_COUNT.into()),
+        ("enabled", true.into()),
+        ("on_delete", "keep".into()),
+    ];
+    for (name, value) in defaults {
+        if config.get(name).is_null() {
+            planned.set(name, value);
+        }
+    }
+    let is_create = prior.is_null();
+    let replace: Vec<Path> = ["cluster_id", "name"]
+        .into_iter()
+        .filter(|name| !is_create && !same(prior.get(name), planned.get(name)))
+        .map(Path::root)
+        .collect();
+    let is_new = is_create || !replace.is_empty();
+    for name in ["id"].iter().chain(&VOLATILE) {
+        let value = if is_new { Value::unknown() } else { prior.get(name).clone() };
+        planned.set(*name, value);
+    }
+    PlanResponse { planned, requires_replace: replace, ..PlanResponse::default() }
+}
+
+/// Ids compare without case.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a.as_str(), b.as_str()) {
+        (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+        _ => a == b,
+    }
+}
+
+async fn destroy(store: &PolicyStore, prior: Value) -> ApplyResponse {
+    let name = prior.get("name").as_str().unwrap_or(NAME).to_owned();
+    let purge = prior.get("on_delete").as_str() == Some("purge");
+    match store.remove(&name, purge).await {
+        Ok(()) => ApplyResponse::new(Value::Null),
+        Err(found) => ApplyResponse::failed(prior, found),
+    }
+}
+
+async fn observed(
+    store: &PolicyStore,
+    name: &str,
+    mut state: Value,
+) -> Result<Option<Value>, Diagnostics> {
+    let Some(document) = store.read(name).await? else { return Ok(None) };
+    let snapshots = store.snapshots(name).await?;
+    state.set("id", policy_id(&store.cluster_id, name));
+    let interval = state.get("interval").as_str().and_then(|text| duration::parse(text).ok());
+    // A spelling of the same duration stays: "60m" is no change to "1h".
+    if interval.map(|interval| interval.as_secs()) != Some(document.interval_seconds) {
+        state.set("interval", render(document.interval_seconds));
+    }
+    state.set("retain_count", i64::from(document.retain_count));
+    state.set("enabled", document.enabled);
+    state.set("snapshot_count", i64::try_from(snapshots.len()).unwrap_or(i64::MAX));
+    let last = snapshots.last().copied();
+    let next = last.filter(|_| document.enabled).and_then(|last| {
+        let seconds = i64::try_from(document.interval_seconds).ok()?;
+        last.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()
+    });
+    state.set("last_success", last.map(|time| time.to_string()));
+    state.set("next_run", next.map(|time| time.to_string()));
+    Ok(Some(state))
+}
+
+fn document_of(value: &Value) -> SnapshotPolicyDocument {
+    let interval = value.get("interval").as_str().and_then(|text| duration::parse(text).ok());
+    let count = value.get("retain_count").as_i64().and_then(|count| u32::try_from(count).ok());
+    SnapshotPolicyDocument {
+        name: value.get("name").as_str().unwrap_or(NAME).to_owned(),
+        interval_seconds: interval.unwrap_or(INTERVAL_MIN).as_secs(),
+        retain_count: count.unwrap_or(1),
+        enabled: value.get("enabled").as_bool().unwrap_or(true),
+    }
+}
+
+fn policy_id(cluster_id: &ArmId, name: &str) -> String {
+    format!("{cluster_id}/snapshotPolicies/{name}")
+}
+
+fn parse_id(text: &str) -> Result<(ArmId, String), String> {
+    let expected = "<cluster id>/snapshotPolicies/<name>";
+    let lower = text.to_lowercase();
+    let at = lower.find("/snapshotpolicies/").ok_or_else(|| {
+        format!("{text:?} is no id of a snapshot policy; it has the form {expected}.")
+    })?;
+    let name = &text[at + "/snapshotpolicies/".len()..];
+    naming::policy_name(name)?;
+    Ok((cluster_id(&text[..at])?, name.to_owned()))
+}
+
+/// The largest unit that divides it.
+fn render(seconds: u64) -> String {
+    for (unit, length) in [("d", 86_400), ("h", 3600), ("m", 60)] {
+        if seconds > 0 && seconds.is_multiple_of(length) {
+            return format!("{}{unit}", seconds / length);
+        }
+    }
+    format!("{seconds}s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_intervals_and_counts_are_refused_with_the_mend() {
+        let table = [
+            ("interval", Value::from("10s"), "smallest is \"1m\""),
+            ("interval", Value::from("soon"), "Write e.g."),
+            ("interval", Value::from("-1h"), "negative"),
+            ("retain_count", Value::from(0), "enabled = false"),
+            ("retain_count", Value::from(1.5), "whole number"),
+            ("name", Value::from("a/b"), "lower-case"),
+            ("on_delete", Value::from("burn"), "keep"),
+        ];
+        for (name, value, expected) in table {
+            let found = validate(&Value::object([(name, value)]));
+            assert_eq!(found.len(), 1, "{name}");
+            let detail = &found.iter().next().unwrap().detail;
+            assert!(detail.contains(expected), "{detail}");
+        }
+    }
+
+    #[test]
+    fn what_the_servers_do_never_disturbs_a_plan() {
+        let prior = Value::object([
+            ("cluster_id", Value::from("/subscriptions/s/resourceGroups/g")),
+            ("name", "default".into()),
+            ("interval", "1h".into()),
+            ("retain_count", 3.into()),
+            ("enabled", true.into()),
+            ("on_delete", "keep".into()),
+            ("id", "x".into()),
+            ("last_success", "2026-11-22T10:00:00Z".into()),
+            ("next_run", "2026-11-22T11:00:00Z".into()),
+            ("snapshot_count", 3.into()),
+        ]);
+        let request = PlanRequest {
+            prior: prior.clone(),
+            proposed: prior.clone(),
+            config: prior.clone(),
+            private: vec![],
+        };
+        assert_eq!(plan(request).planned, prior);
+    }
+
+    #[test]
+    fn ids_lead_to_cluster_and_name() {
+        let (cluster, name) =
+            parse_id("/subscriptions/s/resourceGroups/g/snapshotPolicies/hourly").unwrap();
+        assert_eq!(cluster, ArmId::resource_group("s", "g"));
+        assert_eq!(name, "hourly");
+        assert!(parse_id("/subscriptions/s/resourceGroups/g").is_err());
+    }
+
+    #[test]
+    fn durations_are_rendered_in_their_largest_unit() {
+        let table = [(60, "1m"), (90, "90s"), (3600, "1h"), (5400, "90m"), (86_400, "1d")];
+        for (seconds, text) in table {
+            assert_eq!(render(seconds), text);
+        }
+    }
+}

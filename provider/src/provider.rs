@@ -1,0 +1,169 @@
+//! The provider block: the names and environment variables that azurerm users know.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use hcs_azure::{AzureSettings, Secret};
+use tfplugin::{
+    Attribute, Block, ConfigureRequest, Context, DataSource, Diagnostic, Diagnostics, NestedBlock,
+    Path, Provider, Resource, Schema, Type, Value, async_trait,
+};
+
+use crate::client::Client;
+use crate::cluster::ClusterResource;
+use crate::cluster_data::ClusterDataSource;
+use crate::policy::PolicyResource;
+
+/// Set once by `configure`; resources ask for it when they are called.
+pub(crate) type SharedClient = Arc<OnceLock<Arc<Client>>>;
+
+/// The provider `hcs`.
+#[derive(Default)]
+pub(crate) struct HcsProvider {
+    client: SharedClient,
+}
+
+/// The client, or what to say when there is none.
+pub(crate) fn configured(client: &SharedClient) -> Result<Arc<Client>, Diagnostics> {
+    client.get().cloned().ok_or_else(|| {
+        Diagnostics::error(
+            "The provider is not configured yet",
+            "Its configuration depends on values that are known after apply only. Give \
+             subscription_id and the credentials as known values or environment variables.",
+        )
+    })
+}
+
+#[async_trait]
+impl Provider for HcsProvider {
+    fn schema(&self) -> Schema {
+        Schema::new(0)
+            .describe("Highly available Consul clusters in your own Azure subscription.")
+            .attributes([
+                text("subscription_id", "Subscription of the clusters. `ARM_SUBSCRIPTION_ID`."),
+                text("tenant_id", "Entra tenant of the principal. `ARM_TENANT_ID`."),
+                text("client_id", "Client id of the principal. `ARM_CLIENT_ID`."),
+                text("client_secret", "Secret of the principal. `ARM_CLIENT_SECRET`.").sensitive(),
+                text(
+                    "client_certificate_path",
+                    "PEM file with certificate and key of the principal. \
+                     `ARM_CLIENT_CERTIFICATE_PATH`.",
+                ),
+                text("client_certificate_password", "Password of that key.").sensitive(),
+                flag("use_cli", "Whether the Azure CLI may be asked; default true. `ARM_USE_CLI`."),
+                flag("use_msi", "Whether this machine's managed identity is used. `ARM_USE_MSI`."),
+                text("msi_endpoint", "Address of the metadata service. `ARM_MSI_ENDPOINT`."),
+                flag("use_oidc", "Whether a federated token is exchanged. `ARM_USE_OIDC`."),
+                text("oidc_token", "The federated token. `ARM_OIDC_TOKEN`.").sensitive(),
+                text(
+                    "oidc_token_file_path",
+                    "File that holds the federated token. `ARM_OIDC_TOKEN_FILE_PATH`.",
+                ),
+                flag("use_aks_workload_identity", "Whether AKS workload identity is used."),
+                text(
+                    "environment",
+                    "`public` (default), `usgovernment` or `china`. `ARM_ENVIRONMENT`.",
+                ),
+                text(
+                    "metadata_host",
+                    "Host that describes another Azure environment. `ARM_METADATA_HOSTNAME`.",
+                ),
+            ])
+            .block(NestedBlock::single(
+                "default_tags",
+                Block::new()
+                    .describe("Tags that every cluster gets; a cluster's own tags win.")
+                    .attribute(
+                        Attribute::map("tags", Type::String).optional().describe("The tags."),
+                    ),
+            ))
+    }
+
+    fn resources(&self) -> Vec<Arc<dyn Resource>> {
+        vec![
+            Arc::new(ClusterResource::new(Arc::clone(&self.client))),
+            Arc::new(PolicyResource::new(Arc::clone(&self.client))),
+        ]
+    }
+
+    fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
+        vec![Arc::new(ClusterDataSource::new(Arc::clone(&self.client)))]
+    }
+
+    async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
+        let environment = config.get("environment").as_str();
+        let known = ["public", "usgovernment", "china"];
+        match environment.filter(|name| !known.contains(name)) {
+            Some(name) => Diagnostic::error(
+                "Unknown Azure environment",
+                format!("environment is {name:?}; it is one of {}.", known.join(", ")),
+            )
+            .at("environment")
+            .into(),
+            None => Diagnostics::none(),
+        }
+    }
+
+    async fn configure(&self, _: &Context, request: ConfigureRequest) -> Diagnostics {
+        let config = &request.config;
+        if !config.is_wholly_known() {
+            // Terraform configures again in apply, when everything is known.
+            return Diagnostics::none();
+        }
+        let mut settings = settings(config);
+        if let Err(error) = settings.merge_env(|name| std::env::var(name).ok()) {
+            return crate::diagnostics::connect(&error);
+        }
+        let azure = match hcs_azure::connect(&settings).await {
+            Ok(azure) => azure,
+            Err(error) => return crate::diagnostics::connect(&error),
+        };
+        let tags = config.get("default_tags").get("tags");
+        let default_tags: BTreeMap<String, String> = tags
+            .as_map()
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect();
+        let path = Path::root("default_tags").attr("tags");
+        let diagnostics = crate::cluster::check_tags(&default_tags, &path);
+        if self.client.set(Arc::new(Client::new(azure, default_tags))).is_err() {
+            tracing::debug!("configured twice; the first configuration stays");
+        }
+        diagnostics
+    }
+}
+
+fn text(name: &str, markdown: &str) -> Attribute {
+    Attribute::string(name).optional().describe(markdown)
+}
+
+fn flag(name: &str, markdown: &str) -> Attribute {
+    Attribute::bool(name).optional().describe(markdown)
+}
+
+fn settings(config: &Value) -> AzureSettings {
+    let text = |name: &str| config.get(name).as_str().map(str::to_owned);
+    let secret = |name: &str| text(name).map(Secret::from);
+    let path = |name: &str| text(name).map(PathBuf::from);
+    let flag = |name: &str| config.get(name).as_bool();
+    AzureSettings {
+        subscription_id: text("subscription_id"),
+        tenant_id: text("tenant_id"),
+        client_id: text("client_id"),
+        client_secret: secret("client_secret"),
+        client_certificate_path: path("client_certificate_path"),
+        client_certificate_password: secret("client_certificate_password"),
+        use_cli: flag("use_cli"),
+        use_msi: flag("use_msi"),
+        msi_endpoint: text("msi_endpoint"),
+        use_oidc: flag("use_oidc"),
+        oidc_token: secret("oidc_token"),
+        oidc_token_file_path: path("oidc_token_file_path"),
+        use_aks_workload_identity: flag("use_aks_workload_identity"),
+        environment: text("environment"),
+        metadata_host: text("metadata_host"),
+        ..AzureSettings::default()
+    }
+}

@@ -1,0 +1,155 @@
+//! What a region offers: zones per VM size, and physical zones behind the logical ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hcs_engine::arm::Arm;
+use hcs_engine::error::EngineError;
+use serde_json::Value;
+
+const SKUS_API_VERSION: &str = "2021-07-01";
+const LOCATIONS_API_VERSION: &str = "2022-12-01";
+
+/// A region of the subscription.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Region {
+    /// Zones that offer each VM size to this subscription, sorted; empty: the size is regional only.
+    sizes: BTreeMap<String, Vec<String>>,
+    /// Sizes that the region has but this subscription may not use, with the reason.
+    restricted: BTreeMap<String, String>,
+    /// Logical zone -> physical zone.
+    physical_zones: BTreeMap<String, String>,
+}
+
+/// Why a size cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoSize {
+    /// The region does not have it.
+    Absent,
+    /// The subscription may not use it.
+    Restricted(String),
+}
+
+impl Region {
+    /// Zones that offer the size.
+    pub(crate) fn zones_of(&self, vm_size: &str) -> Result<&[String], NoSize> {
+        let key = vm_size.to_lowercase();
+        if let Some(zones) = self.sizes.get(&key) {
+            return Ok(zones);
+        }
+        match self.restricted.get(&key) {
+            Some(reason) => Err(NoSize::Restricted(reason.clone())),
+            None => Err(NoSize::Absent),
+        }
+    }
+
+    /// Sizes like the wanted one that the region does have.
+    pub(crate) fn alternatives(&self) -> Vec<&str> {
+        self.sizes
+            .iter()
+            .filter(|(name, zones)| name.contains("_d") && zones.len() >= 3)
+            .map(|(name, _)| name.as_str())
+            .take(5)
+            .collect()
+    }
+
+    /// The data centre behind a logical zone of this subscription.
+    pub(crate) fn physical_zone(&self, zone: &str) -> Option<&str> {
+        self.physical_zones.get(zone).map(String::as_str)
+    }
+}
+
+/// Names of the regions that the subscription can use, or the region itself.
+pub(crate) async fn look_up(
+    arm: &Arm,
+    subscription_id: &str,
+    location: &str,
+) -> Result<Result<Region, Vec<String>>, EngineError> {
+    let path =
+        format!("/subscriptions/{subscription_id}/locations?api-version={LOCATIONS_API_VERSION}");
+    let locations = arm.list(&path).await?;
+    let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_lowercase);
+    let Some(own) = locations.iter().find(|value| name(value).as_deref() == Some(location)) else {
+        return Ok(Err(locations.iter().filter_map(name).collect()));
+    };
+    let mut region = Region { physical_zones: physical_zones(own), ..Region::default() };
+    let path = format!(
+        "/subscriptions/{subscription_id}/providers/Microsoft.Compute/skus?api-version={SKUS_API_VERSION}&$filter=location%20eq%20%27{location}%27"
+    );
+    for sku in arm.list(&path).await? {
+        if sku.get("resourceType").and_then(Value::as_str) == Some("virtualMachines") {
+            read_sku(&sku, location, &mut region);
+        }
+    }
+    Ok(Ok(region))
+}
+
+fn physical_zones(location: &Value) -> BTreeMap<String, String> {
+    let mappings = location.get("availabilityZoneMappings").and_then(Value::as_array);
+    mappings
+        .into_iter()
+        .flatten()
+        .filter_map(|mapping| {
+            let text = |key: &str| mapping.get(key).and_then(Value::as_str).map(str::to_owned);
+            Some((text("logicalZone")?, text("physicalZone")?))
+        })
+        .collect()
+}
+
+fn read_sku(sku: &Value, location: &str, region: &mut Region) {
+    let Some(name) = sku.get("name").and_then(Value::as_str) else { return };
+    let infos = sku.get("locationInfo").and_then(Value::as_array).into_iter().flatten();
+    let info = infos
+        .filter(|info| {
+            info.get("location")
+                .and_then(Value::as_str)
+                .is_some_and(|own| own.eq_ignore_ascii_case(location))
+        })
+        .next();
+    let Some(info) = info else { return };
+    let mut zones: BTreeSet<String> = texts(info.get("zones"));
+    for restriction in sku.get("restrictions").and_then(Value::as_array).into_iter().flatten() {
+        let reason = restriction.get("reasonCode").and_then(Value::as_str).unwrap_or("restricted");
+        match restriction.get("type").and_then(Value::as_str) {
+            Some("Zone") => {
+                let gone = texts(restriction.pointer("/restrictionInfo/zones"));
+                zones.retain(|zone| !gone.contains(zone));
+            }
+            _ => {
+                region.restricted.insert(name.to_lowercase(), reason.to_owned());
+                return;
+            }
+        }
+    }
+    region.sizes.insert(name.to_lowercase(), zones.into_iter().collect());
+}
+
+fn texts(value: Option<&Value>) -> BTreeSet<String> {
+    let items = value.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn restricted_zones_and_sizes_are_not_offered() {
+        let mut region = Region::default();
+        let sku = |name: &str, restrictions: Value| {
+            json!({ "name": name, "resourceType": "virtualMachines", "restrictions": restrictions,
+                "locationInfo": [ { "location": "WestEurope", "zones": ["3", "1", "2"] } ] })
+        };
+        read_sku(&sku("Standard_A", json!([])), "westeurope", &mut region);
+        let zone = json!([ { "type": "Zone", "restrictionInfo": { "zones": ["2"] } } ]);
+        read_sku(&sku("Standard_B", zone), "westeurope", &mut region);
+        let all = json!([ { "type": "Location", "reasonCode": "NotAvailableForSubscription" } ]);
+        read_sku(&sku("Standard_C", all), "westeurope", &mut region);
+
+        assert_eq!(region.zones_of("standard_a").unwrap(), ["1", "2", "3"]);
+        assert_eq!(region.zones_of("Standard_B").unwrap(), ["1", "3"]);
+        let reason = NoSize::Restricted("NotAvailableForSubscription".into());
+        assert_eq!(region.zones_of("Standard_C"), Err(reason));
+        assert_eq!(region.zones_of("Standard_D"), Err(NoSize::Absent));
+    }
+}

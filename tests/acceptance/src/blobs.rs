@@ -1,0 +1,59 @@
+//! Blobs of a cluster, read as the configured principal.
+
+use serde_json::Value;
+
+use crate::curl::{self, Answer, Request};
+use crate::{Emulator, HarnessError};
+
+const VERSION: &str = "2021-12-02";
+
+/// One blob's content; `None` when it does not exist.
+pub fn get(
+    emulator: &Emulator,
+    account: &str,
+    container: &str,
+    name: &str,
+) -> Result<Option<Vec<u8>>, HarnessError> {
+    let answer = request(emulator, &format!("{account}/{container}/{name}"))?;
+    match answer.status {
+        200 => Ok(Some(answer.body)),
+        404 => Ok(None),
+        status => Err(HarnessError::Unexpected(format!("{container}/{name}: {status}"))),
+    }
+}
+
+/// One JSON blob.
+pub fn json(
+    emulator: &Emulator,
+    account: &str,
+    container: &str,
+    name: &str,
+) -> Result<Option<Value>, HarnessError> {
+    let content = get(emulator, account, container, name)?;
+    Ok(content.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// Names of the blobs in a container, sorted.
+pub fn list(
+    emulator: &Emulator,
+    account: &str,
+    container: &str,
+) -> Result<Vec<String>, HarnessError> {
+    let answer = request(emulator, &format!("{account}/{container}?restype=container&comp=list"))?;
+    let text = answer.text();
+    let names = text.split("<Name>").skip(1).filter_map(|rest| rest.split("</Name>").next());
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn request(emulator: &Emulator, path: &str) -> Result<Answer, HarnessError> {
+    let ca = emulator.ca();
+    let token = emulator.token("https://storage.azure.com/.default")?;
+    let headers = vec![
+        ("Authorization", format!("Bearer {token}")),
+        ("x-ms-version", VERSION.to_owned()),
+    ];
+    let url = format!("{}/{path}", emulator.url);
+    curl::send(&Request { url, ca: Some(&ca), headers, ..Request::default() })
+}

@@ -1,0 +1,96 @@
+//! Asks Consul itself, over TLS with the cluster's CA, with or without its management token.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::curl::{self, Answer, Request};
+use crate::{Emulator, HarnessError, blobs};
+
+/// The servers of one cluster.
+#[derive(Debug)]
+pub struct Consul {
+    ca: PathBuf,
+    token: String,
+    datacenter: String,
+    /// Addresses of the servers, by slot.
+    pub addresses: Vec<String>,
+}
+
+impl Consul {
+    /// Finds the cluster's servers, CA and token in its blobs; `dir` takes the CA certificate.
+    pub fn of_cluster(
+        emulator: &Emulator,
+        account: &str,
+        dir: &Path,
+    ) -> Result<Self, HarnessError> {
+        let missing = |what: &str| HarnessError::Unexpected(format!("the cluster has no {what}"));
+        let document = blobs::json(emulator, account, "config", "cluster.json")?;
+        let document = document.ok_or_else(|| missing("config/cluster.json"))?;
+        let ca_pem = blobs::get(emulator, account, "certificates", "ca.pem")?;
+        let ca = dir.join("consul-ca.pem");
+        fs::write(&ca, ca_pem.ok_or_else(|| missing("CA"))?).map_err(HarnessError::file(&ca))?;
+        let token = blobs::get(emulator, account, "secrets-shared", "management-token")?;
+        let token = token.ok_or_else(|| missing("management token"))?;
+        let mut addresses = Vec::new();
+        for slot in document["slots"].as_array().into_iter().flatten() {
+            let container = format!("status-{slot}");
+            let status = blobs::json(emulator, account, &container, "status.json")?;
+            let status = status.ok_or_else(|| missing("server status"))?;
+            addresses.push(status["address"].as_str().unwrap_or_default().to_owned());
+        }
+        Ok(Self {
+            ca,
+            token: String::from_utf8_lossy(&token).trim().to_owned(),
+            datacenter: document["datacenter"].as_str().unwrap_or_default().to_owned(),
+            addresses,
+        })
+    }
+
+    /// One request to the server of a slot.
+    pub fn ask(
+        &self,
+        slot: usize,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+        with_token: bool,
+    ) -> Result<Answer, HarnessError> {
+        let address = self.addresses.get(slot).map_or("127.0.0.1", String::as_str);
+        let host = format!("server.{}.consul", self.datacenter);
+        let headers =
+            if with_token { vec![("X-Consul-Token", self.token.clone())] } else { vec![] };
+        curl::send(&Request {
+            method,
+            url: format!("https://{host}:8501/v1/{path}"),
+            ca: Some(&self.ca),
+            headers,
+            body,
+            resolve: Some(format!("{host}:8501:{address}")),
+        })
+    }
+
+    /// A GET with the token, as JSON.
+    pub fn get(&self, slot: usize, path: &str) -> Result<Value, HarnessError> {
+        Ok(self.ask(slot, "GET", path, None, true)?.json())
+    }
+
+    /// `ip:port` of the leader as a server sees it; empty without one.
+    pub fn leader(&self, slot: usize) -> Result<String, HarnessError> {
+        Ok(self.get(slot, "status/leader")?.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Names of the Raft voters, sorted.
+    pub fn voters(&self, slot: usize) -> Result<Vec<String>, HarnessError> {
+        let configuration = self.get(slot, "operator/raft/configuration")?;
+        let servers = configuration["Servers"].as_array().cloned().unwrap_or_default();
+        let mut names: Vec<String> = servers
+            .iter()
+            .filter(|server| server["Voter"].as_bool() == Some(true))
+            .filter_map(|server| server["Node"].as_str().map(str::to_owned))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+}
