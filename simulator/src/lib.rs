@@ -1,1 +1,18 @@
-//! Placeholder.
+//! A deterministic Azure: Resource Manager with its manners, without a clock, threads or sockets.
+//!
+//! [`World`] answers one request at a time at a time that the caller names; the front in
+//! [`front`] serves it over HTTPS and carries out what happens in it (machines, blobs).
+//! The world knows neither Consul nor the programs that run on its machines.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod front;
+mod providers;
+mod world;
+
+pub use world::errors::ArmError;
+pub use world::events::{Event, Machine, ObjectRow};
+pub use world::fault::{Fault, FaultError, GRAMMAR as FAULT_GRAMMAR};
+pub use world::http::{Method, Request, Response};
+pub use world::settings::Settings;
+pub use world::{Principal, World};

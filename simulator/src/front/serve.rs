@@ -1,0 +1,266 @@
+//! Start, serve, stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request as HttpRequest;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_rustls::TlsAcceptor;
+
+use super::state::{Identity, Shared};
+use super::wire::{self, Reply};
+use super::{FrontError, arm, blob, file_error, inspect, make_dir, now_ms, tls, token};
+use crate::world::World;
+use crate::world::events::Event;
+use crate::world::fault::Fault;
+use crate::world::http::decode;
+use crate::world::settings::Settings;
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folder that holds everything.
+    pub dir: PathBuf,
+    /// Port; `None`: the one of the last run, else any.
+    pub port: Option<u16>,
+    /// How many times faster than Azure; `None`: as fast as Azure.
+    pub time_scale: Option<f64>,
+    /// Faults to inject.
+    pub faults: Vec<Fault>,
+}
+
+/// Serves until SIGTERM or SIGINT; prints `ready …` when it does.
+pub async fn serve(options: Options) -> Result<(), FrontError> {
+    make_dir(&options.dir)?;
+    let dir = options.dir.canonicalize().map_err(file_error("find", &options.dir))?;
+    if options.time_scale.is_some_and(|scale| !scale.is_finite() || scale <= 0.0) {
+        return Err(FrontError::Usage("--time-scale must be a positive number".to_owned()));
+    }
+    let mut terminate = signal(SignalKind::terminate()).map_err(file_error("watch", &dir))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(file_error("watch", &dir))?;
+    let acceptor = TlsAcceptor::from(tls::server_config(&dir)?);
+    let mut identity = read_identity(&dir)?;
+    let listener = listen(options.port, identity.port).await?;
+    identity.port = listener.local_addr().map_err(file_error("listen for", &dir))?.port();
+    let endpoint = format!("https://127.0.0.1:{}", identity.port);
+    write_identity(&dir, &identity)?;
+    let world = read_world(&dir, &identity, &endpoint, &options)?;
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let scale_text = options.time_scale.map(|scale| scale.to_string());
+    let shared = Shared::new(&dir, endpoint.clone(), identity, scale_text, world, sender)?;
+    let shared = Arc::new(shared);
+    write_env(&shared)?;
+    super::vm::write_shim(&shared)?;
+    super::vm::resume(&shared);
+    let carrier = tokio::spawn(carry_out(Arc::clone(&shared), receiver));
+    let ticker = tokio::spawn(tick(Arc::clone(&shared)));
+    let accepting = tokio::spawn(accept(Arc::clone(&shared), listener, acceptor));
+    shared.save()?;
+    announce(&endpoint);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    accepting.abort();
+    carrier.abort();
+    ticker.abort();
+    shared.machines.power_off_all().await;
+    shared.save()
+}
+
+#[allow(clippy::print_stdout)]
+fn announce(endpoint: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout();
+    // Whoever waits for the line may be gone; the emulator serves all the same.
+    let _ = writeln!(out, "ready {endpoint}");
+    let _ = out.flush();
+}
+
+async fn listen(wanted: Option<u16>, last: u16) -> Result<TcpListener, FrontError> {
+    let port = wanted.unwrap_or(last);
+    match TcpListener::bind(("127.0.0.1", port)).await {
+        Ok(listener) => Ok(listener),
+        Err(source) if wanted.is_some() => Err(FrontError::Listen { port, source }),
+        Err(_) => TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .map_err(|source| FrontError::Listen { port: 0, source }),
+    }
+}
+
+fn read_identity(dir: &std::path::Path) -> Result<Identity, FrontError> {
+    let path = dir.join("identity.json");
+    if let Ok(text) = std::fs::read(&path) {
+        return serde_json::from_slice(&text).map_err(|source| FrontError::Format { path, source });
+    }
+    let settings = Settings::default();
+    let guid = || uuid::Uuid::new_v4().to_string();
+    Ok(Identity {
+        port: 0,
+        subscription_id: settings.subscription_id,
+        tenant_id: settings.tenant_id,
+        client_id: settings.client_id,
+        caller_object_id: settings.caller_object_id,
+        client_secret: format!("emulator-{}", uuid::Uuid::new_v4().simple()),
+        token_key: guid() + &guid(),
+    })
+}
+
+fn write_identity(dir: &std::path::Path, identity: &Identity) -> Result<(), FrontError> {
+    let path = dir.join("identity.json");
+    let text = serde_json::to_vec_pretty(identity)
+        .map_err(|source| FrontError::Format { path: path.clone(), source })?;
+    super::write_atomically(&path, &text)
+}
+
+fn read_world(
+    dir: &std::path::Path,
+    identity: &Identity,
+    endpoint: &str,
+    options: &Options,
+) -> Result<World, FrontError> {
+    let path = dir.join("world.json");
+    let scale = options.time_scale.unwrap_or(1.0);
+    let mut world = if let Ok(text) = std::fs::read(&path) {
+        let mut world: World =
+            serde_json::from_slice(&text).map_err(|source| FrontError::Format { path, source })?;
+        world.rebase(endpoint, scale);
+        world
+    } else {
+        let settings = Settings {
+            subscription_id: identity.subscription_id.clone(),
+            tenant_id: identity.tenant_id.clone(),
+            client_id: identity.client_id.clone(),
+            caller_object_id: identity.caller_object_id.clone(),
+            endpoint: endpoint.to_owned(),
+            time_scale: scale,
+            ..Settings::default()
+        };
+        World::new(settings, now_ms())
+    };
+    for fault in &options.faults {
+        world.inject(fault.clone());
+    }
+    Ok(world)
+}
+
+fn write_env(shared: &Shared) -> Result<(), FrontError> {
+    let own = &shared.identity;
+    let ca = shared.dir.join("ca.pem");
+    let text = format!(
+        "export SSL_CERT_FILE='{}'\nexport ARM_METADATA_HOSTNAME='127.0.0.1:{}'\n\
+         export ARM_SUBSCRIPTION_ID='{}'\nexport ARM_TENANT_ID='{}'\nexport ARM_CLIENT_ID='{}'\n\
+         export ARM_CLIENT_SECRET='{}'\n",
+        ca.display(),
+        own.port,
+        own.subscription_id,
+        own.tenant_id,
+        own.client_id,
+        own.client_secret
+    );
+    super::write_atomically(&shared.dir.join("env"), text.as_bytes())
+}
+
+async fn carry_out(shared: Arc<Shared>, mut events: UnboundedReceiver<Event>) {
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::VmStarted { machine, fresh } => {
+                super::vm::start(&shared, machine, fresh).await;
+            }
+            Event::VmStopped { id, gone } => shared.machines.power_off(&id, gone).await,
+            Event::AccountDeleted { account } => shared.blobs.drop_account(&account).await,
+            Event::ContainerDeleted { account, container } => {
+                shared.blobs.drop_container(&account, &container).await;
+            }
+        }
+    }
+}
+
+/// Lets the world's operations end in time and writes it down.
+async fn tick(shared: Arc<Shared>) {
+    loop {
+        let wait_ms = {
+            let world = shared.world();
+            let next = world.next_change_ms().unwrap_or(u64::MAX);
+            next.saturating_sub(now_ms()).clamp(5, 100)
+        };
+        if let Err(error) = shared.save() {
+            tracing::error!(%error, "the world could not be saved");
+        }
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, acceptor: TlsAcceptor) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
+        tokio::spawn(async move { connection(shared, acceptor, stream).await });
+    }
+}
+
+async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let handshake = tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream)).await;
+    let Ok(Ok(stream)) = handshake else { return };
+    let service = service_fn(move |req| {
+        let shared = Arc::clone(&shared);
+        async move {
+            // An error from the service breaks the connection: that is what a dropped answer is.
+            answer(&shared, req).await.ok_or_else(|| std::io::Error::other("injected"))
+        }
+    });
+    let served =
+        Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, req: HttpRequest<Incoming>) -> Option<Reply> {
+    let path = decode(req.uri().path());
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    let lower: Vec<String> = segments.iter().take(4).map(|s| s.to_ascii_lowercase()).collect();
+    let words: Vec<&str> = lower.iter().map(String::as_str).collect();
+    let mut reply = match words.as_slice() {
+        ["subscriptions" | "providers" | "tenants", ..] => arm::serve(shared, req).await?,
+        ["metadata", "endpoints"] => {
+            let query = req.uri().query().unwrap_or_default().to_owned();
+            let version = url::form_urlencoded::parse(query.as_bytes())
+                .find(|(k, _)| k == "api-version")
+                .map(|(_, v)| v.into_owned());
+            token::endpoints(shared, version.as_deref().unwrap_or_default())
+        }
+        ["emulator", ..] => {
+            let method = req.method().as_str().to_owned();
+            let body = wire::collect(req.into_body()).await.unwrap_or_default();
+            inspect::serve(shared, &method, &path, &body)
+        }
+        [_, "oauth2", "v2.0", "token"] | [_, "oauth2", "token"] if req.method() == "POST" => {
+            let tenant = segments[0].to_owned();
+            let body = wire::collect(req.into_body()).await.unwrap_or_default();
+            token::token(shared, &tenant, &body)
+        }
+        [_, "v2.0", ".well-known", "openid-configuration"]
+        | [_, ".well-known", "openid-configuration"] => token::discovery(shared, segments[0]),
+        [] => wire::json(
+            404,
+            &serde_json::json!({"error": {"code": "NotFound", "message": "Nothing is here."}}),
+        ),
+        _ => blob::serve(shared, req).await?,
+    };
+    let date = crate::world::fault::http_date(now_ms());
+    wire::set(&mut reply, "date", &date);
+    if !reply.headers().contains_key("x-ms-request-id") {
+        let id = uuid::Uuid::new_v4().to_string();
+        wire::set(&mut reply, "x-ms-request-id", &id);
+    }
+    Some(reply)
+}

@@ -1,0 +1,267 @@
+//! Machines that really run: a folder, an address, an environment, services.
+
+pub(crate) mod cloud_init;
+pub(crate) mod imds;
+pub(crate) mod processes;
+pub(crate) mod supervisor;
+pub(crate) mod systemctl;
+pub(crate) mod unit;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use self::supervisor::Supervisor;
+use super::state::Shared;
+use super::{FrontError, file_error, make_dir, write_atomically};
+use crate::world::events::Machine;
+use crate::world::ids;
+
+/// Every machine's metadata service listens here, on the machine's own address. Holding this port
+/// is what makes an address the machine's, also against other emulators on this computer.
+const METADATA_PORT: u16 = 9169;
+
+/// What is remembered of a machine over restarts of the emulator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Place {
+    folder: String,
+    address: Ipv4Addr,
+}
+
+/// A machine with power.
+pub(crate) struct Running {
+    pub(crate) machine: Machine,
+    pub(crate) root: PathBuf,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) supervisor: Arc<Supervisor>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// All machines of an emulator.
+pub(crate) struct Machines {
+    dir: PathBuf,
+    running: Mutex<BTreeMap<String, Arc<Running>>>,
+    places: Mutex<BTreeMap<String, Place>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Machines {
+    pub(crate) fn open(dir: &Path) -> Result<Self, FrontError> {
+        make_dir(&dir.join("vms"))?;
+        let path = dir.join("machines.json");
+        let places = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|source| FrontError::Format { path, source })?,
+            Err(_) => BTreeMap::new(),
+        };
+        Ok(Self { dir: dir.to_owned(), running: Mutex::default(), places: Mutex::new(places) })
+    }
+
+    fn save_places(&self) {
+        let text = serde_json::to_vec_pretty(&*lock(&self.places)).unwrap_or_default();
+        if let Err(error) = write_atomically(&self.dir.join("machines.json"), &text) {
+            tracing::error!(%error, "the table of machines could not be saved");
+        }
+    }
+
+    fn root_of(&self, place: &Place) -> PathBuf {
+        self.dir.join("vms").join(&place.folder)
+    }
+
+    /// Rows for the inspection API.
+    pub(crate) fn rows(&self) -> Vec<Value> {
+        lock(&self.running)
+            .values()
+            .map(|vm| {
+                json!({
+                    "id": vm.machine.id,
+                    "name": vm.root.file_name().map(|n| n.to_string_lossy().into_owned()),
+                    "scaleSet": vm.machine.scale_set,
+                    "instanceId": vm.machine.instance_id,
+                    "resourceGroup": vm.machine.group,
+                    "zone": vm.machine.zone,
+                    "address": vm.address,
+                    "privateIp": vm.machine.private_ip,
+                    "metadata": metadata_url(vm.address),
+                    "folder": vm.root,
+                    "pids": processes::of_machine(&vm.root),
+                })
+            })
+            .collect()
+    }
+
+    /// Takes the power from a machine. `gone`: its folder too.
+    pub(crate) async fn power_off(&self, id: &str, gone: bool) {
+        let key = ids::key(id);
+        let vm = lock(&self.running).remove(&key);
+        let place = lock(&self.places).get(&key).cloned();
+        if let Some(vm) = vm {
+            for task in lock(&vm.tasks).drain(..) {
+                task.abort();
+            }
+            vm.supervisor.forget_all();
+        }
+        let Some(place) = place else { return };
+        let root = self.root_of(&place);
+        processes::end_all(&root).await;
+        if gone {
+            let _ = fs::remove_dir_all(&root);
+            lock(&self.places).remove(&key);
+            self.save_places();
+        }
+    }
+
+    /// Takes the power from all machines, at the end of the emulator.
+    pub(crate) async fn power_off_all(&self) {
+        let ids: Vec<String> = lock(&self.places).keys().cloned().collect();
+        for id in ids {
+            self.power_off(&id, false).await;
+        }
+    }
+
+    /// A folder name that no other machine has.
+    fn folder_for(&self, machine: &Machine) -> String {
+        let places = lock(&self.places);
+        let plain = format!("{}_{}", machine.scale_set, machine.instance_id);
+        let taken = |name: &str| places.values().any(|p| p.folder == name);
+        if !taken(&plain) {
+            return plain;
+        }
+        (2..).map(|n| format!("{plain}-{n}")).find(|name| !taken(name)).unwrap_or(plain)
+    }
+
+    /// An address whose metadata port is ours from now on.
+    async fn claim_address(&self, wanted: Option<Ipv4Addr>) -> Option<(Ipv4Addr, TcpListener)> {
+        if let Some(address) = wanted
+            && let Ok(listener) = TcpListener::bind((address, METADATA_PORT)).await
+        {
+            return Some((address, listener));
+        }
+        // Emulators of different folders start in different places, to meet seldom.
+        let seed = self
+            .dir
+            .to_string_lossy()
+            .bytes()
+            .fold(0_u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
+        let start = u32::from(Ipv4Addr::new(127, 64, 0, 0)) + (seed % 0x3F_FFFF & !0xFF);
+        for number in 1..5000_u32 {
+            let address = Ipv4Addr::from(start + number);
+            let last = address.octets()[3];
+            let ours = lock(&self.places).values().any(|p| p.address == address);
+            if last == 0 || last == 255 || ours {
+                continue;
+            }
+            if let Ok(listener) = TcpListener::bind((address, METADATA_PORT)).await {
+                return Some((address, listener));
+            }
+        }
+        None
+    }
+}
+
+fn metadata_url(address: Ipv4Addr) -> String {
+    format!("http://{address}:{METADATA_PORT}")
+}
+
+/// Writes the `systemctl` that machines find on their PATH.
+pub(crate) fn write_shim(shared: &Shared) -> Result<(), FrontError> {
+    let folder = shared.dir.join("bin-shim");
+    make_dir(&folder)?;
+    let own = std::env::current_exe().map_err(file_error("find", Path::new("this program")))?;
+    let path = folder.join("systemctl");
+    let quoted = own.display().to_string().replace('\'', r"'\''");
+    super::write_file(&path, format!("#!/bin/sh\nexec '{quoted}' systemctl \"$@\"\n").as_bytes())?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+        .map_err(file_error("make executable", &path))
+}
+
+fn environment(shared: &Shared, root: &Path, address: Ipv4Addr) -> BTreeMap<String, String> {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let shim = shared.dir.join("bin-shim");
+    let mut env: BTreeMap<String, String> = [
+        ("PATH", format!("{}:{path}", shim.display())),
+        ("HCS_ROOT", root.display().to_string()),
+        ("HOME", root.join("root").display().to_string()),
+        ("SSL_CERT_FILE", shared.dir.join("ca.pem").display().to_string()),
+        ("ARM_MSI_ENDPOINT", metadata_url(address)),
+    ]
+    .map(|(k, v)| (k.to_owned(), v))
+    .into();
+    if let Some(scale) = &shared.time_scale {
+        env.insert("HCS_TIME_SCALE".to_owned(), scale.clone());
+    }
+    env
+}
+
+/// Gives a machine power. `fresh`: on a new disk, with cloud-init.
+pub(crate) async fn start(shared: &Arc<Shared>, machine: Machine, fresh: bool) {
+    let machines = &shared.machines;
+    let key = ids::key(&machine.id);
+    if fresh {
+        machines.power_off(&machine.id, true).await;
+    } else if lock(&machines.running).contains_key(&key) {
+        return;
+    }
+    let old = lock(&machines.places).get(&key).cloned();
+    let folder = old.as_ref().map_or_else(|| machines.folder_for(&machine), |p| p.folder.clone());
+    let claimed = machines.claim_address(old.as_ref().map(|p| p.address)).await;
+    let Some((address, listener)) = claimed else {
+        tracing::error!(machine = machine.id, "no free loopback address for a machine");
+        return;
+    };
+    let place = Place { folder, address };
+    let root = machines.root_of(&place);
+    // What an emulator that was killed left running would disturb the new boot.
+    processes::end_all(&root).await;
+    let first = fresh || !root.exists();
+    let made = ["root", "log", "run", "etc/systemd/system", "opt", "var/lib", "tmp"]
+        .iter()
+        .try_for_each(|folder| fs::create_dir_all(root.join(folder)));
+    if let Err(error) = made {
+        tracing::error!(%error, root = %root.display(), "a machine has no folder");
+        return;
+    }
+    lock(&machines.places).insert(key.clone(), place);
+    machines.save_places();
+    let env = environment(shared, &root, address);
+    let supervisor = Supervisor::new(&root, env.clone());
+    let vm = Arc::new(Running {
+        machine: machine.clone(),
+        root: root.clone(),
+        address,
+        supervisor: Arc::clone(&supervisor),
+        tasks: Mutex::default(),
+    });
+    lock(&machines.running).insert(key, Arc::clone(&vm));
+    let metadata = tokio::spawn(imds::serve(Arc::clone(shared), Arc::clone(&vm), listener));
+    let boot = tokio::spawn(async move {
+        if first {
+            cloud_init::run(&root, &env, &machine.custom_data).await;
+        } else {
+            supervisor.boot().await;
+        }
+    });
+    lock(&vm.tasks).extend([metadata, boot]);
+}
+
+/// After a start of the emulator: the machines of its world have power again.
+pub(crate) fn resume(shared: &Arc<Shared>) {
+    let machines = shared.world().running_machines();
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        for machine in machines {
+            start(&shared, machine, false).await;
+        }
+    });
+}

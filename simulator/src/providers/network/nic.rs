@@ -1,0 +1,71 @@
+//! Network interfaces of scale set instances, seen through the scale set only.
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+use crate::world::resource::{Resource, list, text};
+
+fn set_id(instance: &Resource) -> &str {
+    instance.id.rsplitn(3, '/').nth(2).unwrap_or_default()
+}
+
+/// Id of an instance's interface.
+pub(crate) fn nic_id(instance: &Resource) -> String {
+    let name = instance.secret["nicName"].as_str().unwrap_or_default();
+    format!("{}/networkInterfaces/{name}", instance.id)
+}
+
+/// Id of the address configuration of an instance's interface.
+pub(crate) fn ip_configuration_id(instance: &Resource) -> String {
+    let name = instance.secret["ipConfigurationName"].as_str().unwrap_or_default();
+    format!("{}/ipConfigurations/{name}", nic_id(instance))
+}
+
+/// An interface as the scale set's list shows it.
+pub(crate) fn render(world: &World, instance: &Resource) -> Value {
+    let set = world.visible(set_id(instance));
+    let config = set.and_then(|set| {
+        crate::providers::compute::scale_set::nics(&set.body).find(|nic| {
+            text(nic, "/name") == instance.secret["nicName"].as_str().unwrap_or_default()
+        })
+    });
+    let pools: Vec<Value> =
+        list(&instance.secret, "/poolIds").iter().map(|id| json!({"id": id})).collect();
+    let state = instance.state.as_str();
+    let mut ip = json!({
+        "name": instance.secret["ipConfigurationName"],
+        "id": ip_configuration_id(instance),
+        "etag": instance.etag,
+        "properties": {
+            "provisioningState": state,
+            "privateIPAddress": instance.secret["privateIp"],
+            "privateIPAllocationMethod": "Dynamic",
+            "subnet": {"id": instance.secret["subnetId"]},
+            "primary": true,
+            "privateIPAddressVersion": "IPv4",
+        },
+    });
+    if !pools.is_empty() {
+        ip["properties"]["loadBalancerBackendAddressPools"] = json!(pools);
+    }
+    let mut nic = json!({
+        "name": instance.secret["nicName"],
+        "id": nic_id(instance),
+        "etag": instance.etag,
+        "properties": {
+            "provisioningState": state,
+            "ipConfigurations": [ip],
+            "dnsSettings": {"dnsServers": [], "appliedDnsServers": []},
+            "macAddress": instance.secret["mac"],
+            "enableAcceleratedNetworking": false,
+            "enableIPForwarding": false,
+            "primary": true,
+            "virtualMachine": {"id": instance.id},
+        },
+    });
+    let nsg = config.map(|c| text(c, "/properties/networkSecurityGroup/id")).unwrap_or_default();
+    if !nsg.is_empty() {
+        nic["properties"]["networkSecurityGroup"] = json!({"id": nsg});
+    }
+    nic
+}

@@ -1,0 +1,150 @@
+//! The deterministic Azure world: one state machine, no threads, no sockets, no clock of its own.
+
+pub(crate) mod crud;
+pub(crate) mod errors;
+pub(crate) mod events;
+pub(crate) mod fault;
+pub(crate) mod http;
+pub(crate) mod ids;
+pub(crate) mod kind;
+pub(crate) mod lists;
+pub(crate) mod names;
+pub(crate) mod operations;
+pub(crate) mod random;
+pub(crate) mod rbac;
+pub(crate) mod regions;
+pub(crate) mod remove;
+pub(crate) mod resource;
+pub(crate) mod router;
+pub(crate) mod settings;
+pub(crate) mod throttle;
+pub(crate) mod versions;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::events::Event;
+use self::operations::Operation;
+use self::random::Random;
+use self::resource::Resource;
+use self::settings::Settings;
+
+/// A principal of the tenant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Principal {
+    /// Object id.
+    pub object_id: String,
+    /// Application id.
+    pub client_id: String,
+    /// ARM id of the identity, empty for the caller.
+    pub identity_id: String,
+    /// From when the role service knows it.
+    pub(crate) visible_ms: u64,
+}
+
+/// A lock that was removed and is still felt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct GhostLock {
+    pub(crate) id: String,
+    pub(crate) level: String,
+    pub(crate) until_ms: u64,
+}
+
+/// The world. Same settings, same requests at the same times: same answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct World {
+    pub(crate) settings: Settings,
+    pub(crate) now_ms: u64,
+    pub(crate) random: Random,
+    pub(crate) sequence: u64,
+    pub(crate) resources: BTreeMap<String, Resource>,
+    pub(crate) operations: BTreeMap<String, Operation>,
+    pub(crate) principals: BTreeMap<String, Principal>,
+    pub(crate) ghost_locks: Vec<GhostLock>,
+    /// Namespace in lower case -> when it is or was registered.
+    pub(crate) registrations: BTreeMap<String, u64>,
+    pub(crate) buckets: BTreeMap<String, throttle::Bucket>,
+    pub(crate) faults: Vec<fault::Fault>,
+    pub(crate) counters: BTreeMap<String, u64>,
+    pub(crate) events: Vec<Event>,
+}
+
+impl World {
+    /// An empty subscription whose caller is its Owner.
+    pub fn new(settings: Settings, now_ms: u64) -> Self {
+        let caller = Principal {
+            object_id: settings.caller_object_id.clone(),
+            client_id: settings.client_id.clone(),
+            identity_id: String::new(),
+            visible_ms: 0,
+        };
+        let registrations =
+            settings.registered.iter().map(|n| (n.to_ascii_lowercase(), 0)).collect();
+        let mut world = Self {
+            now_ms,
+            random: Random::new(settings.seed),
+            sequence: 0,
+            resources: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            principals: [(caller.object_id.clone(), caller)].into(),
+            ghost_locks: Vec::new(),
+            registrations,
+            buckets: BTreeMap::new(),
+            faults: Vec::new(),
+            counters: BTreeMap::new(),
+            events: Vec::new(),
+            settings,
+        };
+        world.seed_owner();
+        world
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Changes where handed-out URLs point to and how fast time passes, for a front that restarts.
+    pub fn rebase(&mut self, endpoint: &str, time_scale: f64) {
+        endpoint.clone_into(&mut self.settings.endpoint);
+        self.settings.time_scale = time_scale;
+    }
+
+    /// The principal behind an object id.
+    pub fn principal(&self, object_id: &str) -> Option<&Principal> {
+        self.principals.get(object_id)
+    }
+
+    /// The principal of a user-assigned identity; ids compare without case.
+    pub fn principal_of_identity(&self, identity_id: &str) -> Option<&Principal> {
+        let key = ids::key(identity_id);
+        self.principals
+            .values()
+            .find(|p| !p.identity_id.is_empty() && ids::key(&p.identity_id) == key)
+    }
+
+    /// Lets time pass; returns what happened since the last call, in order.
+    pub fn advance(&mut self, now_ms: u64) -> Vec<Event> {
+        self.tick(now_ms);
+        std::mem::take(&mut self.events)
+    }
+
+    /// When the next operation ends, for a front or a test that wants to sleep until then.
+    pub fn next_change_ms(&self) -> Option<u64> {
+        self.operations.values().filter_map(Operation::next_ms).min()
+    }
+
+    pub(crate) fn scaled(&self, azure_ms: u64) -> u64 {
+        self.settings.scaled_ms(azure_ms)
+    }
+
+    pub(crate) fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    pub(crate) fn new_etag(&mut self) -> String {
+        format!("W/\"{}\"", self.random.guid())
+    }
+}

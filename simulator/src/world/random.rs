@@ -1,0 +1,34 @@
+//! Seeded random numbers. Must never look at the machine: the same seed gives the same world.
+
+use serde::{Deserialize, Serialize};
+
+/// A `SplitMix64` generator whose state is part of the world.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Random {
+    state: u64,
+}
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`; 0 when `bound` is 0.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        if bound == 0 { 0 } else { self.next() % bound }
+    }
+
+    /// A version-4 GUID.
+    pub(crate) fn guid(&mut self) -> String {
+        let value = (u128::from(self.next()) << 64) | u128::from(self.next());
+        uuid::Builder::from_random_bytes(value.to_be_bytes()).into_uuid().to_string()
+    }
+}
