@@ -102,12 +102,18 @@ impl Resource for Boxes {
     }
 
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
+        let size = (Path::root("size"), config.get("size"));
         let shelves = config.get("shelves").as_map().into_iter().flatten();
-        shelves
-            .filter(|(_, shelf)| shelf.get("height").as_f64().is_some_and(|height| height <= 0.0))
-            .map(|(name, _)| {
-                Diagnostic::error("A shelf without height", "The height must be above zero.")
-                    .at(Path::root("shelves").key(name.as_str()).attr("height"))
+        let heights = shelves.map(|(name, shelf)| {
+            let path = Path::root("shelves").key(name.as_str()).attr("height");
+            (path, shelf.get("height"))
+        });
+        std::iter::once(size)
+            .chain(heights)
+            .filter(|(_, number)| number.as_f64().is_some_and(|number| number <= 0.0))
+            .map(|(path, _)| {
+                let detail = format!("`{path}` must be above zero.");
+                Diagnostic::error("Nothing fits into this", detail).at(path)
             })
             .collect()
     }

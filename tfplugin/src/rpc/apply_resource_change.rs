@@ -31,7 +31,7 @@ pub(super) async fn call(
     let wants_object = !change.is_destroy();
     let author = resource.author;
     let applied = catch(async move { author.apply(&ctx, change).await }).await;
-    let ApplyResponse { state, private, mut diagnostics } = applied.unwrap_or_else(|panic| {
+    let ApplyResponse { mut state, private, mut diagnostics } = applied.unwrap_or_else(|panic| {
         ApplyResponse { state: known.clone(), private, diagnostics: panic }
     });
 
@@ -44,17 +44,19 @@ pub(super) async fn call(
                 request.type_name
             ),
         );
-        return reply(shape.encode_known(known)?, private, diagnostics);
+        state = known.clone();
     }
     let salvage = state.clone().unknowns_as_null();
-    let new_state = match shape.encode_known(state) {
-        Ok(new_state) => new_state,
-        Err(bug) => {
-            diagnostics.extend(bug);
-            shape.encode(salvage).or_else(|_| shape.encode(known))?
-        }
-    };
-    reply(new_state, private, diagnostics)
+    let new_state = shape.encode_known(state).or_else(|bug| {
+        diagnostics.extend(bug);
+        shape.encode(salvage).or_else(|_| shape.encode(known))
+    })?;
+    Ok(Response {
+        new_state: Some(new_state),
+        private,
+        diagnostics: wire::diagnostics(diagnostics),
+        ..Response::default()
+    })
 }
 
 /// What is in the state if the author's code says nothing: the prior object, or for a create what
@@ -65,17 +67,4 @@ fn last_known(change: &ApplyRequest) -> Value {
     } else {
         change.prior.clone()
     }
-}
-
-fn reply(
-    new_state: tfplugin_proto::tfplugin6::DynamicValue,
-    private: Vec<u8>,
-    diagnostics: Diagnostics,
-) -> Result<Response, Diagnostics> {
-    Ok(Response {
-        new_state: Some(new_state),
-        private,
-        diagnostics: wire::diagnostics(diagnostics),
-        ..Response::default()
-    })
 }

@@ -15,7 +15,9 @@ macro_rules! replies_with_diagnostics {
     ($($call:ident),* $(,)?) => {$(
         impl Reply for proto::$call::Response {
             fn failed(diagnostics: Diagnostics) -> Self {
-                Self { diagnostics: wire::diagnostics(diagnostics), ..Self::default() }
+                let mut reply = Self::default();
+                reply.diagnostics = wire::diagnostics(diagnostics);
+                reply
             }
         }
     )*};

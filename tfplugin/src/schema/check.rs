@@ -77,14 +77,15 @@ impl Findings {
     fn nested_block(&mut self, nested: &NestedBlock, around: Surroundings) {
         let (min, max) = (nested.items_min, nested.items_max);
         match nested.nesting {
-            BlockNesting::List | BlockNesting::Set => {
-                if min < 0 || max < 0 || (max > 0 && min > max) {
-                    self.add("the number of blocks has an impossible range");
+            BlockNesting::List | BlockNesting::Set if min >= 0 && max >= 0 => {
+                if max > 0 && min > max {
+                    self.add("fewest blocks are more than most blocks");
                 }
             }
+            _ if (min, max) == (0, 0) => {}
             BlockNesting::Single if (min, max) == (1, 1) => {}
-            _ if (min, max) != (0, 0) => self.add("the number of such blocks cannot be limited"),
-            _ => {}
+            BlockNesting::List | BlockNesting::Set => self.add("the number of blocks is negative"),
+            _ => self.add("the number of such blocks cannot be limited"),
         }
         let many = !matches!(nested.nesting, BlockNesting::Single | BlockNesting::Group);
         self.block(
@@ -164,8 +165,8 @@ fn has_set_of_dynamic(ty: &Type) -> bool {
 mod tests {
     use super::*;
 
-    fn findings(schema: Schema) -> Vec<String> {
-        check(&schema).into_iter().map(|(path, problem)| format!("{path}: {problem}")).collect()
+    fn findings(schema: &Schema) -> Vec<String> {
+        check(schema).into_iter().map(|(path, problem)| format!("{path}: {problem}")).collect()
     }
 
     fn with(attribute: Attribute) -> Schema {
@@ -185,7 +186,7 @@ mod tests {
                 "timeouts",
                 Block::new().attribute(Attribute::string("create").optional()),
             ));
-        assert_eq!(findings(schema), Vec::<String>::new());
+        assert_eq!(findings(&schema), Vec::<String>::new());
     }
 
     #[test]
@@ -228,11 +229,11 @@ mod tests {
             ),
             (
                 Schema::new(0).block(NestedBlock::list("b", Block::new()).items(3, 2)),
-                "b: the number of blocks has an impossible range",
+                "b: fewest blocks are more than most blocks",
             ),
         ];
         for (schema, expected) in cases {
-            let findings = findings(schema);
+            let findings = findings(&schema);
             assert!(
                 findings.iter().any(|finding| finding.starts_with(expected)),
                 "{expected:?} is not among {findings:?}"

@@ -19,7 +19,7 @@ const TLS_HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) enum Listener {
     #[cfg(unix)]
     Unix(super::unix::UnixSocket),
-    #[cfg(any(not(unix), test))]
+    #[cfg(not(unix))]
     Tcp(super::tcp::TcpSocket),
 }
 
@@ -37,7 +37,7 @@ impl Listener {
         match self {
             #[cfg(unix)]
             Self::Unix(socket) => socket.address(),
-            #[cfg(any(not(unix), test))]
+            #[cfg(not(unix))]
             Self::Tcp(socket) => socket.address(),
         }
     }
@@ -46,7 +46,7 @@ impl Listener {
         match self {
             #[cfg(unix)]
             Self::Unix(socket) => socket.accept().await.map(Connection::new),
-            #[cfg(any(not(unix), test))]
+            #[cfg(not(unix))]
             Self::Tcp(socket) => socket.accept().await.map(Connection::new),
         }
     }

@@ -27,13 +27,19 @@ impl Encoder {
         match (value, ty) {
             (Value::Typed(typed), Type::Dynamic) => self.dynamic(&typed.value, &typed.ty),
             (Value::Typed(typed), _) => self.value(&typed.value, ty),
-            (Value::Null, _) => self.text("null"),
+            (Value::Null, _) => {
+                self.out.push_str("null");
+                Ok(())
+            }
             (Value::Unknown(_), _) => Err(self.place.error("an unknown value cannot be stored")),
             (_, Type::Dynamic) => {
                 let ty = value.infer(&mut self.place)?;
                 self.dynamic(value, &ty)
             }
-            (Value::Bool(value), Type::Bool) => self.text(if *value { "true" } else { "false" }),
+            (Value::Bool(value), Type::Bool) => {
+                self.out.push_str(if *value { "true" } else { "false" });
+                Ok(())
+            }
             (Value::Number(number), Type::Number) => self.number(number),
             (Value::String(text), Type::String) => self.string(text),
             (Value::List(elements), Type::List(ty) | Type::Set(ty)) => {
@@ -55,7 +61,8 @@ impl Encoder {
         if matches!(number.form(), Form::Float(value) if value.is_infinite()) {
             return Err(self.place.error("infinity cannot be stored"));
         }
-        self.text(&number.to_string())
+        self.out.push_str(&number.to_string());
+        Ok(())
     }
 
     fn elements<'t>(
@@ -72,7 +79,8 @@ impl Encoder {
             self.value(value, ty)?;
             self.place.leave();
         }
-        self.text("]")
+        self.out.push(']');
+        Ok(())
     }
 
     fn object(
@@ -106,7 +114,8 @@ impl Encoder {
             self.value(value, ty)?;
             self.place.leave();
         }
-        self.text("}")
+        self.out.push('}');
+        Ok(())
     }
 
     fn dynamic(&mut self, value: &Value, ty: &Type) -> Result<(), ValueError> {
@@ -117,16 +126,12 @@ impl Encoder {
         self.value(value, ty)?;
         self.out.push_str(",\"type\":");
         self.out.push_str(&String::from_utf8_lossy(&ty.to_json()));
-        self.text("}")
+        self.out.push('}');
+        Ok(())
     }
 
     fn string(&mut self, text: &str) -> Result<(), ValueError> {
         let quoted = serde_json::Value::from(text);
         write!(self.out, "{quoted}").map_err(|error| self.place.error(error.to_string()))
-    }
-
-    fn text(&mut self, text: &str) -> Result<(), ValueError> {
-        self.out.push_str(text);
-        Ok(())
     }
 }

@@ -110,65 +110,23 @@ impl Encoder {
         if refinement.null == Some(true) {
             return self.nil();
         }
-        let (count, body) = self.promises(refinement, ty)?;
-        if count == 0 {
+        let mut promises = Promises::default();
+        promises.add_all(refinement, ty)?;
+        if promises.count == 0 {
             // What Terraform itself sends: a fixed extension of type 0 and one byte.
             let written = encode::write_ext_meta(&mut self.out, 1, 0);
             self.written(written)?;
             self.out.as_mut_vec().push(0);
             return Ok(());
         }
+        let body = promises.body.out.into_vec();
         let length = self.length(body.len() + 1)?;
         let written = encode::write_ext_meta(&mut self.out, length, REFINED);
         self.written(written)?;
         // A map of up to fifteen entries has a length of one byte.
-        self.out.as_mut_vec().push(0x80 | count);
+        self.out.as_mut_vec().push(0x80 | promises.count);
         self.out.as_mut_vec().extend(body);
         Ok(())
-    }
-
-    /// The promises that a type can carry: how many, and the keys and values.
-    fn promises(&self, refinement: &Refinement, ty: &Type) -> Result<(u8, Vec<u8>), ValueError> {
-        let mut inner = Self::default();
-        let mut count = 0;
-        let mut promise = |key: i64, write: &dyn Fn(&mut Self) -> Result<(), ValueError>| {
-            count += 1;
-            inner.integer(key)?;
-            write(&mut inner)
-        };
-        if let (Some(null), false) = (refinement.null, *ty == Type::Dynamic) {
-            promise(refinement_key::NULL, &|inner| inner.bool(null))?;
-        }
-        if let (Some(prefix), Type::String) = (&refinement.string_prefix, ty) {
-            promise(refinement_key::STRING_PREFIX, &|inner| inner.text(prefix))?;
-        }
-        if *ty == Type::Number {
-            let bounds = [
-                (refinement_key::NUMBER_MIN, &refinement.number_min),
-                (refinement_key::NUMBER_MAX, &refinement.number_max),
-            ];
-            for (key, bound) in bounds {
-                if let Some(Bound { value, inclusive }) = bound {
-                    promise(key, &|inner| {
-                        inner.array(2)?;
-                        inner.number(value)?;
-                        inner.bool(*inclusive)
-                    })?;
-                }
-            }
-        }
-        if matches!(ty, Type::List(_) | Type::Set(_) | Type::Map(_)) {
-            let lengths = [
-                (refinement_key::LENGTH_MIN, refinement.length_min),
-                (refinement_key::LENGTH_MAX, refinement.length_max),
-            ];
-            for (key, length) in lengths {
-                if let Some(length) = length {
-                    promise(key, &|inner| inner.integer(length))?;
-                }
-            }
-        }
-        Ok((count, inner.out.into_vec()))
     }
 
     fn nil(&mut self) -> Result<(), ValueError> {
@@ -230,5 +188,54 @@ impl Encoder {
         let result = action(self);
         self.place.leave();
         result
+    }
+}
+
+/// The keys and values inside a refined unknown.
+#[derive(Default)]
+struct Promises {
+    count: u8,
+    body: Encoder,
+}
+
+impl Promises {
+    /// Adds what a value of this type can promise.
+    fn add_all(&mut self, refinement: &Refinement, ty: &Type) -> Result<(), ValueError> {
+        if let (Some(null), false) = (refinement.null, *ty == Type::Dynamic) {
+            self.key(refinement_key::NULL)?.bool(null)?;
+        }
+        match ty {
+            Type::String => match &refinement.string_prefix {
+                Some(prefix) => self.key(refinement_key::STRING_PREFIX)?.text(prefix),
+                None => Ok(()),
+            },
+            Type::Number => {
+                self.bound(refinement_key::NUMBER_MIN, refinement.number_min.as_ref())?;
+                self.bound(refinement_key::NUMBER_MAX, refinement.number_max.as_ref())
+            }
+            Type::List(_) | Type::Set(_) | Type::Map(_) => {
+                self.size(refinement_key::LENGTH_MIN, refinement.length_min)?;
+                self.size(refinement_key::LENGTH_MAX, refinement.length_max)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn key(&mut self, key: i64) -> Result<&mut Encoder, ValueError> {
+        self.count += 1;
+        self.body.integer(key)?;
+        Ok(&mut self.body)
+    }
+
+    fn bound(&mut self, key: i64, bound: Option<&Bound>) -> Result<(), ValueError> {
+        let Some(Bound { value, inclusive }) = bound else { return Ok(()) };
+        let body = self.key(key)?;
+        body.array(2)?;
+        body.number(value)?;
+        body.bool(*inclusive)
+    }
+
+    fn size(&mut self, key: i64, size: Option<i64>) -> Result<(), ValueError> {
+        size.map_or(Ok(()), |size| self.key(key)?.integer(size))
     }
 }

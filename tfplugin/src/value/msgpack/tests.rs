@@ -66,7 +66,7 @@ fn what_does_not_fit_is_told_with_its_path() {
         "a[0][\"k\"]: a number where bool is wanted"
     );
     assert_eq!(problem(b"\x81\xa1b\xc0", &ty), "b: the schema has no such attribute");
-    assert_eq!(problem(b"\x81\xa1a\x92\x80", &ty), "a[1]: the msgpack document ends early");
+    assert_eq!(problem(b"\x81\xa1a\x92\x80\x81", &ty), "a[1]: the msgpack document ends early");
     assert_eq!(problem(b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00", &Type::Number), "not-a-number");
     assert_eq!(
         problem(b"\xc0\xc0", &Type::Bool),

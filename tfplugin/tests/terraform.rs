@@ -1,0 +1,159 @@
+//! The example provider under the real Terraform.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod workspace;
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use workspace::Workspace;
+
+const BOX: &str = r#"
+resource "example_box" "a" {
+  name    = "a"
+  size    = 12345678901234567890123
+  weights = [0.1, 3, 2.5, -0.000001, 12345678901234567890123]
+  tags    = ["y", "x"]
+  content = { n = 0.1, l = ["a", 1, null], deep = { b = true } }
+  shelves = { top = { height = 0.3, label = "fragile" }, low = { height = 1 } }
+  secret  = "never stored"
+  timeouts {
+    create = "3m"
+  }
+}
+"#;
+
+/// The values of the only box in the state.
+fn box_values(workspace: &Workspace) -> String {
+    let state = workspace.state();
+    let start = state.find("\"attributes\"").unwrap();
+    state[start..].chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+#[test]
+fn a_box_is_made_kept_changed_and_removed() {
+    let workspace = Workspace::new(BOX);
+    workspace.apply();
+    assert!(workspace.folder("boxes").join("box-a.box").exists());
+    assert!(workspace.plan_is_empty(), "the plan after an apply is empty");
+
+    workspace.write(&BOX.replace("\"fragile\"", "\"sturdy\""));
+    let changed = workspace.apply();
+    assert!(changed.contains("0 added, 1 changed, 0 destroyed"), "{changed}");
+    assert!(workspace.plan_is_empty());
+
+    workspace.write(&BOX.replace("\"a\"\n", "\"b\"\n"));
+    let replaced = workspace.apply();
+    assert!(replaced.contains("1 added, 0 changed, 1 destroyed"), "{replaced}");
+    assert!(workspace.plan_is_empty());
+
+    workspace.run(&["destroy", "-auto-approve"]);
+    assert!(!workspace.folder("boxes").join("box-b.box").exists());
+}
+
+#[test]
+fn numbers_of_any_size_survive_in_the_state_and_secrets_do_not() {
+    let workspace = Workspace::new(BOX);
+    workspace.apply();
+    let values = box_values(&workspace);
+    assert!(values.contains("\"size\":12345678901234567890123"), "{values}");
+    assert!(values.contains("[0.1,3,2.5,-0.000001,12345678901234567890123]"), "{values}");
+    assert!(values.contains("\"n\":0.1"), "{values}");
+    assert!(values.contains("\"secret\":null") && values.contains("\"has_secret\":true"));
+    assert!(!workspace.state().contains("never stored"));
+    // The state is read back through the provider and written again.
+    workspace.run(&["apply", "-refresh-only", "-auto-approve"]);
+    assert_eq!(box_values(&workspace), values);
+}
+
+#[test]
+fn the_schema_shows_nested_attributes_and_descriptions() {
+    let workspace = Workspace::new(BOX);
+    let json = workspace.run(&["providers", "schema", "-json"]);
+    let json: Json = serde_json::from_str(json.trim()).unwrap();
+    let schemas = json["provider_schemas"].as_object().unwrap().values().next().unwrap();
+    let schema = &schemas["resource_schemas"]["example_box"];
+    assert_eq!(schema["version"], 1);
+    let attributes = &schema["block"]["attributes"];
+    let shelves = &attributes["shelves"]["nested_type"];
+    assert_eq!(shelves["nesting_mode"], "map");
+    assert_eq!(shelves["attributes"]["label"]["sensitive"], true);
+    assert_eq!(attributes["content"]["type"], "dynamic");
+    assert_eq!(attributes["secret"]["write_only"], true);
+    assert_eq!(attributes["id"]["description_kind"], "markdown");
+    assert_eq!(attributes["colour"]["deprecated"], true);
+    assert_eq!(schema["block"]["block_types"]["timeouts"]["nesting_mode"], "single");
+}
+
+#[test]
+fn an_object_that_exists_is_imported_and_plans_empty() {
+    let workspace = Workspace::new(BOX);
+    workspace.apply();
+    workspace.run(&["state", "rm", "example_box.a"]);
+    workspace.run(&["import", "example_box.a", "box-a"]);
+    assert!(workspace.plan_is_empty(), "the plan after an import is empty");
+
+    workspace.run(&["state", "rm", "example_box.a"]);
+    let failed = workspace.fails(&["import", "example_box.a", "box-x"]);
+    assert!(failed.contains("No such box"), "{failed}");
+}
+
+#[test]
+fn an_object_that_is_gone_is_made_again() {
+    let workspace = Workspace::new(BOX);
+    workspace.apply();
+    std::fs::remove_file(workspace.folder("boxes").join("box-a.box")).unwrap();
+    assert!(!workspace.plan_is_empty());
+    assert!(workspace.apply().contains("1 added"));
+}
+
+#[test]
+fn a_diagnostic_points_at_the_line() {
+    let workspace = Workspace::new(&BOX.replace("12345678901234567890123\n", "-1\n"));
+    let failed = workspace.fails(&["plan"]);
+    assert!(failed.contains("Nothing fits into this"), "{failed}");
+    assert!(failed.contains("4:   size    = -1"), "{failed}");
+
+    workspace.write(&BOX.replace("height = 0.3", "height = -1"));
+    let failed = workspace.fails(&["plan"]);
+    assert!(failed.contains("`shelves[\"top\"].height` must be above zero"), "{failed}");
+}
+
+#[test]
+fn a_data_source_is_read() {
+    let listing = r#"
+data "example_boxes" "all" {
+  depends_on = [example_box.a]
+}
+output "ids" {
+  value = data.example_boxes.all.ids
+}
+"#;
+    let workspace = Workspace::new(&format!("{BOX}{listing}"));
+    assert!(workspace.apply().contains("box-a"));
+}
+
+#[test]
+fn an_interrupt_keeps_what_was_being_made() {
+    let workspace = Workspace::new("resource \"example_timer\" \"t\" {\n  seconds = 3600\n}\n");
+    let mut running = workspace.spawn(&["apply", "-auto-approve"]);
+    running.wait_for("example_timer.t: Creating...");
+    // The provider must be in the middle of the call, which its log tells.
+    running.wait_for_log("waiting");
+    running.interrupt();
+    let output = running.end(Duration::from_mins(1));
+    assert!(output.contains("Interrupted"), "{output}");
+    let state = workspace.state();
+    assert!(state.contains("\"state\": \"waiting\""), "{state}");
+
+    workspace.write("resource \"example_timer\" \"t\" {\n  seconds = 0\n}\n");
+    let resumed = workspace.apply();
+    assert!(resumed.contains("0 added, 1 changed, 0 destroyed"), "{resumed}");
+}
+
+#[test]
+fn a_connection_without_tls_works_when_terraform_asks_for_it() {
+    let workspace = Workspace::new(BOX).with("TF_DISABLE_PLUGIN_TLS", "1");
+    workspace.apply();
+    assert!(workspace.plan_is_empty());
+}

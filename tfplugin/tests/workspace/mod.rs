@@ -1,0 +1,225 @@
+//! A folder with a configuration, and the real Terraform to run in it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long Terraform may keep a test waiting for one line.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Lets Terraform take the provider from a folder instead of a registry.
+const CLI_CONFIGURATION: &str = r#"
+provider_installation {
+  dev_overrides {
+    "example/example" = "FOLDER/bin"
+  }
+  direct {}
+}
+"#;
+
+const PROVIDER: &str = r#"
+terraform {
+  required_providers {
+    example = {
+      source = "example/example"
+    }
+  }
+}
+provider "example" {
+  folder = "FOLDER/boxes"
+}
+"#;
+
+/// A working folder of Terraform with the example provider at hand.
+pub(crate) struct Workspace {
+    folder: tempfile::TempDir,
+    variables: Vec<(&'static str, &'static str)>,
+}
+
+impl Workspace {
+    /// A new folder with this configuration.
+    pub(crate) fn new(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["bin", "boxes"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let program = program();
+        let link = folder.path().join("bin/terraform-provider-example");
+        fs::hard_link(&program, &link).or_else(|_| fs::copy(&program, &link).map(drop)).unwrap();
+        let cli = CLI_CONFIGURATION.replace("FOLDER", folder.path().to_str().unwrap());
+        let versions = PROVIDER.replace("FOLDER", folder.path().to_str().unwrap());
+        fs::write(folder.path().join("cli.tfrc"), cli).unwrap();
+        fs::write(folder.path().join("provider.tf"), versions).unwrap();
+        let workspace = Self { folder, variables: Vec::new() };
+        workspace.write(configuration);
+        workspace
+    }
+
+    /// The same folder with an environment variable set.
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
+        self
+    }
+
+    /// Writes another configuration.
+    pub(crate) fn write(&self, configuration: &str) {
+        fs::write(self.folder.path().join("main.tf"), configuration).unwrap();
+    }
+
+    /// A path inside the folder.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The text of the state file.
+    pub(crate) fn state(&self) -> String {
+        fs::read_to_string(self.folder("terraform.tfstate")).unwrap()
+    }
+
+    /// Applies, and returns what Terraform printed.
+    pub(crate) fn apply(&self) -> String {
+        self.run(&["apply", "-auto-approve"])
+    }
+
+    /// Whether a plan finds nothing to do.
+    pub(crate) fn plan_is_empty(&self) -> bool {
+        let output = self.output(&["plan", "-detailed-exitcode"]);
+        match output.status.code() {
+            Some(0) => true,
+            Some(2) => false,
+            _ => panic!("{}", text(&output)),
+        }
+    }
+
+    /// Runs Terraform, which must succeed, and returns what it printed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert!(output.status.success(), "terraform {arguments:?}: {}", text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs Terraform, which must fail, and returns what it printed.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert!(!output.status.success(), "terraform {arguments:?} must fail");
+        text(&output)
+    }
+
+    /// Starts Terraform and goes on.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
+        let log = self.folder("terraform.log");
+        let mut child = self
+            .command(arguments)
+            .env("TF_LOG", "WARN")
+            .env("TF_LOG_PATH", &log)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}", missing(&error)));
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Running { child, lines, seen: String::new(), log }
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output();
+        output.unwrap_or_else(|error| panic!("{}", missing(&error)))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("terraform");
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("TF_CLI_CONFIG_FILE", self.folder("cli.tfrc"))
+            .env("TF_CLI_ARGS", "-no-color")
+            .env("TF_IN_AUTOMATION", "1")
+            .env("CHECKPOINT_DISABLE", "1")
+            .env_remove("TF_LOG")
+            .envs(self.variables.iter().copied());
+        command
+    }
+}
+
+/// A Terraform that runs beside the test.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: String,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Waits for a line that holds this text.
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|_| panic!("no {text:?} in: {}", self.seen));
+            self.seen.push_str(&line);
+            self.seen.push('\n');
+            if line.contains(text) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until Terraform's log holds this text.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !fs::read_to_string(&self.log).unwrap_or_default().contains(text) {
+            assert!(Instant::now() < end, "no {text:?} in the log");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends what Ctrl-C sends.
+    pub(crate) fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end, and returns everything that was printed.
+    pub(crate) fn end(mut self, limit: Duration) -> String {
+        let end = Instant::now() + limit;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "it does not end; so far: {}", self.seen);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // The reader thread ends with the process, and the channel with the thread.
+        self.seen.extend(self.lines.iter().map(|line| line + "\n"));
+        std::mem::take(&mut self.seen)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let program = profile.join("examples/terraform-provider-example");
+    assert!(program.exists(), "{} is missing; build the examples first", program.display());
+    program
+}
+
+fn missing(error: &std::io::Error) -> String {
+    format!("these tests need Terraform 1.11 as `terraform` on the PATH: {error}")
+}
+
+fn text(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}
