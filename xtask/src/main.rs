@@ -1,2 +1,48 @@
-//! Placeholder.
-fn main() {}
+//! The only door for developers: `cargo xtask demo`, `cargo xtask test`.
+
+// A developer's tool talks to a person on the terminal.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod demo;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Everything that a developer of hcs runs.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Applies the quickstart on an emulated Azure with real Consul servers, shows it, and destroys it.
+    Demo {
+        /// Leave cluster and emulator running until Enter is pressed.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Sets up what is missing and runs every test and check.
+    Test,
+    /// Sets up the tools that tests and demo need, under target/tools.
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Demo { keep } => demo::run(keep),
+        Command::Test => test::run(),
+        Command::Setup => test::set_up(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -229,6 +229,7 @@ impl Planner {
                 self.planned.set(name, value);
             }
         }
+        self.default("artifact_source", |_| Value::Null);
     }
 
     async fn zones(&mut self) {

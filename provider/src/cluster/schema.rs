@@ -91,7 +91,11 @@ fn inputs() -> Vec<Attribute> {
             ],
         )
         .optional()
-        .describe("Where Consul's archive comes from; default: HashiCorp's releases."),
+        .computed()
+        .describe(
+            "Where Consul's archive comes from; default: HashiCorp's releases. Once set it is \
+             remembered.",
+        ),
         Attribute::string("vnet_cidr").optional().computed().describe(
             "Address space of the cluster's network, /27 or larger; default `172.25.16.0/24`.",
         ),
