@@ -1,7 +1,7 @@
 //! A framework for Terraform providers, speaking plugin protocol 6.
 //!
-//! An author implements [`Provider`], [`Resource`] and [`DataSource`] and hands the provider to
-//! [`serve`] from `main`. Everything else is done here: the handshake, mutual TLS, the wire form
+//! An author implements [`Provider`] with its [`Resource`]s, [`DataSource`]s, [`Ephemeral`]s and
+//! [`Function`]s, and hands the provider to [`serve`] from `main`. Everything else is done here: the handshake, mutual TLS, the wire form
 //! of values and schemas, cancellation, logs, and a barrier that turns panics into diagnostics.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -24,9 +24,10 @@ pub use tokio_util::sync::CancellationToken;
 pub use diag::{Diagnostic, Diagnostics, Severity};
 pub use path::{Path, Step};
 pub use provider::{
-    ApplyRequest, ApplyResponse, ConfigureRequest, Context, DataResponse, DataSource,
-    ImportResponse, PlanRequest, PlanResponse, Provider, RawState, ReadRequest, ReadResponse,
-    Resource, UpgradeRequest, UpgradeResponse,
+    ApplyRequest, ApplyResponse, ConfigureRequest, Context, DataResponse, DataSource, Ephemeral,
+    Function, FunctionError, ImportResponse, MoveRequest, MoveResponse, OpenResponse, Parameter,
+    PlanRequest, PlanResponse, Provider, RawState, ReadRequest, ReadResponse, RenewResponse,
+    Resource, Signature, UpgradeRequest, UpgradeResponse,
 };
 pub use schema::{Attribute, Block, BlockNesting, NestedBlock, Nesting, Schema, Type};
 pub use serve::serve;

@@ -152,6 +152,44 @@ fn an_interrupt_keeps_what_was_being_made() {
 }
 
 #[test]
+fn a_function_is_called_and_blames_an_argument() {
+    let call = |arguments| {
+        format!("output \"longest\" {{\n  value = provider::example::longest({arguments})\n}}\n")
+    };
+    let workspace = Workspace::new(&call("\"a\", \"bcd\", \"efg\""));
+    assert!(workspace.apply().contains("longest = \"bcd\""));
+    workspace.write(&call("\"a\", \"\""));
+    let failed = workspace.fails(&["plan"]);
+    assert!(failed.contains("A text must not be empty"), "{failed}");
+}
+
+#[test]
+fn an_ephemeral_value_is_opened_renewed_closed_and_never_stored() {
+    let key = r#"
+ephemeral "example_key" "k" {
+  door = "cellar"
+}
+resource "example_timer" "t" {
+  seconds = 1
+}
+resource "example_box" "a" {
+  name       = "a"
+  secret     = ephemeral.example_key.k.key
+  depends_on = [example_timer.t]
+}
+"#;
+    let workspace = Workspace::new(key);
+    let mut running = workspace.spawn(&["apply", "-auto-approve"]);
+    running.wait_for("Apply complete!");
+    for event in ["opened", "renewed", "closed"] {
+        running.wait_for_log(event);
+    }
+    running.end(Duration::from_mins(1));
+    assert!(box_values(&workspace).contains("\"has_secret\":true"));
+    assert!(!workspace.state().contains("the key to"));
+}
+
+#[test]
 fn a_connection_without_tls_works_when_terraform_asks_for_it() {
     let workspace = Workspace::new(BOX).with("TF_DISABLE_PLUGIN_TLS", "1");
     workspace.apply();

@@ -1,6 +1,8 @@
 //! A small provider that keeps boxes in files: everything the framework offers, on two pages.
 
 mod boxes;
+mod functions;
+mod keys;
 mod listing;
 mod timer;
 
@@ -9,8 +11,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use tfplugin::{
-    Attribute, ConfigureRequest, Context, DataSource, Diagnostics, Provider, Resource, Schema,
-    async_trait,
+    Attribute, ConfigureRequest, Context, DataSource, Diagnostics, Ephemeral, Function, Provider,
+    Resource, Schema, async_trait,
 };
 
 /// The folder that the boxes are kept in, once it is configured.
@@ -35,6 +37,14 @@ impl Provider for Example {
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
         vec![Arc::new(listing::Listing { folder: Arc::clone(&self.folder) })]
+    }
+
+    fn ephemerals(&self) -> Vec<Arc<dyn Ephemeral>> {
+        vec![Arc::new(keys::Keys)]
+    }
+
+    fn functions(&self) -> Vec<Arc<dyn Function>> {
+        vec![Arc::new(functions::Longest)]
     }
 
     async fn configure(&self, _: &Context, request: ConfigureRequest) -> Diagnostics {

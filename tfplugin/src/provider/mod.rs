@@ -4,6 +4,9 @@
 
 mod context;
 mod data_source;
+mod ephemeral;
+mod function;
+mod moved;
 mod resource;
 mod upgrade;
 
@@ -13,6 +16,9 @@ use async_trait::async_trait;
 
 pub use context::Context;
 pub use data_source::{DataResponse, DataSource};
+pub use ephemeral::{Ephemeral, OpenResponse, RenewResponse};
+pub use function::{Function, FunctionError, Parameter, Signature};
+pub use moved::{MoveRequest, MoveResponse};
 pub use resource::{
     ApplyRequest, ApplyResponse, ImportResponse, PlanRequest, PlanResponse, ReadRequest,
     ReadResponse, Resource,
@@ -21,7 +27,7 @@ pub use upgrade::{RawState, UpgradeRequest, UpgradeResponse};
 
 use crate::{Diagnostics, Schema, Value};
 
-/// A provider: a configuration and the resources and data sources that use it.
+/// A provider: a configuration, and everything that uses it.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
     /// What the `provider` block may hold.
@@ -32,6 +38,16 @@ pub trait Provider: Send + Sync + 'static {
 
     /// All data sources.
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
+        Vec::new()
+    }
+
+    /// All ephemeral resources.
+    fn ephemerals(&self) -> Vec<Arc<dyn Ephemeral>> {
+        Vec::new()
+    }
+
+    /// All functions. They work without a configuration.
+    fn functions(&self) -> Vec<Arc<dyn Function>> {
         Vec::new()
     }
 

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::moved::{MoveRequest, MoveResponse};
 use super::upgrade::{UpgradeRequest, UpgradeResponse, upgrade_by_schema};
 use crate::{Context, Diagnostic, Diagnostics, Path, Schema, Value};
 
@@ -53,6 +54,20 @@ pub trait Resource: Send + Sync {
     async fn upgrade(&self, ctx: &Context, request: UpgradeRequest) -> UpgradeResponse {
         let _ = ctx;
         upgrade_by_schema(self.type_name(), &self.schema(), &request)
+    }
+
+    /// Takes over state of another resource type or provider, for a `moved` block.
+    async fn move_from(&self, ctx: &Context, request: MoveRequest) -> MoveResponse {
+        let _ = ctx;
+        MoveResponse::failed(Diagnostic::error(
+            "Resource cannot be moved across types",
+            format!(
+                "A {} cannot be taken over as a {}. Remove it from the state and import it \
+                 instead.",
+                request.source_type,
+                self.type_name()
+            ),
+        ))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tfplugin_proto::tfplugin6::get_metadata::{
-    DataSourceMetadata, Request, ResourceMetadata, Response,
+    DataSourceMetadata, EphemeralMetadata, FunctionMetadata, Request, ResourceMetadata, Response,
 };
 
 use super::wire;
@@ -28,6 +28,16 @@ pub(super) async fn call(
             .data_sources
             .keys()
             .map(|data_source| DataSourceMetadata { type_name: name(data_source) })
+            .collect(),
+        ephemeral_resources: catalog
+            .ephemerals
+            .keys()
+            .map(|ephemeral| EphemeralMetadata { type_name: name(ephemeral) })
+            .collect(),
+        functions: catalog
+            .functions
+            .keys()
+            .map(|function| FunctionMetadata { name: name(function) })
             .collect(),
         ..Response::default()
     })

@@ -30,6 +30,16 @@ pub(super) async fn call(
             .iter()
             .map(|(name, entry)| ((*name).to_owned(), entry.shape.to_proto()))
             .collect(),
+        ephemeral_resource_schemas: catalog
+            .ephemerals
+            .iter()
+            .map(|(name, entry)| ((*name).to_owned(), entry.shape.to_proto()))
+            .collect(),
+        functions: catalog
+            .functions
+            .iter()
+            .map(|(name, author)| ((*name).to_owned(), wire::function(&author.signature())))
+            .collect(),
         server_capabilities: Some(wire::server_capabilities()),
         ..Response::default()
     })

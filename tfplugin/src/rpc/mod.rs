@@ -5,6 +5,7 @@
 
 mod apply_resource_change;
 mod call_function;
+mod close_ephemeral_resource;
 mod configure_provider;
 mod get_functions;
 mod get_metadata;
@@ -12,13 +13,16 @@ mod get_provider_schema;
 mod get_resource_identity_schemas;
 mod import_resource_state;
 mod move_resource_state;
+mod open_ephemeral_resource;
 mod plan_resource_change;
 mod read_data_source;
 mod read_resource;
+mod renew_ephemeral_resource;
 mod reply;
 mod stop_provider;
 mod upgrade_resource_state;
 mod validate_data_resource_config;
+mod validate_ephemeral_resource_config;
 mod validate_provider_config;
 mod validate_resource_config;
 mod wire;
@@ -81,6 +85,7 @@ macro_rules! calls {
 calls!(
     apply_resource_change,
     call_function,
+    close_ephemeral_resource,
     configure_provider,
     get_functions,
     get_metadata,
@@ -88,12 +93,15 @@ calls!(
     get_resource_identity_schemas,
     import_resource_state,
     move_resource_state,
+    open_ephemeral_resource,
     plan_resource_change,
     read_data_source,
     read_resource,
+    renew_ephemeral_resource,
     stop_provider,
     upgrade_resource_state,
     validate_data_resource_config,
+    validate_ephemeral_resource_config,
     validate_provider_config,
     validate_resource_config,
 );

@@ -1,23 +1,34 @@
-//! Takes over state of another resource type, which is not offered.
+//! Takes over state of another resource type, or of another provider.
 
 use std::sync::Arc;
 
 use tfplugin_proto::tfplugin6::move_resource_state::{Request, Response};
 
+use super::wire;
 use crate::server::Server;
-use crate::{Context, Diagnostics};
+use crate::{Context, Diagnostics, MoveRequest};
 
 pub(super) async fn call(
-    _: Arc<Server>,
-    _: Context,
+    server: Arc<Server>,
+    ctx: Context,
     request: Request,
 ) -> Result<Response, Diagnostics> {
-    Err(Diagnostics::error(
-        "Resource cannot be moved across types",
-        format!(
-            "This provider cannot take over a {} as a {}. Remove it from the state and import it \
-             instead.",
-            request.source_type_name, request.target_type_name
-        ),
-    ))
+    let resource = server.catalog().resource(&request.target_type_name)?;
+    let source = MoveRequest {
+        source_provider: request.source_provider_address,
+        source_type: request.source_type_name,
+        source_version: request.source_schema_version,
+        raw: wire::raw_state(request.source_state),
+        private: request.source_private,
+    };
+    let moved = resource.author.move_from(&ctx, source).await;
+    if moved.diagnostics.has_errors() {
+        return Err(moved.diagnostics);
+    }
+    Ok(Response {
+        target_state: Some(resource.shape.encode_known(moved.state)?),
+        target_private: moved.private,
+        diagnostics: wire::diagnostics(moved.diagnostics),
+        ..Response::default()
+    })
 }

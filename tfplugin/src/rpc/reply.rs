@@ -25,6 +25,7 @@ macro_rules! replies_with_diagnostics {
 
 replies_with_diagnostics!(
     apply_resource_change,
+    close_ephemeral_resource,
     configure_provider,
     get_functions,
     get_metadata,
@@ -32,11 +33,14 @@ replies_with_diagnostics!(
     get_resource_identity_schemas,
     import_resource_state,
     move_resource_state,
+    open_ephemeral_resource,
     plan_resource_change,
     read_data_source,
     read_resource,
+    renew_ephemeral_resource,
     upgrade_resource_state,
     validate_data_resource_config,
+    validate_ephemeral_resource_config,
     validate_provider_config,
     validate_resource_config,
 );

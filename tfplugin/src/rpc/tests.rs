@@ -65,6 +65,12 @@ impl Resource for Thing {
         }
     }
 
+    async fn move_from(&self, _: &Context, request: MoveRequest) -> MoveResponse {
+        assert_eq!((request.source_type.as_str(), request.source_version), ("other_thing", 7));
+        let old = request.raw.decode_untyped().unwrap();
+        MoveResponse::new(thing("plain", old.get("old_id").clone()))
+    }
+
     async fn read(&self, _: &Context, request: ReadRequest) -> ReadResponse {
         assert_ne!(mode(&request.state), "panic");
         ReadResponse { private: request.private, ..ReadResponse::new(request.state) }
@@ -282,7 +288,23 @@ async fn an_unsound_schema_is_refused_by_name() {
     assert_eq!(sound.resource_schemas["test_thing"].version, 3);
     let capabilities = sound.server_capabilities.unwrap();
     assert!(capabilities.plan_destroy && capabilities.get_provider_schema_optional);
-    assert!(!capabilities.move_resource_state);
+    assert!(capabilities.move_resource_state);
+}
+
+#[tokio::test]
+async fn state_of_another_type_is_taken_over() {
+    let request = proto::move_resource_state::Request {
+        source_type_name: "other_thing".to_owned(),
+        source_schema_version: 7,
+        source_state: Some(proto::RawState {
+            json: br#"{"old_id":"id-7"}"#.to_vec(),
+            ..Default::default()
+        }),
+        target_type_name: "test_thing".to_owned(),
+        ..Default::default()
+    };
+    let moved = calls().0.move_resource_state(Request::new(request)).await.unwrap().into_inner();
+    assert_eq!(received(moved.target_state), thing("plain", "id-7"));
 }
 
 #[tokio::test]
@@ -292,18 +314,13 @@ async fn what_is_not_offered_is_answered_cleanly() {
     let called = calls.call_function(Request::new(request)).await.unwrap().into_inner();
     assert!(called.error.unwrap().text.contains("no function \"f\""));
 
-    let moved = calls
-        .move_resource_state(Request::new(proto::move_resource_state::Request::default()))
-        .await
-        .unwrap()
-        .into_inner();
-    assert!(texts(&moved.diagnostics).contains("cannot be moved"));
+    let opened = proto::open_ephemeral_resource::Request::default();
+    let opened = calls.open_ephemeral_resource(Request::new(opened)).await.unwrap().into_inner();
+    assert!(texts(&opened.diagnostics).contains("no ephemeral resource"));
 
-    let opened = calls
-        .open_ephemeral_resource(Request::new(proto::open_ephemeral_resource::Request::default()))
-        .await
-        .unwrap_err();
-    assert_eq!(opened.code(), tonic::Code::Unimplemented);
+    let planned = proto::plan_action::Request::default();
+    let planned = calls.plan_action(Request::new(planned)).await.unwrap_err();
+    assert_eq!(planned.code(), tonic::Code::Unimplemented);
 
     let metadata = calls
         .get_metadata(Request::new(proto::get_metadata::Request {}))

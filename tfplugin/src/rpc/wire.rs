@@ -1,11 +1,11 @@
-//! Diagnostics and paths in their wire form.
+//! Diagnostics, paths and signatures in their wire form.
 
 use tfplugin_proto::tfplugin6 as proto;
 use tfplugin_proto::tfplugin6::attribute_path::step::Selector;
 
 use crate::path::{Path, Step};
 use crate::provider::RawState;
-use crate::{Diagnostic, Diagnostics, Severity};
+use crate::{Diagnostic, Diagnostics, Parameter, Severity, Signature};
 
 pub(super) fn diagnostics(diagnostics: Diagnostics) -> Vec<proto::Diagnostic> {
     diagnostics.into_iter().map(diagnostic).collect()
@@ -56,7 +56,31 @@ pub(super) fn server_capabilities() -> proto::ServerCapabilities {
     proto::ServerCapabilities {
         plan_destroy: true,
         get_provider_schema_optional: true,
-        move_resource_state: false,
+        move_resource_state: true,
         generate_resource_config: false,
+    }
+}
+
+/// The wire form of a function's signature.
+pub(super) fn function(signature: &Signature) -> proto::Function {
+    proto::Function {
+        parameters: signature.parameters.iter().map(parameter).collect(),
+        variadic_parameter: signature.variadic.as_ref().map(parameter),
+        r#return: Some(proto::function::Return { r#type: signature.result.to_json() }),
+        summary: signature.summary.clone(),
+        description: signature.description.clone(),
+        description_kind: proto::StringKind::Markdown.into(),
+        deprecation_message: signature.deprecated.clone().unwrap_or_default(),
+    }
+}
+
+fn parameter(parameter: &Parameter) -> proto::function::Parameter {
+    proto::function::Parameter {
+        name: parameter.name.clone(),
+        r#type: parameter.ty.to_json(),
+        allow_null_value: parameter.null_allowed,
+        allow_unknown_values: parameter.unknown_allowed,
+        description: parameter.description.clone(),
+        description_kind: proto::StringKind::Markdown.into(),
     }
 }

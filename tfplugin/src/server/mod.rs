@@ -13,6 +13,7 @@ use crate::{Context, Diagnostics, Provider};
 
 pub(crate) use barrier::{catch, remember_places};
 use catalog::Catalog;
+pub(crate) use shape::Shape;
 pub(crate) use stop::Stop;
 
 /// The author's provider as the calls see it.

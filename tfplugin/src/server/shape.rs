@@ -19,6 +19,11 @@ impl Shape {
         Self { name: name.to_owned(), ty: schema.implied_type(), schema }
     }
 
+    /// The shape of a single value, such as an argument of a function.
+    pub(crate) fn of_type(name: &str, ty: Type) -> Self {
+        Self { name: name.to_owned(), ty, schema: Schema::default() }
+    }
+
     pub(crate) fn to_proto(&self) -> proto::Schema {
         schema_to_proto(&self.schema)
     }

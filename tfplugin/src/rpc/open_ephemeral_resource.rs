@@ -1,0 +1,29 @@
+//! Opens a value that is never stored.
+
+use std::sync::Arc;
+
+use tfplugin_proto::tfplugin6::open_ephemeral_resource::{Request, Response};
+
+use super::wire;
+use crate::server::Server;
+use crate::{Context, Diagnostics};
+
+pub(super) async fn call(
+    server: Arc<Server>,
+    ctx: Context,
+    request: Request,
+) -> Result<Response, Diagnostics> {
+    let ephemeral = server.catalog().ephemeral(&request.type_name)?;
+    let config = ephemeral.shape.decode(request.config.as_ref())?;
+    let opened = ephemeral.author.open(&ctx, config).await;
+    if opened.diagnostics.has_errors() {
+        return Err(opened.diagnostics);
+    }
+    Ok(Response {
+        result: Some(ephemeral.shape.encode_known(opened.result)?),
+        private: Some(opened.private),
+        renew_at: opened.renew_at.map(Into::into),
+        diagnostics: wire::diagnostics(opened.diagnostics),
+        ..Response::default()
+    })
+}

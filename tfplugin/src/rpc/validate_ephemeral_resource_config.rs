@@ -1,0 +1,20 @@
+//! Static checks of an ephemeral block.
+
+use std::sync::Arc;
+
+use tfplugin_proto::tfplugin6::validate_ephemeral_resource_config::{Request, Response};
+
+use super::wire;
+use crate::server::Server;
+use crate::{Context, Diagnostics};
+
+pub(super) async fn call(
+    server: Arc<Server>,
+    ctx: Context,
+    request: Request,
+) -> Result<Response, Diagnostics> {
+    let ephemeral = server.catalog().ephemeral(&request.type_name)?;
+    let config = ephemeral.shape.decode(request.config.as_ref())?;
+    let diagnostics = ephemeral.author.validate(&ctx, &config).await;
+    Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
+}
