@@ -132,7 +132,7 @@ fn is_installed(artifact: &ConsulArtifact, folder: &Path) -> Result<bool, FileEr
     Ok(recorded == receipt(artifact, &program).into_bytes())
 }
 
-/// A HashiCorp archive holds the program as `consul` at its top; anything else is the program.
+/// A `HashiCorp` archive holds the program as `consul` at its top; anything else is the program.
 fn unpack(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, ArtifactError> {
     if !bytes.starts_with(b"PK\x03\x04") {
         return Ok(bytes);

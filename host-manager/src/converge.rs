@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use hcs_planner::dataplane::ClusterDocument;
 use sha2::{Digest as _, Sha256};
+use tokio::process::Command;
 use zeroize::Zeroizing;
 
 use crate::artifact::hex;
@@ -15,8 +17,8 @@ use crate::documents::ServerSecrets;
 use crate::files::{self, FileError};
 use crate::formation::Formation;
 use crate::host::Host;
+use crate::secrets::scrub;
 use crate::service::{ServiceError, Verb};
-use hcs_planner::dataplane::ClusterDocument;
 
 /// Everything that a start of Consul depends on.
 pub struct Wanted {
@@ -59,12 +61,35 @@ impl Wanted {
         );
         let unit = consul_unit(&host.paths, &program);
         let mut digest = Sha256::new();
-        for part in [unit.as_str(), &server, &secrets] {
+        for part in [unit.as_str(), &server, &secrets, &cluster.consul.sha256] {
             digest.update(part.as_bytes());
             digest.update([0]);
         }
         let fingerprint = hex(&digest.finalize());
         Ok(Self { program, unit, server, secrets, fingerprint })
+    }
+
+    /// Asks the program itself whether it would start with this, before anything is replaced.
+    pub async fn validate(&self, host: &Host) -> Result<(), InvalidConfig> {
+        let paths = &host.paths;
+        let folder = paths.secret_dir().join("candidate");
+        files::make_dir(&paths.secret_dir(), 0o700)?;
+        files::make_dir(&folder, 0o700)?;
+        files::make_dir(&paths.data_dir(), 0o700)?;
+        let (server, secrets) = (folder.join("server.json"), folder.join("secrets.json"));
+        files::write(&server, self.server.as_bytes(), files::SECRET_MODE)?;
+        files::write(&secrets, self.secrets.as_bytes(), files::SECRET_MODE)?;
+        let mut command = Command::new(&self.program);
+        command.arg("validate").args([&server, &paths.join_config(), &secrets]).env_clear();
+        let output = command.output().await;
+        files::remove_dir(&folder)?;
+        let output = output.map_err(InvalidConfig::Start)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).replace('\n', " ");
+        let said = scrub(said.trim()).chars().take(300).collect();
+        Err(InvalidConfig::Refused(said))
     }
 
     /// Writes the files. A running Consul does not notice.
@@ -84,6 +109,20 @@ impl Wanted {
         }
         Ok(())
     }
+}
+
+/// Why a configuration is not used. The running Consul goes on with the old one.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidConfig {
+    /// Consul's own judgement.
+    #[error("Consul refuses its configuration: {0}")]
+    Refused(String),
+    /// The program cannot be asked.
+    #[error("`consul validate` cannot be started")]
+    Start(#[source] std::io::Error),
+    /// The disk.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Writes the addresses that Consul joins when it starts next.

@@ -38,7 +38,7 @@ pub enum DocumentError {
         name: String,
         /// Why.
         #[source]
-        source: BlobError,
+        source: Box<BlobError>,
     },
     /// The provider has not written it yet.
     #[error("{container}/{name} does not exist yet")]
@@ -154,10 +154,10 @@ impl Stores {
         let entries = listed.map_err(|source| DocumentError::Blob {
             container: container::CONFIG.to_owned(),
             name: blob::SNAPSHOT_POLICIES.to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         let mut policies = Vec::new();
-        for entry in entries.iter().filter(|entry| entry.name.ends_with(".json")) {
+        for entry in &entries {
             match json(&*self.shared, container::CONFIG, &entry.name).await {
                 // Deleted between the listing and the read.
                 Ok(None) => {}
@@ -201,7 +201,7 @@ async fn bytes(
     let read = read.map_err(|source| DocumentError::Blob {
         container: container.to_owned(),
         name: name.to_owned(),
-        source,
+        source: Box::new(source),
     })?;
     Ok(read.map(|content| content.bytes))
 }

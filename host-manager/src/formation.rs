@@ -74,10 +74,15 @@ pub fn decide(
         return Formation::Found { expect: 1 };
     }
     let exists = evidence.iter().any(Evidence::shows_a_cluster);
-    if exists || !cluster.slots.contains(&slot) {
-        return Formation::Join;
+    let may_found = cluster.slots.contains(&slot) && !exists;
+    match recorded {
+        // The founders do not notice at the same moment that they have founded. Consul does not
+        // bootstrap beside servers that have peers, so the word may stand; a restart would only
+        // disturb the first election.
+        Some(recorded) if exists => recorded,
+        _ if may_found => Formation::Found { expect: cluster.server_count },
+        _ => Formation::Join,
     }
-    Formation::Found { expect: cluster.server_count }
 }
 
 #[cfg(test)]
@@ -128,100 +133,60 @@ mod tests {
         Evidence { slot, formed, status }
     }
 
+    const THREE: Formation = Formation::Found { expect: 3 };
+    const FIVE: Formation = Formation::Found { expect: 5 };
+
+    /// Name, our slot, servers in the document, what the blobs say, what must be decided.
+    type Fresh = (&'static str, u32, u32, Vec<Evidence>, Formation);
+
     #[test]
     fn a_second_cluster_is_never_founded() {
         use ServerPhase::{Left, Preparing, Running, Starting};
-        let three = Formation::Found { expect: 3 };
-        let five = Formation::Found { expect: 5 };
-        let cases: Vec<(&str, u32, Option<Formation>, bool, u32, Vec<Evidence>, Formation)> = vec![
-            ("first start", 0, None, false, 3, vec![], three),
-            (
-                "first start beside others that start",
-                1,
-                None,
-                false,
-                3,
-                vec![seen(0, false, Some(status(Starting, &[], None)))],
-                three,
-            ),
-            (
-                "scale-up meets a leader",
-                4,
-                None,
-                false,
-                5,
-                vec![seen(0, false, Some(status(Running, &["s0"], Some("10.0.0.4:8300"))))],
-                Formation::Join,
-            ),
-            (
-                "scale-up while the cluster has lost its leader",
-                3,
-                None,
-                false,
-                5,
-                vec![seen(0, false, Some(status(Starting, &["s0", "s1", "s2"], None)))],
-                Formation::Join,
-            ),
-            (
-                "scale-up while the whole cluster is down",
-                3,
-                None,
-                false,
-                5,
-                vec![seen(0, true, Some(status(Preparing, &[], None)))],
-                Formation::Join,
-            ),
-            (
-                "replaced server finds its own marker",
-                1,
-                None,
-                false,
-                3,
-                vec![seen(1, true, None)],
-                Formation::Join,
-            ),
-            ("member keeps its word after a scale-up", 0, Some(three), true, 5, vec![], three),
-            (
-                "member that joined stays a joiner",
-                4,
-                Some(Formation::Join),
-                true,
-                5,
-                vec![],
-                Formation::Join,
-            ),
-            ("count changed before anything formed", 0, Some(three), false, 5, vec![], five),
-            (
-                "cluster appeared before we were a member",
-                2,
-                Some(three),
-                false,
-                3,
-                vec![seen(0, true, None)],
-                Formation::Join,
-            ),
-            ("slot outside of the document", 7, None, false, 3, vec![], Formation::Join),
-            (
-                "a slot that left shows a cluster",
-                2,
-                None,
-                false,
-                3,
-                vec![seen(2, false, Some(status(Left, &[], None)))],
-                Formation::Join,
-            ),
+        let all = ["s0", "s1", "s2"];
+        let led = status(Running, &["s0"], Some("10.0.0.4:8300"));
+        let leaderless = status(Starting, &all, None);
+        let starting = status(Starting, &[], None);
+        let down = status(Preparing, &[], None);
+        let left = status(Left, &[], None);
+        let cases: [Fresh; 9] = [
+            ("first start", 0, 3, vec![], THREE),
+            ("beside others that start", 1, 3, vec![seen(0, false, Some(starting))], THREE),
+            ("scale-up meets a leader", 4, 5, vec![seen(0, false, Some(led))], Formation::Join),
+            ("no leader now", 3, 5, vec![seen(0, false, Some(leaderless))], Formation::Join),
+            ("the cluster is down", 3, 5, vec![seen(0, true, Some(down))], Formation::Join),
+            ("replaced, own marker", 1, 3, vec![seen(1, true, None)], Formation::Join),
+            ("slot outside of the document", 7, 3, vec![], Formation::Join),
+            ("slot was left before", 2, 3, vec![seen(2, false, Some(left))], Formation::Join),
             (
                 "single server on a new VM",
                 0,
-                None,
-                false,
                 1,
                 vec![seen(0, true, None)],
                 Formation::Found { expect: 1 },
             ),
         ];
-        for (name, slot, recorded, member, count, evidence, expected) in cases {
-            let decided = decide(slot, recorded, member, &cluster(count), &evidence);
+        for (name, slot, count, evidence, expected) in cases {
+            assert_eq!(decide(slot, None, false, &cluster(count), &evidence), expected, "{name}");
+        }
+    }
+
+    /// Name, what was decided, whether a member, servers in the document, whether a cluster
+    /// exists, what must be decided now.
+    type Again = (&'static str, Formation, bool, u32, bool, Formation);
+
+    #[test]
+    fn a_decision_stands_once_it_could_matter() {
+        let cases: [Again; 6] = [
+            ("member after a scale-up", THREE, true, 5, false, THREE),
+            ("member that joined", Formation::Join, true, 5, true, Formation::Join),
+            ("another founder noticed first", THREE, false, 3, true, THREE),
+            ("not let in yet", Formation::Join, false, 5, true, Formation::Join),
+            ("count changed before anything formed", THREE, false, 5, false, FIVE),
+            ("marker deleted after a total loss", Formation::Join, false, 3, false, THREE),
+        ];
+        for (name, recorded, member, count, exists, expected) in cases {
+            let evidence = [seen(0, exists, None)];
+            let decided = decide(1, Some(recorded), member, &cluster(count), &evidence);
             assert_eq!(decided, expected, "{name}");
         }
     }

@@ -1,12 +1,12 @@
 //! Life as a member: meeting new servers, the agent token, Autopilot's settings.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use hcs_engine::blob::{BlobError, WriteCondition};
 use hcs_planner::dataplane::{ClusterDocument, ServerPhase, ServerStatus, container};
 
 use crate::consul::client::{ConsulClient, ConsulError};
+use crate::consul::types::Member;
 use crate::documents::{DocumentError, Stores};
 use crate::formation::{Evidence, FORMED_MARKER};
 use crate::host::Host;
@@ -33,9 +33,11 @@ pub async fn evidence(
 
 /// The last status of every other slot that can be read.
 pub async fn peers(stores: &Stores, own: u32, cluster: &ClusterDocument) -> Vec<ServerStatus> {
+    let others = cluster.slots.iter().copied().filter(|&slot| slot != own);
+    let read = others.map(|slot| async move { (slot, stores.status(slot).await) });
     let mut peers = Vec::new();
-    for &slot in cluster.slots.iter().filter(|&&slot| slot != own) {
-        match stores.status(slot).await {
+    for (slot, status) in futures::future::join_all(read).await {
+        match status {
             Ok(Some(status)) if status.phase != ServerPhase::Left => peers.push(status),
             Ok(_) => {}
             Err(error) => tracing::debug!(slot, error = %chain(&error), "status not readable"),
@@ -64,13 +66,17 @@ pub struct Introductions {
 
 impl Introductions {
     /// Addresses worth a join: joining a dead address blocks for ten seconds.
-    pub fn worth_joining(&mut self, peers: &[ServerStatus], alive: &[String]) -> Vec<IpAddr> {
+    pub fn worth_joining<'a>(
+        &mut self,
+        peers: &'a [ServerStatus],
+        alive: &[String],
+    ) -> Vec<&'a ServerStatus> {
         let mut worth = Vec::new();
         for peer in peers {
             let sign = (peer.written_at.clone(), peer.sequence);
             let is_new = self.seen.insert(peer.slot, sign.clone()) != Some(sign);
             if is_new && !alive.contains(&peer.address.to_string()) {
-                worth.push(peer.address);
+                worth.push(peer);
             }
         }
         worth
@@ -79,14 +85,20 @@ impl Introductions {
 
 /// Joins peers that gossip does not know yet.
 pub async fn join(
+    stores: &Stores,
     client: &ConsulClient,
     introductions: &mut Introductions,
     peers: &[ServerStatus],
 ) -> Result<(), ConsulError> {
     let members = client.members().await?;
     let alive: Vec<String> =
-        members.into_iter().filter(|m| m.is_alive()).map(|member| member.addr).collect();
-    for address in introductions.worth_joining(peers, &alive) {
+        members.into_iter().filter(Member::is_alive).map(|member| member.addr).collect();
+    for peer in introductions.worth_joining(peers, &alive) {
+        // A peer that was asked to leave must not be called back.
+        if !matches!(stores.leave_request(peer.slot).await, Ok(None)) {
+            continue;
+        }
+        let address = peer.address;
         match client.join(address).await {
             Ok(()) => tracing::info!(%address, "joined"),
             // The peer may not run yet; it joins us as well.
@@ -139,7 +151,7 @@ mod tests {
         let alive = ["10.0.0.5".to_owned()];
         let mut joined = |peers: &[ServerStatus]| {
             let found = introductions.worth_joining(peers, &alive);
-            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+            found.iter().map(|peer| peer.address.to_string()).collect::<Vec<_>>()
         };
         let first = [peer(1, "10.0.0.5", 1), peer(2, "10.0.0.6", 1)];
         assert_eq!(joined(&first), ["10.0.0.6"]);

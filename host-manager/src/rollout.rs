@@ -7,20 +7,23 @@ use hcs_planner::dataplane::{ClusterDocument, ConsulStatus, ServerStatus};
 
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::health;
-use crate::converge::{self, Wanted};
+use crate::consul::types::AutopilotServer;
+use crate::converge::{self, InvalidConfig, Wanted};
 use crate::files::FileError;
 use crate::host::Host;
 use crate::lock::{Lock, LockError};
 use crate::memory::{Memory, MemoryError};
-use crate::report::chain;
 use crate::service::{ServiceError, Verb};
 
 const LOCK_KEY: &str = "hcs/rollout";
 /// Outlives a restart of our own agent, through which the lock is renewed.
 const LOCK_TTL_S: u32 = 120;
 /// A server that is not a healthy voter again by then needs a human; the others stay as they are.
-const RECOVERY_MAX: Duration = Duration::from_secs(180);
+const RECOVERY_MAX: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_secs(1);
+/// Autopilot looks every two seconds: so many good answers in a row are no memory of the time
+/// before the restart.
+const GOOD_ANSWERS: u32 = 5;
 
 /// Why the restart did not happen or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +35,8 @@ pub enum RolloutError {
     #[error("Consul was restarted, but is no healthy voter after {} s", RECOVERY_MAX.as_secs())]
     NotRecovered,
     /// The new files are refused by the new program; the running Consul goes on.
-    #[error("the new Consul refuses its configuration: {0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] InvalidConfig),
     /// Consul.
     #[error(transparent)]
     Consul(#[from] ConsulError),
@@ -91,6 +94,7 @@ pub async fn attempt(
     if let Some(reason) = reason_to_wait(cluster, &own, peers) {
         return Err(RolloutError::Waiting(reason));
     }
+    wanted.validate(host).await?;
     let node = &host.bootstrap.node_name;
     let Some(lock) = Lock::acquire(client, LOCK_KEY, node, LOCK_TTL_S).await? else {
         return Err(RolloutError::Waiting("another server is being restarted"));
@@ -114,24 +118,18 @@ pub async fn attempt(
     .await?
 }
 
+/// Waits until this server is a healthy voter again, as asked through its own agent.
 async fn recovered(client: &ConsulClient, node: &str, version: &str) -> Result<(), RolloutError> {
     let wait = async {
-        loop {
+        let mut good = 0;
+        while good < GOOD_ANSWERS {
             tokio::time::sleep(POLL).await;
-            match client.autopilot_health().await {
-                Ok(health) => {
-                    let well = health.servers.iter().any(|server| {
-                        server.name == node
-                            && server.healthy
-                            && server.voter
-                            && server.version == version
-                    });
-                    if health.healthy && well {
-                        return;
-                    }
-                }
-                Err(error) => tracing::debug!(error = %chain(&error), "not back yet"),
-            }
+            let health = client.autopilot_health().await.unwrap_or_default();
+            let is_well = |server: &AutopilotServer| {
+                server.name == node && server.healthy && server.voter && server.version == version
+            };
+            let is_good = health.healthy && health.servers.iter().any(is_well);
+            good = if is_good { good + 1 } else { 0 };
         }
     };
     tokio::time::timeout(RECOVERY_MAX, wait).await.map_err(|_| RolloutError::NotRecovered)

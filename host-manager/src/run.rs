@@ -2,10 +2,11 @@
 //!
 //! Every round starts from what is there, so a round may fail or be cut off anywhere.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hcs_engine::blob::BlobError;
-use hcs_planner::dataplane::{ClusterDocument, ServerStatus};
+use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus};
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::{self, ArtifactError};
@@ -14,10 +15,10 @@ use crate::consul::acl::{self, AgentIdentity};
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::config::UnknownFamily;
 use crate::consul::health::raft_address;
-use crate::converge::{self, Wanted};
+use crate::converge::{self, InvalidConfig, Wanted};
 use crate::documents::{DocumentError, ServerSecrets};
 use crate::files::FileError;
-use crate::formation;
+use crate::formation::{self, Formation};
 use crate::host::Host;
 use crate::membership::{self, Introductions};
 use crate::memory::{Memory, MemoryError};
@@ -40,6 +41,8 @@ pub enum RoundError {
     Certificate(#[from] CertificateError),
     /// A version that we do not know.
     Version(#[from] UnknownFamily),
+    /// A configuration that Consul refuses.
+    Invalid(#[from] InvalidConfig),
     /// The disk.
     File(#[from] FileError),
     /// Our memory.
@@ -65,8 +68,11 @@ struct Manager {
     board: Arc<Board>,
     memory: Memory,
     documents: Option<Documents>,
+    installed: Option<(ConsulArtifact, PathBuf)>,
     introductions: Introductions,
     marked_formed: bool,
+    /// Why the last restart was put off; logged when it changes.
+    waits_for: Option<&'static str>,
     /// The certificate that Consul was last seen to serve.
     served: Option<CertificateFacts>,
     round: u32,
@@ -94,8 +100,10 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         board,
         memory,
         documents: None,
+        installed: None,
         introductions: Introductions::default(),
         marked_formed: false,
+        waits_for: None,
         served: None,
         round: 0,
     };
@@ -195,8 +203,7 @@ impl Manager {
         peers: &[ServerStatus],
     ) -> Result<(), RoundError> {
         let (host, cluster) = (self.host.clone(), &documents.cluster);
-        let folder = host.paths.consul_dir(&cluster.consul.version);
-        let program = artifact::install(&*host.stores.shared, &cluster.consul, &folder).await?;
+        let program = self.install(&cluster.consul).await?;
         if !self.memory.member {
             let evidence = membership::evidence(&host, cluster).await?;
             let decided = formation::decide(
@@ -212,7 +219,7 @@ impl Manager {
                 self.memory.save(&host.paths)?;
             }
         }
-        let formation = self.memory.formation.unwrap_or(formation::Formation::Join);
+        let formation = self.memory.formation.unwrap_or(Formation::Join);
         let wanted = Wanted::render(&host, cluster, &documents.secrets, program, formation)?;
         converge::write_join(&host, &peers.iter().map(|peer| peer.address).collect::<Vec<_>>())?;
         let certificate_changed = certificate::install(&host.paths, &documents.secrets)?;
@@ -220,12 +227,15 @@ impl Manager {
         let is_current = self.memory.started_with.as_ref() == Some(&wanted.fingerprint);
         let is_active = host.service.is_active().await?;
         if !is_active || (!is_current && !self.memory.member) {
+            wanted.validate(&host).await?;
             wanted.write(&host)?;
             self.memory.started_with = Some(wanted.fingerprint.clone());
             self.memory.save(&host.paths)?;
             tracing::info!(program = %wanted.program.display(), "starting Consul");
             converge::start(&host, if is_active { Verb::Restart } else { Verb::Start }).await?;
         } else if is_current {
+            // Mends files that someone lost or changed; a running Consul does not notice.
+            wanted.write(&host)?;
             self.board.solved("rollout");
         } else {
             self.roll(documents, peers, &wanted).await;
@@ -235,12 +245,29 @@ impl Manager {
         Ok(())
     }
 
+    /// Hashing the program costs half a second, so a checked one is trusted while we run.
+    async fn install(&mut self, artifact: &ConsulArtifact) -> Result<PathBuf, ArtifactError> {
+        if let Some((installed, program)) = &self.installed
+            && installed == artifact
+        {
+            return Ok(program.clone());
+        }
+        let folder = self.host.paths.consul_dir(&artifact.version);
+        let program = artifact::install(&*self.host.stores.shared, artifact, &folder).await?;
+        self.installed = Some((artifact.clone(), program.clone()));
+        Ok(program)
+    }
+
     async fn roll(&mut self, documents: &Documents, peers: &[ServerStatus], wanted: &Wanted) {
         let host = self.host.clone();
         let (client, cluster) = (&documents.client, &documents.cluster);
         match rollout::attempt(&host, client, cluster, peers, wanted, &mut self.memory).await {
             Ok(()) => self.board.solved("rollout"),
-            Err(error @ RolloutError::Waiting(_)) => tracing::info!("{}", chain(&error)),
+            Err(RolloutError::Waiting(reason)) => {
+                if self.waits_for.replace(reason) != Some(reason) {
+                    tracing::info!(reason, "a new configuration waits");
+                }
+            }
             Err(error) => self.board.problem("rollout", chain(&error)),
         }
     }
@@ -327,13 +354,17 @@ impl Manager {
             Err(ConsulError::Unreachable { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        membership::join(client, &mut self.introductions, peers).await?;
-        let Some(leader) = leader else { return Ok(()) };
+        membership::join(&self.host.stores, client, &mut self.introductions, peers).await?;
+        let Some(leader) = leader else {
+            self.wait_for_a_cluster();
+            return Ok(());
+        };
         let raft = client.raft_configuration(false).await?;
         let own = raft_address(self.host.instance.address);
         if !raft.servers.iter().any(|server| server.address == own) {
             return Ok(());
         }
+        self.board.solved("formation");
         if !self.memory.member {
             self.memory.member = true;
             self.memory.save(&self.host.paths)?;
@@ -348,9 +379,24 @@ impl Manager {
             self.ensure_acl(documents).await;
         }
         if leader == own {
-            membership::ensure_autopilot(client, documents.cluster.server_count).await?;
+            let count = documents.cluster.server_count;
+            match membership::ensure_autopilot(client, count).await {
+                Ok(()) => self.board.solved("autopilot"),
+                Err(error) => self.board.problem("autopilot", chain(&error)),
+            }
         }
         Ok(())
+    }
+
+    /// A cluster that has existed is never founded again by itself: that would hide a total loss.
+    fn wait_for_a_cluster(&self) {
+        if self.memory.member || self.memory.formation != Some(Formation::Join) {
+            return;
+        }
+        let sentence = "waits to join: the cluster was founded before, but no server of it leads; \
+            if all were lost for good, delete the blob formed.json in every status container, \
+            restart the servers and restore a snapshot";
+        self.board.problem("formation", sentence.to_owned());
     }
 
     async fn ensure_acl(&self, documents: &Documents) {

@@ -2,6 +2,7 @@
 //! it every few seconds, whatever else hangs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hcs_engine::blob::{BlobError, WriteCondition};
 use hcs_planner::dataplane::{ConsulStatus, ServerPhase, ServerStatus, blob, container};
@@ -15,10 +16,22 @@ use crate::report::chain;
 /// The host manager's version, as the status reports it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// A Consul that hangs must not keep the status from being written: readers take an old one for a
+/// dead server.
+const OBSERVATION_MAX: Duration = Duration::from_secs(12);
+
+/// How far this server has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Preparing,
+    Started,
+    Left,
+}
+
 #[derive(Debug, Default)]
 struct Facts {
-    started: bool,
-    left: bool,
+    stage: Stage,
     client: Option<ConsulClient>,
     consul: Option<ConsulStatus>,
     acl_ready: bool,
@@ -66,14 +79,14 @@ impl Board {
     /// Consul was started; from now on it is asked.
     pub fn started(&self, client: ConsulClient) {
         let mut facts = self.facts();
-        facts.started = true;
+        facts.stage = Stage::Started;
         facts.client = Some(client);
     }
 
     /// The server has left for good.
     pub fn left(&self) {
         let mut facts = self.facts();
-        facts.left = true;
+        facts.stage = Stage::Left;
         facts.client = None;
         facts.consul = None;
     }
@@ -111,7 +124,7 @@ impl Board {
     pub fn serving(&self) -> Option<ConsulClient> {
         let facts = self.facts();
         let led = facts.consul.as_ref().is_some_and(|consul| consul.leader.is_some());
-        facts.client.clone().filter(|_| led && !facts.left)
+        facts.client.clone().filter(|_| led && facts.stage == Stage::Started)
     }
 
     /// What Consul last said.
@@ -121,11 +134,11 @@ impl Board {
 
     fn phase(facts: &Facts) -> ServerPhase {
         let led = facts.consul.as_ref().is_some_and(|consul| consul.leader.is_some());
-        match (facts.left, facts.started, led) {
-            (true, _, _) => ServerPhase::Left,
-            (_, false, _) => ServerPhase::Preparing,
-            (_, true, false) => ServerPhase::Starting,
-            (_, true, true) => ServerPhase::Running,
+        match facts.stage {
+            Stage::Left => ServerPhase::Left,
+            Stage::Preparing => ServerPhase::Preparing,
+            Stage::Started if led => ServerPhase::Running,
+            Stage::Started => ServerPhase::Starting,
         }
     }
 
@@ -197,14 +210,15 @@ async fn observe(board: &Board) {
         (facts.client.clone(), facts.acl_ready)
     };
     let Some(client) = client else { return };
-    let seen = health::observe(&client, acl_ready).await;
+    let seen = tokio::time::timeout(OBSERVATION_MAX, health::observe(&client, acl_ready)).await;
     match &seen {
-        Ok(_) => board.solved("consul"),
-        Err(error) => board.problem("consul", chain(error)),
+        Ok(Ok(_)) => board.solved("consul"),
+        Ok(Err(error)) => board.problem("consul", chain(error)),
+        Err(_) => board.problem("consul", "Consul does not answer in time".to_owned()),
     }
     let mut facts = board.facts();
-    if !facts.left {
-        facts.consul = seen.ok();
+    if facts.stage != Stage::Left {
+        facts.consul = seen.ok().and_then(Result::ok);
     }
 }
 

@@ -14,7 +14,7 @@ use hcs_planner::dataplane::{
 use support::world::{GOSSIP_KEY, MANAGEMENT, Server, World, agent_token};
 use support::{consul_binary, eventually};
 
-const SOON: Duration = Duration::from_secs(40);
+const SOON: Duration = Duration::from_secs(60);
 
 fn is_well(status: &ServerStatus, servers: usize) -> bool {
     let consul = status.consul.as_ref();
@@ -187,6 +187,7 @@ fn secrets_stay_where_they_belong(world: &World, servers: &[Server]) {
 
 async fn a_server_leaves(world: &World, servers: &mut [Server]) {
     let slot = 2;
+    let starts = servers[2].service.process().1;
     let request = Request { id: "leave-1".to_owned(), slot, action: RequestAction::Leave };
     let text = serde_json::to_vec(&request).unwrap();
     world.account.write(container::REQUESTS, &blob::leave_request(slot), text);
@@ -196,7 +197,7 @@ async fn a_server_leaves(world: &World, servers: &mut [Server]) {
         (done && status.phase == ServerPhase::Left && status.consul.is_none()).then_some(())
     })
     .await;
-    assert_eq!(servers[2].service.process().0, None, "Consul is stopped");
+    assert_eq!(servers[2].service.process(), (None, starts), "Consul is stopped and stays so");
     let raft = world.client(0, MANAGEMENT).raft_configuration(false).await.unwrap();
     assert_eq!(raft.servers.len(), 2);
     eventually("the others have dropped the peer", SOON, || async {
@@ -213,4 +214,88 @@ async fn a_server_leaves(world: &World, servers: &mut [Server]) {
     })
     .await;
     assert_eq!(servers[2].service.process().0, None, "and starts nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_grows_and_rolls_without_founding_a_second_one() {
+    logs();
+    let mut world = World::new(&consul_binary(), 1);
+    let mut servers = vec![world.server(0)];
+    servers[0].start_manager();
+    all_well(&world, &[0]).await;
+    let client = world.client(0, MANAGEMENT);
+    let written: bool = client.put_json("kv/kept", &"yes").await.unwrap();
+    assert!(written);
+    let first = servers[0].service.process();
+
+    // The new servers start while the host manager of the only old one is away.
+    servers[0].stop_manager().await;
+    world.set_server_count(3);
+    for slot in [1, 2] {
+        let mut server = world.server(slot);
+        server.start_manager();
+        servers.push(server);
+    }
+    eventually("the new servers have joined", SOON, || async {
+        let raft = client.raft_configuration(false).await.ok()?;
+        (raft.servers.len() == 3).then_some(())
+    })
+    .await;
+    servers[0].start_manager();
+    all_well(&world, &[0, 1, 2]).await;
+    assert_eq!(servers[0].service.process(), first, "the old server was not restarted");
+    for slot in [1, 2] {
+        let config = std::fs::read_to_string(servers[slot].host.paths.server_config()).unwrap();
+        assert!(!config.contains("bootstrap_expect"), "a new server can only join");
+        let slot = u32::try_from(slot).unwrap();
+        let kept = world.client(slot, MANAGEMENT).get::<serde_json::Value>("kv/kept?raw").await;
+        assert_eq!(kept.unwrap(), "yes", "one cluster, one state");
+    }
+    a_new_artifact_rolls(&mut world, &servers).await;
+    a_replaced_vm_takes_its_place_again(&world, &mut servers).await;
+}
+
+async fn a_replaced_vm_takes_its_place_again(world: &World, servers: &mut Vec<Server>) {
+    let mut old = servers.remove(2);
+    old.stop_manager().await;
+    old.service.kill();
+    std::fs::remove_dir_all(old.host.paths.root()).unwrap();
+    drop(old);
+    let mut new = world.server(2);
+    new.start_manager();
+    servers.push(new);
+    eventually("the cluster counts the old server as lost", SOON, || async {
+        let consul = world.status(0)?.consul?;
+        (!consul.healthy || consul.peers.len() != 3).then_some(())
+    })
+    .await;
+    all_well(world, &[0, 1, 2]).await;
+    let config = std::fs::read_to_string(servers[2].host.paths.server_config()).unwrap();
+    assert!(!config.contains("bootstrap_expect"), "a replaced server can only join");
+}
+
+async fn a_new_artifact_rolls(world: &mut World, servers: &[Server]) {
+    let starts = |servers: &[Server]| -> Vec<u32> {
+        servers.iter().map(|server| server.service.process().1).collect()
+    };
+    let before = starts(servers);
+    let wanted: Vec<u32> = before.iter().map(|count| count + 1).collect();
+    world.publish_archive(3);
+    let world = &*world;
+    let mut fewest = usize::MAX;
+    let deadline = std::time::Instant::now() + SOON;
+    while starts(servers) != wanted {
+        assert!(std::time::Instant::now() < deadline, "{:?}", starts(servers));
+        let mut answering = 0;
+        for slot in 0..3 {
+            let client = world.client(slot, MANAGEMENT);
+            let answer = tokio::time::timeout(Duration::from_secs(2), client.leader()).await;
+            answering += usize::from(answer.is_ok_and(|answer| answer.is_ok()));
+        }
+        fewest = fewest.min(answering);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(fewest >= 2, "never more than one server out, but {fewest} answered");
+    all_well(world, &[0, 1, 2]).await;
+    assert_eq!(starts(servers), wanted, "each server was restarted once");
 }

@@ -12,17 +12,14 @@ use crate::consul::types::{AutopilotHealth, RaftServer};
 pub async fn observe(client: &ConsulClient, acl_ready: bool) -> Result<ConsulStatus, ConsulError> {
     let version = client.version().await?;
     let leader = client.leader().await?;
-    let (servers, autopilot) = match &leader {
-        Some(_) => {
-            let raft = client.raft_configuration(false).await?;
-            (raft.servers, client.autopilot_health().await.unwrap_or_default())
-        }
-        None => {
-            // What the server itself remembers; nothing before the cluster was founded.
-            let raft = client.raft_configuration(true).await;
-            let servers = raft.map(|raft| raft.servers).unwrap_or_default();
-            (servers, AutopilotHealth::default())
-        }
+    let (servers, autopilot) = if leader.is_some() {
+        let raft = client.raft_configuration(false).await?;
+        (raft.servers, client.autopilot_health().await.unwrap_or_default())
+    } else {
+        // What the server itself remembers; nothing before the cluster was founded.
+        let raft = client.raft_configuration(true).await;
+        let servers = raft.map(|raft| raft.servers).unwrap_or_default();
+        (servers, AutopilotHealth::default())
     };
     let is_leader = leader.as_deref() == Some(raft_address(client.address()).as_str());
     Ok(ConsulStatus {
@@ -67,7 +64,10 @@ mod tests {
     use super::*;
     use crate::consul::types::AutopilotServer;
 
-    fn health(servers: &[(&str, bool, bool)]) -> AutopilotHealth {
+    /// Name, whether healthy, whether it votes.
+    type Row = (&'static str, bool, bool);
+
+    fn health(servers: &[Row]) -> AutopilotHealth {
         let servers = servers.iter().map(|&(name, healthy, voter)| AutopilotServer {
             name: name.to_owned(),
             address: String::new(),
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn leaving_never_costs_the_quorum() {
         let (ok, ill) = (true, false);
-        let cases: [(&str, &[(&str, bool, bool)], bool); 7] = [
+        let cases: [(&str, &[Row], bool); 7] = [
             ("three healthy", &[("a", ok, true), ("b", ok, true), ("c", ok, true)], true),
             (
                 "one of the others is ill",

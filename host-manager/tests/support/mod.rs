@@ -26,7 +26,7 @@ pub fn consul_binary() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("consul"));
     std::iter::once(PathBuf::from(tools)).chain(on_path).find(|file| file.is_file()).expect(
-        "no Consul found: run `cargo xtask setup` or set HCS_CONSUL_BIN to a consul program",
+        "no Consul found: `cargo xtask test` fetches one, or set HCS_CONSUL_BIN to a consul program",
     )
 }
 

@@ -1,11 +1,14 @@
 //! A cluster's account as the provider would have filled it, and its servers.
 
+use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use hcs_engine::clock::SystemClock;
+use hcs_host_manager::artifact::hex;
 use hcs_host_manager::consul::client::ConsulClient;
 use hcs_host_manager::documents::Stores;
 use hcs_host_manager::host::Host;
@@ -21,6 +24,8 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use zip::CompressionMethod;
+use zip::write::SimpleFileOptions;
 
 use super::blobs::Account;
 use super::systemctl::Systemctl;
@@ -28,6 +33,8 @@ use super::systemctl::Systemctl;
 pub const DATACENTER: &str = "dc1";
 pub const GOSSIP_KEY: &str = "c2VjcmV0LWdvc3NpcC1rZXktb2YtMzItYnl0ZXMhISE=";
 pub const MANAGEMENT: &str = "5e3e78e0-1111-4222-8333-444455556666";
+
+static WORLDS: AtomicU8 = AtomicU8::new(0);
 
 pub struct World {
     pub account: Account,
@@ -62,8 +69,7 @@ impl World {
         let said = String::from_utf8(said).unwrap();
         let version = said.split_whitespace().nth(1).unwrap().trim_start_matches('v');
         let version = semver::Version::parse(version).unwrap();
-        let sha256 = Sha256::digest(&program);
-        let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let sha256 = hex(&Sha256::digest(&program));
         let artifact =
             ConsulArtifact { version: version.clone(), sha256, file_name: "consul".to_owned() };
         let name = blob::consul_artifact(&artifact.sha256, &artifact.file_name);
@@ -71,7 +77,8 @@ impl World {
         account.write(container::CERTIFICATES, blob::CA_CERTIFICATE, ca_pem.clone());
         account.write(container::SECRETS_SHARED, blob::GOSSIP_KEY, GOSSIP_KEY);
         account.write(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN, MANAGEMENT);
-        let net = u8::try_from(std::process::id() % 200).unwrap() + 1;
+        let process = u8::try_from(std::process::id() % 80).unwrap();
+        let net = process * 3 + 1 + WORLDS.fetch_add(1, Ordering::Relaxed) % 3;
         let folder = tempfile::tempdir().unwrap();
         let issuer = Issuer::new(params, key);
         let world = Self { account, folder, ca_pem, version, artifact, issuer, net };
@@ -98,6 +105,22 @@ impl World {
         };
         let text = serde_json::to_vec(&document).unwrap();
         self.account.write(container::CONFIG, blob::CLUSTER, text);
+    }
+
+    /// The provider uploads the same Consul in another wrapping: a new artifact to roll out.
+    pub fn publish_archive(&mut self, server_count: u32) {
+        let old = blob::consul_artifact(&self.artifact.sha256, &self.artifact.file_name);
+        let program = self.account.read(container::ARTIFACTS, &old).unwrap();
+        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        writer.start_file("consul", stored).unwrap();
+        writer.write_all(&program).unwrap();
+        let archive = writer.finish().unwrap().into_inner();
+        self.artifact.sha256 = hex(&Sha256::digest(&archive));
+        self.artifact.file_name = format!("consul_{}_linux_amd64.zip", self.version);
+        let name = blob::consul_artifact(&self.artifact.sha256, &self.artifact.file_name);
+        self.account.write(container::ARTIFACTS, &name, archive);
+        self.set_server_count(server_count);
     }
 
     pub fn issue_certificate(&self, slot: u32) {
