@@ -26,6 +26,7 @@ pub(crate) fn run(keep: bool) -> Result<(), Failure> {
     let mut azure = Emulator::start(&dir.join("azure"), &["--time-scale", TIME_SCALE])?;
     println!("\nazure-emulator at {} ({TIME_SCALE} times faster than Azure)", azure.url);
     azure.create_group(GROUP, "westeurope")?;
+    let before = azure.objects()?;
     let mut workspace = Workspace::new(&dir.join("terraform"), &azure)?;
     workspace.copy(&repository().join("examples/terraform/quickstart"))?;
     set_variables(&mut workspace)?;
@@ -58,7 +59,7 @@ pub(crate) fn run(keep: bool) -> Result<(), Failure> {
     let destroyed = workspace.destroy(&[])?;
     print!("{}", tail(&destroyed.stdout, 3));
     println!("destroyed in {:.1} s, {}", destroy.elapsed().as_secs_f64(), requests(&azure)?);
-    check_nothing_is_left(&mut azure)?;
+    check_nothing_is_left(&mut azure, &before)?;
     println!("\nThe whole demo took {:.0} s.", started.elapsed().as_secs_f64());
     Ok(())
 }
@@ -105,12 +106,9 @@ fn show_cluster(azure: &Emulator, workspace: &Workspace, dir: &Path) -> Result<(
     Ok(())
 }
 
-fn check_nothing_is_left(azure: &mut Emulator) -> Result<(), Failure> {
-    let left: Vec<String> = azure
-        .objects()?
-        .into_iter()
-        .filter(|id| !id.eq_ignore_ascii_case(&azure.group_id(GROUP)))
-        .collect();
+fn check_nothing_is_left(azure: &mut Emulator, before: &[String]) -> Result<(), Failure> {
+    let left: Vec<String> =
+        azure.objects()?.into_iter().filter(|id| !before.contains(id)).collect();
     let dir = azure.dir.clone();
     azure.stop();
     let processes = emulator::processes_in(&dir);

@@ -8,9 +8,11 @@ pub mod consul;
 pub mod curl;
 pub mod emulator;
 pub mod error;
+pub mod scenario;
 pub mod terraform;
 pub mod tools;
 
 pub use emulator::Emulator;
 pub use error::HarnessError;
+pub use scenario::Scenario;
 pub use terraform::Workspace;

@@ -1,0 +1,92 @@
+//! What every scenario starts from: an emulator, a user's group, a workspace with an example.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::bins::{repository, target};
+use crate::consul::Consul;
+use crate::{Emulator, HarnessError, Workspace, tools};
+
+/// The user's group in every scenario.
+pub const GROUP: &str = "acceptance-rg";
+/// Address of the cluster in the quickstart.
+pub const CLUSTER: &str = "hcs_cluster.main";
+
+/// An emulated Azure and a Terraform workspace in it.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Terraform.
+    pub terraform: Workspace,
+    /// Azure.
+    pub azure: Emulator,
+    /// Ids of the objects that were there before Terraform did anything.
+    pub before: Vec<String>,
+    /// Folder of the scenario, kept for a look after a failure.
+    pub dir: PathBuf,
+}
+
+impl Scenario {
+    /// Starts one from an example. ARM runs `time_scale` times faster than Azure.
+    pub fn start(name: &str, example: &str, time_scale: u32) -> Result<Self, HarnessError> {
+        let dir = target().join("acceptance").join(name);
+        if dir.exists() {
+            fs::remove_dir_all(&dir).map_err(HarnessError::file(&dir))?;
+        }
+        let scale = time_scale.to_string();
+        let azure = Emulator::start(&dir.join("azure"), &["--time-scale", &scale])?;
+        azure.create_group(GROUP, "westeurope")?;
+        let before = azure.objects()?;
+        let mut terraform = Workspace::new(&dir.join("terraform"), &azure)?;
+        if !example.is_empty() {
+            terraform.copy(&example_dir(example))?;
+        }
+        set_consul(&mut terraform)?;
+        terraform.set("TF_VAR_resource_group_name", GROUP);
+        Ok(Self { terraform, azure, before, dir })
+    }
+
+    /// Consul of the quickstart's cluster.
+    pub fn consul(&self) -> Result<Consul, HarnessError> {
+        let cluster = self.terraform.attributes(CLUSTER)?;
+        let account = cluster["storage_account_name"].as_str().unwrap_or_default();
+        Consul::of_cluster(&self.azure, account, &self.dir)
+    }
+
+    /// Zones of the servers in the state, by slot.
+    pub fn zones(&self) -> Result<Vec<String>, HarnessError> {
+        let cluster = self.terraform.attributes(CLUSTER)?;
+        let servers = cluster["servers"].as_array().cloned().unwrap_or_default();
+        Ok(servers.iter().filter_map(|s| s["zone"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// Objects that Terraform made and that still exist.
+    pub fn made(&self) -> Result<Vec<String>, HarnessError> {
+        let objects = self.azure.objects()?;
+        Ok(objects.into_iter().filter(|id| !self.before.contains(id)).collect())
+    }
+
+    /// VMs that run, as the emulator says.
+    pub fn vms(&self) -> Result<Vec<Value>, HarnessError> {
+        self.azure.vms()
+    }
+}
+
+/// Folder of an example.
+pub fn example_dir(name: &str) -> PathBuf {
+    repository().join("examples/terraform").join(name)
+}
+
+/// Sets the variables by which examples take the Consul of this machine.
+pub fn set_consul(terraform: &mut Workspace) -> Result<(), HarnessError> {
+    let consul = tools::consul()?;
+    let version = tools::consul_version(&consul)?;
+    terraform.set("TF_VAR_consul_version", &version);
+    terraform.set("TF_VAR_consul_archive", &display(&consul));
+    Ok(())
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,202 @@
+//! The whole life of a cluster: create, scale under load, import, destroy.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use hcs_acceptance::consul::Consul;
+use hcs_acceptance::scenario::CLUSTER;
+use hcs_acceptance::{Scenario, emulator};
+use serde_json::Value;
+
+type Done = Result<(), Box<dyn Error>>;
+
+#[test]
+fn a_cluster_is_made_scaled_imported_and_destroyed() -> Done {
+    let mut scenario = Scenario::start("lifecycle", "quickstart", 30)?;
+    scenario.terraform.init()?;
+    create(&scenario)?;
+    scale(&mut scenario)?;
+    import(&scenario)?;
+    destroy(&mut scenario)
+}
+
+fn create(scenario: &Scenario) -> Done {
+    scenario.terraform.apply(&[])?;
+    assert_eq!(scenario.zones()?, ["1", "2", "3"]);
+    let consul = scenario.consul()?;
+    let names = ["quickstart-server-0", "quickstart-server-1", "quickstart-server-2"];
+    assert_eq!(consul.voters(0)?, names);
+    assert!(!consul.leader(0)?.is_empty());
+
+    let raft = consul.ask(0, "GET", "operator/raft/configuration", None, false)?;
+    assert_eq!(raft.status, 403, "an anonymous caller must not read the Raft configuration");
+    let members = consul.ask(0, "GET", "agent/members", None, false)?;
+    assert_eq!(members.text().trim(), "[]", "an anonymous caller must see no members");
+
+    scenario.azure.reset_requests()?;
+    scenario.terraform.plan(&[])?.expect_code(0)?;
+    let requests = scenario.azure.requests()?;
+    let writes: Vec<_> = requests.keys().filter(|key| !key.starts_with("GET ")).collect();
+    assert!(writes.is_empty(), "a plan writes nothing: {writes:?}");
+    no_secrets(scenario)
+}
+
+/// Neither state nor what the VMs were given holds a secret.
+fn no_secrets(scenario: &Scenario) -> Done {
+    let cluster = scenario.terraform.attributes(CLUSTER)?;
+    let account = cluster["storage_account_name"].as_str().unwrap_or_default();
+    let mut secrets = Vec::new();
+    for (container, name) in [
+        ("secrets-shared", "gossip-key"),
+        ("secrets-shared", "management-token"),
+        ("secrets-shared", "ca-key.pem"),
+        ("secrets-0", "agent-token"),
+        ("secrets-0", "server-key.pem"),
+    ] {
+        let content = hcs_acceptance::blobs::get(&scenario.azure, account, container, name)?;
+        let text = String::from_utf8(content.ok_or(name)?)?;
+        // A PEM's second line is as telling as the whole, and has no line breaks.
+        secrets.push(text.lines().nth(1).unwrap_or(&text).trim().to_owned());
+    }
+    let state = std::fs::read_to_string(scenario.terraform.dir.join("terraform.tfstate"))?;
+    let world = std::fs::read_to_string(scenario.azure.dir.join("world.json"))?;
+    for secret in &secrets {
+        assert!(secret.len() > 8);
+        assert!(!state.contains(secret), "a secret is in the state");
+        assert!(!world.contains(secret), "a secret is in what Azure Resource Manager was sent");
+    }
+    Ok(())
+}
+
+fn scale(scenario: &mut Scenario) -> Done {
+    let first: BTreeMap<String, Value> = vm_identity(scenario)?;
+    let consul = Arc::new(scenario.consul()?);
+    let load = Load::start(Arc::clone(&consul));
+
+    scenario.terraform.set("TF_VAR_server_count", "5");
+    let up = scenario.terraform.apply(&[])?;
+    assert!(up.stdout.contains("1 changed, 0 destroyed"), "{}", up.stdout);
+    assert_eq!(scenario.zones()?, ["1", "2", "3", "1", "2"]);
+    assert_eq!(consul.voters(0)?.len(), 5);
+    scenario.terraform.plan(&[])?.expect_code(0)?;
+
+    scenario.terraform.set("TF_VAR_server_count", "3");
+    scenario.terraform.apply(&[])?;
+    assert_eq!(scenario.zones()?, ["1", "2", "3"]);
+    assert_eq!(consul.voters(0)?.len(), 3);
+    assert_eq!(consul.get(0, "agent/members")?.as_array().map(|all| {
+        all.iter().filter(|member| member["Status"] == 1).count()
+    }), Some(3));
+    scenario.terraform.plan(&[])?.expect_code(0)?;
+
+    let (acknowledged, longest_gap) = load.stop();
+    println!("{} writes acknowledged; longest time without a leader: {longest_gap:?}", acknowledged.len());
+    assert!(acknowledged.len() > 20, "the load ran");
+    assert!(longest_gap < Duration::from_secs(30), "a leader is always back: {longest_gap:?}");
+    for key in acknowledged {
+        let found = consul.ask(0, "GET", &format!("kv/{key}?raw"), None, true)?;
+        assert_eq!(found.status, 200, "the acknowledged write {key} is lost");
+    }
+    let after = vm_identity(scenario)?;
+    for (name, identity) in first {
+        assert_eq!(after.get(&name), Some(&identity), "server {name} was touched");
+    }
+    Ok(())
+}
+
+/// What changes when a VM is replaced or its processes are restarted.
+fn vm_identity(scenario: &Scenario) -> Result<BTreeMap<String, Value>, Box<dyn Error>> {
+    let rows = scenario.vms()?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row["name"].as_str().unwrap_or_default().to_owned(), row))
+        .collect())
+}
+
+/// Writes keys all the time and watches for a leader.
+struct Load {
+    stop: Arc<AtomicBool>,
+    writer: JoinHandle<Vec<String>>,
+    watcher: JoinHandle<Duration>,
+}
+
+impl Load {
+    fn start(consul: Arc<Consul>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (writer_stop, watcher_stop) = (Arc::clone(&stop), Arc::clone(&stop));
+        let writing = Arc::clone(&consul);
+        let writer = thread::spawn(move || {
+            let mut acknowledged = Vec::new();
+            for number in 0.. {
+                if writer_stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let key = format!("load/{number}");
+                let slot = number % 3;
+                let answer = writing.ask(slot, "PUT", &format!("kv/{key}"), Some("x"), true);
+                if answer.is_ok_and(|answer| answer.status == 200 && answer.text().trim() == "true")
+                {
+                    acknowledged.push(key);
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+            acknowledged
+        });
+        let watcher = thread::spawn(move || {
+            let mut longest = Duration::ZERO;
+            let mut seen = Instant::now();
+            while !watcher_stop.load(Ordering::Relaxed) {
+                let has_leader =
+                    (0..3).any(|slot| consul.leader(slot).is_ok_and(|leader| !leader.is_empty()));
+                longest = longest.max(seen.elapsed());
+                if has_leader {
+                    seen = Instant::now();
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            longest
+        });
+        Self { stop, writer, watcher }
+    }
+
+    fn stop(self) -> (Vec<String>, Duration) {
+        self.stop.store(true, Ordering::Relaxed);
+        let acknowledged = self.writer.join().unwrap_or_default();
+        (acknowledged, self.watcher.join().unwrap_or(Duration::MAX))
+    }
+}
+
+fn import(scenario: &Scenario) -> Done {
+    let terraform = &scenario.terraform;
+    let cluster = terraform.attributes(CLUSTER)?;
+    let id = cluster["id"].as_str().ok_or("id")?;
+    let policy = format!("{id}/snapshotPolicies/default");
+    std::fs::remove_file(terraform.dir.join("terraform.tfstate"))?;
+    let import = ["import", "-no-color", "-input=false"];
+    terraform.run(&[&import[..], &[CLUSTER, id]].concat())?.expect_code(0)?;
+    let address = "hcs_snapshot_policy.hourly";
+    terraform.run(&[&import[..], &[address, &policy]].concat())?.expect_code(0)?;
+    // The outputs come back with the next apply; no resource may change.
+    let plan = terraform.plan(&["-out=import.tfplan"])?;
+    let shown = terraform.run(&["show", "-json", "import.tfplan"])?.expect_code(0)?;
+    let shown: Value = serde_json::from_str(&shown.stdout)?;
+    for change in shown["resource_changes"].as_array().into_iter().flatten() {
+        assert_eq!(change["change"]["actions"], serde_json::json!(["no-op"]), "{}", plan.text());
+    }
+    terraform.apply(&[])?;
+    terraform.plan(&[])?.expect_code(0)?;
+    Ok(())
+}
+
+fn destroy(scenario: &mut Scenario) -> Done {
+    scenario.terraform.destroy(&[])?;
+    assert_eq!(scenario.made()?, Vec::<String>::new(), "something is left in Azure");
+    scenario.azure.stop();
+    let processes = emulator::processes_in(&scenario.azure.dir);
+    assert_eq!(processes, Vec::<String>::new(), "a process stays");
+    Ok(())
+}
