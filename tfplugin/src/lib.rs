@@ -8,6 +8,7 @@
 pub mod diag;
 mod handshake;
 mod logs;
+mod orphan;
 pub mod path;
 pub mod provider;
 mod rpc;

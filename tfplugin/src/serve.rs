@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tfplugin_proto::health::health_server::HealthServer;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server as GrpcServer;
 
 use crate::handshake::{Announcement, Environment, HandshakeError};
+use crate::orphan::parent_gone;
 use crate::provider::Provider;
 use crate::rpc::Calls;
 use crate::server::{Server, remember_places};
@@ -114,22 +116,34 @@ async fn listen_and_serve(
         .map_err(ServeError::Announce)?;
 
     let shutdown = CancellationToken::new();
-    let provider = ProviderServer::new(Calls::new(Server::new(provider)))
+    let server = Arc::new(Server::new(provider));
+    let calls = ProviderServer::new(Calls::new(Arc::clone(&server)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let token = || shutdown.clone();
     let serving = GrpcServer::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .add_service(provider)
+        .add_service(calls)
         .add_service(GrpcControllerServer::new(Controller { shutdown: token() }))
         .add_service(GrpcStdioServer::new(Stdio { shutdown: token() }))
         .add_service(GrpcBrokerServer::new(Broker { shutdown: token() }))
         .add_service(HealthServer::new(Health { shutdown: token() }))
         .serve_with_incoming_shutdown(connections, token().cancelled_owned());
+    let dismissed = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(SHUTDOWN_LIMIT).await;
+    };
+    // Its connection is closed by then, which cancels the calls; they may come to their own end.
+    let orphaned = async {
+        parent_gone().await;
+        tracing::warn!("Terraform is gone");
+        server.rest().await;
+    };
     tokio::select! {
         result = serving => result.map_err(ServeError::Serve),
-        () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN_LIMIT).await } => Ok(()),
+        () = dismissed => Ok(()),
+        () = orphaned => Ok(()),
     }
 }
 

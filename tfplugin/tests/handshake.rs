@@ -88,6 +88,13 @@ async fn an_interrupt_from_the_terminal_ends_nothing() {
 }
 
 #[tokio::test]
+async fn an_orphan_does_not_stay() {
+    let plugin = Plugin::start_by_shell();
+    assert!(answers(plugin.connect(None).await.unwrap()).await);
+    assert!(plugin.goes_without_its_parent().await);
+}
+
+#[tokio::test]
 async fn a_silent_client_keeps_nobody_waiting() {
     let identity = Identity::new(&rcgen::PKCS_ECDSA_P256_SHA256);
     let plugin = Plugin::start(Some(&identity));

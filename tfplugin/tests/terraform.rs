@@ -152,6 +152,28 @@ fn an_interrupt_keeps_what_was_being_made() {
 }
 
 #[test]
+fn what_is_not_known_yet_passes_through_a_plan() {
+    let later = r#"
+resource "example_timer" "t" {
+  seconds = 0
+}
+resource "example_box" "a" {
+  name    = "a"
+  colour  = "nearly ${example_timer.t.state}"
+  tags    = ["x", example_timer.t.state]
+  content = { state = example_timer.t.state, list = [1, example_timer.t.seconds] }
+  shelves = { (example_timer.t.seconds) = { height = 1, label = example_timer.t.state } }
+}
+"#;
+    let workspace = Workspace::new(later);
+    workspace.apply();
+    assert!(workspace.plan_is_empty());
+    let values = box_values(&workspace);
+    assert!(values.contains("\"colour\":\"nearlydone\""), "{values}");
+    assert!(values.contains("\"state\":\"done\""), "{values}");
+}
+
+#[test]
 fn a_function_is_called_and_blames_an_argument() {
     let call = |arguments| {
         format!("output \"longest\" {{\n  value = provider::example::longest({arguments})\n}}\n")

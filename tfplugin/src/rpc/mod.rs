@@ -45,8 +45,8 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(crate) fn new(server: Server) -> Self {
-        Self { server: Arc::new(server) }
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        Self { server }
     }
 
     /// Runs a call; its failure and its panic become a reply with diagnostics.

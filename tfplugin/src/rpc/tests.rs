@@ -100,7 +100,7 @@ impl Provider for Things {
 fn calls_with(schema: Schema) -> (Arc<Calls>, Arc<Thing>) {
     let thing = Arc::new(Thing { began: Arc::default(), ended: Arc::default() });
     let provider = Things { thing: Arc::clone(&thing), schema };
-    (Arc::new(Calls::new(Server::new(provider))), thing)
+    (Arc::new(Calls::new(Arc::new(Server::new(provider)))), thing)
 }
 
 fn calls() -> (Arc<Calls>, Arc<Thing>) {

@@ -9,6 +9,8 @@ mod stop;
 
 use std::sync::{Arc, OnceLock};
 
+use tokio_util::task::TaskTracker;
+
 use crate::{Context, Diagnostics, Provider};
 
 pub(crate) use barrier::{catch, remember_places};
@@ -21,11 +23,17 @@ pub(crate) struct Server {
     provider: Arc<dyn Provider>,
     catalog: OnceLock<Catalog>,
     pub(crate) stop: Stop,
+    running: TaskTracker,
 }
 
 impl Server {
     pub(crate) fn new(provider: impl Provider) -> Self {
-        Self { provider: Arc::new(provider), catalog: OnceLock::new(), stop: Stop::default() }
+        Self {
+            provider: Arc::new(provider),
+            catalog: OnceLock::new(),
+            stop: Stop::default(),
+            running: TaskTracker::new(),
+        }
     }
 
     /// Everything that the provider offers; collected at the first call, not before the handshake.
@@ -47,8 +55,15 @@ impl Server {
     {
         let cancel = self.stop.token();
         let gone = cancel.clone().drop_guard();
-        let result = catch(call(Arc::clone(self), Context::with_cancel(cancel))).await;
+        let call = call(Arc::clone(self), Context::with_cancel(cancel));
+        let result = catch(self.running.track_future(call)).await;
         gone.disarm();
         result.and_then(|result| result)
+    }
+
+    /// Waits until the calls that run have ended.
+    pub(crate) async fn rest(&self) {
+        self.running.close();
+        self.running.wait().await;
     }
 }

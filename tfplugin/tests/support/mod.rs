@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -60,8 +61,18 @@ pub(crate) struct Plugin {
 impl Plugin {
     /// Starts the provider; with mutual TLS if there is an identity to pin.
     pub(crate) fn start(pinned: Option<&Identity>) -> Self {
+        Self::start_by(Command::new(program()), pinned)
+    }
+
+    /// Starts the provider as the child of a shell, which is what can be killed then.
+    pub(crate) fn start_by_shell() -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "\"$0\" & wait"]).arg(program());
+        Self::start_by(shell, None)
+    }
+
+    fn start_by(mut command: Command, pinned: Option<&Identity>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(program());
         command
             .env(COOKIE.0, COOKIE.1)
             .env("PLUGIN_PROTOCOL_VERSIONS", "5,6")
@@ -118,7 +129,21 @@ impl Plugin {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.success() && !self.socket.exists();
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
+    /// Kills what was started, and returns whether the provider goes by itself.
+    pub(crate) async fn goes_without_its_parent(mut self) -> bool {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        for _ in 0..1000 {
+            // The socket is the last thing to go.
+            if !self.socket.exists() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         false
     }
