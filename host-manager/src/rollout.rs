@@ -134,3 +134,85 @@ async fn recovered(client: &ConsulClient, node: &str, version: &str) -> Result<(
     };
     tokio::time::timeout(RECOVERY_MAX, wait).await.map_err(|_| RolloutError::NotRecovered)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hcs_planner::dataplane::{ConsulArtifact, ServerPhase};
+
+    fn consul(version: &str, is_leader: bool) -> ConsulStatus {
+        ConsulStatus {
+            version: version.to_owned(),
+            leader: Some("10.0.0.4:8300".to_owned()),
+            is_leader,
+            healthy: true,
+            failure_tolerance: 1,
+            voters: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            peers: vec![],
+            acl_ready: true,
+        }
+    }
+
+    fn peer(slot: u32, consul: Option<ConsulStatus>) -> ServerStatus {
+        ServerStatus {
+            slot,
+            node_name: String::new(),
+            written_at: String::new(),
+            sequence: 1,
+            address: "10.0.0.5".parse().unwrap(),
+            phase: ServerPhase::Running,
+            last_error: None,
+            consul,
+            done_requests: vec![],
+            certificate_expires_at: None,
+            host_manager_version: String::new(),
+        }
+    }
+
+    #[test]
+    fn one_server_at_a_time_and_the_leader_last() {
+        let cluster = ClusterDocument {
+            generation: 2,
+            datacenter: "dc1".to_owned(),
+            server_count: 3,
+            slots: vec![0, 1, 2],
+            consul: ConsulArtifact {
+                version: semver::Version::new(1, 22, 2),
+                sha256: String::new(),
+                file_name: String::new(),
+            },
+        };
+        let (old, new) = ("1.21.0", "1.22.2");
+        let leader = consul(old, true);
+        let follower = consul(old, false);
+        let ill = ConsulStatus { healthy: false, ..follower.clone() };
+        let tight = ConsulStatus { failure_tolerance: 0, ..follower.clone() };
+        let lost = ConsulStatus { leader: None, ..follower.clone() };
+        let alone =
+            ConsulStatus { failure_tolerance: 0, voters: vec!["a".to_owned()], ..leader.clone() };
+        let done = || peer(1, Some(consul(new, false)));
+        let behind = || peer(2, Some(consul(old, false)));
+        let gone = peer(7, Some(consul(old, false)));
+        let reconfigured = consul(new, true);
+        let cases = [
+            ("follower", &follower, vec![behind()], None),
+            ("leader, one behind", &leader, vec![done(), behind()], Some("the leader goes last")),
+            (
+                "leader, one silent",
+                &leader,
+                vec![done(), peer(2, None)],
+                Some("the leader goes last"),
+            ),
+            ("leader, all others done", &leader, vec![done()], None),
+            ("leader, a leftover behind", &leader, vec![done(), gone], None),
+            ("leader, same version", &reconfigured, vec![done()], None),
+            ("not healthy", &ill, vec![], Some("the cluster is not healthy")),
+            ("nothing to spare", &tight, vec![], Some("the cluster could not spare a server")),
+            ("no leader", &lost, vec![], Some("the cluster has no leader")),
+            ("the only server", &alone, vec![], None),
+        ];
+        for (name, own, peers, expected) in cases {
+            assert_eq!(reason_to_wait(&cluster, own, &peers), expected, "{name}");
+        }
+    }
+}

@@ -187,13 +187,19 @@ impl Manager {
     async fn work(&mut self, documents: &Documents) -> Result<(), RoundError> {
         let own = self.host.bootstrap.slot;
         let peers = membership::peers(&self.host.stores, own, &documents.cluster).await;
-        if self.memory.leave.is_none() {
-            self.converge(documents, &peers).await?;
+        if self.host.service.is_active().await? {
+            self.board.started(documents.client.clone());
         }
+        let converged = match self.memory.leave {
+            None => self.converge(documents, &peers).await,
+            Some(_) => Ok(()),
+        };
+        // A running Consul is looked after even if, say, a new program cannot be fetched.
         if self.leave(documents, &peers).await {
             return Ok(());
         }
-        self.be_a_member(documents, &peers).await
+        self.be_a_member(documents, &peers).await?;
+        converged
     }
 
     /// Files, program and process.

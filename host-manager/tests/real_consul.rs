@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use hcs_host_manager::consul::client::ConsulError;
@@ -13,8 +14,11 @@ use hcs_planner::dataplane::{
 };
 use support::world::{GOSSIP_KEY, MANAGEMENT, Server, World, agent_token};
 use support::{consul_binary, eventually};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn is_well(status: &ServerStatus, servers: usize) -> bool {
     let consul = status.consul.as_ref();
@@ -30,10 +34,29 @@ async fn all_well(world: &World, slots: &[u32]) {
     .await;
 }
 
+/// All that the host managers log, down to the HTTP client, for a look for secrets.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn logs() {
-    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned());
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let keep = "debug,hcs_host_manager=trace,reqwest=trace,hyper_util=trace";
+    let shown = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned());
+    let _ = tracing_subscriber::registry()
+        .with(fmt::layer().with_writer(|| Log).with_filter(EnvFilter::new(keep)))
+        .with(fmt::layer().with_writer(std::io::stderr).with_filter(EnvFilter::new(shown)))
+        .try_init();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +77,7 @@ async fn three_servers_form_a_secured_cluster_and_live_with_it() {
     certificate_is_renewed_without_a_restart(&world, &servers).await;
     snapshots_are_taken_verified_and_pruned(&world).await;
     secrets_stay_where_they_belong(&world, &servers);
-    a_server_leaves(&world, &mut servers).await;
+    the_leader_leaves(&world, &mut servers).await;
 }
 
 async fn configuration_is_valid(server: &Server) {
@@ -164,13 +187,18 @@ async fn snapshots_are_taken_verified_and_pruned(world: &World) {
 }
 
 fn secrets_stay_where_they_belong(world: &World, servers: &[Server]) {
-    let secrets = [GOSSIP_KEY.to_owned(), MANAGEMENT.to_owned(), agent_token(0)];
+    let key = world.account.read(&container::secrets(0), blob::SERVER_KEY).unwrap();
+    let key = String::from_utf8_lossy(&key).lines().nth(1).unwrap().to_owned();
+    let secrets = [GOSSIP_KEY.to_owned(), MANAGEMENT.to_owned(), agent_token(0), key];
     for (name, bytes) in world.account.all() {
         if name.starts_with("status-") {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             assert!(!secrets.iter().any(|secret| text.contains(secret)), "{name}: {text}");
         }
     }
+    let own_log = String::from_utf8_lossy(&LOG.lock().unwrap()).into_owned();
+    assert!(own_log.contains("joined"), "the log is kept");
+    assert!(!secrets.iter().any(|secret| own_log.contains(secret)), "a secret is in our log");
     for server in servers {
         let log = server.log();
         assert!(!secrets.iter().any(|secret| log.contains(secret)), "a secret is in Consul's log");
@@ -185,35 +213,46 @@ fn secrets_stay_where_they_belong(world: &World, servers: &[Server]) {
     }
 }
 
-async fn a_server_leaves(world: &World, servers: &mut [Server]) {
-    let slot = 2;
-    let starts = servers[2].service.process().1;
+/// The hardest one leaves: the leader, and its manager is stopped in the middle.
+async fn the_leader_leaves(world: &World, servers: &mut [Server]) {
+    let leading = |slot: &u32| world.status(*slot).unwrap().consul.unwrap().is_leader;
+    let slot = (0..3).find(leading).unwrap();
+    let others: Vec<u32> = (0..3).filter(|&other| other != slot).collect();
+    let leaver = &mut servers[usize::try_from(slot).unwrap()];
+    let starts = leaver.service.process().1;
     let request = Request { id: "leave-1".to_owned(), slot, action: RequestAction::Leave };
     let text = serde_json::to_vec(&request).unwrap();
     world.account.write(container::REQUESTS, &blob::leave_request(slot), text);
+    let memory = leaver.host.paths.state_dir().join("memory.json");
+    eventually("the server has begun to leave", SOON, || async {
+        std::fs::read_to_string(&memory).unwrap().contains("leave-1").then_some(())
+    })
+    .await;
+    leaver.stop_manager().await;
+    leaver.start_manager();
     eventually("the server reports that it left", SOON, || async {
         let status = world.status(slot)?;
         let done = status.done_requests.contains(&request.id);
         (done && status.phase == ServerPhase::Left && status.consul.is_none()).then_some(())
     })
     .await;
-    assert_eq!(servers[2].service.process(), (None, starts), "Consul is stopped and stays so");
-    let raft = world.client(0, MANAGEMENT).raft_configuration(false).await.unwrap();
+    assert_eq!(leaver.service.process(), (None, starts), "Consul is stopped and stays so");
+    let raft = world.client(others[0], MANAGEMENT).raft_configuration(false).await.unwrap();
     assert_eq!(raft.servers.len(), 2);
     eventually("the others have dropped the peer", SOON, || async {
-        let peers = world.status(0)?.consul?.peers;
-        (peers == ["demo-server-0", "demo-server-1"]).then_some(())
+        let names: Vec<_> = others.iter().map(|slot| format!("demo-server-{slot}")).collect();
+        (world.status(others[0])?.consul?.peers == names).then_some(())
     })
     .await;
 
-    servers[2].stop_manager().await;
-    servers[2].start_manager();
+    leaver.stop_manager().await;
+    leaver.start_manager();
     eventually("a restarted manager still says that it left", SOON, || async {
         let status = world.status(slot)?;
         (status.phase == ServerPhase::Left && status.sequence >= 2).then_some(())
     })
     .await;
-    assert_eq!(servers[2].service.process().0, None, "and starts nothing");
+    assert_eq!(leaver.service.process(), (None, starts), "and starts nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -296,6 +335,13 @@ async fn a_new_artifact_rolls(world: &mut World, servers: &[Server]) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(fewest >= 2, "never more than one server out, but {fewest} answered");
+    eventually("the last restarted server is back", SOON, || async {
+        let health = world.client(0, MANAGEMENT).autopilot_health().await.ok()?;
+        let leader = world.client(1, MANAGEMENT).leader().await.ok()??;
+        let others = world.client(2, MANAGEMENT).leader().await.ok()??;
+        (health.healthy && leader == others).then_some(())
+    })
+    .await;
     all_well(world, &[0, 1, 2]).await;
     assert_eq!(starts(servers), wanted, "each server was restarted once");
 }
