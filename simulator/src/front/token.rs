@@ -140,7 +140,7 @@ pub(crate) fn token(shared: &Shared, tenant: &str, form: &[u8]) -> Reply {
     wire::json(200, &body)
 }
 
-/// OpenID configuration of the tenant.
+/// `OpenID` configuration of the tenant.
 pub(crate) fn discovery(shared: &Shared, tenant: &str) -> Reply {
     let base = format!("{}/{tenant}", shared.endpoint);
     let body = json!({

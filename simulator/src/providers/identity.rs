@@ -23,6 +23,7 @@ pub(crate) const IDENTITY: Kind = Kind {
     ..PLAIN
 };
 
+#[allow(clippy::unnecessary_wraps)] // the signature of every type
 fn prepare(_: &World, put: &Put<'_>) -> Answer<Prepared> {
     let mut body = own_parts(put.body);
     body["location"] = json!(put.location);

@@ -64,6 +64,7 @@ pub(crate) fn route(world: &mut World, req: &Request, path: &ArmPath) -> Answer 
     let words: Vec<&str> = rest.iter().map(String::as_str).collect();
     let in_subscription = !path.subscription.is_empty();
     match (req.method, in_subscription, words.as_slice()) {
+        (Method::Get, true, []) if path.lists_providers => Ok(world.page(req, providers(world))),
         (Method::Get, true, []) => Ok(Response::json(200, subscription(world))),
         (Method::Get, true, ["locations"]) => {
             Ok(Response::json(200, json!({"value": locations(world)})))
@@ -79,11 +80,6 @@ pub(crate) fn route(world: &mut World, req: &Request, path: &ArmPath) -> Answer 
             let tenant = &world.settings().tenant_id;
             let row = json!({"id": format!("/tenants/{tenant}"), "tenantId": tenant});
             Ok(Response::json(200, json!({"value": [row]})))
-        }
-        (Method::Get, true, ["providers"]) | (Method::Get, _, [])
-            if path.scope.ends_with("/providers") || !path.namespace.is_empty() =>
-        {
-            Ok(world.page(req, providers(world)))
         }
         _ => Err(ArmError::gateway(
             404,

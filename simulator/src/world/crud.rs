@@ -77,16 +77,8 @@ impl World {
         let id = self.id_for(kind, path)?;
         match self.visible(&id) {
             Some(resource) => Ok(self.show(200, resource)),
-            None => Err(self.missing(kind, path)),
+            None => Err(missing(kind, path)),
         }
-    }
-
-    pub(crate) fn missing(&self, kind: &Kind, path: &ArmPath) -> ArmError {
-        let group = path.group.clone().unwrap_or_default();
-        if kind.rtype == crate::providers::groups::GROUP.rtype {
-            return ArmError::group_not_found(&group);
-        }
-        ArmError::not_found(kind.rtype, &path.names.join("/"), &group)
     }
 
     pub(crate) fn put(&mut self, req: &Request, path: &ArmPath, kind: &'static Kind) -> Answer {
@@ -120,13 +112,13 @@ impl World {
             principal: &req.principal,
         };
         let prepared = (kind.prepare)(self, &put)?;
-        self.commit(kind, &id, old, prepared, &location, false)
+        Ok(self.commit(kind, &id, prepared, &location, false))
     }
 
     pub(crate) fn patch(&mut self, req: &Request, path: &ArmPath, kind: &'static Kind) -> Answer {
         let id = self.id_for(kind, path)?;
         let Some(old) = self.visible(&id).cloned() else {
-            return Err(self.missing(kind, path));
+            return Err(missing(kind, path));
         };
         self.check_locks(&id, false)?;
         check_preconditions(req, Some(&old))?;
@@ -160,7 +152,7 @@ impl World {
                 principal: &req.principal,
             };
             let prepared = (kind.prepare)(self, &put)?;
-            return self.commit(kind, &id, Some(old), prepared, &location, true);
+            return Ok(self.commit(kind, &id, prepared, &location, true));
         }
         Ok(self.visible(&id).map_or_else(|| Response::empty(404), |r| self.show(200, r)))
     }
@@ -169,13 +161,12 @@ impl World {
         &mut self,
         kind: &'static Kind,
         id: &str,
-        old: Option<Resource>,
         prepared: Prepared,
         location: &str,
         patch: bool,
-    ) -> Answer {
+    ) -> Response {
         let key = ids::key(id);
-        let created = old.is_none();
+        let created = !self.resources.contains_key(&key);
         let asynchronous = match kind.put {
             PutManner::Sync => false,
             PutManner::Location { .. } => created,
@@ -199,17 +190,17 @@ impl World {
         if !asynchronous {
             (kind.settled)(self, &key);
             let status = if created && !patch { 201 } else { 200 };
-            return Ok(self
+            return self
                 .resources
                 .get(&key)
-                .map_or_else(|| Response::empty(status), |r| self.show(status, r)));
+                .map_or_else(|| Response::empty(status), |r| self.show(status, r));
         }
         if let Some(parent) = self.inline_parent(kind, &key) {
             keys.push(parent);
         }
         let duration = if created { kind.create_ms } else { kind.update_ms };
         let operation = self.start_operation(kind, &key, keys, Action::Put, location, duration);
-        Ok(self.accepted(kind, &key, &operation, created && !patch))
+        self.accepted(kind, &key, &operation, created && !patch)
     }
 
     fn accepted(&mut self, kind: &Kind, key: &str, operation: &str, created: bool) -> Response {
@@ -328,6 +319,15 @@ impl World {
             ),
         ))
     }
+}
+
+/// The refusal that a path names nothing.
+pub(crate) fn missing(kind: &Kind, path: &ArmPath) -> ArmError {
+    let group = path.group.clone().unwrap_or_default();
+    if kind.rtype == crate::providers::groups::GROUP.rtype {
+        return ArmError::group_not_found(&group);
+    }
+    ArmError::not_found(kind.rtype, &path.names.join("/"), &group)
 }
 
 fn check_preconditions(req: &Request, old: Option<&Resource>) -> Answer<()> {

@@ -136,13 +136,18 @@ impl World {
     ) -> Option<Injected> {
         let now_ms = self.now_ms;
         let retry_ms = self.scaled(2_000);
-        let fault = self.faults.iter_mut().find_map(|fault| {
+        let mut struck = None;
+        for fault in &mut self.faults {
             let fits = BY_REQUEST.contains(&fault.what.as_str())
                 && fault.method.is_none_or(|m| m == method)
                 && (fault.rtype == "*" || fault.rtype.eq_ignore_ascii_case(rtype))
                 && (fault.what != "404" || exists);
-            (fits && fault.hits()).then(|| fault.what.clone())
-        })?;
+            // Each fault counts the requests that it lets pass, also those that another one hits.
+            if fits && (fault.skip > 0 || struck.is_none()) && fault.hits() {
+                struck = Some(fault.what.clone());
+            }
+        }
+        let fault = struck?;
         let error = |status: u16, code: &str| {
             let text = "Injected fault.";
             ArmError::new(status, code, text).response()

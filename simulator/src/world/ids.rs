@@ -37,6 +37,8 @@ pub(crate) struct ArmPath {
     pub(crate) types: Vec<String>,
     /// Name segments of the last provider part.
     pub(crate) names: Vec<String>,
+    /// Whether the path ends in `/providers`.
+    pub(crate) lists_providers: bool,
     /// Segments before any `/providers/` that are neither subscription nor group.
     pub(crate) rest: Vec<String>,
 }
@@ -73,7 +75,8 @@ impl ArmPath {
                 if n % 2 == 0 { &mut types } else { &mut names }.push((*segment).to_owned());
             }
         }
-        Self { subscription, group, scope, namespace, types, names, rest }
+        let lists_providers = provider_at.is_some() && namespace.is_empty();
+        Self { subscription, group, scope, namespace, types, names, lists_providers, rest }
     }
 
     /// Whether the path ends in a type: a collection or an action.
@@ -84,12 +87,6 @@ impl ArmPath {
     /// `namespace/type/type` in lower case.
     pub(crate) fn type_key(&self) -> String {
         format!("{}/{}", self.namespace, self.types.join("/")).to_ascii_lowercase()
-    }
-
-    /// Like [`Self::type_key`] without the last type segment.
-    pub(crate) fn parent_type_key(&self) -> String {
-        let types = &self.types[..self.types.len().saturating_sub(1)];
-        format!("{}/{}", self.namespace, types.join("/")).to_ascii_lowercase()
     }
 
     /// Last name, empty in a collection without parent.

@@ -66,6 +66,7 @@ pub(crate) struct Prepared {
 }
 
 /// One ARM type.
+#[allow(clippy::struct_excessive_bools)] // independent manners, not states
 pub(crate) struct Kind {
     /// Canonical type.
     pub(crate) rtype: &'static str,

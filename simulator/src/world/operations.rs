@@ -176,8 +176,7 @@ impl World {
                 continue;
             }
             resource.state = match (succeeded, operation.action) {
-                (false, Action::Put) if own => State::Failed,
-                (false, Action::Delete) if own => State::Failed,
+                (false, Action::Put | Action::Delete) if own => State::Failed,
                 _ => State::Succeeded,
             };
             resource.etag = etag;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// `provisioningState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum State {
+pub(crate) enum State {
     /// First PUT runs.
     Creating,
     /// A later PUT runs.
@@ -22,7 +22,7 @@ pub enum State {
 
 impl State {
     /// The word in a body.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "Creating",
             Self::Updating => "Updating",

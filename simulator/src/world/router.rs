@@ -19,7 +19,8 @@ impl World {
         self.tick(now_ms);
         let path = ArmPath::parse(&req.path);
         let word = type_word(&path);
-        *self.counters.entry(format!("{} {word}", req.method.as_str())).or_default() += 1;
+        let counted = format!("{} {}", req.method.as_str(), type_name(&path));
+        *self.counters.entry(counted).or_default() += 1;
         let exists = self.visible(&req.path).is_some();
         let mut response = match self.take_fault(req.method, &word, exists) {
             Some(Injected::Instead(response)) => response,
@@ -100,10 +101,10 @@ impl World {
         if let Some(answer) = crate::providers::network::route(self, req, path, &version) {
             return answer;
         }
-        if path.types.is_empty() || path.is_collection() && path.names.is_empty() {
-            if let Some(answer) = subscriptions::route_providers(self, req, path, &version) {
-                return answer;
-            }
+        if path.names.is_empty()
+            && let Some(answer) = subscriptions::route_providers(self, req, path, &version)
+        {
+            return answer;
         }
         Err(versions::unknown_type(path, &version))
     }
@@ -263,5 +264,25 @@ fn type_word(path: &ArmPath) -> String {
     if path.group.is_some() && path.rest.is_empty() {
         return "resourceGroups".to_owned();
     }
-    path.rest.first().cloned().unwrap_or_else(|| "subscriptions".to_owned())
+    match path.rest.first() {
+        Some(word) if word.eq_ignore_ascii_case("resourcegroups") => "resourceGroups".to_owned(),
+        Some(word) => word.clone(),
+        None => "subscriptions".to_owned(),
+    }
+}
+
+/// The type by which requests are counted: canonical where it is known.
+fn type_name(path: &ArmPath) -> String {
+    if path.types.is_empty() || path.types[0].eq_ignore_ascii_case("locations") {
+        let word = type_word(path);
+        if word == "resourceGroups" {
+            return groups::GROUP.rtype.to_owned();
+        }
+        return word;
+    }
+    let own = path.type_key();
+    kind::find(&own).map_or_else(
+        || format!("{}/{}", path.namespace, path.types.join("/")),
+        |kind| kind.rtype.to_owned(),
+    )
 }

@@ -8,7 +8,7 @@ use super::http::Method;
 
 /// A token bucket.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     tokens: f64,
     at_ms: u64,
 }

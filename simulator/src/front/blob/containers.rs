@@ -71,20 +71,15 @@ pub(crate) fn delete(call: &Call<'_>) -> Result<Reply, BlobError> {
 pub(crate) fn list(call: &Call<'_>) -> Result<Reply, BlobError> {
     allow(call, "read")?;
     let prefix = call.query("prefix");
-    let rows: String = call
-        .shared
-        .world()
-        .containers(&call.account)
-        .into_iter()
-        .filter(|name| name.starts_with(prefix))
-        .map(|name| {
-            format!(
-                "<Container><Name>{}</Name><Properties><LeaseStatus>unlocked</LeaseStatus>\
-                 <LeaseState>available</LeaseState></Properties></Container>",
-                escape(&name)
-            )
-        })
-        .collect();
+    let mut rows = String::new();
+    for name in call.shared.world().containers(&call.account) {
+        if name.starts_with(prefix) {
+            rows += "<Container><Name>";
+            rows += &escape(&name);
+            rows += "</Name><Properties><LeaseStatus>unlocked</LeaseStatus>\
+                     <LeaseState>available</LeaseState></Properties></Container>";
+        }
+    }
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults \
          ServiceEndpoint=\"{}/{}/\"><Prefix>{}</Prefix><Containers>{rows}</Containers>\

@@ -33,37 +33,7 @@ pub(crate) fn run(lease: &mut Lease, headers: &Headers, now_ms: u64) -> Result<R
     };
     match action.as_deref() {
         Some("acquire") => {
-            let duration: i64 = headers
-                .get("x-ms-lease-duration")
-                .and_then(|d| d.parse().ok())
-                .filter(|d| *d == -1 || (15..=60).contains(d))
-                .ok_or(BAD_HEADER)?;
-            let again = lease.id.is_some() && lease.id == proposed;
-            match state {
-                LeaseState::Leased if !again => {
-                    return Err(error(
-                        409,
-                        "LeaseAlreadyPresent",
-                        "There is already a lease present.",
-                    ));
-                }
-                LeaseState::Breaking => {
-                    return Err(error(
-                        409,
-                        "LeaseIsBreakingAndCannotBeAcquired",
-                        "The lease ID matched, but the lease is currently in breaking state and \
-                         cannot be acquired until it is broken.",
-                    ));
-                }
-                _ => {}
-            }
-            let id = proposed.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            *lease = Lease {
-                id: Some(id),
-                duration_s: duration,
-                expires_ms: u64::try_from(duration).ok().map(|s| now_ms + s * 1000),
-                breaks_ms: None,
-            };
+            acquire(lease, headers, proposed, state, now_ms)?;
             Ok(reply(201, &lease.id))
         }
         Some("renew") => {
@@ -103,18 +73,7 @@ pub(crate) fn run(lease: &mut Lease, headers: &Headers, now_ms: u64) -> Result<R
             if lease.id.is_none() {
                 return Err(absent);
             }
-            let left_s = match (state, lease.expires_ms, lease.breaks_ms) {
-                (LeaseState::Leased, Some(at), _) | (LeaseState::Breaking, _, Some(at)) => {
-                    at.saturating_sub(now_ms).div_ceil(1000)
-                }
-                _ => 0,
-            };
-            let period_s = match headers.get("x-ms-lease-break-period") {
-                Some(text) => text.parse::<u64>().map_err(|_| BAD_HEADER)?,
-                None => left_s,
-            };
-            let infinite = lease.duration_s < 0 && state == LeaseState::Leased;
-            let wait_s = if infinite { period_s } else { period_s.min(left_s) };
+            let wait_s = break_wait_s(lease, headers, state, now_ms)?;
             lease.breaks_ms = Some(now_ms + wait_s * 1000);
             let mut reply = reply(202, &None);
             wire::set(&mut reply, "x-ms-lease-time", &wait_s.to_string());
@@ -122,6 +81,60 @@ pub(crate) fn run(lease: &mut Lease, headers: &Headers, now_ms: u64) -> Result<R
         }
         _ => Err(BAD_HEADER),
     }
+}
+
+fn acquire(
+    lease: &mut Lease,
+    headers: &Headers,
+    proposed: Option<String>,
+    state: LeaseState,
+    now_ms: u64,
+) -> Result<(), BlobError> {
+    let duration: i64 = headers
+        .get("x-ms-lease-duration")
+        .and_then(|d| d.parse().ok())
+        .filter(|d| *d == -1 || (15..=60).contains(d))
+        .ok_or(BAD_HEADER)?;
+    let again = lease.id.is_some() && lease.id == proposed;
+    if state == LeaseState::Leased && !again {
+        return Err(error(409, "LeaseAlreadyPresent", "There is already a lease present."));
+    }
+    if state == LeaseState::Breaking {
+        return Err(error(
+            409,
+            "LeaseIsBreakingAndCannotBeAcquired",
+            "The lease ID matched, but the lease is currently in breaking state and cannot be \
+             acquired until it is broken.",
+        ));
+    }
+    *lease = Lease {
+        id: Some(proposed.unwrap_or_else(|| uuid::Uuid::new_v4().to_string())),
+        duration_s: duration,
+        expires_ms: u64::try_from(duration).ok().map(|s| now_ms + s * 1000),
+        breaks_ms: None,
+    };
+    Ok(())
+}
+
+/// Seconds until a lease that is broken now is free.
+fn break_wait_s(
+    lease: &Lease,
+    headers: &Headers,
+    state: LeaseState,
+    now_ms: u64,
+) -> Result<u64, BlobError> {
+    let left_s = match (state, lease.expires_ms, lease.breaks_ms) {
+        (LeaseState::Leased, Some(at), _) | (LeaseState::Breaking, _, Some(at)) => {
+            at.saturating_sub(now_ms).div_ceil(1000)
+        }
+        _ => 0,
+    };
+    let period_s = match headers.get("x-ms-lease-break-period") {
+        Some(text) => text.parse::<u64>().map_err(|_| BAD_HEADER)?,
+        None => left_s,
+    };
+    let infinite = lease.duration_s < 0 && state == LeaseState::Leased;
+    Ok(if infinite { period_s } else { period_s.min(left_s) })
 }
 
 #[cfg(test)]

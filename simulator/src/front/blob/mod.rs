@@ -193,10 +193,9 @@ async fn dispatch(call: &Call<'_>, method: &str, body: Incoming) -> Result<Reply
     if call.blob.is_empty() && call.query("restype") == "container" {
         return match (method, comp.as_str()) {
             ("GET", "list") => list::blobs(call).await,
-            ("GET" | "HEAD", "") => containers::properties(call),
+            ("GET" | "HEAD", "" | "metadata") => containers::properties(call),
             ("PUT", "") => containers::create(call),
             ("DELETE", "") => containers::delete(call),
-            ("GET" | "HEAD", "metadata") => containers::properties(call),
             _ => Err(UNSUPPORTED),
         };
     }

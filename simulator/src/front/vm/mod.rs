@@ -138,7 +138,7 @@ impl Machines {
         if !taken(&plain) {
             return plain;
         }
-        (2..).map(|n| format!("{plain}-{n}")).find(|name| !taken(name)).unwrap_or(plain)
+        (2..10_000).map(|n| format!("{plain}-{n}")).find(|name| !taken(name)).unwrap_or(plain)
     }
 
     /// An address whose metadata port is ours from now on.
@@ -154,7 +154,7 @@ impl Machines {
             .to_string_lossy()
             .bytes()
             .fold(0_u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
-        let start = u32::from(Ipv4Addr::new(127, 64, 0, 0)) + (seed % 0x3F_FFFF & !0xFF);
+        let start = u32::from(Ipv4Addr::new(127, 64, 0, 0)) + ((seed % 0x3F_FFFF) & !0xFF);
         for number in 1..5000_u32 {
             let address = Ipv4Addr::from(start + number);
             let last = address.octets()[3];

@@ -21,10 +21,10 @@ const RESTART_DELAY: Duration = Duration::from_secs(1);
 pub(crate) enum Active {
     /// Not started, or stopped.
     Inactive,
-    /// Waits for its restart.
-    Activating,
+    /// Waits for its first start or its restart.
+    Starting,
     /// Runs (or ended well, if it remains after exit).
-    Active,
+    Running,
     /// Ended badly.
     Failed,
 }
@@ -33,8 +33,8 @@ impl Active {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
-            Self::Activating => "activating",
-            Self::Active => "active",
+            Self::Starting => "activating",
+            Self::Running => "active",
             Self::Failed => "failed",
         }
     }
@@ -137,11 +137,11 @@ impl Supervisor {
                 generation: 0,
                 ended: watch::Sender::new(0),
             });
-            if matches!(service.active, Active::Active | Active::Activating) {
+            if matches!(service.active, Active::Running | Active::Starting) {
                 return Ok(());
             }
             service.generation += 1;
-            service.active = Active::Activating;
+            service.active = Active::Starting;
             service.generation
         };
         let first = self.launch(name, &unit).await;
@@ -210,7 +210,7 @@ impl Supervisor {
             self.command(unit, unit.last("ExecStart"), None)?.stdout(out).stderr(err).spawn()?;
         if let Some(service) = self.services().get_mut(name) {
             service.pid = child.id();
-            service.active = Active::Active;
+            service.active = Active::Running;
         }
         let folder = self.root.join("run/units");
         fs::create_dir_all(&folder)?;
@@ -235,8 +235,8 @@ impl Supervisor {
                     service.pid = None;
                     let remains = unit.last("RemainAfterExit");
                     service.active = match (again, clean) {
-                        (true, _) => Active::Activating,
-                        (false, true) if remains == "yes" || remains == "true" => Active::Active,
+                        (true, _) => Active::Starting,
+                        (false, true) if remains == "yes" || remains == "true" => Active::Running,
                         (false, true) => Active::Inactive,
                         (false, false) => Active::Failed,
                     };

@@ -1,5 +1,6 @@
 //! `systemctl`: the client that machines call, and the verbs behind it.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -90,13 +91,15 @@ pub(crate) async fn run(vm: &Running, words: &[String]) -> Value {
             "is-active" => {
                 let active = supervisor.active(name);
                 if !quiet {
-                    stdout += &format!("{}\n", active.as_str());
+                    stdout += active.as_str();
+                    stdout += "\n";
                 }
-                if active == Active::Active { Ok(()) } else { Err((3, String::new())) }
+                if active == Active::Running { Ok(()) } else { Err((3, String::new())) }
             }
             "is-failed" => {
                 let active = supervisor.active(name);
-                stdout += &format!("{}\n", active.as_str());
+                stdout += active.as_str();
+                stdout += "\n";
                 if active == Active::Failed { Ok(()) } else { Err((1, String::new())) }
             }
             "is-enabled" => {
@@ -109,7 +112,8 @@ pub(crate) async fn run(vm: &Running, words: &[String]) -> Value {
             "status" | "show" => {
                 let active = supervisor.active(name).as_str();
                 let pid = supervisor.main_pid(name).unwrap_or(0);
-                stdout += &format!("Id={name}\nActiveState={active}\nMainPID={pid}\n");
+                // Writing to a string cannot fail.
+                let _ = write!(stdout, "Id={name}\nActiveState={active}\nMainPID={pid}\n");
                 let running = active == "active" || *verb == "show";
                 if running { Ok(()) } else { Err((3, String::new())) }
             }
@@ -119,7 +123,8 @@ pub(crate) async fn run(vm: &Running, words: &[String]) -> Value {
         if let Err((failed, text)) = outcome {
             code = failed;
             if !text.is_empty() {
-                stderr += &format!("{text}\n");
+                stderr += &text;
+                stderr += "\n";
             }
         }
     }

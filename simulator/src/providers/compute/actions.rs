@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::instances::INSTANCE;
 use super::scale_set::SCALE_SET;
 use crate::world::World;
+use crate::world::crud::missing;
 use crate::world::errors::{Answer, ArmError, with_retry_after};
 use crate::world::events::Event;
 use crate::world::http::{Request, Response};
@@ -46,7 +47,7 @@ pub(crate) fn run(world: &mut World, req: &Request, path: &ArmPath) -> Answer {
     };
     let set_id = world.id_for(&SCALE_SET, &set_path)?;
     let Some(set) = world.visible(&set_id).cloned() else {
-        return Err(world.missing(&SCALE_SET, &set_path));
+        return Err(missing(&SCALE_SET, &set_path));
     };
     world.check_locks(&id, action == "delete")?;
     let wanted: Vec<String> = if single {

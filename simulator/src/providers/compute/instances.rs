@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::scale_set::{SCALE_SET, nics as nic_configs};
 use crate::providers::network::nic;
 use crate::world::World;
+use crate::world::crud::missing;
 use crate::world::errors::Answer;
 use crate::world::events::Event;
 use crate::world::http::{Request, Response};
@@ -223,7 +224,7 @@ fn set_of(world: &World, path: &ArmPath) -> Answer<Resource> {
     parent.types.truncate(1);
     parent.names.truncate(1);
     let id = world.id_for(&SCALE_SET, &parent)?;
-    world.visible(&id).cloned().ok_or_else(|| world.missing(&SCALE_SET, &parent))
+    world.visible(&id).cloned().ok_or_else(|| missing(&SCALE_SET, &parent))
 }
 
 /// `GET …/virtualMachineScaleSets/{n}/instanceView`.
@@ -248,7 +249,7 @@ pub(crate) fn view(world: &World, path: &ArmPath) -> Answer {
     let set = set_of(world, path)?;
     let key =
         format!("{}/virtualmachines/{}", set.key(), path.names.get(1).cloned().unwrap_or_default());
-    let instance = world.visible(&key).ok_or_else(|| world.missing(&INSTANCE, path))?;
+    let instance = world.visible(&key).ok_or_else(|| missing(&INSTANCE, path))?;
     let body = json!({"statuses": statuses(instance), "platformFaultDomain": 0});
     Ok(Response::json(200, body))
 }

@@ -48,12 +48,11 @@ pub(crate) fn route(
         (Method::Get, ["virtualmachinescalesets", "virtualmachines", "instanceview"]) => {
             instances::view(world, path)
         }
-        (Method::Get, ["virtualmachinescalesets", "networkinterfaces"]) => {
-            instances::nics(world, req, path)
-        }
-        (Method::Get, ["virtualmachinescalesets", "virtualmachines", "networkinterfaces"]) => {
-            instances::nics(world, req, path)
-        }
+        (
+            Method::Get,
+            ["virtualmachinescalesets", "networkinterfaces"]
+            | ["virtualmachinescalesets", "virtualmachines", "networkinterfaces"],
+        ) => instances::nics(world, req, path),
         (Method::Get, ["virtualmachinescalesets", "extensions"]) => {
             Ok(Response::json(200, json!({"value": []})))
         }

@@ -11,6 +11,7 @@ pub(crate) mod vnet;
 use serde_json::{Value, json};
 
 use crate::world::World;
+use crate::world::crud::missing;
 use crate::world::errors::{Answer, ArmError};
 use crate::world::http::{Method, Request, Response};
 use crate::world::ids::{self, ArmPath};
@@ -198,7 +199,7 @@ pub(crate) fn route(
     if req.method == Method::Get && dns_list {
         let zone = req.path.rsplit_once('/').map_or("", |(id, _)| id);
         let Some(zone) = world.visible(zone) else {
-            return Some(Err(world.missing(&crate::providers::private_dns::ZONE, path)));
+            return Some(Err(missing(&crate::providers::private_dns::ZONE, path)));
         };
         let key = zone.key();
         let rows = world

@@ -64,7 +64,6 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
     }
     let mut body = own_parts(put.body);
     body["location"] = json!(put.location);
-    default(&mut body["sku"], "tier", json!("Regional"));
     default(&mut body["properties"], "idleTimeoutInMinutes", json!(4));
     Ok(Prepared { body, ..Prepared::default() })
 }

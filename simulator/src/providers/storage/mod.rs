@@ -6,6 +6,7 @@ pub(crate) mod container;
 use serde_json::json;
 
 use crate::world::World;
+use crate::world::crud::missing;
 use crate::world::errors::{Answer, ArmError};
 use crate::world::http::{Method, Request, Response};
 use crate::world::ids::ArmPath;
@@ -55,7 +56,7 @@ pub(crate) fn route(
     let answer = world
         .require(&req.principal, "Microsoft.Storage/storageAccounts/listKeys/action", id)
         .and_then(|()| match world.visible(id) {
-            None => Err(world.missing(&account::ACCOUNT, path)),
+            None => Err(missing(&account::ACCOUNT, path)),
             // The data plane takes no shared key, so neither does any account give one out.
             Some(_) => Ok(Response::json(200, json!({"keys": []}))),
         });

@@ -1,0 +1,13 @@
+//! What the simulator promises, as tests: manners of Azure in virtual time, Microsoft's definitions
+//! as judge, and the emulator as a process.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod front;
+mod judge;
+mod lifecycle;
+mod limits;
+mod locks_and_roles;
+mod machines;
+mod networks;
+mod support;
