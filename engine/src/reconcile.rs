@@ -185,10 +185,7 @@ impl Reconciler<'_> {
         if observed.object(&container).is_none() {
             return Ok(());
         }
-        let stores = Arc::clone(&self.stores);
-        let none = Parameters::default();
-        let run = Run::new(self.arm.clone(), stores, self.spec, observed, none);
-        ensure_blob_access(&run, &names.storage_account(), &store).await
+        ensure_blob_access(&self.arm, &names.storage_account(), store.as_ref()).await
     }
 }
 

@@ -241,6 +241,10 @@ fn plan(request: PlanRequest) -> PlanResponse {
             planned.set(name, value);
         }
     }
+    // "60m" is no change to "1h": what is stored may stay where it means the same.
+    if same_duration(prior.get("interval"), planned.get("interval")) {
+        planned.set("interval", prior.get("interval").clone());
+    }
     let is_create = prior.is_null();
     let replace: Vec<Path> = ["cluster_id", "name"]
         .into_iter()
@@ -253,6 +257,11 @@ fn plan(request: PlanRequest) -> PlanResponse {
         planned.set(*name, value);
     }
     PlanResponse { planned, requires_replace: replace, ..PlanResponse::default() }
+}
+
+fn same_duration(a: &Value, b: &Value) -> bool {
+    let read = |value: &Value| value.as_str().and_then(|text| duration::parse(text).ok());
+    read(a).is_some() && read(a) == read(b)
 }
 
 /// Ids compare without case.
@@ -378,6 +387,14 @@ mod tests {
             private: vec![],
         };
         assert_eq!(plan(request).planned, prior);
+    }
+
+    #[test]
+    fn another_spelling_of_the_same_interval_is_no_change() {
+        let prior = Value::object([("interval", Value::from("1m")), ("name", "a".into())]);
+        let config = prior.clone().with("interval", "60s");
+        let request = PlanRequest { prior, proposed: config.clone(), config, private: vec![] };
+        assert_eq!(plan(request).planned.get("interval").as_str(), Some("1m"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use hcs_planner::reference::{Outputs, Unresolved, resolve};
 use serde_json::{Value, json};
 
 use super::Run;
+use crate::arm::Arm;
 use crate::blob::{BlobError, BlobStore, WriteCondition};
 use crate::error::EngineError;
 use crate::observe::read_status;
@@ -88,7 +89,7 @@ impl Run<'_> {
     }
 
     async fn grant(&self, account: &ArmId) -> Result<(), EngineError> {
-        ensure_blob_access(self, account, &self.store()?).await
+        ensure_blob_access(&self.arm, account, self.store()?.as_ref()).await
     }
 
     async fn upload(&self, artifact: &Artifact) -> Result<(), EngineError> {
@@ -200,12 +201,12 @@ impl Run<'_> {
 /// Gives the caller Storage Blob Data Contributor on the account unless a probe write succeeds already, then waits
 /// until one does. Owner and Contributor alone cannot write blobs.
 pub async fn ensure_blob_access(
-    run: &Run<'_>,
+    arm: &Arm,
     account: &ArmId,
-    store: &Arc<dyn BlobStore>,
+    store: &dyn BlobStore,
 ) -> Result<(), EngineError> {
     const PROBE: &str = "access-probe";
-    let started_ms = run.arm.clock.now_unix_ms();
+    let started_ms = arm.clock.now_unix_ms();
     let mut granted = false;
     let mut attempt = 0;
     loop {
@@ -217,7 +218,7 @@ pub async fn ensure_blob_access(
             }
             Err(error @ BlobError::Denied { .. }) => {
                 let waited =
-                    Duration::from_millis(run.arm.clock.now_unix_ms().saturating_sub(started_ms));
+                    Duration::from_millis(arm.clock.now_unix_ms().saturating_sub(started_ms));
                 if waited > Duration::from_secs(ACCESS_MINUTES_MAX * 60) {
                     let last = error.to_string();
                     let what = format!("write access to the blobs of {account}");
@@ -227,23 +228,23 @@ pub async fn ensure_blob_access(
             Err(error) => return Err(error.into()),
         }
         if !granted {
-            assign_caller(run, account).await?;
+            assign_caller(arm, account).await?;
             granted = true;
         }
         attempt += 1;
-        run.arm.sleep(crate::arm::backoff(attempt)).await?;
+        arm.sleep(crate::arm::backoff(attempt)).await?;
     }
 }
 
-async fn assign_caller(run: &Run<'_>, account: &ArmId) -> Result<(), EngineError> {
-    let caller = run.arm.caller_object_id().await?;
+async fn assign_caller(arm: &Arm, account: &ArmId) -> Result<(), EngineError> {
+    let caller = arm.caller_object_id().await?;
     let id = role_assignment_id(account, &caller, ROLE_BLOB_CONTRIBUTOR);
     let subscription = account.segment("subscriptions").unwrap_or_default();
     let definition = format!(
         "/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{ROLE_BLOB_CONTRIBUTOR}"
     );
     let body = json!({ "properties": { "roleDefinitionId": definition, "principalId": caller } });
-    match run.arm.put(&id, Kind::RoleAssignment, body).await {
+    match arm.put(&id, Kind::RoleAssignment, body).await {
         Ok(_) => Ok(()),
         // Somebody gave the same right under another name.
         Err(EngineError::Arm(error)) if error.is("RoleAssignmentExists") => Ok(()),

@@ -98,6 +98,7 @@ struct Planner {
 
 impl Planner {
     async fn run(mut self) -> PlanResponse {
+        self.keep_spellings();
         self.names();
         self.location().await;
         self.defaults();
@@ -141,6 +142,25 @@ impl Planner {
         let prior = self.prior.get(name);
         let value = if prior.is_null() { value(&self.planned) } else { prior.clone() };
         self.planned.set(name, value);
+    }
+
+    /// Azure does not tell "West Europe" from "westeurope", nor one case of a group's name from another: what is stored
+    /// stays where it means the same, so that an import or a respelling plans nothing.
+    fn keep_spellings(&mut self) {
+        let means: [(&str, fn(&str) -> String); 3] = [
+            ("location", naming::location),
+            ("resource_group_name", str::to_lowercase),
+            ("managed_resource_group_name", str::to_lowercase),
+        ];
+        for (name, meaning) in means {
+            let (prior, planned) = (self.prior.get(name).as_str(), self.planned.get(name).as_str());
+            if let (Some(prior), Some(planned)) = (prior, planned)
+                && meaning(prior) == meaning(planned)
+            {
+                let prior = prior.to_owned();
+                self.planned.set(name, prior);
+            }
+        }
     }
 
     fn names(&mut self) {
@@ -324,13 +344,7 @@ impl Planner {
     }
 
     fn same(&self, name: &str) -> bool {
-        let (prior, planned) = (self.prior.get(name), self.planned.get(name));
-        if name == "location"
-            && let (Some(prior), Some(planned)) = (prior.as_str(), planned.as_str())
-        {
-            return naming::location(prior) == naming::location(planned);
-        }
-        prior == planned
+        self.prior.get(name) == self.planned.get(name)
     }
 
     fn refuse_fixed(&mut self) {

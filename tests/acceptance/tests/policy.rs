@@ -1,0 +1,141 @@
+//! `hcs_snapshot_policy`: the servers take, check, store and prune real snapshots by themselves.
+
+use std::error::Error;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hcs_acceptance::scenario::{CLUSTER, GROUP};
+use hcs_acceptance::{Scenario, blobs, tools};
+
+type Done = Result<(), Box<dyn Error>>;
+
+/// Host managers' schedules run as much faster as ARM does: an interval of a minute passes in two seconds.
+const TIME_SCALE: u32 = 30;
+
+fn configuration(policy: &str) -> String {
+    format!(
+        r#"
+terraform {{
+  required_providers {{ hcs = {{ source = "hcs-community/hcs" }} }}
+}}
+provider "hcs" {{}}
+variable "consul_version" {{ type = string }}
+variable "consul_archive" {{ type = string }}
+variable "resource_group_name" {{ type = string }}
+resource "hcs_cluster" "main" {{
+  name                = "snapshots"
+  resource_group_name = "{GROUP}"
+  consul_version      = var.consul_version
+  artifact_source     = {{ location = var.consul_archive }}
+}}
+{policy}
+"#
+    )
+}
+
+fn policy(lines: &str) -> String {
+    format!(
+        "resource \"hcs_snapshot_policy\" \"often\" {{\n  cluster_id = hcs_cluster.main.id\n  \
+         name = \"often\"\n{lines}\n}}\n"
+    )
+}
+
+#[test]
+fn servers_take_check_and_prune_snapshots() -> Done {
+    let scenario = Scenario::start("policy", "", TIME_SCALE)?;
+    let terraform = &scenario.terraform;
+    let short = policy("  interval = \"1m\"\n  retain_count = 3");
+    terraform.write("main.tf", &configuration(&short))?;
+    terraform.init()?;
+    terraform.apply(&[])?;
+    let cluster = terraform.attributes(CLUSTER)?;
+    let account = cluster["storage_account_name"].as_str().ok_or("account")?.to_owned();
+    let snapshots = || blobs::list(&scenario.azure, &account, "snapshots");
+
+    let first = wait_for("three snapshots", || Ok(snapshots()?.len() == 3), &snapshots)?;
+    let newer = wait_for("a newer one in place of the oldest", || {
+        let now = snapshots()?;
+        Ok(now.len() == 3 && now[0] > first[0] && now[2] > first[2])
+    }, &snapshots)?;
+    assert!(newer.iter().all(|name| name.starts_with("often/") && name.ends_with(".snap")));
+    let newest = newest_content(&scenario, &account)?;
+    inspect(&scenario, &newest)?;
+
+    terraform.plan(&[])?.expect_code(0)?;
+    terraform.run(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?.expect_code(0)?;
+    let state = terraform.attributes("hcs_snapshot_policy.often")?;
+    assert_eq!(state["snapshot_count"], 3);
+    assert!(state["last_success"].as_str().is_some_and(|time| time.starts_with("20")));
+
+    change_and_destroy(&scenario, &account)
+}
+
+fn change_and_destroy(scenario: &Scenario, account: &str) -> Done {
+    let terraform = &scenario.terraform;
+    let disabled = policy("  interval = \"60s\"\n  retain_count = 3\n  enabled = false");
+    terraform.write("main.tf", &configuration(&disabled))?;
+    let applied = terraform.apply(&[])?;
+    assert!(applied.stdout.contains("1 changed, 0 destroyed"), "{}", applied.stdout);
+    terraform.plan(&[])?.expect_code(0)?;
+    let snapshots = || blobs::list(&scenario.azure, account, "snapshots");
+    // Servers read their policies again every six rounds; an enabled one would take one every two seconds.
+    let silent = || {
+        let before = snapshots()?;
+        thread::sleep(Duration::from_secs(6));
+        Ok(before == snapshots()?)
+    };
+    wait_for("silence of a disabled policy", silent, &snapshots)?;
+
+    let cluster = terraform.attributes(CLUSTER)?;
+    let id = format!("{}/snapshotPolicies/often", cluster["id"].as_str().unwrap_or_default());
+    let address = "hcs_snapshot_policy.often";
+    terraform.run(&["state", "rm", address])?.expect_code(0)?;
+    let again = terraform.apply(&[])?;
+    assert!(again.text().contains("Took over snapshot policy"), "{}", again.text());
+    terraform.run(&["state", "rm", address])?.expect_code(0)?;
+    terraform.run(&["import", "-no-color", address, &id])?.expect_code(0)?;
+    terraform.plan(&[])?.expect_code(0)?;
+
+    let purge = policy("  interval = \"60s\"\n  retain_count = 3\n  enabled = false\n  on_delete = \"purge\"");
+    terraform.write("main.tf", &configuration(&purge))?;
+    terraform.apply(&[])?;
+    terraform.write("main.tf", &configuration(""))?;
+    terraform.apply(&[])?;
+    assert!(blobs::list(&scenario.azure, account, "snapshots")?.is_empty(), "purge leaves none");
+    terraform.destroy(&[])?;
+    assert_eq!(scenario.made()?, Vec::<String>::new());
+    Ok(())
+}
+
+fn newest_content(scenario: &Scenario, account: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    // The newest may be pruned between listing and reading only if three newer ones came meanwhile.
+    let names = blobs::list(&scenario.azure, account, "snapshots")?;
+    let newest = names.last().ok_or("no snapshot")?;
+    Ok(blobs::get(&scenario.azure, account, "snapshots", newest)?.ok_or("pruned")?)
+}
+
+/// Consul itself reads the archive.
+fn inspect(scenario: &Scenario, content: &[u8]) -> Done {
+    let path = scenario.dir.join("newest.snap");
+    std::fs::write(&path, content)?;
+    let mut consul = Command::new(tools::consul()?);
+    let shown = tools::run(consul.args(["snapshot", "inspect"]).arg(&path))?;
+    assert!(shown.contains("Index"), "{shown}");
+    Ok(())
+}
+
+fn wait_for(
+    what: &str,
+    done: impl Fn() -> Result<bool, hcs_acceptance::HarnessError>,
+    names: &dyn Fn() -> Result<Vec<String>, hcs_acceptance::HarnessError>,
+) -> Result<Vec<String>, Box<dyn Error>> {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(60) {
+        if done()? {
+            return Ok(names()?);
+        }
+        thread::sleep(Duration::from_millis(250));
+    }
+    Err(format!("no {what} after a minute: {:?}", names()?).into())
+}
