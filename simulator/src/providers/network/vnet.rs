@@ -218,7 +218,6 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         body["properties"]["resourceGuid"] = guid;
     }
     default(&mut body["properties"], "enableDdosProtection", json!(false));
-    default(&mut body["properties"], "privateEndpointVNetPolicies", json!("Disabled"));
     prepared.body = body;
     Ok(prepared)
 }

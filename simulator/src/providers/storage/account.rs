@@ -137,7 +137,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
             "networkAcls",
             json!({
                 "bypass": "AzureServices", "defaultAction": "Allow", "ipRules": [],
-                "virtualNetworkRules": [], "ipv6Rules": [],
+                "virtualNetworkRules": [],
             }),
         ),
         (
