@@ -44,6 +44,11 @@ impl Paths {
         self.at("opt/consul/data")
     }
 
+    /// There once Consul has been part of a cluster.
+    pub fn raft_state(&self) -> PathBuf {
+        self.data_dir().join("raft/raft.db")
+    }
+
     /// Consul's configuration without secrets.
     pub fn config_dir(&self) -> PathBuf {
         self.at("etc/consul.d")

@@ -23,7 +23,7 @@ impl Timing {
     /// The product's periods at `scale` times their speed.
     pub fn scaled(scale: f64) -> Self {
         // Faster than this only burns CPU: a round costs some ten HTTP calls.
-        let floor = Duration::from_millis(500);
+        let floor = Duration::from_secs(1);
         let scaled = |seconds: f64| Duration::from_secs_f64(seconds / scale).max(floor);
         Self {
             scale,

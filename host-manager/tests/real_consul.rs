@@ -62,7 +62,7 @@ fn logs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_servers_form_a_secured_cluster_and_live_with_it() {
     logs();
-    let world = World::new(&consul_binary(), 3);
+    let mut world = World::new(&consul_binary(), 3);
     let mut servers: Vec<Server> = (0..3).map(|slot| world.server(slot)).collect();
     for server in &mut servers {
         server.start_manager();
@@ -74,8 +74,9 @@ async fn three_servers_form_a_secured_cluster_and_live_with_it() {
     agents_may_do_little(&world).await;
     autopilot_is_configured(&world).await;
     manager_comes_and_goes(&world, &mut servers).await;
-    certificate_is_renewed_without_a_restart(&world, &servers).await;
+    certificate_and_ca_change_without_a_restart(&mut world, &servers).await;
     snapshots_are_taken_verified_and_pruned(&world).await;
+    lost_data_is_no_reason_to_found(&world, &mut servers[2]).await;
     secrets_stay_where_they_belong(&world, &servers);
     the_leader_leaves(&world, &mut servers).await;
 }
@@ -146,7 +147,17 @@ async fn manager_comes_and_goes(world: &World, servers: &mut [Server]) {
     world.account.set_away(false);
 }
 
-async fn certificate_is_renewed_without_a_restart(world: &World, servers: &[Server]) {
+async fn certificate_and_ca_change_without_a_restart(world: &mut World, servers: &[Server]) {
+    world.add_ca();
+    let world = &*world;
+    eventually("all servers trust both CAs", SOON, || async {
+        let trusts_both = |server: &Server| {
+            let file = server.host.paths.tls_dir().join(blob::CA_CERTIFICATE);
+            std::fs::read_to_string(file).is_ok_and(|pem| pem == world.ca_pem)
+        };
+        servers.iter().all(trusts_both).then_some(())
+    })
+    .await;
     let before = servers[1].service.process();
     let client = world.client(1, MANAGEMENT);
     let old = client.served_certificate("dc1").await.unwrap().unwrap();
@@ -197,7 +208,7 @@ fn secrets_stay_where_they_belong(world: &World, servers: &[Server]) {
         }
     }
     let own_log = String::from_utf8_lossy(&LOG.lock().unwrap()).into_owned();
-    assert!(own_log.contains("joined"), "the log is kept");
+    assert!(own_log.contains("snapshot saved"), "the log is kept");
     assert!(!secrets.iter().any(|secret| own_log.contains(secret)), "a secret is in our log");
     for server in servers {
         let log = server.log();
@@ -292,6 +303,23 @@ async fn a_cluster_grows_and_rolls_without_founding_a_second_one() {
     }
     a_new_artifact_rolls(&mut world, &servers).await;
     a_replaced_vm_takes_its_place_again(&world, &mut servers).await;
+}
+
+/// A data disk that was not mounted: the server must be let in again, not found anew.
+async fn lost_data_is_no_reason_to_found(world: &World, server: &mut Server) {
+    let config = server.host.paths.server_config();
+    server.stop_manager().await;
+    server.service.kill();
+    assert!(server.host.paths.raft_state().exists());
+    std::fs::remove_dir_all(server.host.paths.data_dir()).unwrap();
+    assert!(std::fs::read_to_string(&config).unwrap().contains("bootstrap_expect"));
+    server.start_manager();
+    eventually("the server with an empty disk only joins", SOON, || async {
+        let text = std::fs::read_to_string(&config).unwrap();
+        (!text.contains("bootstrap_expect")).then_some(())
+    })
+    .await;
+    all_well(world, &[0, 1, 2]).await;
 }
 
 async fn a_replaced_vm_takes_its_place_again(world: &World, servers: &mut Vec<Server>) {

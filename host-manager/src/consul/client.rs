@@ -89,7 +89,7 @@ pub struct ConsulClient {
     token: Secret,
     /// Used for `agent/` calls: the agent knows it without asking the leader.
     local_token: Option<Secret>,
-    ca: Certificate,
+    ca: Vec<Certificate>,
 }
 
 /// The name that servers prove by their certificates.
@@ -98,14 +98,15 @@ fn server_name(datacenter: &str) -> String {
 }
 
 impl ConsulClient {
-    /// A client for the server at `address`.
+    /// A client for the server at `address`. While the CA changes, `ca_pem` holds the old and the
+    /// new one.
     pub fn new(
         address: IpAddr,
         datacenter: &str,
         ca_pem: &str,
         token: Secret,
     ) -> Result<Self, ConsulError> {
-        let ca = Certificate::from_pem(ca_pem.as_bytes()).map_err(ConsulError::Client)?;
+        let ca = Certificate::from_pem_bundle(ca_pem.as_bytes()).map_err(ConsulError::Client)?;
         let name = server_name(datacenter);
         let http = builder(&name, address, &ca).build().map_err(ConsulError::Client)?;
         let base = format!("https://{name}:{HTTPS_PORT}/v1/");
@@ -343,10 +344,10 @@ impl ConsulClient {
 }
 
 /// TLS 1.2 or newer, our CA only, no proxy, no redirect: the token goes to this server or nowhere.
-fn builder(name: &str, address: IpAddr, ca: &Certificate) -> reqwest::ClientBuilder {
+fn builder(name: &str, address: IpAddr, ca: &[Certificate]) -> reqwest::ClientBuilder {
     Client::builder()
         .tls_backend_rustls()
-        .tls_certs_only([ca.clone()])
+        .tls_certs_only(ca.iter().cloned())
         .tls_version_min(reqwest::tls::Version::TLS_1_2)
         .https_only(true)
         .no_proxy()

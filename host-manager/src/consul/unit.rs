@@ -26,6 +26,7 @@ Documentation=https://developer.hashicorp.com/consul
 Wants=network-online.target
 After=network-online.target
 StartLimitIntervalSec=0
+RequiresMountsFor={data}
 ConditionPathExists={condition}
 
 [Service]

@@ -20,7 +20,9 @@ use hcs_host_manager::timing::Timing;
 use hcs_planner::dataplane::{
     BootstrapConfig, ClusterDocument, ConsulArtifact, ServerStatus, blob, container,
 };
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +41,7 @@ static WORLDS: AtomicU8 = AtomicU8::new(0);
 pub struct World {
     pub account: Account,
     pub folder: tempfile::TempDir,
+    /// What a client must trust: all CAs so far.
     pub ca_pem: String,
     pub version: semver::Version,
     artifact: ConsulArtifact,
@@ -51,6 +54,16 @@ pub fn agent_token(slot: u32) -> String {
     format!("a6e27000-0000-4000-8000-00000000000{slot}")
 }
 
+fn new_ca() -> (Issuer<'static, KeyPair>, String) {
+    let number = WORLDS.fetch_add(3, Ordering::Relaxed);
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, format!("hcs test CA {number}"));
+    let key = KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    (Issuer::new(params, key), pem)
+}
+
 impl World {
     /// Fills an account for `server_count` servers.
     pub fn new(consul: &Path, server_count: u32) -> Self {
@@ -60,10 +73,7 @@ impl World {
         {
             account.make_container(name);
         }
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let ca_pem = params.self_signed(&key).unwrap().pem();
+        let (issuer, ca_pem) = new_ca();
         let program = std::fs::read(consul).unwrap();
         let said = std::process::Command::new(consul).arg("version").output().unwrap().stdout;
         let said = String::from_utf8(said).unwrap();
@@ -80,7 +90,6 @@ impl World {
         let process = u8::try_from(std::process::id() % 80).unwrap();
         let net = process * 3 + 1 + WORLDS.fetch_add(1, Ordering::Relaxed) % 3;
         let folder = tempfile::tempdir().unwrap();
-        let issuer = Issuer::new(params, key);
         let world = Self { account, folder, ca_pem, version, artifact, issuer, net };
         world.set_server_count(server_count);
         world
@@ -105,6 +114,14 @@ impl World {
         };
         let text = serde_json::to_vec(&document).unwrap();
         self.account.write(container::CONFIG, blob::CLUSTER, text);
+    }
+
+    /// First half of a change of the CA: all trust the new one, then certificates may change.
+    pub fn add_ca(&mut self) {
+        let (issuer, pem) = new_ca();
+        self.issuer = issuer;
+        self.ca_pem.push_str(&pem);
+        self.account.write(container::CERTIFICATES, blob::CA_CERTIFICATE, self.ca_pem.clone());
     }
 
     /// The provider uploads the same Consul in another wrapping: a new artifact to roll out.
@@ -178,7 +195,11 @@ impl World {
             stores: Stores { shared: Arc::new(shared), own: Arc::new(own) },
             service: service.clone(),
             clock: Arc::new(SystemClock),
-            timing: Timing { rounds_per_refresh: 2, ..Timing::scaled(100.0) },
+            timing: Timing {
+                tick: Duration::from_millis(500),
+                rounds_per_refresh: 2,
+                ..Timing::scaled(100.0)
+            },
         };
         Server { host, service, running: None }
     }

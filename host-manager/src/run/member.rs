@@ -1,0 +1,127 @@
+//! A round's second half: life with the other servers, until a request ends it.
+
+use hcs_planner::dataplane::ServerStatus;
+
+use super::{Documents, Manager, RoundError};
+use crate::consul::acl::{self, AgentIdentity};
+use crate::consul::client::ConsulError;
+use crate::consul::health::raft_address;
+use crate::formation::Formation;
+use crate::membership;
+use crate::report::chain;
+use crate::requests::{self, LeaveError, Leaving};
+
+impl Manager {
+    /// Carries out a request to leave; `true` while there is one, and then for ever.
+    pub(super) async fn leave(&mut self, documents: &Documents, peers: &[ServerStatus]) -> bool {
+        match self.leave_step(documents, peers).await {
+            Ok(()) => self.board.solved("leave"),
+            Err(error) => self.board.problem("leave", chain(&error)),
+        }
+        if self.memory.has_left() {
+            self.board.left();
+        }
+        for id in &self.memory.done_requests {
+            self.board.done(id);
+        }
+        self.memory.leave.is_some()
+    }
+
+    async fn leave_step(
+        &mut self,
+        documents: &Documents,
+        peers: &[ServerStatus],
+    ) -> Result<(), LeaveError> {
+        let leaving = Leaving {
+            host: &self.host,
+            client: &documents.client,
+            secrets: &documents.secrets,
+            datacenter: &documents.cluster.datacenter,
+            peers,
+        };
+        if self.memory.leave.is_none() {
+            let request = self.host.stores.leave_request(self.host.bootstrap.slot).await?;
+            let Some(request) = request.filter(|request| self.board.is_open(&request.id)) else {
+                return Ok(());
+            };
+            requests::begin(&leaving, &mut self.memory, &request).await?;
+        }
+        requests::go_on(&leaving, &mut self.memory).await
+    }
+
+    /// Meets the others and keeps ACLs and Autopilot as they should be.
+    pub(super) async fn be_a_member(
+        &mut self,
+        documents: &Documents,
+        peers: &[ServerStatus],
+    ) -> Result<(), RoundError> {
+        let client = &documents.client;
+        let leader = match client.leader().await {
+            Ok(leader) => leader,
+            // Consul has just been started; the status says so.
+            Err(ConsulError::Unreachable { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        membership::join(&self.host.stores, client, &mut self.introductions, peers).await?;
+        let Some(leader) = leader else {
+            self.wait_for_a_cluster();
+            return Ok(());
+        };
+        let raft = client.raft_configuration(false).await?;
+        let own = raft_address(self.host.instance.address);
+        if !raft.servers.iter().any(|server| server.address == own) {
+            return Ok(());
+        }
+        self.board.solved("formation");
+        if !self.memory.member {
+            self.memory.member = true;
+            self.memory.save(&self.host.paths)?;
+            tracing::info!("this server is a member of the cluster");
+        }
+        if !self.marked_formed {
+            membership::mark_formed(&self.host).await?;
+            self.marked_formed = true;
+        }
+        let is_time = self.round.is_multiple_of(self.host.timing.rounds_per_refresh);
+        if is_time || !self.board.acl_ready() {
+            self.ensure_acl(documents).await;
+        }
+        if leader == own {
+            let count = documents.cluster.server_count;
+            match membership::ensure_autopilot(client, count).await {
+                Ok(()) => self.board.solved("autopilot"),
+                Err(error) => self.board.problem("autopilot", chain(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A cluster that has existed is never founded again by itself: that would hide a total loss.
+    fn wait_for_a_cluster(&self) {
+        if self.memory.member || self.memory.formation != Some(Formation::Join) {
+            return;
+        }
+        let sentence = "waits to join: the cluster was founded before, but no server of it leads; \
+            if all were lost for good, delete the blob formed.json in every status container, \
+            restart the servers and restore a snapshot";
+        self.board.problem("formation", sentence.to_owned());
+    }
+
+    async fn ensure_acl(&self, documents: &Documents) {
+        let identity = AgentIdentity {
+            cluster_id: &self.host.bootstrap.cluster_id,
+            slot: self.host.bootstrap.slot,
+            node_name: &self.host.bootstrap.node_name,
+        };
+        let token = &documents.secrets.agent_token;
+        if self.board.acl_ready() && acl::verify(&documents.client, token).await.is_ok() {
+            return;
+        }
+        let ensured = acl::ensure_agent_token(&documents.client, &identity, token).await;
+        self.board.set_acl_ready(ensured.is_ok());
+        match ensured {
+            Ok(()) => self.board.solved("acl"),
+            Err(error) => self.board.problem("acl", chain(&error)),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The loop: look at documents, disk and Consul, do what is missing, look again.
+//!
+//! Every round starts from what is there, so a round may fail or be cut off anywhere.
+
+mod member;
+mod process;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hcs_engine::blob::BlobError;
+use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact};
+use tokio_util::sync::CancellationToken;
+
+use crate::artifact::ArtifactError;
+use crate::certificate::{self, CertificateError, CertificateFacts};
+use crate::consul::client::{ConsulClient, ConsulError};
+use crate::consul::config::UnknownFamily;
+use crate::converge::InvalidConfig;
+use crate::documents::{DocumentError, ServerSecrets};
+use crate::files::FileError;
+use crate::host::Host;
+use crate::membership::{self, Introductions};
+use crate::memory::{Memory, MemoryError};
+use crate::report::chain;
+use crate::service::{ServiceError, Verb};
+use crate::snapshot;
+use crate::status::{self, Board};
+
+/// Why a round could not do all of its work. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum RoundError {
+    /// Documents and secrets.
+    Document(#[from] DocumentError),
+    /// The Consul program.
+    Artifact(#[from] ArtifactError),
+    /// Certificate and key.
+    Certificate(#[from] CertificateError),
+    /// A version that we do not know.
+    Version(#[from] UnknownFamily),
+    /// A configuration that Consul refuses.
+    Invalid(#[from] InvalidConfig),
+    /// The disk.
+    File(#[from] FileError),
+    /// Our memory.
+    Memory(#[from] MemoryError),
+    /// The service manager.
+    Service(#[from] ServiceError),
+    /// Consul.
+    Consul(#[from] ConsulError),
+    /// The storage account.
+    Blob(#[from] BlobError),
+}
+
+/// What the blobs say, as last read.
+struct Documents {
+    cluster: ClusterDocument,
+    secrets: ServerSecrets,
+    certificate: CertificateFacts,
+    client: ConsulClient,
+}
+
+struct Manager {
+    host: Arc<Host>,
+    board: Arc<Board>,
+    memory: Memory,
+    documents: Option<Documents>,
+    installed: Option<(ConsulArtifact, PathBuf)>,
+    introductions: Introductions,
+    marked_formed: bool,
+    /// Why the last restart was put off; logged when it changes.
+    waits_for: Option<&'static str>,
+    /// CA, certificate or key changed on disk since Consul last read them.
+    reload_due: bool,
+    /// The certificate that Consul was last seen to serve.
+    served: Option<CertificateFacts>,
+    round: u32,
+}
+
+/// Manages one server until stopped. Consul goes on running then.
+pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError> {
+    let host = Arc::new(host);
+    let board = Arc::new(Board::default());
+    let memory = Memory::load(&host.paths)?;
+    for id in &memory.done_requests {
+        board.done(id);
+    }
+    let publisher = tokio::spawn(status::run(host.clone(), board.clone(), stop.clone()));
+    let snapshots = tokio::spawn({
+        let (host, board, stop) = (host.clone(), board.clone(), stop.clone());
+        async move {
+            // A snapshot that is cut off here leaves its lock to the TTL.
+            let work = snapshot::run::run(host, board, stop.clone());
+            tokio::select! { () = work => {} () = stop.cancelled() => {} }
+        }
+    });
+    let mut manager = Manager {
+        host: host.clone(),
+        board,
+        memory,
+        documents: None,
+        installed: None,
+        introductions: Introductions::default(),
+        marked_formed: false,
+        waits_for: None,
+        reload_due: false,
+        served: None,
+        round: 0,
+    };
+    tokio::select! { () = manager.rounds() => {} () = stop.cancelled() => {} }
+    let _ = tokio::join!(publisher, snapshots);
+    Ok(())
+}
+
+impl Manager {
+    async fn rounds(&mut self) {
+        let mut failures = 0;
+        loop {
+            let wait = match self.one_round().await {
+                Ok(()) => {
+                    failures = 0;
+                    self.board.solved("server");
+                    self.host.timing.tick
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.board.problem("server", chain(&error));
+                    self.host.timing.backoff(failures)
+                }
+            };
+            self.round = self.round.wrapping_add(1);
+            self.host.clock.sleep(wait).await;
+        }
+    }
+
+    async fn one_round(&mut self) -> Result<(), RoundError> {
+        if self.memory.has_left() {
+            return self.stay_out().await;
+        }
+        self.refresh().await?;
+        let Some(documents) = self.documents.take() else { return Ok(()) };
+        let result = self.work(&documents).await;
+        self.documents = Some(documents);
+        result
+    }
+
+    /// Left means left: whoever started Consul again was wrong.
+    async fn stay_out(&mut self) -> Result<(), RoundError> {
+        self.board.left();
+        if self.host.service.is_active().await? {
+            self.host.service.tell(Verb::Stop).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the documents again when it is time. Old ones serve while the storage is away.
+    async fn refresh(&mut self) -> Result<(), RoundError> {
+        let is_time = self.round.is_multiple_of(self.host.timing.rounds_per_refresh);
+        if self.documents.is_some() && !is_time {
+            return Ok(());
+        }
+        match self.read().await {
+            Ok(documents) => {
+                self.board.solved("documents");
+                self.documents = Some(documents);
+                Ok(())
+            }
+            Err(error) if self.documents.is_some() => {
+                self.board.problem("documents", chain(&error));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&self) -> Result<Documents, RoundError> {
+        let cluster = self.host.stores.cluster().await?;
+        let secrets = self.host.stores.secrets(self.host.bootstrap.slot).await?;
+        let certificate = certificate::check(&secrets)?;
+        let token = secrets.management_token.clone();
+        let address = self.host.instance.address;
+        let client = ConsulClient::new(address, &cluster.datacenter, &secrets.ca_pem, token)?
+            .with_local_token(secrets.local_token());
+        Ok(Documents { cluster, secrets, certificate, client })
+    }
+
+    async fn work(&mut self, documents: &Documents) -> Result<(), RoundError> {
+        let own = self.host.bootstrap.slot;
+        let peers = membership::peers(&self.host.stores, own, &documents.cluster).await;
+        if self.host.service.is_active().await? {
+            self.board.started(documents.client.clone());
+        }
+        let converged = match self.memory.leave {
+            None => self.converge(documents, &peers).await,
+            Some(_) => Ok(()),
+        };
+        // A running Consul is looked after even if, say, a new program cannot be fetched.
+        if self.leave(documents, &peers).await {
+            return Ok(());
+        }
+        self.be_a_member(documents, &peers).await?;
+        converged
+    }
+}

@@ -1,0 +1,140 @@
+//! A round's first half: program, files and process of Consul are what the documents want.
+
+use std::path::PathBuf;
+
+use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus};
+
+use super::{Documents, Manager, RoundError};
+use crate::artifact::{self, ArtifactError};
+use crate::certificate;
+use crate::consul::client::ConsulError;
+use crate::converge::{self, Wanted};
+use crate::formation::{self, Formation};
+use crate::membership;
+use crate::report::chain;
+use crate::rollout::{self, RolloutError};
+use crate::service::Verb;
+
+impl Manager {
+    /// Files, program and process.
+    pub(super) async fn converge(
+        &mut self,
+        documents: &Documents,
+        peers: &[ServerStatus],
+    ) -> Result<(), RoundError> {
+        let (host, cluster) = (self.host.clone(), &documents.cluster);
+        let program = self.install(&cluster.consul).await?;
+        let is_active = host.service.is_active().await?;
+        let formation = self.decide_formation(cluster, is_active).await?;
+        let wanted = Wanted::render(&host, cluster, &documents.secrets, program, formation)?;
+        converge::write_join(&host, &peers.iter().map(|peer| peer.address).collect::<Vec<_>>())?;
+        self.reload_due |= certificate::install(&host.paths, &documents.secrets)?;
+        self.board.set_certificate_expires_at(documents.certificate.expires_at());
+        let is_current = self.memory.started_with.as_ref() == Some(&wanted.fingerprint);
+        if !is_active || (!is_current && !self.memory.member) {
+            wanted.validate(&host).await?;
+            wanted.write(&host)?;
+            self.memory.started_with = Some(wanted.fingerprint.clone());
+            self.memory.save(&host.paths)?;
+            tracing::info!(program = %wanted.program.display(), "starting Consul");
+            self.reload_due = false;
+            converge::start(&host, if is_active { Verb::Restart } else { Verb::Start }).await?;
+        } else if is_current {
+            // Mends files that someone lost or changed; a running Consul does not notice.
+            wanted.write(&host)?;
+            self.board.solved("rollout");
+        } else {
+            self.roll(documents, peers, &wanted).await;
+        }
+        self.board.started(documents.client.clone());
+        self.serve_certificate(documents).await;
+        Ok(())
+    }
+
+    async fn decide_formation(
+        &mut self,
+        cluster: &ClusterDocument,
+        is_active: bool,
+    ) -> Result<Formation, RoundError> {
+        let host = &self.host;
+        if self.memory.member && !is_active && !host.paths.raft_state().exists() {
+            // The data disk is new or not mounted. What this server once founded with must not
+            // count any more: all servers in this state would found an empty cluster.
+            tracing::warn!("Consul's data is gone; this server has to be let in again");
+            self.memory.member = false;
+            self.memory.formation = None;
+        }
+        if let (true, Some(formation)) = (self.memory.member, self.memory.formation) {
+            return Ok(formation);
+        }
+        let evidence = membership::evidence(host, cluster).await?;
+        let (slot, recorded) = (host.bootstrap.slot, self.memory.formation);
+        let decided = formation::decide(slot, recorded, self.memory.member, cluster, &evidence);
+        if recorded != Some(decided) {
+            tracing::info!(?decided, "how this server comes into the cluster");
+            self.memory.formation = Some(decided);
+            self.memory.save(&host.paths)?;
+        }
+        Ok(decided)
+    }
+
+    /// Hashing the program costs half a second, so a checked one is trusted while we run.
+    async fn install(&mut self, artifact: &ConsulArtifact) -> Result<PathBuf, ArtifactError> {
+        if let Some((installed, program)) = &self.installed
+            && installed == artifact
+        {
+            return Ok(program.clone());
+        }
+        let folder = self.host.paths.consul_dir(&artifact.version);
+        let program = artifact::install(&*self.host.stores.shared, artifact, &folder).await?;
+        self.installed = Some((artifact.clone(), program.clone()));
+        Ok(program)
+    }
+
+    async fn roll(&mut self, documents: &Documents, peers: &[ServerStatus], wanted: &Wanted) {
+        let host = self.host.clone();
+        let (client, cluster) = (&documents.client, &documents.cluster);
+        match rollout::attempt(&host, client, cluster, peers, wanted, &mut self.memory).await {
+            Ok(()) => self.board.solved("rollout"),
+            Err(RolloutError::Waiting(reason)) => {
+                if self.waits_for.replace(reason) != Some(reason) {
+                    tracing::info!(reason, "a new configuration waits");
+                }
+            }
+            Err(error) => self.board.problem("rollout", chain(&error)),
+        }
+    }
+
+    /// A new certificate is reloaded, never restarted for, and looked at from outside.
+    async fn serve_certificate(&mut self, documents: &Documents) {
+        if self.served.as_ref() == Some(&documents.certificate) && !self.reload_due {
+            return;
+        }
+        match self.reload_certificate(documents).await {
+            Ok(()) => self.board.solved("certificate"),
+            // Consul has just been started; the next round looks again.
+            Err(error @ ConsulError::Unreachable { .. }) => {
+                tracing::debug!(error = %chain(&error), "certificate not looked at yet");
+            }
+            Err(error) => self.board.problem("certificate", chain(&error)),
+        }
+    }
+
+    async fn reload_certificate(&mut self, documents: &Documents) -> Result<(), ConsulError> {
+        let datacenter = &documents.cluster.datacenter;
+        let served = documents.client.served_certificate(datacenter).await?;
+        if self.reload_due || served.as_ref() != Some(&documents.certificate) {
+            documents.client.reload().await?;
+            self.reload_due = false;
+            let served = documents.client.served_certificate(datacenter).await?;
+            if served.as_ref() != Some(&documents.certificate) {
+                self.board
+                    .problem("certificate", "Consul serves another one after a reload".into());
+                return Ok(());
+            }
+            tracing::info!(serial = %documents.certificate.serial, "Consul serves the new certificate");
+        }
+        self.served = Some(documents.certificate.clone());
+        Ok(())
+    }
+}
