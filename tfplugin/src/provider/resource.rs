@@ -102,7 +102,7 @@ impl PlanRequest {
 pub struct PlanResponse {
     /// The state after apply, as far as it is known; null for a destroy.
     pub planned: Value,
-    /// Attributes whose change needs a new object.
+    /// Attributes whose change needs a new object. A path cannot lead into a set.
     pub requires_replace: Vec<Path>,
     /// The provider's own bytes, handed to apply.
     pub private: Vec<u8>,

@@ -1,7 +1,7 @@
 //! Numbers that are exact at any size.
 //!
-//! Terraform computes with 512-bit floats and sends a number as an integer, as a double where
-//! that is exact, and as decimal text otherwise. A [`Number`] keeps each number in exactly one of
+//! Terraform computes with 512-bit floats and sends a number as an integer that fits, as a double
+//! where that is an exact fraction, and as decimal text otherwise. A [`Number`] keeps each number in exactly one of
 //! these forms, so equal numbers are equal values.
 
 use std::fmt;
@@ -18,8 +18,7 @@ pub struct Number(Form);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Form {
     Int(i64),
-    Uint(u64),
-    /// Exactly representable, never an integer that fits the forms above, never NaN.
+    /// Exactly representable, never an integer and never NaN.
     Float(f64),
     /// Plain decimal text without an exponent or redundant zeros.
     Decimal(Box<str>),
@@ -73,10 +72,10 @@ impl Number {
 
     /// The number, if it is a natural number that fits.
     pub fn as_u64(&self) -> Option<u64> {
-        match self.0 {
-            Form::Int(value) => u64::try_from(value).ok(),
-            Form::Uint(value) => Some(value),
-            _ => None,
+        match &self.0 {
+            Form::Int(value) => u64::try_from(*value).ok(),
+            Form::Decimal(text) => text.parse().ok(),
+            Form::Float(_) => None,
         }
     }
 
@@ -85,7 +84,6 @@ impl Number {
     pub fn as_f64(&self) -> f64 {
         match &self.0 {
             Form::Int(value) => *value as f64,
-            Form::Uint(value) => *value as f64,
             Form::Float(value) => *value,
             Form::Decimal(text) => text.parse().unwrap_or(f64::NAN),
         }
@@ -96,9 +94,6 @@ impl Number {
         if let Ok(value) = plain.parse() {
             return Self(Form::Int(value));
         }
-        if let Ok(value) = plain.parse() {
-            return Self(Form::Uint(value));
-        }
         match exact_double(&plain) {
             Some(value) => Self(Form::Float(value)),
             None => Self(Form::Decimal(plain.into())),
@@ -106,10 +101,10 @@ impl Number {
     }
 }
 
-/// The double that equals this canonical plain decimal, if there is one.
+/// The double that equals this canonical plain fraction, if there is one.
 fn exact_double(plain: &str) -> Option<f64> {
-    let float: f64 = plain.parse().ok().filter(|float: &f64| float.is_finite())?;
-    let digits = plain.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let digits = plain.split_once('.')?.1.len();
+    let float: f64 = plain.parse().ok()?;
     // A binary fraction with n places has exactly n decimal places.
     (fraction_places(float) == digits && format!("{float:.digits$}") == plain).then_some(float)
 }
@@ -210,7 +205,6 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Form::Int(value) => value.fmt(f),
-            Form::Uint(value) => value.fmt(f),
             Form::Float(value) if value.is_infinite() => value.fmt(f),
             Form::Float(value) => write!(f, "{value:.*}", fraction_places(*value)),
             Form::Decimal(text) => f.write_str(text),
@@ -231,7 +225,8 @@ from_integers!(i8, i16, i32, i64, u8, u16, u32);
 
 impl From<u64> for Number {
     fn from(value: u64) -> Self {
-        Self(i64::try_from(value).map_or(Form::Uint(value), Form::Int))
+        let text = || Form::Decimal(value.to_string().into());
+        Self(i64::try_from(value).map_or_else(|_| text(), Form::Int))
     }
 }
 
@@ -261,9 +256,9 @@ mod tests {
             (&["0", "-0", "0.0", "0e5", "000"], Form::Int(0)),
             (&["3", "3.0", "30e-1", "+3", "0.3e1"], Form::Int(3)),
             (&["-9223372036854775808"], Form::Int(i64::MIN)),
-            (&["18446744073709551615"], Form::Uint(u64::MAX)),
+            (&["18446744073709551615"], Form::Decimal("18446744073709551615".into())),
             (&["0.5", "5e-1", "0.50"], Form::Float(0.5)),
-            (&["18446744073709551616"], Form::Float(18_446_744_073_709_551_616.0)),
+            (&["18446744073709551616"], Form::Decimal("18446744073709551616".into())),
             (&["0.1", "1e-1", "00.10"], Form::Decimal("0.1".into())),
             (
                 &["12345678901234567890123", "12345678901234567890123.0"],
@@ -278,6 +273,16 @@ mod tests {
     }
 
     #[test]
+    fn integers_are_read_as_far_as_they_fit() {
+        assert_eq!(Number::from(u64::MAX).as_u64(), Some(u64::MAX));
+        assert_eq!(Number::from(u64::MAX).as_i64(), None);
+        assert_eq!(Number::from(7_u64).as_i64(), Some(7));
+        assert_eq!(number("-1").as_u64(), None);
+        assert_eq!(number("0.5").as_u64(), None);
+        assert_eq!(number("18446744073709551616").as_u64(), None);
+    }
+
+    #[test]
     fn what_is_no_number_is_refused() {
         for text in ["", "-", "1.2.3", "1e", "e1", "1e1.5", "0x10", "NaN", "inf", " 1", "1_0", "."]
         {
@@ -289,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_double_of_an_author_is_the_decimal_that_he_sees() {
+    fn a_double_of_an_author_is_the_decimal_that_it_prints() {
         assert_eq!(Number::from(0.1), number("0.1"));
         assert_ne!(Number::from_f64_exact(0.1).unwrap(), number("0.1"));
         assert_eq!(Number::from(2.0), number("2"));

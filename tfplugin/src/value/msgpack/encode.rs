@@ -147,10 +147,6 @@ impl Encoder {
     fn number(&mut self, number: &Number) -> Result<(), ValueError> {
         match number.form() {
             Form::Int(value) => self.integer(*value),
-            Form::Uint(value) => {
-                let written = encode::write_uint(&mut self.out, *value);
-                self.written(written)
-            }
             Form::Float(value) => {
                 let written = encode::write_f64(&mut self.out, *value);
                 self.written(written)
