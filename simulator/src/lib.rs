@@ -8,8 +8,10 @@
 
 pub mod front;
 mod providers;
+mod sim;
 mod world;
 
+pub use sim::{SimClock, SimCloud};
 pub use world::errors::ArmError;
 pub use world::events::{Event, Machine, ObjectRow};
 pub use world::fault::{Fault, FaultError, GRAMMAR as FAULT_GRAMMAR};

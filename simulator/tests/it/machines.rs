@@ -69,12 +69,14 @@ fn capacity_goes_up_and_down_and_ids_are_not_used_again() {
     assert!(matches!(sim.events.as_slice(), [Event::VmStopped { gone: true, .. }]));
 }
 
+type Fits = fn(&[Event]) -> bool;
+
 #[test]
 fn power_actions_reach_the_front() {
     let mut sim = Sim::with_group();
     let subnet = sim.network();
     sim.make(SET, COMPUTE, &scale_set(&subnet, &[], ""));
-    let expectations: [(&str, fn(&[Event]) -> bool); 5] = [
+    let expectations: [(&str, Fits); 5] = [
         ("restart", |e| {
             matches!(
                 e,
