@@ -102,8 +102,8 @@ impl Manager {
             return;
         }
         let sentence = "waits to join: the cluster was founded before, but no server of it leads; \
-            if all were lost for good, delete the blob formed.json in every status container, \
-            restart the servers and restore a snapshot";
+            if all were lost for good, delete the blob formed.json in every status container \
+            and restore a snapshot";
         self.board.problem("formation", sentence.to_owned());
     }
 

@@ -7,6 +7,7 @@ mod process;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hcs_engine::blob::BlobError;
 use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact};
@@ -26,6 +27,8 @@ use crate::report::chain;
 use crate::service::{ServiceError, Verb};
 use crate::snapshot;
 use crate::status::{self, Board};
+
+const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
 /// Why a round could not do all of its work. The next one tries again.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +112,11 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         round: 0,
     };
     tokio::select! { () = manager.rounds() => {} () = stop.cancelled() => {} }
-    let _ = tokio::join!(publisher, snapshots);
+    // A last status is welcome, but a storage account that hangs must not hold up a shutdown.
+    let ended = async { tokio::join!(publisher, snapshots) };
+    if tokio::time::timeout(SHUTDOWN_MAX, ended).await.is_err() {
+        tracing::warn!("the last status may not have been written");
+    }
     Ok(())
 }
 
