@@ -212,7 +212,9 @@ impl Arm {
                     }
                     wait
                 }
-                Err(error @ TransportError::NotSent { .. }) if attempt < UNREACHABLE_ATTEMPTS_MAX => {
+                Err(error @ TransportError::NotSent { .. })
+                    if attempt < UNREACHABLE_ATTEMPTS_MAX =>
+                {
                     tracing::debug!(error = %crate::error::chain(&error), "not sent, trying again");
                     backoff(attempt)
                 }
@@ -244,7 +246,8 @@ impl Arm {
 
 /// How long a refused write may be tried again, by its reason; `None` leaves it to the number of attempts.
 fn write_bound(error: &ArmError) -> Option<u64> {
-    let parent_missing = ["ResourceGroupNotFound", "ParentResourceNotFound", "ResourceNotFound", "NotFound"];
+    let parent_missing =
+        ["ResourceGroupNotFound", "ParentResourceNotFound", "ResourceNotFound", "NotFound"];
     if error.status == 404 && parent_missing.iter().any(|code| error.is(code)) {
         return Some(REPLICATION_SECONDS_MAX);
     }

@@ -104,7 +104,9 @@ impl Reconciler<'_> {
             Intent::Update => Beginning::Known,
             Intent::Create if !exists => Beginning::Fresh,
             Intent::Create if !observed.is_ready() => Beginning::Resumed,
-            Intent::Create if observed.stored_spec.as_ref() == Some(self.spec) => Beginning::Adopted,
+            Intent::Create if observed.stored_spec.as_ref() == Some(self.spec) => {
+                Beginning::Adopted
+            }
             Intent::Create => return Err(RefusedError::Exists { id: names.cluster_id }),
         };
         let plan = plan(self.spec, &observed)?;

@@ -129,8 +129,11 @@ fn contains(want: &Value, have: &Value) -> bool {
 pub fn merged(desired: &Value, observed: &Value) -> Value {
     match (desired, observed) {
         (Value::Object(want), Value::Object(have)) => {
-            let mut out: Map<String, Value> =
-                have.iter().filter(|(key, _)| !is_read_only(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+            let mut out: Map<String, Value> = have
+                .iter()
+                .filter(|(key, _)| !is_read_only(key))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
             for (key, value) in want {
                 let other = lookup(have, key).unwrap_or(&Value::Null);
                 out.retain(|k, _| k == key || !k.eq_ignore_ascii_case(key));

@@ -101,7 +101,10 @@ pub fn unhealthy_reason<'a>(
         };
         let error = status.last_error.as_deref().unwrap_or("no error reported");
         let Some(consul) = &status.consul else {
-            return Some(format!("{name} is {:?}, its Consul does not answer ({error})", status.phase));
+            return Some(format!(
+                "{name} is {:?}, its Consul does not answer ({error})",
+                status.phase
+            ));
         };
         let Some(own_leader) = consul.leader.as_deref() else {
             return Some(format!("{name} sees no leader ({error})"));

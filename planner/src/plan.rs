@@ -208,9 +208,9 @@ impl Plan {
 
     /// Whether the plan uploads or refers to the host manager's hash.
     pub fn uploads(&self, artifact: &Artifact) -> bool {
-        self.graph.node_weights().any(|step| {
-            matches!(&step.action, Action::UploadArtifact { artifact: a } if a == artifact)
-        })
+        self.graph.node_weights().any(
+            |step| matches!(&step.action, Action::UploadArtifact { artifact: a } if a == artifact),
+        )
     }
 }
 

@@ -46,7 +46,7 @@ pub fn parameter(name: &str) -> Value {
 }
 
 /// Stands for the base64 of a server's cloud-init; `bootstrap` is a [`BootstrapConfig`] that may hold references.
-pub fn cloud_init(bootstrap: Value) -> Value {
+pub fn cloud_init(bootstrap: &Value) -> Value {
     json!({ "$cloud_init": bootstrap })
 }
 
@@ -74,17 +74,16 @@ pub fn resolve(value: &Value, outputs: &dyn Outputs) -> Result<Value, Unresolved
             }
             Ok(Value::Object(resolved))
         }
-        Value::Array(items) => {
-            items.iter().map(|item| resolve(item, outputs)).collect::<Result<_, _>>().map(Value::Array)
-        }
+        Value::Array(items) => items
+            .iter()
+            .map(|item| resolve(item, outputs))
+            .collect::<Result<_, _>>()
+            .map(Value::Array),
         plain => Ok(plain.clone()),
     }
 }
 
-fn resolve_reference(
-    map: &Map<String, Value>,
-    outputs: &dyn Outputs,
-) -> Result<Value, Unresolved> {
+fn resolve_reference(map: &Map<String, Value>, outputs: &dyn Outputs) -> Result<Value, Unresolved> {
     let unresolved = |what: String| Unresolved { what };
     if let Some(reference) = map.get("$output") {
         let text = |key: &str| reference.get(key).and_then(Value::as_str).unwrap_or_default();

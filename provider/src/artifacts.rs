@@ -81,10 +81,11 @@ impl ClusterArtifacts {
 
     fn verified(&self, file_name: String, bytes: Bytes) -> Result<ArtifactFile, EngineError> {
         let sha256 = hex(&Sha256::digest(&bytes));
-        let expected = self.source.as_ref().and_then(|source| source.sha256.clone()).or_else(|| {
-            let is_archive = file_name == releases::archive_name(&self.version, ARCHITECTURE);
-            is_archive.then(|| self.known_sha256().map(str::to_owned)).flatten()
-        });
+        let expected =
+            self.source.as_ref().and_then(|source| source.sha256.clone()).or_else(|| {
+                let is_archive = file_name == releases::archive_name(&self.version, ARCHITECTURE);
+                is_archive.then(|| self.known_sha256().map(str::to_owned)).flatten()
+            });
         match expected {
             Some(expected) if !expected.eq_ignore_ascii_case(&sha256) => {
                 Err(EngineError::Artifact(format!(
@@ -172,10 +173,8 @@ mod tests {
     use super::*;
 
     fn artifacts(version: &str, location: Option<&str>) -> ClusterArtifacts {
-        let source = location.map(|location| ArtifactSource {
-            location: location.to_owned(),
-            sha256: None,
-        });
+        let source =
+            location.map(|location| ArtifactSource { location: location.to_owned(), sha256: None });
         ClusterArtifacts { version: version.parse().unwrap(), source }
     }
 

@@ -15,8 +15,8 @@ use hcs_planner::names::{Names, storage_account_name};
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
-use tfplugin::{CancellationToken, Diagnostic, Diagnostics};
-use tokio::sync::{Mutex, OnceCell};
+use tfplugin::{CancellationToken, Diagnostic};
+use tokio::sync::Mutex;
 
 use crate::regions::{self, Region};
 
@@ -27,22 +27,11 @@ pub(crate) struct Client {
     /// Tags that every cluster gets.
     pub(crate) default_tags: BTreeMap<String, String>,
     regions: Mutex<BTreeMap<String, Arc<Region>>>,
-    checked: OnceCell<()>,
 }
 
 impl Client {
     pub(crate) fn new(azure: Azure, default_tags: BTreeMap<String, String>) -> Self {
-        Self { azure, default_tags, regions: Mutex::default(), checked: OnceCell::new() }
-    }
-
-    /// Tells wrong credentials, an unreachable endpoint or an unknown subscription once, before anything else does.
-    pub(crate) async fn check(&self) -> Result<(), Diagnostics> {
-        let check = || async { self.azure.check().await.map(|_| ()) };
-        self.checked
-            .get_or_try_init(check)
-            .await
-            .map(|()| ())
-            .map_err(|error| crate::diagnostics::connect(&error))
+        Self { azure, default_tags, regions: Mutex::default() }
     }
 
     pub(crate) fn subscription_id(&self) -> &str {
@@ -100,8 +89,8 @@ impl Client {
         let store = self.stores().open(endpoint).map_err(|error| failed(&error.into()))?;
         let access = ensure_blob_access(arm, &account_id, store.as_ref()).await;
         access.map_err(|error| failed(&error))?;
-        let content =
-            store.get(hcs_planner::dataplane::container::CONFIG, hcs_planner::dataplane::blob::SPEC);
+        let content = store
+            .get(hcs_planner::dataplane::container::CONFIG, hcs_planner::dataplane::blob::SPEC);
         let content = content.await.map_err(|error| failed(&error.into()))?;
         let Some(content) = content else { return Err(not_a_cluster(cluster_id, &group)) };
         let spec: ClusterSpec = serde_json::from_slice(&content.bytes).map_err(|error| {

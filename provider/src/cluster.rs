@@ -16,8 +16,8 @@ use tfplugin::{
 
 use crate::provider::SharedClient;
 
-use model::merge_tags;
 pub(crate) use import::cluster_id;
+use model::merge_tags;
 pub(crate) use read::ca_certificate;
 pub(crate) use state::{computed, inputs};
 pub(crate) use validate::check_tags;

@@ -55,15 +55,11 @@ impl DataSource for ClusterDataSource {
             Ok(client) => client,
             Err(found) => return DataResponse::failed(found),
         };
-        if let Err(found) = client.check().await {
-            return DataResponse::failed(found);
-        }
         let cluster_id = match config.get("id").as_str() {
             Some(id) => ArmId::new(id),
             None => {
                 let text = |name: &str| config.get(name).as_str().unwrap_or_default();
-                let default =
-                    default_managed_group(text("resource_group_name"), text("name"));
+                let default = default_managed_group(text("resource_group_name"), text("name"));
                 let managed = config.get("managed_resource_group_name").as_str();
                 ArmId::resource_group(client.subscription_id(), managed.unwrap_or(&default))
             }

@@ -9,7 +9,8 @@ use tfplugin::{Diagnostic, Diagnostics};
 
 /// A connection that cannot be made, at the attribute that can mend it.
 pub(crate) fn connect(error: &ConnectError) -> Diagnostics {
-    let diagnostic = Diagnostic::error("Cannot use Azure with this configuration", chain(error));
+    let diagnostic =
+        Diagnostic::error("Cannot use Azure with this configuration", capitalized(&chain(error)));
     match error.attribute() {
         Some(attribute) => diagnostic.at(attribute),
         None => diagnostic,
@@ -84,7 +85,11 @@ fn failed(what: &str, failure: &Failure, now: &str) -> Diagnostic {
 }
 
 fn sentence(error: &EngineError) -> String {
-    let text = chain(error);
+    capitalized(&chain(error))
+}
+
+/// As a sentence: a capital in front, a full stop behind.
+fn capitalized(text: &str) -> String {
     let mut characters = text.chars();
     let first = characters.next().map(|c| c.to_uppercase().collect::<String>());
     format!("{}{}.", first.unwrap_or_default(), characters.as_str().trim_end_matches('.'))
@@ -126,7 +131,9 @@ fn arm_advice(error: &ArmError) -> String {
         "OperationNotAllowed" | "QuotaExceeded" => {
             "Raise the quota of the VM family in this region, or choose another vm_size."
         }
-        "SkuNotAvailable" | "ZonalAllocationFailed" | "AllocationFailed"
+        "SkuNotAvailable"
+        | "ZonalAllocationFailed"
+        | "AllocationFailed"
         | "OverconstrainedZonalAllocationRequest" => {
             "Azure has no capacity for this size in that zone now: apply again later, or choose \
              another vm_size or region."
@@ -134,7 +141,9 @@ fn arm_advice(error: &ArmError) -> String {
         "RequestDisallowedByPolicy" => {
             "An Azure Policy forbids it: ask its owner for an exemption on the managed group."
         }
-        "ScopeLocked" => "Somebody's lock is in the way; hcs removes only its own. Remove it first.",
+        "ScopeLocked" => {
+            "Somebody's lock is in the way; hcs removes only its own. Remove it first."
+        }
         _ if error.fault() == Fault::Cloud => {
             "That is Azure's side: apply again, and give Microsoft the correlation id if it stays."
         }

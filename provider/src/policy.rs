@@ -23,9 +23,9 @@ const NAME: &str = "default";
 /// Count when none is given: the default of Consul's own snapshot agent.
 const RETAIN_COUNT: i64 = 30;
 /// A snapshot takes seconds; below this the cluster would do little else.
-const INTERVAL_MIN: Duration = Duration::from_secs(60);
+const INTERVAL_MIN: Duration = Duration::from_mins(1);
 /// Beyond a year an interval is a typing error.
-const INTERVAL_MAX: Duration = Duration::from_secs(366 * 86_400);
+const INTERVAL_MAX: Duration = Duration::from_hours(366 * 24);
 /// What the servers do: only a read changes these.
 const VOLATILE: [&str; 3] = ["last_success", "next_run", "snapshot_count"];
 
@@ -41,7 +41,6 @@ impl PolicyResource {
 
     async fn open(&self, ctx: &Context, value: &Value) -> Result<PolicyStore, Diagnostics> {
         let client = configured(&self.client)?;
-        client.check().await?;
         let id = value.get("cluster_id").as_str().unwrap_or_default();
         let id = cluster_id(id)
             .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))?;
@@ -56,7 +55,8 @@ impl Resource for PolicyResource {
     }
 
     fn schema(&self) -> Schema {
-        let text = |name: &str, markdown: &str| Attribute::string(name).computed().describe(markdown);
+        let text =
+            |name: &str, markdown: &str| Attribute::string(name).computed().describe(markdown);
         Schema::new(0)
             .describe(
                 "Snapshots of a cluster's state, taken by the servers themselves: one of them at \
@@ -75,11 +75,10 @@ impl Resource for PolicyResource {
                 Attribute::string("interval")
                     .required()
                     .describe("Time between two snapshots, at least `1m`, e.g. `1h` or `1h30m`."),
-                Attribute::number("retain_count")
-                    .optional()
-                    .computed()
-                    .describe("How many snapshots are kept; default 30. Older ones go after the \
-                               next success."),
+                Attribute::number("retain_count").optional().computed().describe(
+                    "How many snapshots are kept; default 30. Older ones go after the \
+                               next success.",
+                ),
                 Attribute::bool("enabled")
                     .optional()
                     .computed()
@@ -100,7 +99,7 @@ impl Resource for PolicyResource {
     }
 
     async fn plan(&self, _: &Context, request: PlanRequest) -> PlanResponse {
-        plan(request)
+        plan(&request)
     }
 
     async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
@@ -186,8 +185,10 @@ fn validate(config: &Value) -> Diagnostics {
             ),
             Ok(interval) if interval < INTERVAL_MIN => error(
                 "interval",
-                format!("interval is {text:?}; the smallest is \"1m\", as a snapshot locks \
-                         writes for a moment."),
+                format!(
+                    "interval is {text:?}; the smallest is \"1m\", as a snapshot locks \
+                         writes for a moment."
+                ),
             ),
             Ok(interval) if interval > INTERVAL_MAX => {
                 error("interval", format!("interval is {text:?}; the largest is \"366d\"."));
@@ -224,7 +225,7 @@ fn validate(config: &Value) -> Diagnostics {
     found
 }
 
-fn plan(request: PlanRequest) -> PlanResponse {
+fn plan(request: &PlanRequest) -> PlanResponse {
     if request.is_destroy() {
         return PlanResponse::new(Value::Null);
     }
@@ -386,7 +387,7 @@ mod tests {
             config: prior.clone(),
             private: vec![],
         };
-        assert_eq!(plan(request).planned, prior);
+        assert_eq!(plan(&request).planned, prior);
     }
 
     #[test]
@@ -394,7 +395,7 @@ mod tests {
         let prior = Value::object([("interval", Value::from("1m")), ("name", "a".into())]);
         let config = prior.clone().with("interval", "60s");
         let request = PlanRequest { prior, proposed: config.clone(), config, private: vec![] };
-        assert_eq!(plan(request).planned.get("interval").as_str(), Some("1m"));
+        assert_eq!(plan(&request).planned.get("interval").as_str(), Some("1m"));
     }
 
     #[test]

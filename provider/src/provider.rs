@@ -119,6 +119,11 @@ impl Provider for HcsProvider {
             Ok(azure) => azure,
             Err(error) => return crate::diagnostics::connect(&error),
         };
+        // Once and here, so that one error at the provider block tells what every resource would run into.
+        let checked = match azure.check().await {
+            Ok(checked) => checked,
+            Err(error) => return crate::diagnostics::connect(&error),
+        };
         let tags = config.get("default_tags").get("tags");
         let default_tags: BTreeMap<String, String> = tags
             .as_map()
@@ -127,7 +132,20 @@ impl Provider for HcsProvider {
             .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
             .collect();
         let path = Path::root("default_tags").attr("tags");
-        let diagnostics = crate::cluster::check_tags(&default_tags, &path);
+        let mut diagnostics = crate::cluster::check_tags(&default_tags, &path);
+        if !checked.passed_over.is_empty() {
+            let failed: Vec<String> = checked
+                .passed_over
+                .iter()
+                .map(|a| format!("  {}: {}", a.subject, a.reason))
+                .collect();
+            let detail = format!(
+                "{} is used, because what is configured before it did not work:\n{}",
+                checked.credential,
+                failed.join("\n")
+            );
+            diagnostics.push_warning("Another credential is used than the first one", detail);
+        }
         if self.client.set(Arc::new(Client::new(azure, default_tags))).is_err() {
             tracing::debug!("configured twice; the first configuration stays");
         }

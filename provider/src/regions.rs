@@ -12,8 +12,9 @@ const LOCATIONS_API_VERSION: &str = "2022-12-01";
 /// A region of the subscription.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Region {
-    /// Zones that offer each VM size to this subscription, sorted; empty: the size is regional only.
-    sizes: BTreeMap<String, Vec<String>>,
+    /// By size in lower case: its name, and the zones that offer it to this subscription, sorted; none: the size is
+    /// regional only.
+    sizes: BTreeMap<String, (String, Vec<String>)>,
     /// Sizes that the region has but this subscription may not use, with the reason.
     restricted: BTreeMap<String, String>,
     /// Logical zone -> physical zone.
@@ -33,7 +34,7 @@ impl Region {
     /// Zones that offer the size.
     pub(crate) fn zones_of(&self, vm_size: &str) -> Result<&[String], NoSize> {
         let key = vm_size.to_lowercase();
-        if let Some(zones) = self.sizes.get(&key) {
+        if let Some((_, zones)) = self.sizes.get(&key) {
             return Ok(zones);
         }
         match self.restricted.get(&key) {
@@ -42,11 +43,11 @@ impl Region {
         }
     }
 
-    /// Sizes like the wanted one that the region does have.
+    /// A few general sizes that every zone of the region has.
     pub(crate) fn alternatives(&self) -> Vec<&str> {
         self.sizes
-            .iter()
-            .filter(|(name, zones)| name.contains("_d") && zones.len() >= 3)
+            .values()
+            .filter(|(name, zones)| name.contains("_D") && zones.len() >= 3)
             .map(|(name, _)| name.as_str())
             .take(5)
             .collect()
@@ -97,14 +98,12 @@ fn physical_zones(location: &Value) -> BTreeMap<String, String> {
 
 fn read_sku(sku: &Value, location: &str, region: &mut Region) {
     let Some(name) = sku.get("name").and_then(Value::as_str) else { return };
-    let infos = sku.get("locationInfo").and_then(Value::as_array).into_iter().flatten();
-    let info = infos
-        .filter(|info| {
-            info.get("location")
-                .and_then(Value::as_str)
-                .is_some_and(|own| own.eq_ignore_ascii_case(location))
-        })
-        .next();
+    let mut infos = sku.get("locationInfo").and_then(Value::as_array).into_iter().flatten();
+    let info = infos.find(|info| {
+        info.get("location")
+            .and_then(Value::as_str)
+            .is_some_and(|own| own.eq_ignore_ascii_case(location))
+    });
     let Some(info) = info else { return };
     let mut zones: BTreeSet<String> = texts(info.get("zones"));
     for restriction in sku.get("restrictions").and_then(Value::as_array).into_iter().flatten() {
@@ -120,7 +119,8 @@ fn read_sku(sku: &Value, location: &str, region: &mut Region) {
             }
         }
     }
-    region.sizes.insert(name.to_lowercase(), zones.into_iter().collect());
+    let zones = zones.into_iter().collect();
+    region.sizes.insert(name.to_lowercase(), (name.to_owned(), zones));
 }
 
 fn texts(value: Option<&Value>) -> BTreeSet<String> {

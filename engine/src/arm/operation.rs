@@ -186,10 +186,8 @@ fn state(method: Method, handle: &Handle, response: &ArmResponse) -> Word {
         Handle::Status(_) => {
             let status = response.body.get("status").and_then(Value::as_str);
             // A status without the word is done only when there is nothing left to read.
-            status.map_or(
-                if response.status == 204 { Word::Succeeded } else { Word::Running },
-                word,
-            )
+            status
+                .map_or(if response.status == 204 { Word::Succeeded } else { Word::Running }, word)
         }
         Handle::Location(_) if response.status == 202 => Word::Running,
         Handle::Location(_) => match response.body.get("error") {

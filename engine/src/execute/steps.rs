@@ -82,9 +82,10 @@ impl Run<'_> {
     fn store(&self) -> Result<Arc<dyn BlobStore>, EngineError> {
         let pointer = "/properties/primaryEndpoints/blob";
         let endpoint = self.output(object::STORAGE_ACCOUNT, pointer);
-        let endpoint = endpoint.as_ref().and_then(Value::as_str).ok_or_else(|| Unresolved {
-            what: "the storage account's blob endpoint".into(),
-        })?;
+        let endpoint = endpoint
+            .as_ref()
+            .and_then(Value::as_str)
+            .ok_or_else(|| Unresolved { what: "the storage account's blob endpoint".into() })?;
         Ok(self.stores.open(endpoint)?)
     }
 
@@ -114,8 +115,7 @@ impl Run<'_> {
     }
 
     async fn read_address(&self, slot: u32, scale_set: &ArmId) -> Result<(), EngineError> {
-        let path =
-            format!("{scale_set}/networkInterfaces?api-version={SCALE_SET_NIC_API_VERSION}");
+        let path = format!("{scale_set}/networkInterfaces?api-version={SCALE_SET_NIC_API_VERSION}");
         // The NIC list of a scale set that was just made may lag behind the set itself.
         for attempt in 1..=10 {
             let interfaces = self.arm.list(&path).await?;

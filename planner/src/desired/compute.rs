@@ -137,7 +137,7 @@ fn os_profile(builder: &Builder<'_>, slot: u32) -> Value {
     json!({
         "computerNamePrefix": format!("hcs-server-{slot}-"),
         "adminUsername": admin,
-        "customData": cloud_init(bootstrap),
+        "customData": cloud_init(&bootstrap),
         "linuxConfiguration": {
             "disablePasswordAuthentication": true,
             "ssh": { "publicKeys": [ {

@@ -220,7 +220,8 @@ fn peerings(builder: &mut Builder<'_>) {
 
 /// Records come last: they hold the addresses of the servers.
 pub(super) fn build_records(builder: &mut Builder<'_>) {
-    let address = |slot: u32| json!({ "ipv4Address": output(&object::address(slot), "/privateIp") });
+    let address =
+        |slot: u32| json!({ "ipv4Address": output(&object::address(slot), "/privateIp") });
     let slots: Vec<u32> = (0..builder.spec.server_count).collect();
     for slot in &slots {
         let body = json!({ "properties": { "ttl": 30, "aRecords": [address(*slot)] } });

@@ -19,7 +19,7 @@ use crate::provider::{SharedClient, configured};
 use crate::{diagnostics, duration};
 
 /// How long an operation may take when `timeouts` says nothing.
-const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+const TIMEOUT: Duration = Duration::from_hours(1);
 
 pub(super) async fn apply(
     client: &SharedClient,
@@ -30,9 +30,6 @@ pub(super) async fn apply(
         Ok(client) => client,
         Err(found) => return ApplyResponse::failed(request.prior, found),
     };
-    if let Err(found) = client.check().await {
-        return ApplyResponse::failed(request.prior, found);
-    }
     let subject = if request.is_destroy() { &request.prior } else { &request.planned };
     let spec = match model::spec_of(subject, client.subscription_id(), &client.default_tags) {
         Ok(spec) => spec,
@@ -172,7 +169,7 @@ impl Applying {
             let filled = fill(planned.get(name), value);
             state.set(*name, filled);
         }
-        state.set("state", self.word(observed, computed.get("state")));
+        state.set("state", Self::word(observed, computed.get("state")));
         state.unknowns_as_null()
     }
 
@@ -182,9 +179,10 @@ impl Applying {
     }
 
     /// Right after the last step the cluster was healthy; a status that is a moment old changes nothing about that.
-    fn word(&self, observed: &Observed, computed: Option<&Value>) -> Value {
+    fn word(observed: &Observed, computed: Option<&Value>) -> Value {
         let seen = computed.and_then(Value::as_str).unwrap_or(phase::CONVERGING);
-        let word = if observed.is_ready() && seen == phase::CONVERGING { phase::RUNNING } else { seen };
+        let word =
+            if observed.is_ready() && seen == phase::CONVERGING { phase::RUNNING } else { seen };
         Value::from(word)
     }
 }

@@ -12,12 +12,11 @@ pub(super) async fn import(client: &SharedClient, ctx: &Context, id: &str) -> Im
         Ok(client) => client,
         Err(found) => return ImportResponse::failed(found),
     };
-    if let Err(found) = client.check().await {
-        return ImportResponse::failed(found);
-    }
     let cluster_id = match cluster_id(id) {
         Ok(id) => id,
-        Err(detail) => return ImportResponse::failed(Diagnostic::error("Invalid import id", detail)),
+        Err(detail) => {
+            return ImportResponse::failed(Diagnostic::error("Invalid import id", detail));
+        }
     };
     let subscription = cluster_id.segment("subscriptions").unwrap_or_default();
     if !subscription.eq_ignore_ascii_case(client.subscription_id()) {

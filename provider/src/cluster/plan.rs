@@ -58,9 +58,6 @@ pub(super) async fn plan(
         Ok(client) => client,
         Err(diagnostics) => return PlanResponse::failed(diagnostics),
     };
-    if let Err(diagnostics) = client.check().await {
-        return PlanResponse::failed(diagnostics);
-    }
     let planner = Planner {
         arm: client.arm(&ctx.cancel),
         client,
@@ -147,12 +144,8 @@ impl Planner {
     /// Azure does not tell "West Europe" from "westeurope", nor one case of a group's name from another: what is stored
     /// stays where it means the same, so that an import or a respelling plans nothing.
     fn keep_spellings(&mut self) {
-        let means: [(&str, fn(&str) -> String); 3] = [
-            ("location", naming::location),
-            ("resource_group_name", str::to_lowercase),
-            ("managed_resource_group_name", str::to_lowercase),
-        ];
-        for (name, meaning) in means {
+        for name in ["location", "resource_group_name", "managed_resource_group_name"] {
+            let meaning = naming::location;
             let (prior, planned) = (self.prior.get(name).as_str(), self.planned.get(name).as_str());
             if let (Some(prior), Some(planned)) = (prior, planned)
                 && meaning(prior) == meaning(planned)
@@ -336,11 +329,7 @@ impl Planner {
         if self.is_create() {
             return vec![];
         }
-        REPLACES
-            .iter()
-            .filter(|name| !self.same(name))
-            .map(|name| Path::root(*name))
-            .collect()
+        REPLACES.iter().filter(|name| !self.same(name)).map(|name| Path::root(*name)).collect()
     }
 
     fn same(&self, name: &str) -> bool {
@@ -368,12 +357,9 @@ impl Planner {
         let is_new = self.is_create() || !replace.is_empty();
         let tags = self.client.default_tags.clone();
         let subscription = self.client.subscription_id().to_owned();
-        let spec = match model::spec_of(&self.planned, &subscription, &tags) {
-            Ok(spec) => spec,
-            Err(_) => {
-                self.all_unknown();
-                return;
-            }
+        let Ok(spec) = model::spec_of(&self.planned, &subscription, &tags) else {
+            self.all_unknown();
+            return;
         };
         if is_new {
             self.check_artifact(&spec);
@@ -482,7 +468,8 @@ impl Planner {
             let body = match self.arm.get(peer, Kind::VirtualNetwork).await {
                 Ok(Some(body)) => body,
                 Ok(None) => {
-                    let detail = format!("{peer} is not there. That is fine when this run makes it.");
+                    let detail =
+                        format!("{peer} is not there. That is fine when this run makes it.");
                     self.warn(path, "Peer does not exist yet", detail);
                     continue;
                 }

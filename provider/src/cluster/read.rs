@@ -25,9 +25,6 @@ pub(super) async fn read(
         Ok(client) => client,
         Err(found) => return ReadResponse::failed(found),
     };
-    if let Err(found) = client.check().await {
-        return ReadResponse::failed(found);
-    }
     let state = request.state;
     let spec = match model::spec_of(&state, client.subscription_id(), &client.default_tags) {
         Ok(spec) => spec,

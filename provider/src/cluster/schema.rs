@@ -102,9 +102,10 @@ fn inputs() -> Vec<Attribute> {
         Attribute::list("peer_vnet_ids", Type::String)
             .optional()
             .describe("Ids of virtual networks to peer with, both ways."),
-        Attribute::string("consul_version").optional().computed().describe(
-            "Exact Consul version; default: the newest known at creation.",
-        ),
+        Attribute::string("consul_version")
+            .optional()
+            .computed()
+            .describe("Exact Consul version; default: the newest known at creation."),
         Attribute::string("lock")
             .optional()
             .computed()

@@ -8,12 +8,12 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::container;
 use hcs_planner::desired::{Desired, DesiredObject};
 use hcs_planner::diff::Difference;
+use hcs_planner::fingerprint;
 use hcs_planner::names::Names;
 use hcs_planner::observed::{Observed, unhealthy_reason};
 use hcs_planner::placement::{survival, zone_of};
 use hcs_planner::plan::survey;
 use hcs_planner::spec::{ClusterSpec, ImageReference};
-use hcs_planner::fingerprint;
 use serde_json::json;
 use tfplugin::Value;
 
@@ -71,9 +71,12 @@ pub(crate) fn inputs(
 
 /// `azure_resources` as it will be.
 pub(super) fn desired_resources(desired: &Desired) -> Value {
-    Value::map(desired.objects.values().map(|object| {
-        (object.name.clone(), resource(object, fingerprint::desired(object)))
-    }))
+    Value::map(
+        desired
+            .objects
+            .values()
+            .map(|object| (object.name.clone(), resource(object, fingerprint::desired(object)))),
+    )
 }
 
 fn resource(object: &DesiredObject, fingerprint: String) -> Value {
@@ -103,10 +106,7 @@ pub(super) fn derived(spec: &ClusterSpec) -> Vec<(&'static str, Value)> {
         ("storage_account_name", Value::from(names.storage_account().name())),
         ("blob_container_name", Value::from(container::SNAPSHOTS)),
         ("retry_join", Value::from(vec![names.join_name()])),
-        (
-            "consul_private_endpoint_url",
-            Value::from(format!("https://{}:8501", names.join_name())),
-        ),
+        ("consul_private_endpoint_url", Value::from(format!("https://{}:8501", names.join_name()))),
         ("consul_config_file", Value::from(STANDARD.encode(client_config(spec, &names)))),
         ("quorum", quorum(spec)),
         ("tags_all", spec.tags.clone().into()),
@@ -144,11 +144,8 @@ pub(crate) fn computed(
     let desired = Desired::new(spec);
     let survey = survey(spec, observed);
     let mut attributes = derived(spec);
-    let servers: Vec<Value> = desired
-        .slots
-        .iter()
-        .map(|slot| server(spec, &names, observed, region, *slot))
-        .collect();
+    let servers: Vec<Value> =
+        desired.slots.iter().map(|slot| server(spec, &names, observed, region, *slot)).collect();
     attributes.extend([
         ("id", Value::from(names.cluster_id.as_str())),
         ("state", Value::from(state_word(&names, &desired, observed))),
@@ -230,7 +227,8 @@ fn drift(
     let extra = observed.objects.values().filter_map(|body| {
         let id = ArmId::new(body.get("id")?.as_str()?);
         let ours = body.pointer("/tags/hcs-cluster")?.as_str() == Some(uid);
-        (ours && desired.by_id(&id).is_none()).then(|| format!("{} is no longer wanted.", id.name()))
+        (ours && desired.by_id(&id).is_none())
+            .then(|| format!("{} is no longer wanted.", id.name()))
     });
     sentences.extend(extra);
     sentences
@@ -238,7 +236,11 @@ fn drift(
 
 fn short(value: &serde_json::Value) -> String {
     let text = if value.is_null() { "missing".to_owned() } else { value.to_string() };
-    if text.chars().count() > 80 { format!("{}…", text.chars().take(79).collect::<String>()) } else { text }
+    if text.chars().count() > 80 {
+        format!("{}…", text.chars().take(79).collect::<String>())
+    } else {
+        text
+    }
 }
 
 fn first_expiry(observed: &Observed) -> Option<String> {

@@ -64,7 +64,6 @@ impl PolicyStore {
         cancel: &CancellationToken,
         cluster_id: ArmId,
     ) -> Result<Option<Self>, Diagnostics> {
-        client.check().await?;
         let what = format!("cluster {cluster_id}");
         let arm = client.arm(cancel);
         let account = arm.get(&storage_account(&cluster_id), Kind::StorageAccount).await;

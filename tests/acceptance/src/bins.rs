@@ -33,9 +33,9 @@ pub fn binary(name: &str) -> Result<PathBuf, HarnessError> {
 /// manager beside it as in a release archive. `dir` is the mirror's own.
 pub fn provider_mirror(dir: &Path) -> Result<PathBuf, HarnessError> {
     let version = env!("CARGO_PKG_VERSION");
-    let platform = format!("linux_{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" });
-    let package =
-        dir.join("registry.terraform.io/hcs-community/hcs").join(version).join(platform);
+    let platform =
+        format!("linux_{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" });
+    let package = dir.join("registry.terraform.io/hcs-community/hcs").join(version).join(platform);
     fs::create_dir_all(&package).map_err(HarnessError::file(&package))?;
     let files = [
         ("terraform-provider-hcs", format!("terraform-provider-hcs_v{version}")),

@@ -50,10 +50,8 @@ pub fn list(
 fn request(emulator: &Emulator, path: &str) -> Result<Answer, HarnessError> {
     let ca = emulator.ca();
     let token = emulator.token("https://storage.azure.com/.default")?;
-    let headers = vec![
-        ("Authorization", format!("Bearer {token}")),
-        ("x-ms-version", VERSION.to_owned()),
-    ];
+    let headers =
+        vec![("Authorization", format!("Bearer {token}")), ("x-ms-version", VERSION.to_owned())];
     let url = format!("{}/{path}", emulator.url);
     curl::send(&Request { url, ca: Some(&ca), headers, ..Request::default() })
 }

@@ -1,5 +1,6 @@
 //! HTTPS through curl, with the emulator's CA. Secrets go in on standard input, never as arguments.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -62,11 +63,11 @@ pub fn send(request: &Request<'_>) -> Result<Answer, HarnessError> {
     curl.arg(&request.url);
     let mut config = String::new();
     for (name, value) in &request.headers {
-        config.push_str(&format!("header = \"{name}: {value}\"\n"));
+        let _ = writeln!(config, "header = \"{name}: {value}\"");
     }
     if let Some(body) = request.body {
         let escaped = body.replace('\\', "\\\\").replace('"', "\\\"");
-        config.push_str(&format!("data-binary = \"{escaped}\"\n"));
+        let _ = writeln!(config, "data-binary = \"{escaped}\"");
     }
     let text = format!("curl {}", request.url);
     let mut child = curl

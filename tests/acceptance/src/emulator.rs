@@ -151,7 +151,8 @@ impl Emulator {
         let url = format!("{}/{tenant}/oauth2/v2.0/token", self.url);
         let method = "POST";
         let body = Some(body.as_str());
-        let answer = curl::send(&Request { method, url, ca: Some(&ca), headers, body, resolve: None })?;
+        let answer =
+            curl::send(&Request { method, url, ca: Some(&ca), headers, body, resolve: None })?;
         let answer = answer.json();
         let token = answer.get("access_token").and_then(Value::as_str).map(str::to_owned);
         token.ok_or_else(|| HarnessError::Unexpected(format!("no token: {answer}")))
@@ -193,9 +194,9 @@ pub fn processes_in(dir: &Path) -> Vec<String> {
         .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
         .filter(|entry| {
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| {
-                String::from_utf8_lossy(variable).starts_with(&needle)
-            })
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| String::from_utf8_lossy(variable).starts_with(&needle))
         })
         .map(|entry| {
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();

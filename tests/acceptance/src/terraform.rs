@@ -99,7 +99,8 @@ impl Workspace {
         command.current_dir(&self.dir).args(arguments).envs(&self.env).stdin(Stdio::null());
         // Variables of whoever runs the tests must not reach the provider.
         for (name, _) in std::env::vars() {
-            if (name.starts_with("ARM_") || name.starts_with("TF_")) && !self.env.contains_key(&name)
+            if (name.starts_with("ARM_") || name.starts_with("TF_"))
+                && !self.env.contains_key(&name)
             {
                 command.env_remove(name);
             }
@@ -159,13 +160,13 @@ impl Workspace {
 }
 
 fn find(module: &Value, address: &str) -> Option<Value> {
-    let resources = module["resources"].as_array().into_iter().flatten();
-    let found = resources.filter(|resource| resource["address"] == address).next();
+    let mut resources = module["resources"].as_array().into_iter().flatten();
+    let found = resources.find(|resource| resource["address"] == address);
     if let Some(resource) = found {
         return Some(resource["values"].clone());
     }
-    let children = module["child_modules"].as_array().into_iter().flatten();
-    children.filter_map(|child| find(child, address)).next()
+    let mut children = module["child_modules"].as_array().into_iter().flatten();
+    children.find_map(|child| find(child, address))
 }
 
 fn ran(output: &Output) -> Ran {

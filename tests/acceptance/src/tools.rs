@@ -92,7 +92,8 @@ fn fetch_consul(to: &Path) -> Result<(), HarnessError> {
 /// The mirror that this machine's apt uses already.
 fn debian_mirror() -> Option<String> {
     let mut files: Vec<PathBuf> = vec!["/etc/apt/sources.list".into()];
-    files.extend(fs::read_dir("/etc/apt/sources.list.d").ok()?.filter_map(|e| Some(e.ok()?.path())));
+    files
+        .extend(fs::read_dir("/etc/apt/sources.list.d").ok()?.filter_map(|e| Some(e.ok()?.path())));
     files.sort();
     let texts = files.iter().filter_map(|path| fs::read_to_string(path).ok());
     texts

@@ -53,7 +53,11 @@ fn an_import_block_ends_in_an_empty_plan() -> Done {
     importing.set("TF_VAR_resource_group_name", GROUP);
     importing.init()?;
     let plan = importing.plan(&[])?;
-    assert!(plan.stdout.contains("2 to import, 0 to add, 0 to change, 0 to destroy"), "{}", plan.text());
+    assert!(
+        plan.stdout.contains("2 to import, 0 to add, 0 to change, 0 to destroy"),
+        "{}",
+        plan.text()
+    );
     importing.apply(&[])?;
     importing.plan(&[])?.expect_code(0)?;
 
@@ -68,7 +72,10 @@ fn an_import_block_ends_in_an_empty_plan() -> Done {
 fn generated_configuration_plans_empty(scenario: &Scenario, id: &str) -> Done {
     let dir = scenario.dir.join("generating");
     let generating = hcs_acceptance::Workspace::new(&dir, &scenario.azure)?;
-    generating.write("main.tf", &head(&format!("import {{\n  to = hcs_cluster.found\n  id = \"{id}\"\n}}\n")))?;
+    generating.write(
+        "main.tf",
+        &head(&format!("import {{\n  to = hcs_cluster.found\n  id = \"{id}\"\n}}\n")),
+    )?;
     generating.init()?;
     let plan = generating.run(&["plan", "-no-color", "-generate-config-out=found.tf"])?;
     assert!(plan.stdout.contains("1 to import, 0 to add, 0 to change"), "{}", plan.text());
@@ -101,8 +108,15 @@ fn data_source_sees_the_cluster(scenario: &Scenario, id: &str) -> Done {
 fn group_cluster_and_policy_are_made_in_one_run() -> Done {
     let scenario = Scenario::start("one-run", "", TIME_SCALE)?;
     let token = scenario.azure.token("https://management.azure.com/.default")?;
-    std::fs::write(scenario.dir.join("token"), format!("header = \"Authorization: Bearer {token}\"\n"))?;
-    let url = format!("{}{}?api-version=2024-07-01", scenario.azure.url, scenario.azure.group_id("new-rg"));
+    std::fs::write(
+        scenario.dir.join("token"),
+        format!("header = \"Authorization: Bearer {token}\"\n"),
+    )?;
+    let url = format!(
+        "{}{}?api-version=2024-07-01",
+        scenario.azure.url,
+        scenario.azure.group_id("new-rg")
+    );
     let command = format!(
         "curl -fsS -K {} --cacert {} -X PUT -H 'Content-Type: application/json' -d '{{\\\"location\\\":\\\"westeurope\\\"}}' '{url}'",
         scenario.dir.join("token").display(),
@@ -141,7 +155,9 @@ resource "hcs_snapshot_policy" "hourly" {{
     scenario.terraform.plan(&[])?.expect_code(0)?;
 
     // The same with a name that is known while planning: a warning, no error.
-    let known = text.replace("terraform_data.group.output", "\"later-rg\"").replace("\"fresh\"", "\"later\"");
+    let known = text
+        .replace("terraform_data.group.output", "\"later-rg\"")
+        .replace("\"fresh\"", "\"later\"");
     let later = scenario.dir.join("later");
     let mut workspace = hcs_acceptance::Workspace::new(&later, &scenario.azure)?;
     hcs_acceptance::scenario::set_consul(&mut workspace)?;

@@ -35,7 +35,10 @@ fn policy(lines: &str) -> String {
 #[test]
 fn each_bad_input_is_refused_while_planning() -> Done {
     let scenario = Scenario::start("input", "", 60)?;
-    let peer = format!("{}/providers/Microsoft.Network/virtualNetworks/peer", scenario.azure.group_id(GROUP));
+    let peer = format!(
+        "{}/providers/Microsoft.Network/virtualNetworks/peer",
+        scenario.azure.group_id(GROUP)
+    );
     let body = r#"{"location":"westeurope","properties":{"addressSpace":{"addressPrefixes":["172.25.0.0/16"]}}}"#;
     let made = scenario.azure.arm("PUT", &format!("{peer}?api-version=2024-01-01"), Some(body))?;
     assert!(made.status < 300, "{}", made.text());
@@ -47,16 +50,31 @@ fn each_bad_input_is_refused_while_planning() -> Done {
         (cluster("  vnet_cidr = \"ten dot\""), &["vnet_cidr", "CIDR notation"]),
         (cluster("  vnet_cidr = \"10.0.0.0/29\""), &["vnet_cidr", "/27 or larger"]),
         (cluster(&peers), &["peer_vnet_ids", "overlaps", "another vnet_cidr"]),
-        (cluster("  vm_size = \"Standard_Z99\""), &["vm_size", "does not have the VM size", "for instance"]),
-        (cluster("  location = \"atlantis\""), &["location", "no region \"atlantis\"", "westeurope"]),
+        (
+            cluster("  vm_size = \"Standard_Z99\""),
+            &["vm_size", "does not have the VM size", "for instance"],
+        ),
+        (
+            cluster("  location = \"atlantis\""),
+            &["location", "no region \"atlantis\"", "westeurope"],
+        ),
         (cluster("  zones = [\"1\", \"9\"]"), &["zones", "zone 9", "zones 1, 2, 3"]),
         (cluster("  zones = [\"one\"]"), &["zones", "zones are"]),
         (cluster("  name = \"Not_Allowed\""), &["name", "lower-case letters"]),
-        (cluster("  resource_group_name = \"ends.\""), &["resource_group_name", "not ending with a period"]),
-        (cluster("  resource_group_name = \"missing-rg\""), &["resource_group_name", "does not exist", "set location"]),
+        (
+            cluster("  resource_group_name = \"ends.\""),
+            &["resource_group_name", "not ending with a period"],
+        ),
+        (
+            cluster("  resource_group_name = \"missing-rg\""),
+            &["resource_group_name", "does not exist", "set location"],
+        ),
         (cluster("  consul_version = \"1.22\""), &["consul_version", "three numbers"]),
         (cluster("  consul_version = \"1.8.99\""), &["consul_version", "artifact_source"]),
-        (cluster("  consul_external_endpoint = true"), &["consul_external_endpoint", "not expected here"]),
+        (
+            cluster("  consul_external_endpoint = true"),
+            &["consul_external_endpoint", "not expected here"],
+        ),
         (policy("  interval = \"10s\""), &["interval", "smallest is \"1m\""]),
         (policy("  interval = \"soon\""), &["interval", "Write e.g."]),
         (policy("  interval = \"-1h\""), &["interval", "negative"]),
@@ -70,7 +88,10 @@ fn each_bad_input_is_refused_while_planning() -> Done {
         let words = plan.words();
         assert_eq!(plan.code, 1, "{configuration}\n{words}");
         for word in expected {
-            assert!(words.contains(word), "{word:?} is missing in the answer to\n{configuration}\n{words}");
+            assert!(
+                words.contains(word),
+                "{word:?} is missing in the answer to\n{configuration}\n{words}"
+            );
         }
     }
     assert_eq!(scenario.azure.objects()?, before, "a refused plan changed something");

@@ -28,7 +28,7 @@ fn one_ctrl_c_keeps_the_state_and_the_next_apply_goes_on() -> Done {
     let next = scenario.terraform.plan(&[])?.expect_code(2)?;
     assert!(next.stdout.contains("will be updated in-place"), "{}", next.stdout);
     assert!(!next.stdout.contains("must be replaced"), "{}", next.stdout);
-    finish(scenario)
+    finish(&scenario)
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_killed_provider_is_resumed_by_the_next_apply() -> Done {
     kill_provider(&apply)?;
     let status = apply.wait()?;
     assert!(!status.success());
-    finish(scenario)
+    finish(&scenario)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_killed_terraform_is_resumed_by_the_next_apply() -> Done {
     signal("KILL", apply.id())?;
     apply.wait()?;
     // What a person does whose runner died: the lock of the local state file went with the process.
-    finish(scenario)
+    finish(&scenario)
 }
 
 const APPLY: [&str; 4] = ["apply", "-no-color", "-input=false", "-auto-approve"];
@@ -65,7 +65,7 @@ fn start(name: &str) -> Result<Scenario, Box<dyn Error>> {
 /// A scale set is on its way: the middle of a create.
 fn wait_until_half_made(scenario: &Scenario) -> Done {
     let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(60) {
+    while started.elapsed() < Duration::from_mins(1) {
         let objects = scenario.azure.objects()?;
         if objects.iter().any(|id| id.to_lowercase().contains("/virtualmachinescalesets/")) {
             return Ok(());
@@ -75,14 +75,15 @@ fn wait_until_half_made(scenario: &Scenario) -> Done {
     Err("no scale set after a minute".into())
 }
 
-fn finish(scenario: Scenario) -> Done {
+fn finish(scenario: &Scenario) -> Done {
     let again = scenario.terraform.apply(&[])?;
     assert!(again.stdout.contains("0 destroyed"), "{}", again.stdout);
     scenario.terraform.plan(&[])?.expect_code(0)?;
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     for id in scenario.made()? {
         let id = id.to_lowercase();
-        let parts: Vec<&str> = id.rsplit("/providers/").next().unwrap_or_default().split('/').collect();
+        let parts: Vec<&str> =
+            id.rsplit("/providers/").next().unwrap_or_default().split('/').collect();
         // Namespace, type, name: children are their parents' business.
         if let [namespace, kind, _] = parts.as_slice() {
             *count.entry(format!("{namespace}/{kind}")).or_default() += 1;
@@ -117,7 +118,8 @@ fn signal(name: &str, pid: u32) -> Done {
 /// The provider process that carries out the apply.
 fn kill_provider(terraform: &Child) -> Done {
     let parent = terraform.id().to_string();
-    let found = tools::run(Command::new("pgrep").args(["-P", &parent, "-f", "terraform-provider-hcs"]))?;
+    let found =
+        tools::run(Command::new("pgrep").args(["-P", &parent, "-f", "terraform-provider-hcs"]))?;
     for pid in found.split_whitespace() {
         signal("KILL", pid.parse()?)?;
     }

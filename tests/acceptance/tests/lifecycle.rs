@@ -88,13 +88,20 @@ fn scale(scenario: &mut Scenario) -> Done {
     scenario.terraform.apply(&[])?;
     assert_eq!(scenario.zones()?, ["1", "2", "3"]);
     assert_eq!(consul.voters(0)?.len(), 3);
-    assert_eq!(consul.get(0, "agent/members")?.as_array().map(|all| {
-        all.iter().filter(|member| member["Status"] == 1).count()
-    }), Some(3));
+    assert_eq!(
+        consul
+            .get(0, "agent/members")?
+            .as_array()
+            .map(|all| { all.iter().filter(|member| member["Status"] == 1).count() }),
+        Some(3)
+    );
     scenario.terraform.plan(&[])?.expect_code(0)?;
 
     let (acknowledged, longest_gap) = load.stop();
-    println!("{} writes acknowledged; longest time without a leader: {longest_gap:?}", acknowledged.len());
+    println!(
+        "{} writes acknowledged; longest time without a leader: {longest_gap:?}",
+        acknowledged.len()
+    );
     assert!(acknowledged.len() > 20, "the load ran");
     assert!(longest_gap < Duration::from_secs(30), "a leader is always back: {longest_gap:?}");
     for key in acknowledged {

@@ -54,10 +54,14 @@ fn servers_take_check_and_prune_snapshots() -> Done {
     let snapshots = || blobs::list(&scenario.azure, &account, "snapshots");
 
     let first = wait_for("three snapshots", || Ok(snapshots()?.len() == 3), &snapshots)?;
-    let newer = wait_for("a newer one in place of the oldest", || {
-        let now = snapshots()?;
-        Ok(now.len() == 3 && now[0] > first[0] && now[2] > first[2])
-    }, &snapshots)?;
+    let newer = wait_for(
+        "a newer one in place of the oldest",
+        || {
+            let now = snapshots()?;
+            Ok(now.len() == 3 && now[0] > first[0] && now[2] > first[2])
+        },
+        &snapshots,
+    )?;
     assert!(newer.iter().all(|name| name.starts_with("often/") && name.ends_with(".snap")));
     let newest = newest_content(&scenario, &account)?;
     inspect(&scenario, &newest)?;
@@ -97,7 +101,9 @@ fn change_and_destroy(scenario: &Scenario, account: &str) -> Done {
     terraform.run(&["import", "-no-color", address, &id])?.expect_code(0)?;
     terraform.plan(&[])?.expect_code(0)?;
 
-    let purge = policy("  interval = \"60s\"\n  retain_count = 3\n  enabled = false\n  on_delete = \"purge\"");
+    let purge = policy(
+        "  interval = \"60s\"\n  retain_count = 3\n  enabled = false\n  on_delete = \"purge\"",
+    );
     terraform.write("main.tf", &configuration(&purge))?;
     terraform.apply(&[])?;
     terraform.write("main.tf", &configuration(""))?;
@@ -131,7 +137,7 @@ fn wait_for(
     names: &dyn Fn() -> Result<Vec<String>, hcs_acceptance::HarnessError>,
 ) -> Result<Vec<String>, Box<dyn Error>> {
     let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(60) {
+    while started.elapsed() < Duration::from_mins(1) {
         if done()? {
             return Ok(names()?);
         }
