@@ -2,11 +2,7 @@
 
 use std::error::Error;
 
-const FILES: [&str; 3] = [
-    "proto/tfplugin6.proto",
-    "proto/plugin.proto",
-    "proto/health.proto",
-];
+const FILES: [&str; 3] = ["proto/tfplugin6.proto", "proto/plugin.proto", "proto/health.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -5,36 +5,18 @@
 
 /// The provider protocol.
 pub mod tfplugin6 {
-    #![allow(
-        missing_docs,
-        unreachable_pub,
-        unused_qualifications,
-        clippy::all,
-        clippy::pedantic
-    )]
+    #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
     tonic::include_proto!("tfplugin6");
 }
 
 /// Controller, broker and standard streams of go-plugin.
 pub mod plugin {
-    #![allow(
-        missing_docs,
-        unreachable_pub,
-        unused_qualifications,
-        clippy::all,
-        clippy::pedantic
-    )]
+    #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
     tonic::include_proto!("plugin");
 }
 
 /// The gRPC health check.
 pub mod health {
-    #![allow(
-        missing_docs,
-        unreachable_pub,
-        unused_qualifications,
-        clippy::all,
-        clippy::pedantic
-    )]
+    #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
     tonic::include_proto!("grpc.health.v1");
 }

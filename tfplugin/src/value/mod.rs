@@ -1,7 +1,7 @@
 //! Terraform values as plain data.
 //!
-//! A [`Value`] carries no type of its own: the schema says what it must be, the codecs in
-//! [`msgpack`] and [`json`] hold it against the schema.
+//! A [`Value`] carries no type of its own: the schema says what it must be, and the codecs for
+//! msgpack and JSON hold it against the schema.
 //! The one exception is a value of a dynamic attribute, which travels with its concrete type.
 
 mod build;
