@@ -127,6 +127,14 @@ impl BlobStore {
         let _ = fs::remove_dir_all(stem.with_extension("blocks"));
     }
 
+    /// Accounts that hold blobs.
+    pub(crate) async fn accounts(&self) -> Vec<String> {
+        let mut accounts: Vec<String> =
+            self.index().await.keys().map(|(account, _)| account.clone()).collect();
+        accounts.dedup();
+        accounts
+    }
+
     /// Forgets a container and its blobs.
     pub(crate) async fn drop_container(&self, account: &str, container: &str) {
         let mut index = self.index().await;

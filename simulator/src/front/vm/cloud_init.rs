@@ -12,6 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::process::Command;
 
+/// Marks a disk that is set up.
+const DONE: &str = "/var/lib/cloud/instance/boot-finished";
+
 /// Where a path of the machine lies on this one.
 pub(crate) fn rooted(root: &Path, path: &str) -> PathBuf {
     let inner = Path::new(path)
@@ -44,6 +47,17 @@ pub(crate) async fn run(root: &Path, env: &BTreeMap<String, String>, custom_data
         Err(reason) => format!("cloud-init: failed: {reason}"),
     };
     let _ = writeln!(log, "{line}");
+    let marker = rooted(root, DONE);
+    let written =
+        fs::create_dir_all(marker.parent().unwrap_or(root)).and_then(|()| fs::write(&marker, ""));
+    if let Err(error) = written {
+        tracing::error!(%error, root = %root.display(), "a machine forgets that it was set up");
+    }
+}
+
+/// Whether cloud-init has run to its end on this disk; an interrupted run starts anew at boot.
+pub(crate) fn is_done(root: &Path) -> bool {
+    rooted(root, DONE).exists()
 }
 
 async fn carry_out(

@@ -224,7 +224,7 @@ pub(crate) async fn start(shared: &Arc<Shared>, machine: Machine, fresh: bool) {
     let root = machines.root_of(&place);
     // What an emulator that was killed left running would disturb the new boot.
     processes::end_all(&root).await;
-    let first = fresh || !root.exists();
+    let first = fresh || !cloud_init::is_done(&root);
     let made = ["root", "log", "run", "etc/systemd/system", "opt", "var/lib", "tmp"]
         .iter()
         .try_for_each(|folder| fs::create_dir_all(root.join(folder)));
@@ -260,6 +260,20 @@ pub(crate) fn resume(shared: &Arc<Shared>) {
     let machines = shared.world().running_machines();
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
+        // Deleted machines that a killed emulator could not clear away any more.
+        let known: Vec<String> = lock(&shared.machines.places).keys().cloned().collect();
+        for id in known {
+            let gone = shared.world().machine(&id).is_none();
+            if gone {
+                shared.machines.power_off(&id, true).await;
+            }
+        }
+        for account in shared.blobs.accounts().await {
+            let gone = !shared.world().account_serves(&account);
+            if gone {
+                shared.blobs.drop_account(&account).await;
+            }
+        }
         for machine in machines {
             start(&shared, machine, false).await;
         }
