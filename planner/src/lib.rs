@@ -16,4 +16,5 @@ pub mod placement;
 pub mod plan;
 pub mod reference;
 pub mod releases;
+pub mod render;
 pub mod spec;

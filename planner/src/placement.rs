@@ -115,15 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn growing_and_shrinking_moves_no_slot() {
+    fn slots_take_the_zones_in_turn_whatever_their_number() {
         for zone_count in 1..=4 {
             let zones = zones(zone_count);
+            let mut turn = zones.iter().map(String::as_str).cycle();
             for slot in 0..7 {
-                assert_eq!(zone_of(slot, &zones), zone_of(slot, &zones));
+                assert_eq!(zone_of(slot, &zones), turn.next(), "slot {slot} of {zone_count} zones");
             }
-            let small: Vec<_> = (0..3).map(|slot| zone_of(slot, &zones)).collect();
-            let large: Vec<_> = (0..5).map(|slot| zone_of(slot, &zones)).collect();
-            assert_eq!(small[..], large[..3]);
         }
     }
 

@@ -3,8 +3,10 @@
 mod build;
 mod destroy;
 
+use std::collections::BTreeSet;
+
 use petgraph::Direction;
-use petgraph::algo::toposort;
+use petgraph::algo::{has_path_connecting, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -166,14 +168,30 @@ impl Plan {
         self.graph.node_count()
     }
 
-    /// Steps in an order that the DAG allows; the same for the same plan.
+    /// Steps in an order that the DAG allows, by id where it leaves a choice.
     pub fn steps(&self) -> Vec<(StepIndex, &Step)> {
-        // Built acyclic (see `Draft::finish`), so the sort cannot fail.
-        toposort(&self.graph, None)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|node| (StepIndex(node.index()), &self.graph[node]))
-            .collect()
+        let mut open: Vec<usize> = self
+            .graph
+            .node_indices()
+            .map(|node| self.graph.neighbors_directed(node, Direction::Incoming).count())
+            .collect();
+        // Nodes are numbered by id (see `Draft::finish`), so the smallest number is the smallest id.
+        let mut ready: BTreeSet<usize> =
+            open.iter().enumerate().filter(|(_, needs)| **needs == 0).map(|(at, _)| at).collect();
+        let mut steps = Vec::with_capacity(self.len());
+        while let Some(at) = ready.pop_first() {
+            let node = NodeIndex::new(at);
+            steps.push((StepIndex(at), &self.graph[node]));
+            for next in self.graph.neighbors_directed(node, Direction::Outgoing) {
+                if let Some(needs) = open.get_mut(next.index()) {
+                    *needs -= 1;
+                    if *needs == 0 {
+                        ready.insert(next.index());
+                    }
+                }
+            }
+        }
+        steps
     }
 
     /// One step.
@@ -184,6 +202,23 @@ impl Plan {
     /// Steps that must be done before this one.
     pub fn needs(&self, index: StepIndex) -> Vec<StepIndex> {
         self.neighbors(index, Direction::Incoming)
+    }
+
+    /// Steps that must be done right before this one: without those that another of them waits for anyway.
+    pub fn direct_needs(&self, index: StepIndex) -> Vec<StepIndex> {
+        let needs = self.needs(index);
+        let implied = |need: StepIndex| {
+            needs.iter().any(|other| {
+                *other != need
+                    && has_path_connecting(
+                        &self.graph,
+                        NodeIndex::new(need.0),
+                        NodeIndex::new(other.0),
+                        None,
+                    )
+            })
+        };
+        needs.iter().copied().filter(|need| !implied(*need)).collect()
     }
 
     /// Steps that wait for this one.

@@ -59,7 +59,8 @@ pub fn has_reference(value: &Value) -> bool {
     }
 }
 
-fn is_reference(map: &Map<String, Value>) -> bool {
+/// Whether the object stands for a value that is known only while a plan runs.
+pub(crate) fn is_reference(map: &Map<String, Value>) -> bool {
     map.len() == 1 && map.keys().all(|key| key.starts_with('$'))
 }
 

@@ -238,7 +238,8 @@ pub(super) fn build_records(builder: &mut Builder<'_>) {
     }
     let records: Vec<Value> = slots.iter().map(|slot| address(*slot)).collect();
     let body = json!({ "properties": { "ttl": 30, "aRecords": records } });
-    let servers: Vec<String> = slots.iter().map(|slot| object::server(*slot)).collect();
+    // After the servers' own records, which remember the addresses if the run ends in between.
+    let servers: Vec<String> = slots.iter().map(|slot| object::server_record(*slot)).collect();
     let mut needs = vec![object::DNS_ZONE];
     needs.extend(servers.iter().map(String::as_str));
     let id = builder.names.dns_record(CLUSTER_RECORD);

@@ -14,7 +14,7 @@ use crate::desired::{Desired, DesiredObject};
 use crate::diff::{Difference, differences, merged};
 use crate::names::{CLUSTER_TAG, Names};
 use crate::observed::Observed;
-use crate::reference::{Outputs, resolve};
+use crate::reference::{Outputs, is_reference, resolve};
 use crate::spec::ClusterSpec;
 
 /// Why there is no plan.
@@ -183,26 +183,16 @@ impl Planner<'_> {
 }
 
 /// References resolve to what is observed where it is; the rest stays a reference.
-fn resolve_known(body: &Value, planner: &Planner<'_>) -> Value {
-    match resolve(body, planner) {
-        Ok(value) => value,
-        Err(_) => match body {
-            Value::Object(map) => Value::Object(
-                map.iter()
-                    .map(|(key, item)| (key.clone(), resolve_known_item(item, planner)))
-                    .collect(),
-            ),
-            other => other.clone(),
-        },
+fn resolve_known(value: &Value, outputs: &dyn Outputs) -> Value {
+    if let Ok(resolved) = resolve(value, outputs) {
+        return resolved;
     }
-}
-
-fn resolve_known_item(item: &Value, planner: &Planner<'_>) -> Value {
-    match item {
-        Value::Object(map) if !map.keys().any(|key| key.starts_with('$')) => {
-            resolve_known(item, planner)
-        }
-        other => resolve(other, planner).unwrap_or_else(|_| other.clone()),
+    match value {
+        Value::Object(map) if !is_reference(map) => Value::Object(
+            map.iter().map(|(key, item)| (key.clone(), resolve_known(item, outputs))).collect(),
+        ),
+        Value::Array(items) => items.iter().map(|item| resolve_known(item, outputs)).collect(),
+        unresolved => unresolved.clone(),
     }
 }
 

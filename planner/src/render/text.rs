@@ -1,0 +1,89 @@
+//! Text for people: one line a step, numbered in an order that the DAG allows, each with what it waits for.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{subject, verb};
+use crate::diff::Difference;
+use crate::placement::{servers_per_zone, survival, warnings};
+use crate::plan::{Action, Plan, StepIndex};
+use crate::spec::ClusterSpec;
+
+/// The plan of one cluster.
+pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "cluster {} in {}", spec.name, spec.location);
+    layout(spec, &mut out);
+    if plan.is_empty() {
+        out.push_str("\nNothing to do: Azure holds what is declared.\n");
+        return out;
+    }
+    let _ = writeln!(out, "\n{}", summary(plan));
+    let steps = plan.steps();
+    let numbers: BTreeMap<StepIndex, usize> =
+        steps.iter().enumerate().map(|(at, (index, _))| (*index, at + 1)).collect();
+    let width = steps.iter().map(|(_, step)| step.id.chars().count()).max().unwrap_or(0);
+    for (index, step) in &steps {
+        let number = numbers.get(index).copied().unwrap_or_default();
+        let mut line = format!("{number:>4}  {:<width$}  {}", step.id, subject(step));
+        let mut needs: Vec<usize> = plan
+            .direct_needs(*index)
+            .iter()
+            .filter_map(|need| numbers.get(need).copied())
+            .collect();
+        needs.sort_unstable();
+        if !needs.is_empty() {
+            let needs: Vec<String> = needs.iter().map(ToString::to_string).collect();
+            let _ = write!(line, "  (after {})", needs.join(", "));
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+        match &step.action {
+            Action::Put { differences, .. } => differences.iter().for_each(|d| change(d, &mut out)),
+            Action::Delete { reason, .. } => {
+                let _ = writeln!(out, "        because {reason}");
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+fn layout(spec: &ClusterSpec, out: &mut String) {
+    let survival = survival(spec.server_count, &spec.zones);
+    let per_zone = servers_per_zone(0..spec.server_count, &spec.zones);
+    let zones: Vec<String> =
+        per_zone.iter().map(|(zone, count)| format!("zone {zone}: {count}")).collect();
+    let zones = if zones.is_empty() { "no zones".to_owned() } else { zones.join(", ") };
+    let _ = writeln!(out, "servers {} ({zones})", spec.server_count);
+    let losses = match survival.zone_losses.as_slice() {
+        [] => "no zone".to_owned(),
+        zones => format!("any one of zones {}", zones.join(", ")),
+    };
+    let _ = writeln!(
+        out,
+        "quorum {}; survives the loss of {} server(s) and of {losses}",
+        survival.size, survival.server_losses
+    );
+    for warning in warnings(spec.server_count, &spec.zones) {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+}
+
+fn summary(plan: &Plan) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, step) in plan.steps() {
+        *counts.entry(verb(step)).or_default() += 1;
+    }
+    let order = ["create", "update", "delete", "write", "ask", "read", "wait"];
+    let parts: Vec<String> =
+        order.iter().filter_map(|verb| Some(format!("{} {verb}", counts.get(verb)?))).collect();
+    format!("{} steps: {}", plan.len(), parts.join(", "))
+}
+
+fn change(difference: &Difference, out: &mut String) {
+    let _ = writeln!(
+        out,
+        "        {}: {} -> {}",
+        difference.path, difference.observed, difference.desired
+    );
+}
