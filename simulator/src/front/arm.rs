@@ -78,9 +78,7 @@ pub(crate) async fn serve(shared: &Shared, req: HttpRequest<Incoming>) -> Option
     let request = Request { method, path, query, headers, body, principal };
     let response = shared.world().handle(&request, now_ms());
     if !matches!(method, Method::Get | Method::Head) {
-        shared.touch();
-        // A delete may have ended at once and left work for the front.
-        drop(shared.world());
+        shared.keep();
     }
     if response.dropped {
         return None;

@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) machines: Machines,
     world: Mutex<World>,
     dirty: AtomicBool,
+    saving: Mutex<()>,
     events: tokio::sync::mpsc::UnboundedSender<Event>,
 }
 
@@ -60,6 +61,7 @@ impl Shared {
             machines: Machines::open(dir)?,
             world: Mutex::new(world),
             dirty: AtomicBool::new(true),
+            saving: Mutex::new(()),
             events,
         })
     }
@@ -75,13 +77,21 @@ impl Shared {
         WorldGuard { world }
     }
 
-    /// Marks the world as changed.
-    pub(crate) fn touch(&self) {
+    fn touch(&self) {
         self.dirty.store(true, Ordering::Relaxed);
+    }
+
+    /// Marks the world as changed and writes it down: what was answered must survive a kill.
+    pub(crate) fn keep(&self) {
+        self.touch();
+        if let Err(error) = self.save() {
+            tracing::error!(%error, "the world could not be saved");
+        }
     }
 
     /// Writes the world down when it has changed.
     pub(crate) fn save(&self) -> Result<(), FrontError> {
+        let _alone = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.dirty.swap(false, Ordering::Relaxed) {
             return Ok(());
         }

@@ -38,10 +38,13 @@ fn it_serves_metadata_and_tokens_over_tls_and_remembers_over_a_restart() {
     assert_eq!(emulator.send("GET", &subscription, &[("Authorization", &forged)], b"").status, 401);
     emulator.make("", GROUPS, &json!({"location": "westeurope"}));
     let (port, secret) = (emulator.port, emulator.secret.clone());
-    emulator.end("INT");
+    let tags = json!({"tags": {"kept": "yes"}});
+    assert_eq!(emulator.arm("PATCH", "", GROUPS, &tags).status, 200);
+    emulator.end("KILL");
     let again = Emulator::start(&folder.0, &["--time-scale", "1000"]);
     assert_eq!((again.port, &again.secret), (port, &secret));
-    assert_eq!(again.arm("GET", "", GROUPS, &Value::Null).status, 200);
+    let group = again.arm("GET", "", GROUPS, &Value::Null).json();
+    assert_eq!(group["tags"], tags["tags"], "what was answered survives a kill");
 }
 
 #[test]
@@ -262,7 +265,7 @@ fn a_machine_runs_its_custom_data_and_dies_with_its_scale_set() {
 #[test]
 fn a_dropped_answer_breaks_the_connection_after_the_effect() {
     let folder = Folder::new("faults");
-    let emulator = Emulator::start(&folder.0, &["--fault", "drop-after:PUT:resourceGroups:1"]);
+    let mut emulator = Emulator::start(&folder.0, &["--fault", "drop-after:PUT:resourceGroups:1"]);
     let answer = emulator.arm("PUT", "", GROUPS, &json!({"location": "westeurope"}));
     assert_eq!(answer.status, 0, "no answer came");
     assert_eq!(emulator.arm("GET", "", GROUPS, &Value::Null).status, 200);
@@ -270,4 +273,5 @@ fn a_dropped_answer_breaks_the_connection_after_the_effect() {
     assert_eq!(counts["requests"]["PUT Microsoft.Resources/resourceGroups"], 1);
     emulator.send("POST", "/emulator/requests/reset", &[], b"");
     assert_eq!(emulator.send("GET", "/emulator/requests", &[], b"").json()["total"], 0);
+    emulator.end("INT");
 }

@@ -35,7 +35,7 @@ pub(crate) fn create(call: &Call<'_>) -> Result<Reply, BlobError> {
         let text = "The specified container already exists.";
         return Err(error(409, "ContainerAlreadyExists", text));
     }
-    call.shared.touch();
+    call.shared.keep();
     let mut reply = wire::reply(201, "", "");
     stamp(&mut reply, call);
     Ok(reply)
@@ -62,8 +62,7 @@ pub(crate) fn delete(call: &Call<'_>) -> Result<Reply, BlobError> {
     if !call.shared.world().delete_container(&call.account, &call.container) {
         return Err(NO_CONTAINER);
     }
-    call.shared.touch();
-    drop(call.shared.world());
+    call.shared.keep();
     Ok(wire::reply(202, "", ""))
 }
 
