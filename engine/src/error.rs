@@ -136,6 +136,12 @@ impl ArmError {
 /// `Retry-After` as seconds or HTTP date; at most one hour, nonsense is none.
 pub fn retry_after(response: &ArmResponse) -> Option<Duration> {
     const MAX_SECONDS: i64 = 3600;
+    // Some services are more exact than whole seconds (azure_core reads the same headers).
+    let exact = ["retry-after-ms", "x-ms-retry-after-ms"];
+    let exact = exact.iter().find_map(|name| response.header(name)?.trim().parse::<u64>().ok());
+    if let Some(milliseconds) = exact {
+        return Some(Duration::from_millis(milliseconds).min(Duration::from_hours(1)));
+    }
     let text = response.header("retry-after")?.trim();
     let seconds = match text.parse::<i64>() {
         Ok(seconds) => seconds,

@@ -165,6 +165,39 @@ fn one_server_leaves_at_a_time_and_only_when_the_last_is_gone() {
 }
 
 #[test]
+fn a_server_is_made_after_all_that_it_reads() {
+    let plan = plan(&spec(3, 3), &Observed::default()).unwrap();
+    for (index, step) in plan.steps() {
+        let Some(slot) = step.id.strip_prefix("create server_") else { continue };
+        let mut before = BTreeSet::new();
+        let mut open = vec![index];
+        while let Some(next) = open.pop() {
+            for need in plan.needs(next) {
+                if before.insert(plan.step(need).unwrap().id.clone()) {
+                    open.push(need);
+                }
+            }
+        }
+        let reads = [
+            "write cluster document".to_owned(),
+            "mint gossip key".to_owned(),
+            "mint management token".to_owned(),
+            "upload consul".to_owned(),
+            "upload host manager".to_owned(),
+            format!("mint certificate of server {slot}"),
+            format!("mint agent token of server {slot}"),
+            "create role_identity_servers_on_config".to_owned(),
+            "create role_identity_servers_on_artifacts".to_owned(),
+            format!("create role_identity_server_{slot}_on_secrets_{slot}"),
+            format!("create role_identity_server_{slot}_on_status_{slot}"),
+        ];
+        for read in reads {
+            assert!(before.contains(&read), "server {slot} may boot before {read}");
+        }
+    }
+}
+
+#[test]
 fn the_lock_is_removed_before_the_first_delete_and_put_back_after_the_last() {
     let world = finished(&spec(5, 3));
     let plan = plan(&spec(3, 3), &world).unwrap();

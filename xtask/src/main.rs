@@ -2,7 +2,10 @@
 
 // A developer's tool talks to a person on the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+#[cfg(test)]
+mod architecture;
 mod demo;
 mod shell;
 mod test;

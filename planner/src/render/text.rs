@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde_json::Value;
+use similar::TextDiff;
+
 use super::{subject, verb};
 use crate::diff::Difference;
 use crate::placement::{servers_per_zone, survival, warnings};
@@ -80,10 +83,17 @@ fn summary(plan: &Plan) -> String {
     format!("{} steps: {}", plan.len(), parts.join(", "))
 }
 
+/// One line for plain values, a diff for lists and objects.
 fn change(difference: &Difference, out: &mut String) {
-    let _ = writeln!(
-        out,
-        "        {}: {} -> {}",
-        difference.path, difference.observed, difference.desired
-    );
+    let Difference { path, observed, desired } = difference;
+    let is_plain = |value: &Value| !value.is_array() && !value.is_object();
+    if is_plain(observed) && is_plain(desired) {
+        let _ = writeln!(out, "        {path}: {observed} -> {desired}");
+        return;
+    }
+    let _ = writeln!(out, "        {path}:");
+    let (before, after) = (format!("{observed:#}\n"), format!("{desired:#}\n"));
+    for part in TextDiff::from_lines(&before, &after).iter_all_changes() {
+        let _ = write!(out, "        {} {part}", part.tag());
+    }
 }

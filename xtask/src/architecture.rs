@@ -1,0 +1,129 @@
+//! Guards the arrows between the rooms (ARCHITECTURE.md) and the words that the repository must not hold.
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::fs;
+    use std::process::Command;
+
+    use hcs_acceptance::bins::repository;
+    use serde_json::Value;
+
+    /// Who may depend on whom, among our own packages.
+    const ARROWS: [(&str, &[&str]); 11] = [
+        ("tfplugin-proto", &[]),
+        ("tfplugin", &["tfplugin-proto"]),
+        ("hcs-planner", &[]),
+        ("hcs-engine", &["hcs-planner"]),
+        ("hcs-azure", &["hcs-engine", "hcs-planner"]),
+        ("hcs-simulator", &["hcs-engine", "hcs-planner"]),
+        ("terraform-provider-hcs", &["tfplugin", "hcs-planner", "hcs-engine", "hcs-azure"]),
+        ("hcs-host-manager", &["hcs-planner", "hcs-engine", "hcs-azure"]),
+        ("hcs-cli", &["hcs-planner", "hcs-engine", "hcs-azure"]),
+        ("hcs-acceptance", &[]),
+        ("xtask", &["hcs-acceptance"]),
+    ];
+
+    /// The pure room depends on small value crates only.
+    const PURE: [&str; 10] = [
+        "base64",
+        "ipnet",
+        "petgraph",
+        "semver",
+        "serde",
+        "serde_json",
+        "sha2",
+        "similar",
+        "thiserror",
+        "uuid",
+    ];
+
+    /// Normal dependencies by package.
+    fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["metadata", "--no-deps", "--format-version", "1"])
+            .current_dir(repository())
+            .output()
+            .expect("cargo runs");
+        let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let packages = metadata["packages"].as_array().expect("packages");
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        packages
+            .iter()
+            .map(|package| {
+                let all = package["dependencies"].as_array().expect("dependencies");
+                let normal = all.iter().filter(|dependency| dependency["kind"].is_null());
+                (text(&package["name"]), normal.map(|d| text(&d["name"])).collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_house_has_no_other_arrows() {
+        let dependencies = dependencies();
+        let rooms: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
+        for (package, needs) in &dependencies {
+            let allowed = rooms.get(package.as_str()).unwrap_or_else(|| {
+                panic!("{package} is a new room: give it a place in ARCHITECTURE.md and here")
+            });
+            for need in needs.iter().filter(|need| rooms.contains_key(need.as_str())) {
+                assert!(allowed.contains(&need.as_str()), "{package} must not see {need}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_planner_stays_pure() {
+        let dependencies = dependencies();
+        for need in &dependencies["hcs-planner"] {
+            assert!(PURE.contains(&need.as_str()), "{need} in the planner: no I/O, no clock there");
+        }
+    }
+
+    /// Files that git tracks, as text.
+    fn tracked() -> Vec<(String, String)> {
+        let output = Command::new("git")
+            .args(["ls-files", "-z"])
+            .current_dir(repository())
+            .output()
+            .expect("git runs");
+        let names = String::from_utf8(output.stdout).expect("UTF-8");
+        names
+            .split('\0')
+            .filter(|name| !name.is_empty() && !name.ends_with(".lock"))
+            .filter_map(|name| {
+                Some((name.to_owned(), fs::read_to_string(repository().join(name)).ok()?))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_invariant_names_a_test_that_exists() {
+        let files = tracked();
+        let map = &files.iter().find(|(name, _)| name == "ARCHITECTURE.md").expect("the map").1;
+        let invariants = map.split("## Invariants").nth(1).expect("invariants");
+        let mut named = 0;
+        for word in invariants.split('`').filter(|word| word.contains('_') || word.contains(".rs"))
+        {
+            let name = word.rsplit([' ', ':']).next().unwrap_or(word);
+            let exists = files.iter().any(|(path, text)| {
+                path.ends_with(name)
+                    || (path.ends_with(".rs") && text.contains(&format!("fn {name}")))
+            });
+            assert!(exists, "ARCHITECTURE.md names {name}, which is no test");
+            named += 1;
+        }
+        assert!(named >= 16);
+    }
+
+    #[test]
+    fn files_are_one_idea_long() {
+        let long: Vec<String> = tracked()
+            .into_iter()
+            .filter(|(name, _)| name.ends_with(".rs"))
+            .filter(|(_, text)| text.lines().count() > 600)
+            .map(|(name, text)| format!("{name}: {} lines", text.lines().count()))
+            .collect();
+        assert!(long.is_empty(), "too long for one idea: {long:?}");
+    }
+}
