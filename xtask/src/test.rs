@@ -1,5 +1,8 @@
 //! `cargo xtask test`: what CI runs, the same on every machine.
 
+use std::process::Command;
+
+use hcs_acceptance::bins::{repository, target};
 use hcs_acceptance::tools;
 
 use crate::shell::{Failure, build_binaries, cargo};
@@ -13,10 +16,32 @@ pub(crate) fn set_up() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Bans, licences and sources of all dependencies. Advisories are not checked: their database cannot be reached from
+/// every machine that runs this.
+fn check_dependencies() -> Result<(), Failure> {
+    const VERSION: &str = "0.20.2";
+    let root = target().join("tools/cargo-deny");
+    let program = root.join("bin/cargo-deny");
+    if !program.is_file() {
+        let root = root.display().to_string();
+        // Unoptimised: it runs once, and its own build is what takes time.
+        let words =
+            ["install", "cargo-deny", "--version", VERSION, "--locked", "--debug", "--quiet"];
+        cargo(&[&words[..], &["--no-default-features", "--root", &root]].concat())?;
+    }
+    println!("$ cargo deny check bans licenses sources");
+    let status = Command::new(program)
+        .args(["--all-features", "check", "bans", "licenses", "sources"])
+        .current_dir(repository())
+        .status()?;
+    if status.success() { Ok(()) } else { Err("a dependency breaks deny.toml".into()) }
+}
+
 /// Formatting, lints, and every test of the workspace, cheap ones first.
 pub(crate) fn run() -> Result<(), Failure> {
     set_up()?;
     cargo(&["fmt", "--all", "--check"])?;
+    check_dependencies()?;
     build_binaries()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     cargo(&["test", "--workspace", "--exclude", "hcs-acceptance"])?;

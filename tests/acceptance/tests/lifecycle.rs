@@ -40,6 +40,10 @@ fn create(scenario: &Scenario) -> Done {
     scenario.azure.reset_requests()?;
     scenario.terraform.plan(&[])?.expect_code(0)?;
     let requests = scenario.azure.requests()?;
+    // The provider asks once for its subscription, the policy once for its account; the rest is the cluster's.
+    let reads = requests.values().sum::<u64>() - 2;
+    println!("a plan without changes reads {reads} times for the cluster: {requests:?}");
+    assert!(reads <= 18, "{reads} reads");
     let writes: Vec<_> = requests.keys().filter(|key| !key.starts_with("GET ")).collect();
     assert!(writes.is_empty(), "a plan writes nothing: {writes:?}");
     no_secrets(scenario)
