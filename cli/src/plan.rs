@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hcs_planner::names::Names;
 use hcs_planner::placement::{quorum, zone_of};
 use hcs_planner::{plan as planner, render};
 
@@ -25,9 +26,11 @@ pub(crate) fn plan(
     let spec = input::cluster(file)?;
     let observed = input::world(observed)?;
     let plan = planner::plan(&spec, &observed)?;
+    let present = planner::present_servers(&Names::new(&spec), &observed);
+    let verdict = planner::verdict(&plan, &present, &spec.zones);
     let text = match format {
-        Format::Text => render::text(&spec, &plan),
-        Format::Json => format!("{:#}\n", render::json(&spec, &plan)),
+        Format::Text => render::text(&spec, &plan, &verdict),
+        Format::Json => format!("{:#}\n", render::json(&spec, &plan, &verdict)),
         Format::Dot => render::dot(&plan),
     };
     Ok(Answer { text, changes: !plan.is_empty() })

@@ -2,6 +2,7 @@
 
 mod build;
 mod destroy;
+mod verdict;
 
 use std::collections::BTreeSet;
 
@@ -15,8 +16,9 @@ use crate::arm::{ArmId, Kind};
 use crate::dataplane::RequestAction;
 use crate::diff::Difference;
 
-pub use build::{MAX_SLOTS, PlanError, plan, survey};
+pub use build::{MAX_SLOTS, PlanError, plan, present_servers, survey};
 pub use destroy::plan_destroy;
+pub use verdict::{Standing, Verdict, Violation, verdict};
 
 /// What a step does to the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

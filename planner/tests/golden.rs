@@ -7,7 +7,7 @@ mod support;
 use expect_test::{Expect, expect_file};
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
-use hcs_planner::plan::{plan, plan_destroy};
+use hcs_planner::plan::{Plan, plan, plan_destroy, present_servers, verdict};
 use hcs_planner::render;
 use hcs_planner::spec::{ClusterSpec, LockLevel};
 use serde_json::json;
@@ -20,7 +20,12 @@ macro_rules! golden {
 }
 
 fn check(spec: &ClusterSpec, world: &Observed, expect: &expect_test::ExpectFile) {
-    expect.assert_eq(&render::text(spec, &plan(spec, world).unwrap()));
+    expect.assert_eq(&shown(spec, world, &plan(spec, world).unwrap()));
+}
+
+fn shown(spec: &ClusterSpec, world: &Observed, plan: &Plan) -> String {
+    let present = present_servers(&Names::new(spec), world);
+    render::text(spec, plan, &verdict(plan, &present, &spec.zones))
 }
 
 #[test]
@@ -143,7 +148,7 @@ fn destroy_takes_the_lock_the_far_peering_and_the_group() {
     let mut spec = spec(3, 3);
     spec.peer_vnet_ids = vec![peer("hub")];
     let world = finished(&spec);
-    let text = render::text(&spec, &plan_destroy(&spec, &world).unwrap());
+    let text = shown(&spec, &world, &plan_destroy(&spec, &world).unwrap());
     golden!("destroy").assert_eq(&text);
 }
 

@@ -4,10 +4,11 @@ mod data;
 mod order;
 mod orphans;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::verdict::{Violation, verdict};
 use super::{Action, Draft, Plan};
 use crate::arm::{ArmId, Kind};
 use crate::desired::{Desired, DesiredObject};
@@ -36,6 +37,14 @@ pub enum PlanError {
         id: ArmId,
         /// What its tag says.
         tag: String,
+    },
+    /// A state of the plan would break the cluster.
+    #[error("the plan is not safe: step {step:?}: {reason}; please report this")]
+    Unsafe {
+        /// The step that leads there.
+        step: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The managed group holds objects that are not ours.
     #[error(
@@ -80,7 +89,18 @@ impl Planner<'_> {
         self.order(&recreated);
         self.lock();
         self.store_spec();
-        self.draft.finish()
+        let present = self.present_servers();
+        let plan = self.draft.finish()?;
+        // Not handed out unproven.
+        match verdict(&plan, &present, &self.spec.zones).violations.into_iter().next() {
+            Some(Violation { step, reason }) => Err(PlanError::Unsafe { step, reason }),
+            None => Ok(plan),
+        }
+    }
+
+    /// Slots whose servers exist now.
+    fn present_servers(&self) -> BTreeSet<u32> {
+        present_servers(&self.names, self.observed)
     }
 
     /// Puts for all that is missing or differs; returns the objects that have to be deleted first.
@@ -229,6 +249,11 @@ pub fn survey(
         Some(differences(&want, have, object.create_only))
     };
     planner.desired.objects.values().map(|o| (o.name.clone(), look(o))).collect()
+}
+
+/// Slots whose servers exist.
+pub fn present_servers(names: &Names, observed: &Observed) -> BTreeSet<u32> {
+    (0..MAX_SLOTS).filter(|slot| observed.object(&names.scale_set(*slot)).is_some()).collect()
 }
 
 /// What a step may do to a desired object.

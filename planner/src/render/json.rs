@@ -1,18 +1,19 @@
-//! JSON with a stable shape: `{ "format": 1, "cluster": {...}, "steps": [ { "id", "needs", ... } ] }`.
+//! JSON with a stable shape: `{ "format": 1, "cluster": {...}, "verdict": {...},
+//! "steps": [ { "id", "needs", ... } ] }`.
 
 use serde_json::{Value, json};
 
 use super::{subject, verb};
 use crate::names::Names;
 use crate::placement::survival;
-use crate::plan::Plan;
+use crate::plan::{Plan, Verdict};
 use crate::spec::ClusterSpec;
 
 /// Version of the shape; grows when a reader would have to change.
 const FORMAT: u32 = 1;
 
-/// The plan of one cluster.
-pub fn json(spec: &ClusterSpec, plan: &Plan) -> Value {
+/// The plan of one cluster, with what is proven about it.
+pub fn json(spec: &ClusterSpec, plan: &Plan, verdict: &Verdict) -> Value {
     let steps: Vec<Value> = plan
         .steps()
         .into_iter()
@@ -42,6 +43,7 @@ pub fn json(spec: &ClusterSpec, plan: &Plan) -> Value {
             "zones": spec.zones,
             "survival": survival(spec.server_count, &spec.zones),
         },
+        "verdict": verdict,
         "steps": steps,
     })
 }

@@ -9,11 +9,11 @@ use similar::TextDiff;
 use super::{subject, verb};
 use crate::diff::Difference;
 use crate::placement::{servers_per_zone, survival, warnings};
-use crate::plan::{Action, Plan, StepIndex};
+use crate::plan::{Action, Plan, StepIndex, Verdict};
 use crate::spec::ClusterSpec;
 
-/// The plan of one cluster.
-pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
+/// The plan of one cluster, with what is proven about it.
+pub fn text(spec: &ClusterSpec, plan: &Plan, verdict: &Verdict) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "cluster {} in {}", spec.name, spec.location);
     layout(spec, &mut out);
@@ -22,6 +22,7 @@ pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
         return out;
     }
     let _ = writeln!(out, "\n{}", summary(plan));
+    proven(verdict, &mut out);
     let steps = plan.steps();
     let numbers: BTreeMap<StepIndex, usize> =
         steps.iter().enumerate().map(|(at, (index, _))| (*index, at + 1)).collect();
@@ -69,6 +70,27 @@ fn layout(spec: &ClusterSpec, out: &mut String) {
     );
     for warning in warnings(spec.server_count, &spec.zones) {
         let _ = writeln!(out, "warning: {warning}");
+    }
+}
+
+/// Before, on the way, afterwards: only where there was a cluster before.
+fn proven(verdict: &Verdict, out: &mut String) {
+    if verdict.before.voters == 0 || verdict.states < 2 {
+        return;
+    }
+    let _ = writeln!(out, "proven for all {} states on the way:", verdict.states);
+    let rows =
+        [("before", &verdict.before), ("at least", &verdict.during), ("after", &verdict.after)];
+    for (when, standing) in rows {
+        let zones = match standing.zone_losses.as_slice() {
+            [] => "of no zone".to_owned(),
+            zones => format!("of zone {}", zones.join(" or ")),
+        };
+        let _ = writeln!(
+            out,
+            "  {when:<8}  {} voters; survives the loss of {} server(s), {zones}",
+            standing.voters, standing.server_losses
+        );
     }
 }
 

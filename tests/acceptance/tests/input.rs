@@ -1,6 +1,7 @@
 //! Bad input: an error while planning that names the attribute and the mend, and nothing is changed.
 
 use std::error::Error;
+use std::fmt::Write as _;
 
 use hcs_acceptance::Scenario;
 use hcs_acceptance::scenario::GROUP;
@@ -17,10 +18,10 @@ fn cluster(lines: &str) -> String {
     let mut text = format!("{HEAD}\nprovider \"hcs\" {{}}\nresource \"hcs_cluster\" \"bad\" {{\n");
     for (name, value) in [("name", "\"bad\""), ("resource_group_name", &format!("\"{GROUP}\""))] {
         if !lines.lines().any(|line| line.trim_start().starts_with(&format!("{name} "))) {
-            text.push_str(&format!("  {name} = {value}\n"));
+            let _ = writeln!(text, "  {name} = {value}");
         }
     }
-    text.push_str(&format!("{lines}\n}}\n"));
+    let _ = writeln!(text, "{lines}\n}}");
     text
 }
 
