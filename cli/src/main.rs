@@ -57,6 +57,8 @@ enum Format {
     Json,
     /// For Graphviz.
     Dot,
+    /// A page for a browser.
+    Html,
 }
 
 fn main() -> ExitCode {

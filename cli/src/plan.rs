@@ -32,6 +32,7 @@ pub(crate) fn plan(
         Format::Text => render::text(&spec, &plan, &verdict),
         Format::Json => format!("{:#}\n", render::json(&spec, &plan, &verdict)),
         Format::Dot => render::dot(&plan),
+        Format::Html => render::html(&spec, &plan, &verdict),
     };
     Ok(Answer { text, changes: !plan.is_empty() })
 }
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn every_format_shows_the_three_servers() {
         let file = file(DEMO);
-        for format in [Format::Text, Format::Json, Format::Dot] {
+        for format in [Format::Text, Format::Json, Format::Dot, Format::Html] {
             let answer = plan(file.path(), None, format).unwrap();
             assert!(answer.changes);
             for slot in 0..3 {

@@ -9,6 +9,7 @@ pub mod cloud_init;
 pub mod dataplane;
 pub mod desired;
 pub mod diff;
+pub mod estimate;
 pub mod fingerprint;
 pub mod names;
 pub mod observed;

@@ -1,10 +1,12 @@
-//! A plan as text, JSON and DOT. The same plan gives the same bytes.
+//! A plan as text, JSON, DOT and a page. The same plan gives the same bytes.
 
 mod dot;
+mod html;
 mod json;
 mod text;
 
 pub use dot::dot;
+pub use html::html;
 pub use json::json;
 pub use text::text;
 

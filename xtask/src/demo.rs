@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
-use hcs_acceptance::bins::{repository, target};
+use hcs_acceptance::bins::{binary, repository, target};
 use hcs_acceptance::consul::Consul;
-use hcs_acceptance::{Emulator, Workspace, emulator, tools};
+use hcs_acceptance::{Emulator, Workspace, blobs, emulator, tools};
 use serde_json::Value;
 
 use crate::shell::{Failure, build_binaries};
@@ -44,6 +45,8 @@ pub(crate) fn run(keep: bool) -> Result<(), Failure> {
     println!("applied in {:.1} s, {}", apply.elapsed().as_secs_f64(), requests(&azure)?);
 
     show_cluster(&azure, &workspace, &dir)?;
+
+    write_page(&azure, &workspace, &dir)?;
 
     heading("terraform plan, once more");
     azure.reset_requests()?;
@@ -103,6 +106,25 @@ fn show_cluster(azure: &Emulator, workspace: &Workspace, dir: &Path) -> Result<(
     if consul.leader(0)?.is_empty() || consul.voters(0)?.len() != 3 {
         return Err("Consul does not report one leader and three voters".into());
     }
+    Ok(())
+}
+
+/// The steps that made the cluster, as a page.
+fn write_page(azure: &Emulator, workspace: &Workspace, dir: &Path) -> Result<(), Failure> {
+    let cluster = workspace.attributes("hcs_cluster.main")?;
+    let account = text(&cluster["storage_account_name"]);
+    let spec = blobs::get(azure, account, "config", "spec.json")?.ok_or("no stored spec")?;
+    let file = dir.join("cluster.json");
+    fs::write(&file, spec)?;
+    let page = Command::new(binary("hcs")?)
+        .args(["plan", "--format", "html", "--file"])
+        .arg(&file)
+        .output()?;
+    let path = dir.join("plan.html");
+    fs::write(&path, &page.stdout)?;
+    heading("The plan behind it, as a page");
+    println!("  {}", path.display());
+    println!("  (also: hcs plan -f {} --format text|json|dot)", file.display());
     Ok(())
 }
 
