@@ -145,11 +145,11 @@ impl<'a> Run<'a> {
             }
         }
         let failed: BTreeSet<&str> = report.failures.iter().map(|f| f.step.as_str()).collect();
-        report.left = open
-            .keys()
-            .filter_map(|index| plan.step(*index))
-            .map(|step| step.id.clone())
-            .filter(|id| !failed.contains(id.as_str()))
+        report.left = plan
+            .steps()
+            .into_iter()
+            .filter(|(index, step)| open.contains_key(index) && !failed.contains(step.id.as_str()))
+            .map(|(_, step)| step.id.clone())
             .collect();
         report
     }
