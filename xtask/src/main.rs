@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod architecture;
 mod demo;
+mod docs;
 mod shell;
 mod test;
 
@@ -31,6 +32,8 @@ enum Command {
     },
     /// Sets up what is missing and runs every test and check.
     Test,
+    /// Writes the reference documentation from the provider's schema.
+    Docs,
     /// Sets up the tools that tests and demo need, under target/tools.
     Setup,
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo { keep } => demo::run(keep),
         Command::Test => test::run(),
+        Command::Docs => docs::run(),
         Command::Setup => test::set_up(),
     };
     match result {

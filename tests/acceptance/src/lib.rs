@@ -6,6 +6,7 @@ pub mod bins;
 pub mod blobs;
 pub mod consul;
 pub mod curl;
+pub mod docs;
 pub mod emulator;
 pub mod error;
 pub mod scenario;

@@ -1,0 +1,174 @@
+//! Reference documentation in the layout of the Terraform Registry, generated from the schema that the provider itself
+//! gives to Terraform.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::bins::repository;
+use crate::{HarnessError, Workspace};
+
+const ADDRESS: &str = "registry.terraform.io/hcs-community/hcs";
+
+/// Pages by their path below `docs/`.
+pub fn generate(workspace: &Workspace) -> Result<BTreeMap<String, String>, HarnessError> {
+    let versions = "terraform {\n  required_providers {\n    hcs = { source = \"hcs-community/hcs\" }\n  }\n}\n";
+    workspace.write("main.tf", versions)?;
+    workspace.init()?;
+    let shown = workspace.run(&["providers", "schema", "-json"])?.expect_code(0)?;
+    let schema: Value = serde_json::from_str(&shown.stdout)
+        .map_err(|error| HarnessError::Unexpected(format!("no schema: {error}")))?;
+    let provider = &schema["provider_schemas"][ADDRESS];
+    let mut pages = BTreeMap::new();
+    pages.insert("index.md".to_owned(), index(&provider["provider"]["block"])?);
+    for (folder, key, kind) in [
+        ("resources", "resource_schemas", "Resource"),
+        ("data-sources", "data_source_schemas", "Data Source"),
+    ] {
+        for (name, schema) in provider[key].as_object().into_iter().flatten() {
+            let short = name.trim_start_matches("hcs_");
+            let page = page(name, kind, &schema["block"])?;
+            pages.insert(format!("{folder}/{short}.md"), page);
+        }
+    }
+    Ok(pages)
+}
+
+/// Writes the pages; returns how many.
+pub fn write(pages: &BTreeMap<String, String>) -> Result<usize, HarnessError> {
+    for (name, text) in pages {
+        let path = repository().join("docs").join(name);
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        fs::create_dir_all(&folder).map_err(HarnessError::file(&folder))?;
+        fs::write(&path, text).map_err(HarnessError::file(&path))?;
+    }
+    Ok(pages.len())
+}
+
+fn index(block: &Value) -> Result<String, HarnessError> {
+    let mut text = head("hcs Provider", &description(block));
+    text.push_str(&example("quickstart")?);
+    text.push_str(
+        "\nEvery argument may also come from the environment variable that it names; credentials \
+         are tried in the order certificate, secret, OIDC, managed identity, Azure CLI.\n",
+    );
+    attributes(block, &mut text);
+    Ok(text)
+}
+
+fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
+    let mut text = head(&format!("{name} ({kind})"), &description(block));
+    match (kind, name) {
+        ("Resource", "hcs_cluster") => text.push_str(&example("quickstart")?),
+        ("Resource", "hcs_snapshot_policy") => text.push_str(&example("landing-zone/modules/consul")?),
+        _ => text.push_str(
+            "\n## Example Usage\n\n```terraform\ndata \"hcs_cluster\" \"main\" {\n  name                \
+             = \"quickstart\"\n  resource_group_name = \"platform-rg\"\n}\n```\n",
+        ),
+    }
+    attributes(block, &mut text);
+    if kind == "Resource" {
+        text.push_str(import(name));
+    }
+    Ok(text)
+}
+
+fn head(title: &str, description: &str) -> String {
+    let line = description.replace('\n', " ");
+    format!(
+        "---\npage_title: \"{title}\"\ndescription: |-\n  {line}\n---\n\n\
+         <!-- Generated from the schema by `cargo xtask docs`. -->\n\n# {title}\n\n{description}\n"
+    )
+}
+
+fn example(name: &str) -> Result<String, HarnessError> {
+    let path = repository().join("examples/terraform").join(name).join("main.tf");
+    let text = fs::read_to_string(&path).map_err(HarnessError::file(&path))?;
+    Ok(format!("\n## Example Usage\n\n```terraform\n{}\n```\n", text.trim_end()))
+}
+
+fn import(name: &str) -> &'static str {
+    match name {
+        "hcs_cluster" => {
+            "\n## Import\n\nBy the id of the managed resource group, or by \
+             `<subscription id>/<resource group>/<name>` where that has its default name:\n\n\
+             ```shell\nterraform import hcs_cluster.main \
+             /subscriptions/<subscription id>/resourceGroups/<managed resource group>\n```\n"
+        }
+        _ => {
+            "\n## Import\n\n```shell\nterraform import hcs_snapshot_policy.hourly \
+             <cluster id>/snapshotPolicies/<name>\n```\n"
+        }
+    }
+}
+
+fn description(value: &Value) -> String {
+    value["description"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Arguments first, then what is read only, then the attributes of nested objects.
+fn attributes(block: &Value, text: &mut String) {
+    let none = Map::new();
+    let all = block["attributes"].as_object().unwrap_or(&none);
+    let is = |attribute: &Value, key: &str| attribute[key].as_bool() == Some(true);
+    let mut nested: Vec<(String, &Value)> = Vec::new();
+    let mut section = |title: &str, wanted: &dyn Fn(&Value) -> bool, text: &mut String| {
+        let rows: Vec<_> = all.iter().filter(|(_, attribute)| wanted(attribute)).collect();
+        if rows.is_empty() {
+            return;
+        }
+        let _ = writeln!(text, "\n### {title}\n");
+        for (name, attribute) in rows {
+            row(name, attribute, text);
+            if attribute.get("nested_type").is_some() {
+                nested.push((name.clone(), attribute));
+            }
+        }
+    };
+    text.push_str("\n## Schema\n");
+    section("Required", &|a| is(a, "required"), text);
+    section("Optional", &|a| is(a, "optional"), text);
+    section("Read-Only", &|a| is(a, "computed") && !is(a, "optional"), text);
+    for (name, inner) in block["block_types"].as_object().into_iter().flatten() {
+        let _ = writeln!(text, "\n### Block `{name}`\n\n{}\n", description(&inner["block"]));
+        for (name, attribute) in inner["block"]["attributes"].as_object().into_iter().flatten() {
+            row(name, attribute, text);
+        }
+    }
+    for (name, attribute) in nested {
+        let _ = writeln!(text, "\n### Nested `{name}`\n");
+        for (name, inner) in
+            attribute["nested_type"]["attributes"].as_object().into_iter().flatten()
+        {
+            row(name, inner, text);
+        }
+    }
+}
+
+fn row(name: &str, attribute: &Value, text: &mut String) {
+    let kind = attribute.get("nested_type").map_or_else(
+        || type_name(&attribute["type"]),
+        |nested| format!("Attributes {}", nested["nesting_mode"].as_str().unwrap_or_default()),
+    );
+    let sensitive = if attribute["sensitive"] == true { ", Sensitive" } else { "" };
+    let _ = writeln!(text, "- `{name}` ({kind}{sensitive}) {}", description(attribute));
+}
+
+fn type_name(value: &Value) -> String {
+    match value {
+        Value::String(name) => {
+            let mut characters = name.chars();
+            let first = characters.next().map(|c| c.to_uppercase().collect::<String>());
+            format!("{}{}", first.unwrap_or_default(), characters.as_str())
+        }
+        Value::Array(parts) => {
+            let inner = parts.get(1).map(type_name).unwrap_or_default();
+            let outer = parts.first().map(type_name).unwrap_or_default();
+            format!("{outer} of {inner}")
+        }
+        _ => "Object".to_owned(),
+    }
+}
