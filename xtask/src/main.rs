@@ -6,11 +6,13 @@
 
 #[cfg(test)]
 mod architecture;
+mod bench;
 mod demo;
 mod docs;
 mod shell;
 mod test;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +36,12 @@ enum Command {
     Test,
     /// Writes the reference documentation from the provider's schema.
     Docs,
+    /// Measures the figures of SPECIFICATION.md, as ratios in one run.
+    Bench {
+        /// Write the figures to this file, too.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
     /// Sets up the tools that tests and demo need, under target/tools.
     Setup,
 }
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
         Command::Demo { keep } => demo::run(keep),
         Command::Test => test::run(),
         Command::Docs => docs::run(),
+        Command::Bench { json } => bench::run(json.as_deref()),
         Command::Setup => test::set_up(),
     };
     match result {

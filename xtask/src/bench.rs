@@ -1,0 +1,61 @@
+//! `cargo xtask bench`: figures as ratios measured in one run, beside Go providers where they can be had.
+//!
+//! Times are whole processes, runs interleaved; the ratio is taken pair by pair and its median is what counts.
+
+mod figures;
+mod peers;
+mod plans;
+mod start;
+
+use std::path::Path;
+
+use hcs_acceptance::bins::target;
+use serde_json::json;
+
+use crate::shell::{Failure, cargo};
+use figures::Figure;
+
+/// Runs every benchmark; writes the figures as JSON if asked to.
+pub(crate) fn run(json_file: Option<&Path>) -> Result<(), Failure> {
+    cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "terraform-provider-hcs",
+        "--package",
+        "hcs-host-manager",
+    ])?;
+    cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "tfplugin",
+        "--example",
+        "terraform-provider-example",
+    ])?;
+    let peers = peers::set_up()?;
+    let dir = target().join("bench");
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir)?;
+    }
+    std::fs::create_dir_all(&dir)?;
+    let mut figures: Vec<Figure> = Vec::new();
+    figures.push(size()?);
+    figures.extend(start::measure(&peers)?);
+    figures.extend(plans::measure(&peers, &dir)?);
+    println!("\n{:<58} {:>14} {:>10}", "figure", "measured", "promised");
+    for figure in &figures {
+        println!("{figure}");
+    }
+    if let Some(path) = json_file {
+        let rows: Vec<_> = figures.iter().map(Figure::json).collect();
+        std::fs::write(path, format!("{:#}\n", json!({ "figures": rows })))?;
+    }
+    Ok(())
+}
+
+fn size() -> Result<Figure, Failure> {
+    let bytes = std::fs::metadata(target().join("release/terraform-provider-hcs"))?.len();
+    let megabytes = figures::count(bytes) / 1e6;
+    Ok(Figure::new("size of terraform-provider-hcs, release", megabytes, "MB", Some(12.0)))
+}

@@ -1,0 +1,58 @@
+//! A measured figure beside what is promised.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// One figure.
+pub(crate) struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    promised_max: Option<f64>,
+}
+
+impl Figure {
+    pub(crate) fn new(
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        promised_max: Option<f64>,
+    ) -> Self {
+        Self { name: name.into(), value, unit, promised_max }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({ "name": self.name, "value": self.value, "unit": self.unit, "promised_max": self.promised_max })
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let measured = format!("{:.2} {}", self.value, self.unit);
+        let promised = match self.promised_max {
+            Some(max) if self.value <= max => format!("<= {max} ok"),
+            Some(max) => format!("<= {max} MISSED"),
+            None => "-".to_owned(),
+        };
+        write!(f, "{:<58} {measured:>14} {promised:>10}", self.name)
+    }
+}
+
+/// The middle value.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The median of the ratios, pair by pair.
+pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+    median(&ours.iter().zip(theirs).map(|(a, b)| a / b).collect::<Vec<_>>())
+}
+
+/// A count as a number to calculate with; exact far beyond anything measured here.
+#[expect(clippy::cast_precision_loss, reason = "figures are rounded to two digits anyway")]
+pub(crate) fn count(value: u64) -> f64 {
+    value as f64
+}
