@@ -53,7 +53,8 @@ pub struct ArmError {
 }
 
 /// Codes that mean "not now": another write runs, or a dependency is not done.
-const BUSY: [&str; 9] = [
+const BUSY: [&str; 10] = [
+    "ContainerBeingDeleted",
     "AnotherOperationInProgress",
     "RetryableError",
     "RetryableErrorDueToAnotherOperation",

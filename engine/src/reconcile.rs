@@ -20,6 +20,9 @@ use crate::execute::{Parameters, Report, Run, ensure_blob_access};
 use crate::observe;
 use crate::secrets::unusable_ssh_public_key;
 
+/// Reads of the user's group before it counts as missing: with back-off some eight seconds.
+const GROUP_READS_MAX: u32 = 5;
+
 /// What an apply may find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
@@ -169,10 +172,16 @@ impl Reconciler<'_> {
     async fn check_group(&self) -> Result<(), RefusedError> {
         let group = &self.spec.resource_group_name;
         let id = ArmId::resource_group(&self.spec.subscription_id, group);
-        match self.arm.get(&id, Kind::ResourceGroup).await? {
-            Some(_) => Ok(()),
-            None => Err(RefusedError::NoResourceGroup(group.clone())),
+        // A group that the same run has just made may read 404 for some seconds (azurerm#18268).
+        for attempt in 1..=GROUP_READS_MAX {
+            if self.arm.get(&id, Kind::ResourceGroup).await?.is_some() {
+                return Ok(());
+            }
+            if attempt < GROUP_READS_MAX {
+                self.arm.sleep(crate::arm::backoff(attempt)).await?;
+            }
         }
+        Err(RefusedError::NoResourceGroup(group.clone()))
     }
 
     async fn gain_blob_access(
