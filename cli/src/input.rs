@@ -31,6 +31,14 @@ pub(crate) enum CliError {
         /// What is wrong.
         reason: String,
     },
+    /// The plan has no such step.
+    #[error("the plan has no step {step:?}{}", if near.is_empty() { String::new() } else { format!("; did you mean {near:?}?") })]
+    NoStep {
+        /// The step that was asked for.
+        step: String,
+        /// One that reads like it, or empty.
+        near: String,
+    },
     /// The cluster has no such zone.
     #[error("the cluster has no zone {zone}; its zones are {zones}")]
     NoZone {
@@ -47,6 +55,9 @@ pub(crate) enum CliError {
 /// A declared cluster; what is left out has the provider's defaults.
 pub(crate) fn cluster(path: &Path) -> Result<ClusterSpec, CliError> {
     let mut value: Map<String, Value> = read(path, "a cluster")?;
+    if let Some(changes) = value.get("resource_changes") {
+        value = from_terraform(path, changes)?;
+    }
     let text = |value: &Map<String, Value>, key: &str| {
         value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
@@ -78,6 +89,36 @@ pub(crate) fn cluster(path: &Path) -> Result<ClusterSpec, CliError> {
         reason: error.to_string(),
     })
 }
+
+/// The first `hcs_cluster` of a Terraform plan, as it will be.
+fn from_terraform(path: &Path, changes: &Value) -> Result<Map<String, Value>, CliError> {
+    let refused = |reason: &str| CliError::Content {
+        path: path.to_owned(),
+        what: "a cluster",
+        reason: reason.to_owned(),
+    };
+    let mut changes = changes.as_array().into_iter().flatten();
+    let change =
+        changes.find(|change| change["type"] == "hcs_cluster" && change["mode"] == "managed");
+    let change = change.ok_or_else(|| refused("the Terraform plan holds no hcs_cluster"))?;
+    let after = change["change"]["after"].as_object();
+    let after = after.ok_or_else(|| refused("the Terraform plan destroys the hcs_cluster"))?;
+    let mut value: Map<String, Value> = after
+        .iter()
+        .filter(|(_, item)| !item.is_null())
+        .map(|(key, item)| (key.clone(), item.clone()))
+        .collect();
+    if let Some(tags) = value.remove("tags_all") {
+        value.insert("tags".to_owned(), tags);
+    }
+    // The subscription is the provider's business; ids in the plan differ by it only.
+    let id = after.get("id").and_then(Value::as_str).and_then(|id| id.split('/').nth(2));
+    value.insert("subscription_id".to_owned(), json!(id.unwrap_or(NO_SUBSCRIPTION)));
+    Ok(value)
+}
+
+/// Stands for a subscription that the input does not name.
+const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 
 /// An observed world; an empty one without a file.
 pub(crate) fn world(path: Option<&Path>) -> Result<Observed, CliError> {
