@@ -126,7 +126,11 @@ fn fixed(scenario: &Scenario) -> Done {
     assert!(words.contains("Put vm_size back to \"Standard_D2s_v5\""), "{words}");
     terraform.write("main.tf", &configuration("").replace("\"change\"", "\"other\""))?;
     let replaced = terraform.plan(&[])?;
-    assert!(replaced.words().contains("must be replaced") || replaced.code == 1, "{}", replaced.text());
+    assert!(
+        replaced.words().contains("must be replaced") || replaced.code == 1,
+        "{}",
+        replaced.text()
+    );
     terraform.write("main.tf", &configuration(""))?;
     terraform.apply(&[])?;
     terraform.destroy(&[])?;

@@ -1,0 +1,212 @@
+//! Inputs with their defaults, from configuration, prior state and what the region offers.
+
+use std::sync::Arc;
+
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::{names, releases};
+use tfplugin::{Path, Value};
+
+use super::Planner;
+use crate::cluster::{merge_tags, model};
+use crate::naming;
+use crate::regions::NoSize;
+
+impl Planner {
+    /// Azure does not tell "West Europe" from "westeurope", nor one case of a group's name from another: what is stored
+    /// stays where it means the same, so that an import or a respelling plans nothing.
+    pub(super) fn keep_spellings(&mut self) {
+        for name in ["location", "resource_group_name", "managed_resource_group_name"] {
+            let meaning = naming::location;
+            let (prior, planned) = (self.prior.get(name).as_str(), self.planned.get(name).as_str());
+            if let (Some(prior), Some(planned)) = (prior, planned)
+                && meaning(prior) == meaning(planned)
+            {
+                let prior = prior.to_owned();
+                self.planned.set(name, prior);
+            }
+        }
+    }
+
+    pub(super) fn names(&mut self) {
+        self.default("managed_resource_group_name", |planned| {
+            match (planned.get("resource_group_name").as_str(), planned.get("name").as_str()) {
+                (Some(group), Some(name)) => names::default_managed_group(group, name).into(),
+                _ => Value::unknown(),
+            }
+        });
+        self.default("consul_datacenter", |planned| match planned.get("name").as_str() {
+            Some(name) => name.into(),
+            None => Value::unknown(),
+        });
+        let managed = self.planned.get("managed_resource_group_name").as_str().map(str::to_owned);
+        if let Some(managed) = managed
+            && let Err(detail) = naming::resource_group(&managed)
+        {
+            self.error("managed_resource_group_name", "Invalid resource group name", detail);
+        }
+        let datacenter = self.planned.get("consul_datacenter").as_str().map(str::to_owned);
+        if let Some(datacenter) = datacenter
+            && let Err(detail) = naming::datacenter(&datacenter)
+        {
+            self.error("consul_datacenter", "Invalid Consul datacenter", detail);
+        }
+    }
+
+    /// The group may be made by the same run: then it is not there yet, and only `location` can tell the region.
+    pub(super) async fn location(&mut self) {
+        let known_already = !self.prior.get("location").is_null() && !self.configured("location");
+        if known_already || !self.is_create() {
+            self.default("location", |_| Value::unknown());
+            return;
+        }
+        let group = self.planned.get("resource_group_name").as_str().map(str::to_owned);
+        let Some(group) = group else {
+            self.default("location", |_| Value::unknown());
+            return;
+        };
+        let id = ArmId::resource_group(self.client.subscription_id(), &group);
+        let body = match self.arm.get(&id, Kind::ResourceGroup).await {
+            Ok(body) => body,
+            Err(error) => {
+                let what = format!("resource group {group}");
+                self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                self.default("location", |_| Value::unknown());
+                return;
+            }
+        };
+        let location = body.and_then(|body| Some(body.get("location")?.as_str()?.to_owned()));
+        match (location, self.configured("location")) {
+            (Some(_), true) => {}
+            (Some(location), false) => {
+                self.planned.set("location", naming::location(&location));
+            }
+            (None, true) => self.warn(
+                "resource_group_name",
+                &format!("Resource group {group:?} does not exist yet"),
+                "That is fine when this run makes it before the cluster; otherwise the apply will \
+                 stop before it makes anything.",
+            ),
+            (None, false) => {
+                self.planned.set("location", Value::unknown());
+                self.error(
+                    "resource_group_name",
+                    &format!("Resource group {group:?} does not exist"),
+                    "The cluster takes its region from the group, which is not there. Create the \
+                     group first, correct the name, or, if this run makes the group, set location.",
+                );
+            }
+        }
+    }
+
+    pub(super) fn defaults(&mut self) {
+        let plain: [(&str, Value); 7] = [
+            ("server_count", model::SERVER_COUNT.into()),
+            ("vm_size", model::VM_SIZE.into()),
+            ("os_disk_gib", model::OS_DISK_GIB.into()),
+            ("data_disk_gib", model::DATA_DISK_GIB.into()),
+            ("vnet_cidr", model::VNET_CIDR.into()),
+            ("lock", "CanNotDelete".into()),
+            ("deletion_protection", false.into()),
+        ];
+        for (name, value) in plain {
+            if !self.configured(name) {
+                self.planned.set(name, value);
+            }
+        }
+        self.default("artifact_source", |_| Value::Null);
+    }
+
+    pub(super) async fn zones(&mut self) {
+        let location = self.planned.get("location").as_str().map(naming::location);
+        let size = self.planned.get("vm_size").as_str().map(str::to_owned);
+        let (Some(location), Some(size)) = (location, size) else {
+            self.default("zones", |_| Value::unknown());
+            return;
+        };
+        let region = match self.client.region(&self.arm, &location).await {
+            Ok(Ok(region)) => region,
+            Ok(Err(regions)) => {
+                let detail = format!(
+                    "This subscription has no region {location:?}. It has: {}.",
+                    regions.join(", ")
+                );
+                self.error("location", "Unknown region", detail);
+                self.default("zones", |_| Value::unknown());
+                return;
+            }
+            Err(error) => {
+                let what = format!("the offer of region {location}");
+                self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                self.default("zones", |_| Value::unknown());
+                return;
+            }
+        };
+        self.region = Some(Arc::clone(&region));
+        let offered = match region.zones_of(&size) {
+            Ok(offered) => offered.to_vec(),
+            // A size that Azure retires keeps running where it runs.
+            Err(_) if !self.is_create() => {
+                self.default("zones", |_| Value::unknown());
+                return;
+            }
+            Err(reason) => {
+                let detail = no_size(&location, &size, &reason, &region.alternatives());
+                self.error("vm_size", "VM size is not available", detail);
+                self.default("zones", |_| Value::unknown());
+                return;
+            }
+        };
+        self.default("zones", |_| offered.clone().into());
+        if self.is_create() {
+            self.check_zones(&location, &size, &offered);
+        }
+    }
+
+    pub(super) fn check_zones(&mut self, location: &str, size: &str, offered: &[String]) {
+        let Some(zones) = self.config.get("zones").as_list().map(<[Value]>::to_vec) else { return };
+        for (index, zone) in zones.iter().enumerate() {
+            let Some(zone) = zone.as_str() else { continue };
+            if !offered.iter().any(|other| other == zone) {
+                let detail = if offered.is_empty() {
+                    format!("{location} has no zones for {size}. Set zones = [] or leave it out.")
+                } else {
+                    format!(
+                        "{location} does not offer {size} in zone {zone} to this subscription. It \
+                         offers it in zones {}.",
+                        offered.join(", ")
+                    )
+                };
+                self.error(Path::root("zones").index(index), "Unknown zone", detail);
+            }
+        }
+    }
+
+    pub(super) fn version(&mut self) {
+        self.default("consul_version", |_| releases::newest().to_string().into());
+    }
+
+    pub(super) fn tags(&mut self) {
+        let tags = self.planned.get("tags").clone();
+        if tags.is_null() || tags.is_wholly_known() {
+            let own = model::texts_by_key(&tags).unwrap_or_default();
+            let all = merge_tags(&self.client.default_tags, &own);
+            self.planned.set("tags_all", all);
+        } else {
+            self.planned.set("tags_all", Value::unknown());
+        }
+    }
+}
+
+fn no_size(location: &str, size: &str, reason: &NoSize, others: &[&str]) -> String {
+    let why = match reason {
+        NoSize::Absent => format!("{location} does not have the VM size {size}."),
+        NoSize::Restricted(code) => {
+            format!("{location} has {size}, but not for this subscription ({code}).")
+        }
+    };
+    if others.is_empty() {
+        format!("{why} Choose another vm_size or location.")
+    } else {
+        format!("{why} It has for instance {}.", others.join(", "))
+    }
+}
