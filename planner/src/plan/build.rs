@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::verdict::{Violation, verdict};
 use super::{Action, Draft, Plan};
 use crate::arm::{ArmId, Kind};
+use crate::dataplane::container;
 use crate::desired::{Desired, DesiredObject};
 use crate::diff::{Difference, differences, merged};
 use crate::names::{CLUSTER_TAG, Names};
@@ -37,6 +38,16 @@ pub enum PlanError {
         id: ArmId,
         /// What its tag says.
         tag: String,
+    },
+    /// Servers run, but what they share is gone: making it anew would give new servers another CA than the old ones.
+    #[error(
+        "{} is gone while servers still run, and with it the cluster's keys; recover it (Azure keeps a deleted storage \
+         account or container for some days), or take a snapshot with consul and make the cluster anew",
+        id
+    )]
+    LostSecrets {
+        /// The account or container.
+        id: ArmId,
     },
     /// A state of the plan would break the cluster.
     #[error("the plan is not safe: step {step:?}: {reason}; please report this")]
@@ -79,6 +90,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn run(mut self) -> Result<Plan, PlanError> {
+        self.check_secrets()?;
         let orphans = self.orphans();
         let recreated = self.objects()?;
         let document = self.documents(&orphans);
@@ -101,6 +113,19 @@ impl Planner<'_> {
     /// Slots whose servers exist now.
     fn present_servers(&self) -> BTreeSet<u32> {
         present_servers(&self.names, self.observed)
+    }
+
+    fn check_secrets(&self) -> Result<(), PlanError> {
+        if self.present_servers().is_empty() {
+            return Ok(());
+        }
+        let shared = [container::SECRETS_SHARED, container::CERTIFICATES];
+        let containers = shared.map(|name| self.names.container(name));
+        let needed = [self.names.storage_account()].into_iter().chain(containers);
+        match needed.into_iter().find(|id| self.observed.object(id).is_none()) {
+            Some(id) => Err(PlanError::LostSecrets { id }),
+            None => Ok(()),
+        }
     }
 
     /// Puts for all that is missing or differs; returns the objects that have to be deleted first.

@@ -53,10 +53,17 @@ pub(super) async fn read(
             response.state.set(name, state.get(name).clone());
         }
         keep_versions(&mut response.state, &state);
+        let names = Names::new(&spec);
+        let why = if observed.object(&names.storage_account()).is_none() {
+            "Its storage account is missing, and with it the keys that its servers share. Recover \
+             the account first."
+        } else {
+            "The caller needs the role Storage Blob Data Reader or Contributor on the cluster's \
+             storage account; an apply by an Owner assigns it."
+        };
         response.diagnostics.push_warning(
             format!("The blobs of {what} cannot be read"),
-            "Health, versions and certificates are shown as they were last read. The caller needs \
-             the role Storage Blob Data Reader or Contributor on the cluster's storage account.",
+            format!("Health, versions and certificates are shown as they were last read. {why}"),
         );
     }
     response
