@@ -100,6 +100,9 @@ impl<'a> Run<'a> {
             let name = hcs_planner::desired::object::address(*slot);
             outputs.insert(name, serde_json::json!({ "privateIp": address }));
         }
+        // No lock to be seen, and yet one may still block: an earlier run was killed right after it removed ours.
+        let locks = "/providers/microsoft.authorization/locks/";
+        let lock_removed = !observed.objects.keys().any(|key| key.contains(locks));
         Self {
             arm,
             stores,
@@ -107,7 +110,7 @@ impl<'a> Run<'a> {
             names: Names::new(spec),
             parameters,
             outputs: Mutex::new(outputs),
-            lock_removed: AtomicBool::new(false),
+            lock_removed: AtomicBool::new(lock_removed),
         }
     }
 

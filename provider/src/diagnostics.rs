@@ -88,8 +88,11 @@ fn sentence(error: &EngineError) -> String {
     capitalized(&chain(error))
 }
 
-/// As a sentence: a capital in front, a full stop behind.
+/// As a sentence: a capital in front, a full stop behind. Names of attributes stay as they are.
 fn capitalized(text: &str) -> String {
+    if text.split_whitespace().next().is_some_and(|word| word.contains('_')) {
+        return format!("{}.", text.trim_end_matches('.'));
+    }
     let mut characters = text.chars();
     let first = characters.next().map(|c| c.to_uppercase().collect::<String>());
     format!("{}{}.", first.unwrap_or_default(), characters.as_str().trim_end_matches('.'))

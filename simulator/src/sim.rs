@@ -117,6 +117,20 @@ impl SimCloud {
         std::mem::take(&mut self.lock().events)
     }
 
+    /// All blobs of an account by `container/name`, without a check of rights.
+    pub fn blobs(&self, account: &str) -> BTreeMap<String, Bytes> {
+        let inner = self.lock();
+        let own = inner.blobs.iter().filter(|((owner, ..), _)| owner == account);
+        own.map(|((_, container, name), blob)| (format!("{container}/{name}"), blob.bytes.clone()))
+            .collect()
+    }
+
+    /// Whether a blob is there, without a check of rights.
+    pub fn has_blob(&self, account: &str, container: &str, name: &str) -> bool {
+        let key = (account.to_owned(), container.to_owned(), name.to_owned());
+        self.lock().blobs.contains_key(&key)
+    }
+
     /// Writes a blob as a program on a machine would, without a check of its rights.
     pub fn plant_blob(&self, account: &str, container: &str, name: &str, bytes: Bytes) {
         let mut inner = self.lock();

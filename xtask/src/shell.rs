@@ -1,7 +1,8 @@
 //! Runs cargo and other programs, showing what they print.
 
 use std::error::Error;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
 use hcs_acceptance::bins::repository;
 
@@ -17,6 +18,44 @@ pub(crate) fn cargo(words: &[&str]) -> Result<(), Failure> {
         return Ok(());
     }
     Err(format!("cargo {} ended with {status}", words.join(" ")).into())
+}
+
+/// Tests that ran.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) ignored: u64,
+}
+
+/// Runs `cargo test` with these words, shows what it prints and counts what ran.
+pub(crate) fn cargo_test(words: &[&str], count: &mut Count) -> Result<(), Failure> {
+    println!("$ cargo test {}", words.join(" "));
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut child = Command::new(program)
+        .arg("test")
+        .args(words)
+        .current_dir(repository())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            println!("{line}");
+            let number = |word: &str| {
+                let mut parts = line.strip_prefix("test result: ")?.split(['.', ';']);
+                parts.find_map(|part| part.trim().strip_suffix(word)?.trim().parse::<u64>().ok())
+            };
+            count.passed += number("passed").unwrap_or(0);
+            count.failed += number("failed").unwrap_or(0);
+            count.ignored += number("ignored").unwrap_or(0);
+        }
+    }
+    let status = child.wait()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("cargo test {} ended with {status}", words.join(" ")).into())
 }
 
 /// Builds every binary of the product.

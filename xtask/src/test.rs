@@ -1,11 +1,12 @@
 //! `cargo xtask test`: what CI runs, the same on every machine.
 
 use std::process::Command;
+use std::time::Instant;
 
 use hcs_acceptance::bins::{repository, target};
 use hcs_acceptance::tools;
 
-use crate::shell::{Failure, build_binaries, cargo};
+use crate::shell::{Count, Failure, build_binaries, cargo, cargo_test};
 
 /// Fetches what is not ours, once.
 pub(crate) fn set_up() -> Result<(), Failure> {
@@ -44,7 +45,15 @@ pub(crate) fn run() -> Result<(), Failure> {
     check_dependencies()?;
     build_binaries()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    cargo(&["test", "--workspace", "--exclude", "hcs-acceptance"])?;
+    let started = Instant::now();
+    let mut count = Count::default();
+    let rooms =
+        cargo_test(&["--workspace", "--exclude", "hcs-acceptance", "--no-fail-fast"], &mut count);
     // Each of these runs whole clusters on loopback addresses, so one at a time.
-    cargo(&["test", "-p", "hcs-acceptance", "--", "--test-threads=1"])
+    let words = ["-p", "hcs-acceptance", "--no-fail-fast", "--", "--test-threads=1"];
+    let clusters = cargo_test(&words, &mut count);
+    let seconds = started.elapsed().as_secs();
+    println!("\nAll tests took {} min {} s.", seconds / 60, seconds % 60);
+    println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
+    rooms.and(clusters)
 }

@@ -1,0 +1,76 @@
+//! The servers, as far as the engine sees them: they join some time after their VM boots, leave when asked, and say so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hcs_planner::dataplane::{ConsulStatus, ServerPhase, ServerStatus, blob, container};
+use hcs_simulator::SimCloud;
+
+/// From power to Raft.
+const JOIN_SECONDS: u64 = 20;
+/// Between two looks.
+const ROUND_SECONDS: u64 = 5;
+
+/// Runs for ever; dropped with the world.
+pub(crate) async fn run(cloud: SimCloud, account: String) {
+    let mut up_seconds: BTreeMap<String, u64> = BTreeMap::new();
+    let mut members: BTreeSet<String> = BTreeSet::new();
+    let mut gone: BTreeSet<String> = BTreeSet::new();
+    for sequence in 1.. {
+        tokio::time::sleep(Duration::from_secs(ROUND_SECONDS)).await;
+        let machines = cloud.with_world(|world| world.running_machines());
+        let running: BTreeMap<String, String> =
+            machines.into_iter().map(|m| (m.scale_set, m.id)).collect();
+        up_seconds.retain(|name, _| running.contains_key(name));
+        gone.retain(|name| running.contains_key(name));
+        // What autopilot does with a server whose VM is gone.
+        members.retain(|name| running.contains_key(name));
+        for name in running.keys() {
+            let up = up_seconds.entry(name.clone()).or_default();
+            *up += ROUND_SECONDS;
+            let slot = slot_of(name);
+            if cloud.has_blob(&account, container::REQUESTS, &blob::leave_request(slot)) {
+                members.remove(name);
+                gone.insert(name.clone());
+            } else if *up >= JOIN_SECONDS && !gone.contains(name) {
+                members.insert(name.clone());
+            }
+        }
+        for name in running.keys() {
+            let status = status(name, sequence, &members, gone.contains(name));
+            let bytes = serde_json::to_vec(&status).expect("a status").into();
+            cloud.plant_blob(&account, &container::status(slot_of(name)), blob::STATUS, bytes);
+        }
+    }
+}
+
+fn slot_of(name: &str) -> u32 {
+    name.rsplit('-').next().and_then(|slot| slot.parse().ok()).expect("a slot")
+}
+
+fn status(name: &str, sequence: u64, members: &BTreeSet<String>, left: bool) -> ServerStatus {
+    let voters: Vec<String> = members.iter().cloned().collect();
+    let consul = (!left && !members.is_empty()).then(|| ConsulStatus {
+        version: "1.22.2".into(),
+        leader: Some("10.0.0.4:8300".into()),
+        is_leader: voters.first().is_some_and(|first| first == name),
+        healthy: true,
+        failure_tolerance: 1,
+        peers: voters.clone(),
+        voters,
+        acl_ready: true,
+    });
+    ServerStatus {
+        slot: slot_of(name),
+        node_name: name.to_owned(),
+        written_at: String::new(),
+        sequence,
+        address: [127, 0, 0, 1].into(),
+        phase: if left { ServerPhase::Left } else { ServerPhase::Running },
+        last_error: None,
+        consul,
+        done_requests: vec![],
+        certificate_expires_at: None,
+        host_manager_version: "0".into(),
+    }
+}

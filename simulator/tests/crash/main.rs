@@ -1,0 +1,154 @@
+//! Kills a run at every call that it makes, before the call is sent and after it was carried out, and runs again.
+//!
+//! Virtual time, no sockets. By default every so many calls are tried; `HCS_SIM_FULL=1` tries each one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod hosts;
+mod interrupt;
+mod world;
+
+use std::collections::BTreeSet;
+
+use hcs_engine::reconcile::{Beginning, Intent};
+use hcs_planner::spec::ClusterSpec;
+use interrupt::{Kill, Position};
+use world::{Azure, End, spec};
+
+/// Runs of one scenario in the default test.
+const RUNS_PER_SCENARIO: usize = 40;
+
+/// From nothing or from a finished cluster to what is declared.
+struct Scenario {
+    name: &'static str,
+    from: Option<ClusterSpec>,
+    to: Option<ClusterSpec>,
+}
+
+fn tagged(mut spec: ClusterSpec) -> ClusterSpec {
+    spec.tags = [("team".to_owned(), "blue".to_owned())].into();
+    spec
+}
+
+fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario { name: "create", from: None, to: Some(spec(3)) },
+        Scenario { name: "scale 3 to 5", from: Some(spec(3)), to: Some(spec(5)) },
+        Scenario { name: "scale 5 to 3", from: Some(spec(5)), to: Some(spec(3)) },
+        Scenario { name: "tags", from: Some(spec(3)), to: Some(tagged(spec(3))) },
+        Scenario { name: "destroy", from: Some(spec(3)), to: None },
+    ]
+}
+
+impl Scenario {
+    /// A world in which the scenario can begin.
+    async fn start(&self) -> Azure {
+        let azure = Azure::new().await;
+        if let Some(from) = &self.from {
+            assert_eq!(azure.apply(from, Intent::Create, None).await, End::Complete);
+        }
+        azure
+    }
+
+    async fn run(&self, azure: &Azure, kill: Option<Kill>) -> End {
+        match (&self.from, &self.to) {
+            (_, Some(to)) => {
+                // A killed create is a create again: Terraform has noted nothing.
+                let intent = if self.from.is_none() { Intent::Create } else { Intent::Update };
+                azure.apply(to, intent, kill).await
+            }
+            (Some(from), None) => azure.destroy(from, kill).await,
+            (None, None) => End::Complete,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_killed_at_any_call_is_finished_by_the_next() {
+    let full = std::env::var_os("HCS_SIM_FULL").is_some();
+    let mut total = 0;
+    for scenario in scenarios() {
+        let azure = scenario.start().await;
+        let before = azure.calls();
+        assert_eq!(scenario.run(&azure, None).await, End::Complete, "{}", scenario.name);
+        let calls = azure.calls() - before;
+        let wanted = azure.objects();
+        let stride = if full { 1 } else { (2 * calls).div_ceil(RUNS_PER_SCENARIO).max(1) };
+        let mut runs = 0;
+        for at in (0..calls).step_by(stride) {
+            for position in [Position::Before, Position::After] {
+                check(&scenario, Kill { at, position }, &wanted).await;
+                runs += 1;
+            }
+        }
+        println!("{}: {calls} calls, {runs} kills, all finished by one more run", scenario.name);
+        total += runs;
+    }
+    println!("{total} kills");
+}
+
+async fn check(scenario: &Scenario, kill: Kill, wanted: &[String]) {
+    let azure = scenario.start().await;
+    let context = format!("{} killed {kill:?}", scenario.name);
+    let end = scenario.run(&azure, Some(kill)).await;
+    let secrets = azure.secrets();
+    let again = scenario.run(&azure, None).await;
+    assert_eq!(again, End::Complete, "{context} (the first run: {end:?})");
+    assert_eq!(azure.objects(), wanted, "{context}: exactly one object of each");
+    if let Some(to) = &scenario.to {
+        assert_eq!(azure.plan(to).await, Vec::<String>::new(), "{context}: nothing left to do");
+        let kept = azure.secrets();
+        for (name, bytes) in secrets {
+            // A slot that left took its secrets with it.
+            if kept.contains_key(&name) {
+                assert_eq!(kept.get(&name), Some(&bytes), "{context}: {name} was made twice");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_create_of_a_finished_cluster_takes_it_over() {
+    let azure = Azure::new().await;
+    assert_eq!(azure.begin(&spec(3), Intent::Create).await, Ok(Beginning::Fresh));
+    assert_eq!(azure.begin(&spec(3), Intent::Create).await, Ok(Beginning::Adopted));
+    assert!(azure.begin(&spec(5), Intent::Create).await.is_err(), "declared otherwise: import it");
+    let objects = azure.objects();
+    let unique: BTreeSet<_> = objects.iter().map(|id| id.to_lowercase()).collect();
+    assert_eq!(unique.len(), objects.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_answers_and_throttling_only_cost_time() {
+    let faults = [
+        "drop-after:PUT:virtualMachineScaleSets:2",
+        "drop-after:PUT:storageAccounts:1",
+        "500:PUT:virtualNetworks:2",
+        "429:PUT:*:5",
+        "503:GET:*:3",
+        "failed-lro:natGateways:1",
+    ];
+    for fault in faults {
+        let azure = Azure::new().await;
+        azure.inject(fault);
+        let first = azure.apply(&spec(3), Intent::Create, None).await;
+        if first != End::Complete {
+            assert!(fault.starts_with("failed-lro"), "{fault}: {first:?}");
+            assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete, "{fault}");
+        }
+        assert_eq!(azure.plan(&spec(3)).await, Vec::<String>::new(), "{fault}");
+    }
+}
+
+/// A planted bug: secrets that are written whatever is there. The check above must see it.
+#[tokio::test(start_paused = true)]
+async fn secrets_that_are_overwritten_would_be_seen() {
+    let azure = Azure::new().await;
+    let kill = Kill { at: usize::MAX, position: Position::Before };
+    assert_eq!(azure.apply(&spec(3), Intent::Create, Some(kill)).await, End::Complete);
+    let before = azure.secrets();
+    azure.forget_the_servers().await;
+    azure.ignore_conditions();
+    let _ = azure.apply(&spec(3), Intent::Update, None).await;
+    assert_ne!(azure.secrets(), before, "a store without conditions changes what was made once");
+}

@@ -1,0 +1,235 @@
+//! An Azure with servers in it, and runs of the engine on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hcs_engine::arm::Arm;
+use hcs_engine::artifact::{ArtifactFile, Artifacts};
+use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
+use hcs_engine::error::{EngineError, chain};
+use hcs_engine::execute::Report;
+use hcs_engine::reconcile::{Beginning, Intent, Reconciler, observe};
+use hcs_planner::names::Names;
+use hcs_planner::plan::plan;
+use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel};
+use hcs_simulator::{Settings, SimClock, SimCloud};
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::hosts;
+use crate::interrupt::{Interrupted, Kill, Switch};
+
+/// How a run ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Every step is done.
+    Complete,
+    /// It was killed.
+    Killed,
+    /// It ended by itself with this to say.
+    Failed(String),
+}
+
+/// A cluster of so many servers.
+pub(crate) fn spec(servers: u32) -> ClusterSpec {
+    ClusterSpec {
+        subscription_id: Settings::default().subscription_id,
+        name: "demo".into(),
+        resource_group_name: "rg".into(),
+        managed_resource_group_name: "rg-mrg-demo".into(),
+        location: "westeurope".into(),
+        consul_datacenter: "dc1".into(),
+        server_count: servers,
+        zones: ["1", "2", "3"].map(str::to_owned).to_vec(),
+        vm_size: "Standard_D2s_v5".into(),
+        image: ImageReference::default(),
+        os_disk_gib: 64,
+        data_disk_gib: 32,
+        ssh_public_key: None,
+        vnet_cidr: "172.25.16.0/24".parse().unwrap(),
+        peer_vnet_ids: vec![],
+        consul_version: "1.22.2".parse().unwrap(),
+        artifact_source: None,
+        lock: LockLevel::CanNotDelete,
+        deletion_protection: false,
+        tags: BTreeMap::new(),
+    }
+}
+
+/// Small programs.
+struct Programs;
+
+#[async_trait]
+impl Artifacts for Programs {
+    async fn consul(&self) -> Result<ArtifactFile, EngineError> {
+        Ok(program("consul"))
+    }
+
+    async fn host_manager(&self) -> Result<ArtifactFile, EngineError> {
+        Ok(program("hcs-host-manager"))
+    }
+}
+
+fn program(name: &'static str) -> ArtifactFile {
+    let bytes = Bytes::from_static(name.as_bytes());
+    ArtifactFile { file_name: name.to_owned(), sha256: format!("{:0>64}", name.len()), bytes }
+}
+
+/// The world and its servers.
+pub(crate) struct Azure {
+    cloud: SimCloud,
+    clock: SimClock,
+    switch: Arc<Switch>,
+    servers: JoinHandle<()>,
+    account: String,
+}
+
+impl Drop for Azure {
+    fn drop(&mut self) {
+        self.servers.abort();
+    }
+}
+
+impl Azure {
+    pub(crate) async fn new() -> Self {
+        let clock = SimClock::starting_at(1_795_000_000_000);
+        let cloud = SimCloud::new(Settings::default(), clock);
+        let group = format!("/subscriptions/{}/resourceGroups/rg", spec(3).subscription_id);
+        let target = Target::Path(format!("{group}?api-version=2024-07-01"));
+        let mut request = ArmRequest::new(Method::Put, target);
+        request.body = Some(json!({ "location": "westeurope" }));
+        assert_eq!(cloud.send(&request).await.unwrap().status, 201);
+        let account = Names::new(&spec(3)).storage_account().name().to_owned();
+        let servers = tokio::spawn(hosts::run(cloud.clone(), account.clone()));
+        Self { cloud, clock, switch: Arc::default(), servers, account }
+    }
+
+    fn interrupted(&self, kill: Option<Kill>) -> Interrupted {
+        let begun = self.calls();
+        let kill = kill.map(|kill| Kill { at: kill.at.saturating_add(begun), ..kill });
+        Interrupted { cloud: self.cloud.clone(), switch: Arc::clone(&self.switch), kill }
+    }
+
+    fn reconciler<'a>(&self, spec: &'a ClusterSpec, cloud: Interrupted) -> Reconciler<'a> {
+        let arm = Arm::new(Arc::new(cloud.clone()), Arc::new(self.clock), CancellationToken::new());
+        Reconciler { arm, stores: Arc::new(cloud), artifacts: Arc::new(Programs), spec }
+    }
+
+    /// Brings the cluster to what is declared, or dies on the way.
+    pub(crate) async fn apply(
+        &self,
+        spec: &ClusterSpec,
+        intent: Intent,
+        kill: Option<Kill>,
+    ) -> End {
+        let reconciler = self.reconciler(spec, self.interrupted(kill));
+        tokio::select! {
+            outcome = reconciler.apply(intent) => match outcome {
+                Ok(outcome) => end(&outcome.report),
+                Err(error) => End::Failed(chain(&error)),
+            },
+            () = self.switch.killed.notified() => End::Killed,
+        }
+    }
+
+    pub(crate) async fn destroy(&self, spec: &ClusterSpec, kill: Option<Kill>) -> End {
+        let reconciler = self.reconciler(spec, self.interrupted(kill));
+        tokio::select! {
+            report = reconciler.destroy() => match report {
+                Ok(report) => end(&report),
+                Err(error) => End::Failed(chain(&error)),
+            },
+            () = self.switch.killed.notified() => End::Killed,
+        }
+    }
+
+    /// How an apply begins; it must not fail on its way.
+    pub(crate) async fn begin(
+        &self,
+        spec: &ClusterSpec,
+        intent: Intent,
+    ) -> Result<Beginning, String> {
+        let reconciler = self.reconciler(spec, self.interrupted(None));
+        let outcome = reconciler.apply(intent).await.map_err(|error| chain(&error))?;
+        assert_eq!(end(&outcome.report), End::Complete);
+        Ok(outcome.beginning)
+    }
+
+    /// Ids of the steps that are left to do.
+    pub(crate) async fn plan(&self, spec: &ClusterSpec) -> Vec<String> {
+        // Rights and locks settle within seconds.
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let cloud = self.interrupted(None);
+        let arm = Arm::new(Arc::new(cloud.clone()), Arc::new(self.clock), CancellationToken::new());
+        let observed = observe(&arm, &cloud, spec).await.unwrap();
+        let plan = plan(spec, &observed).unwrap();
+        plan.steps().into_iter().map(|(_, step)| step.id.clone()).collect()
+    }
+
+    /// Calls of all runs so far.
+    pub(crate) fn calls(&self) -> usize {
+        self.switch.calls.load(Ordering::Relaxed)
+    }
+
+    /// Ids of all objects.
+    pub(crate) fn objects(&self) -> Vec<String> {
+        let rows = self.cloud.with_world(|world| world.objects());
+        let mut ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Everything that is made once.
+    pub(crate) fn secrets(&self) -> BTreeMap<String, Bytes> {
+        self.cloud
+            .blobs(&self.account)
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("secrets-") || name.starts_with("certificates/"))
+            .collect()
+    }
+
+    /// Injects faults, in the words of `azure-emulator --fault`.
+    pub(crate) fn inject(&self, fault: &str) {
+        let fault = fault.parse().unwrap();
+        self.cloud.with_world(|world| world.inject(fault));
+    }
+
+    /// Plants the bug of a store that knows no conditions.
+    pub(crate) fn ignore_conditions(&self) {
+        self.switch.ignore_conditions.store(true, Ordering::Relaxed);
+    }
+
+    /// Deletes all scale sets, so that the next apply makes servers and their secrets.
+    pub(crate) async fn forget_the_servers(&self) {
+        let names = Names::new(&spec(3));
+        let lock = format!("{}?api-version=2020-05-01", names.lock());
+        self.delete(lock).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        for slot in 0..3 {
+            self.delete(format!("{}?api-version=2024-07-01", names.scale_set(slot))).await;
+        }
+        tokio::time::sleep(Duration::from_mins(10)).await;
+    }
+
+    async fn delete(&self, path: String) {
+        let request = ArmRequest::new(Method::Delete, Target::Path(path));
+        assert!(self.cloud.send(&request).await.unwrap().status < 300);
+    }
+}
+
+fn end(report: &Report) -> End {
+    if report.is_complete() {
+        return End::Complete;
+    }
+    let failures: Vec<String> = report
+        .failures
+        .iter()
+        .map(|failure| format!("{}: {}", failure.step, chain(&failure.error)))
+        .collect();
+    End::Failed(failures.join("; "))
+}
