@@ -169,7 +169,12 @@ fn refusals_name_the_object() {
     body["tags"]["hcs-cluster"] = json!("other");
     let mut lost = finished(&spec);
     lost.objects.retain(|key, _| !key.contains("/storageaccounts/"));
-    refusal(plan(&spec, &lost).unwrap_err(), &expect_test::expect!["/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-mrg-demo/providers/Microsoft.Storage/storageAccounts/hcs2d2da5ebaae9 is gone while servers still run, and with it the cluster's keys; recover it (Azure keeps a deleted storage account or container for some days), or take a snapshot with consul and make the cluster anew"]);
+    refusal(
+        plan(&spec, &lost).unwrap_err(),
+        &expect_test::expect![
+            "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-mrg-demo/providers/Microsoft.Storage/storageAccounts/hcs2d2da5ebaae9 is gone while servers still run, and with it the cluster's keys; recover it (Azure keeps a deleted storage account or container for some days), or take a snapshot with consul and make the cluster anew"
+        ],
+    );
     refusal(
         plan(&spec, &world).unwrap_err(),
         &expect_test::expect![[
