@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::arm::Kind;
+use crate::read_only;
+
 /// One owned property that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
@@ -125,19 +128,31 @@ fn contains(want: &Value, have: &Value) -> bool {
     found.is_empty()
 }
 
-/// The body to PUT: what Azure holds, with our properties over it, so that nobody's additions are lost.
-pub fn merged(desired: &Value, observed: &Value) -> Value {
+/// The body to PUT: what Azure holds, with our properties over it, so that nobody's additions are lost. What ARM only
+/// shows and does not take is left out.
+pub fn merged(kind: Kind, desired: &Value, observed: &Value) -> Value {
+    merge(kind, desired, observed, &mut Vec::new())
+}
+
+fn merge(kind: Kind, desired: &Value, observed: &Value, path: &mut Vec<String>) -> Value {
     match (desired, observed) {
         (Value::Object(want), Value::Object(have)) => {
-            let mut out: Map<String, Value> = have
-                .iter()
-                .filter(|(key, _)| !is_read_only(key))
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
+            let mut out = Map::new();
+            for (key, value) in have {
+                if lookup(want, key).is_some() {
+                    continue;
+                }
+                path.push(key.clone());
+                if !read_only::is_read_only(kind, path) {
+                    out.insert(key.clone(), writable(kind, value, path));
+                }
+                path.pop();
+            }
             for (key, value) in want {
+                path.push(key.clone());
                 let other = lookup(have, key).unwrap_or(&Value::Null);
-                out.retain(|k, _| k == key || !k.eq_ignore_ascii_case(key));
-                out.insert(key.clone(), merged(value, other));
+                out.insert(key.clone(), merge(kind, value, other, path));
+                path.pop();
             }
             Value::Object(out)
         }
@@ -148,29 +163,33 @@ pub fn merged(desired: &Value, observed: &Value) -> Value {
                 (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
                 _ => false,
             };
-            let mut out: Vec<Value> = want
-                .iter()
-                .map(|w| merged(w, have.iter().find(|h| same(w, h)).unwrap_or(&Value::Null)))
-                .collect();
-            out.extend(
-                have.iter().filter(|h| !want.iter().any(|w| same(w, h))).map(without_read_only),
-            );
+            path.push("*".to_owned());
+            let ours = want.iter().map(|w| {
+                let other = have.iter().find(|h| same(w, h)).unwrap_or(&Value::Null);
+                (w, other)
+            });
+            let mut out: Vec<Value> = ours.map(|(w, h)| merge(kind, w, h, path)).collect();
+            let theirs = have.iter().filter(|h| !want.iter().any(|w| same(w, h)));
+            out.extend(theirs.map(|h| writable(kind, h, path)));
+            path.pop();
             Value::Array(out)
         }
         (want, _) => want.clone(),
     }
 }
 
-fn without_read_only(value: &Value) -> Value {
-    merged(&Value::Object(Map::new()), value)
-}
-
-/// Properties that ARM fills and refuses or ignores in a PUT, at any depth.
-fn is_read_only(key: &str) -> bool {
-    matches!(
-        key,
-        "etag" | "provisioningState" | "resourceGuid" | "uniqueId" | "timeCreated" | "systemData"
-    )
+/// What somebody else put there, without what ARM only shows.
+fn writable(kind: Kind, value: &Value, path: &mut Vec<String>) -> Value {
+    match value {
+        Value::Object(_) => merge(kind, &Value::Object(Map::new()), value, path),
+        Value::Array(items) => {
+            path.push("*".to_owned());
+            let kept = items.iter().map(|item| writable(kind, item, path)).collect();
+            path.pop();
+            Value::Array(kept)
+        }
+        plain => plain.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -230,22 +249,47 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_keeps_what_is_not_ours_and_drops_what_arm_fills() {
-        let desired = json!({ "tags": { "ours": "2" }, "properties": { "rules": [ { "name": "r", "p": 1 } ] } });
+    fn a_merge_keeps_what_is_not_ours_and_drops_what_arm_only_shows() {
+        let rule = |name: &str, priority: u32| json!({ "name": name, "properties": { "priority": priority } });
+        let desired = json!({
+            "tags": { "ours": "2" },
+            "properties": { "securityRules": [rule("r", 1)] },
+        });
+        let mut theirs = rule("policy", 9);
+        theirs["etag"] = json!("y");
+        theirs["properties"]["provisioningState"] = json!("Succeeded");
         let observed = json!({
-            "etag": "x",
+            "id": "/x", "name": "nsg", "etag": "x",
             "tags": { "ours": "1", "theirs": "t" },
             "properties": {
                 "provisioningState": "Succeeded",
-                "rules": [ { "name": "policy", "etag": "y", "p": 9 }, { "name": "R", "p": 0 } ],
+                "defaultSecurityRules": [rule("AllowVnetInBound", 65000)],
+                "securityRules": [theirs, rule("R", 0)],
             },
         });
         assert_eq!(
-            merged(&desired, &observed),
+            merged(Kind::NetworkSecurityGroup, &desired, &observed),
             json!({
+                "id": "/x",
                 "tags": { "ours": "2", "theirs": "t" },
-                "properties": { "rules": [ { "name": "r", "p": 1 }, { "name": "policy", "p": 9 } ] },
+                "properties": { "securityRules": [rule("r", 1), rule("policy", 9)] },
             })
         );
+    }
+
+    #[test]
+    fn a_storage_account_is_written_with_what_its_create_takes() {
+        let desired =
+            json!({ "tags": { "a": "1" }, "properties": { "allowSharedKeyAccess": false } });
+        let observed = json!({
+            "kind": "StorageV2",
+            "properties": {
+                "primaryEndpoints": { "blob": "https://x/" }, "creationTime": "now",
+                "statusOfPrimary": "available", "accessTier": "Cool", "allowSharedKeyAccess": true,
+            },
+        });
+        let body = merged(Kind::StorageAccount, &desired, &observed);
+        let expected = json!({ "accessTier": "Cool", "allowSharedKeyAccess": false });
+        assert_eq!(body["properties"], expected);
     }
 }

@@ -15,6 +15,7 @@ pub mod names;
 pub mod observed;
 pub mod placement;
 pub mod plan;
+mod read_only;
 pub mod reference;
 pub mod releases;
 pub mod render;

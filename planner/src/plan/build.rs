@@ -181,7 +181,7 @@ impl Planner<'_> {
                 recreated.push(object.name.clone());
                 continue;
             }
-            let mut body = merged(&without_create_only(object), have);
+            let mut body = merged(object.kind, &without_create_only(object), have);
             if let Some(tags) = body.get_mut("tags").and_then(Value::as_object_mut) {
                 tags.retain(|key, _| !stale_tags.contains(key));
             }
