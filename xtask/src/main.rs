@@ -15,7 +15,7 @@ mod test;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Everything that a developer of hcs runs.")]
@@ -42,8 +42,27 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Runs the engine on a simulated Azure in virtual time.
+    Sim {
+        /// What is simulated.
+        #[arg(value_enum)]
+        what: Simulation,
+    },
+    /// Writes the plans under planner/tests/golden anew, or checks that they are what the planner says.
+    Golden {
+        /// Only check.
+        #[arg(long)]
+        check: bool,
+    },
     /// Sets up the tools that tests and demo need, under target/tools.
     Setup,
+}
+
+/// Simulations.
+#[derive(Clone, Copy, ValueEnum)]
+enum Simulation {
+    /// Kills a run at every single call, before it and after it, and runs again.
+    Crash,
 }
 
 fn main() -> ExitCode {
@@ -52,6 +71,8 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Docs => docs::run(),
         Command::Bench { json } => bench::run(json.as_deref()),
+        Command::Sim { what: Simulation::Crash } => test::simulate_crashes(),
+        Command::Golden { check } => test::golden(check),
         Command::Setup => test::set_up(),
     };
     match result {

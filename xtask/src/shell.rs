@@ -11,9 +11,16 @@ pub(crate) type Failure = Box<dyn Error>;
 
 /// Runs `cargo` with these words in the repository.
 pub(crate) fn cargo(words: &[&str]) -> Result<(), Failure> {
+    cargo_with(words, &[])
+}
+
+/// Runs `cargo` with these words and environment variables.
+pub(crate) fn cargo_with(words: &[&str], variables: &[(&str, &str)]) -> Result<(), Failure> {
     println!("$ cargo {}", words.join(" "));
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(program).args(words).current_dir(repository()).status()?;
+    let mut command = Command::new(program);
+    command.args(words).current_dir(repository()).envs(variables.iter().copied());
+    let status = command.status()?;
     if status.success() {
         return Ok(());
     }

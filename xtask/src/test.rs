@@ -6,7 +6,7 @@ use std::time::Instant;
 use hcs_acceptance::bins::{repository, target};
 use hcs_acceptance::tools;
 
-use crate::shell::{Count, Failure, build_binaries, cargo, cargo_test};
+use crate::shell::{Count, Failure, build_binaries, cargo, cargo_test, cargo_with};
 
 /// Fetches what is not ours, once.
 pub(crate) fn set_up() -> Result<(), Failure> {
@@ -15,6 +15,18 @@ pub(crate) fn set_up() -> Result<(), Failure> {
     println!("terraform: {}", terraform.display());
     println!("consul {}: {}", tools::consul_version(&consul)?, consul.display());
     Ok(())
+}
+
+/// Every kill of the crash matrix, not only a sample.
+pub(crate) fn simulate_crashes() -> Result<(), Failure> {
+    let test = ["--package", "hcs-simulator", "--test", "crash", "--", "--nocapture"];
+    cargo_with(&[&["test"], &test[..]].concat(), &[("HCS_SIM_FULL", "1")])
+}
+
+/// Scenarios of the planner as text.
+pub(crate) fn golden(check: bool) -> Result<(), Failure> {
+    let words = ["test", "--package", "hcs-planner", "--test", "golden"];
+    cargo_with(&words, if check { &[] } else { &[("UPDATE_EXPECT", "1")] })
 }
 
 /// Bans, licences and sources of all dependencies. Advisories are not checked: their database cannot be reached from
