@@ -46,7 +46,7 @@ pub(crate) fn measure(peers: &Peers, dir: &Path) -> Result<Vec<Figure>, Failure>
         "workato",
         &peers.workato,
         &format!(
-            "provider \"workato\" {{\n  base_url = \"https://127.0.0.1:9\"\n  api_key = \"none\"\n}}\nresource \"workato_folder\" \"all\" {{\n  count = {COUNT}\n  name  = \"box-${{count.index}}\"\n}}\n"
+            "provider \"workato\" {{\n  base_url = \"https://127.0.0.1:9\"\n  api_key = \"none\"\n}}\nresource \"workato_folder\" \"all\" {{\n  count = {COUNT}\n  name  = \"box-${{count.index}}\"\n  folder_id = 1\n}}\n"
         ),
     )?;
     let null = Subject::new(
