@@ -1,7 +1,5 @@
 //! The chain: order, what it says of failures, and that no secret gets out.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hcs_azure::credential::Method;
@@ -9,9 +7,9 @@ use hcs_azure::{AzureSettings, ConnectError, HttpSettings, Secret, connect_with}
 use hcs_engine::blob::BlobStores;
 use hcs_engine::cloud::{ArmRequest, Cloud, Target, TransportError};
 use serde_json::json;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::server::{CANARY, CLIENT, Reply, Seen, Server, TENANT, metadata, token_answer};
+use crate::traced::Traced;
 
 fn form(seen: &Seen, name: &str) -> Option<String> {
     let mut pairs = url::form_urlencoded::parse(&seen.body);
@@ -184,28 +182,6 @@ async fn nothing_configured_is_told_too() {
     );
 }
 
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Sink {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 /// The server repeats everything that it was sent, in its errors.
 fn echo(seen: &Seen) -> Reply {
     if seen.path == "/metadata/endpoints" {
@@ -220,12 +196,7 @@ fn echo(seen: &Seen) -> Reply {
 
 #[tokio::test]
 async fn no_secret_reaches_an_error_a_debug_text_or_a_trace() {
-    let sink = Sink::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(sink.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let traced = Traced::start();
     let server = Server::tls(echo).await;
     let federated = crate::server::jwt();
     let settings = AzureSettings {
@@ -250,8 +221,7 @@ async fn no_secret_reaches_an_error_a_debug_text_or_a_trace() {
         format!("{azure:?} {settings:?}"),
     ];
     assert!(texts[0].contains("you sent client_id="), "the echo arrives: {}", texts[0]);
-    drop(guard);
-    texts.push(String::from_utf8(sink.0.lock().unwrap().clone()).unwrap());
+    texts.push(traced.text());
     assert!(texts.last().unwrap().contains("typespec_client_core"), "the SDK was traced");
     let encoded: String = url::form_urlencoded::byte_serialize(CANARY.as_bytes()).collect();
     for secret in [CANARY, &encoded, &federated, "canary-password"] {
@@ -263,17 +233,11 @@ async fn no_secret_reaches_an_error_a_debug_text_or_a_trace() {
 
 #[tokio::test]
 async fn no_access_token_reaches_a_trace() {
-    let sink = Sink::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(sink.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let traced = Traced::start();
     let server = Server::azure(|_| subscription()).await;
     let azure = connect_with(&server.settings(), &server.http()).await.unwrap();
     azure.check().await.unwrap();
-    drop(guard);
-    let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+    let text = traced.text();
     let sent = server.calls()[0].header("authorization").to_owned();
     let token = sent.strip_prefix("Bearer ").unwrap();
     assert!(text.contains("typespec_client_core"), "the SDK was traced");

@@ -10,3 +10,4 @@ mod connect;
 mod credentials;
 mod msi;
 mod server;
+mod traced;
