@@ -10,8 +10,9 @@ mod state;
 mod validate;
 
 use tfplugin::{
-    ApplyRequest, ApplyResponse, Context, Diagnostics, ImportResponse, PlanRequest, PlanResponse,
-    ReadRequest, ReadResponse, Resource, Schema, Value, async_trait,
+    ApplyRequest, ApplyResponse, Context, Diagnostics, IdentitySchema, ImportRequest,
+    ImportResponse, PlanRequest, PlanResponse, ReadRequest, ReadResponse, Resource, Schema, Type,
+    Value, async_trait,
 };
 
 use crate::provider::SharedClient;
@@ -72,7 +73,12 @@ impl Resource for ClusterResource {
         read::read(&self.client, ctx, request).await
     }
 
-    async fn import(&self, ctx: &Context, id: &str) -> ImportResponse {
-        import::import(&self.client, ctx, id).await
+    fn identity(&self) -> Option<IdentitySchema> {
+        let text = "ARM id of the managed resource group.";
+        Some(IdentitySchema::new(0).required("id", Type::String, text))
+    }
+
+    async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
+        import::import(&self.client, ctx, request.id_or("id")).await
     }
 }

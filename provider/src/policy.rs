@@ -7,8 +7,9 @@ use std::time::Duration;
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::SnapshotPolicyDocument;
 use tfplugin::{
-    ApplyRequest, ApplyResponse, Attribute, Context, Diagnostic, Diagnostics, ImportResponse, Path,
-    PlanRequest, PlanResponse, ReadRequest, ReadResponse, Resource, Schema, Value, async_trait,
+    ApplyRequest, ApplyResponse, Attribute, Context, Diagnostic, Diagnostics, IdentitySchema,
+    ImportRequest, ImportResponse, Path, PlanRequest, PlanResponse, ReadRequest, ReadResponse,
+    Resource, Schema, Type, Value, async_trait,
 };
 
 use crate::cluster::cluster_id;
@@ -148,7 +149,13 @@ impl Resource for PolicyResource {
         }
     }
 
-    async fn import(&self, ctx: &Context, id: &str) -> ImportResponse {
+    fn identity(&self) -> Option<IdentitySchema> {
+        let text = "`{cluster_id}/snapshotPolicies/{name}`.";
+        Some(IdentitySchema::new(0).required("id", Type::String, text))
+    }
+
+    async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
+        let id = request.id_or("id");
         let (cluster, name) = match parse_id(id) {
             Ok(parts) => parts,
             Err(detail) => {

@@ -25,10 +25,12 @@ pub use tokio_util::sync::CancellationToken;
 pub use diag::{Diagnostic, Diagnostics, Severity};
 pub use path::{Path, Step};
 pub use provider::{
-    ApplyRequest, ApplyResponse, ConfigureRequest, Context, DataResponse, DataSource, Ephemeral,
-    Function, FunctionError, ImportResponse, MoveRequest, MoveResponse, OpenResponse, Parameter,
-    PlanRequest, PlanResponse, Provider, RawState, ReadRequest, ReadResponse, RenewResponse,
-    Resource, Signature, UpgradeRequest, UpgradeResponse,
+    Action, ActionPlan, ApplyRequest, ApplyResponse, ConfigureRequest, Context, DataResponse,
+    DataSource, Deferred, Ephemeral, Found, Function, FunctionError, IdentityAttribute,
+    IdentitySchema, ImportRequest, ImportResponse, ListItem, ListRequest, ListResource,
+    MoveRequest, MoveResponse, OpenResponse, Parameter, PlanRequest, PlanResponse, Progress,
+    Provider, RawState, ReadRequest, ReadResponse, RenewResponse, Resource, Signature,
+    UpgradeRequest, UpgradeResponse, Upgrader,
 };
 pub use schema::{Attribute, Block, BlockNesting, NestedBlock, Nesting, Schema, Type};
 pub use serve::serve;

@@ -108,8 +108,8 @@ impl Planner {
         PlanResponse {
             planned: self.planned,
             requires_replace: replace,
-            private: Vec::new(),
             diagnostics: self.diagnostics,
+            ..PlanResponse::default()
         }
     }
 

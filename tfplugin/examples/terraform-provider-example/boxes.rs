@@ -5,9 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use tfplugin::{
-    ApplyRequest, ApplyResponse, Attribute, Block, Context, Diagnostic, Diagnostics,
-    ImportResponse, NestedBlock, Path, PlanRequest, PlanResponse, ReadRequest, ReadResponse,
-    Resource, Schema, Type, Value, async_trait,
+    ApplyRequest, ApplyResponse, Attribute, Block, Context, Deferred, Diagnostic, Diagnostics,
+    IdentitySchema, ImportRequest, ImportResponse, NestedBlock, Path, PlanRequest, PlanResponse,
+    ReadRequest, ReadResponse, Resource, Schema, Type, Upgrader, Value, async_trait,
 };
 
 use crate::Folder;
@@ -24,7 +24,7 @@ impl Boxes {
         Ok(folder.join(format!("{id}.box")))
     }
 
-    fn load(&self, id: &str) -> Result<Option<Value>, Diagnostic> {
+    pub(crate) fn load(&self, id: &str) -> Result<Option<Value>, Diagnostic> {
         match fs::read(self.file(id)?) {
             Ok(bytes) => Value::from_json(&bytes, &self.schema().implied_type())
                 .map(Some)
@@ -101,6 +101,48 @@ impl Resource for Boxes {
             ))
     }
 
+    fn identity(&self) -> Option<IdentitySchema> {
+        Some(IdentitySchema::new(1).required("id", Type::String, "The box for good."))
+    }
+
+    fn identity_upgraders(&self) -> Vec<Upgrader> {
+        let old = Type::object([("name", Type::String)]);
+        vec![Upgrader::new(0, old, |old| {
+            let name = old.get("name").as_str().unwrap_or_default();
+            Ok(Value::object([("id", Value::from(format!("box-{name}")))]))
+        })]
+    }
+
+    /// Boxes of version 0 had a `title`, and their weights as texts.
+    fn upgraders(&self) -> Vec<Upgrader> {
+        let old = Type::object([
+            ("id", Type::String),
+            ("title", Type::String),
+            ("weights", Type::list(Type::String)),
+        ]);
+        vec![Upgrader::new(0, old, |old| {
+            let weights = old.get("weights").as_list().map(|weights| {
+                let number = |text: &Value| text.as_str()?.parse().ok().map(Value::Number);
+                weights.iter().map(number).collect::<Option<Vec<_>>>()
+            });
+            let weights = match weights {
+                Some(None) => {
+                    let problem = "A weight is not a number.";
+                    return Err(Diagnostic::error("The box cannot be upgraded", problem));
+                }
+                Some(Some(weights)) => Value::List(weights),
+                None => Value::Null,
+            };
+            Ok(Value::object([
+                ("id", old.get("id").clone()),
+                ("name", old.get("title").clone()),
+                ("weights", weights),
+                ("size", Value::from(1)),
+                ("has_secret", Value::from(false)),
+            ]))
+        })]
+    }
+
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
         let size = (Path::root("size"), config.get("size"));
         let shelves = config.get("shelves").as_map().into_iter().flatten();
@@ -118,9 +160,14 @@ impl Resource for Boxes {
             .collect()
     }
 
-    async fn plan(&self, _: &Context, request: PlanRequest) -> PlanResponse {
+    async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse {
         if request.is_destroy() {
             return PlanResponse::new(Value::Null);
+        }
+        // The name decides on the file: with it unknown there is little to say.
+        if ctx.deferral_allowed && request.config.get("name").is_unknown() {
+            let planned = request.proposed.with("id", Value::unknown());
+            return PlanResponse::deferred(planned, Deferred::ResourceConfigUnknown);
         }
         let mut planned = request.proposed.clone();
         if planned.get("size").is_null() {
@@ -161,7 +208,8 @@ impl Resource for Boxes {
         }
     }
 
-    async fn import(&self, _: &Context, id: &str) -> ImportResponse {
+    async fn import(&self, _: &Context, request: ImportRequest) -> ImportResponse {
+        let id = request.id_or("id");
         match self.load(id) {
             Ok(Some(state)) => ImportResponse::new(state),
             Ok(None) => ImportResponse::failed(Diagnostic::error(

@@ -1,5 +1,6 @@
 //! A small provider that keeps boxes in files: everything the framework offers, on two pages.
 
+mod actions;
 mod boxes;
 mod functions;
 mod keys;
@@ -11,8 +12,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use tfplugin::{
-    Attribute, ConfigureRequest, Context, DataSource, Diagnostics, Ephemeral, Function, Provider,
-    Resource, Schema, async_trait,
+    Action, Attribute, ConfigureRequest, Context, DataSource, Diagnostics, Ephemeral, Function,
+    ListResource, Provider, Resource, Schema, async_trait,
 };
 
 /// The folder that the boxes are kept in, once it is configured.
@@ -41,6 +42,18 @@ impl Provider for Example {
 
     fn ephemerals(&self) -> Vec<Arc<dyn Ephemeral>> {
         vec![Arc::new(keys::Keys)]
+    }
+
+    fn list_resources(&self) -> Vec<Arc<dyn ListResource>> {
+        vec![Arc::new(listing::Search { folder: Arc::clone(&self.folder) })]
+    }
+
+    fn actions(&self) -> Vec<Arc<dyn Action>> {
+        vec![Arc::new(actions::Bell)]
+    }
+
+    fn meta_schema(&self) -> Option<Schema> {
+        Some(Schema::new(0).attribute(Attribute::string("module").optional()))
     }
 
     fn functions(&self) -> Vec<Arc<dyn Function>> {

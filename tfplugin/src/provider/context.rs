@@ -1,18 +1,30 @@
 //! What every call gets besides its request.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
 use tokio_util::sync::CancellationToken;
+
+use crate::{Diagnostic, Diagnostics, Value};
 
 /// The surroundings of one call.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Context {
-    /// Cancelled when the user interrupts the run.
+    /// Cancelled when the user interrupts the run, and when the deadline has passed.
     ///
     /// A call should then come to an early end and say what it has reached. Calls that begin
     /// after the interrupt get a fresh token.
     pub cancel: CancellationToken,
+    /// When the call has to be done, where the configuration limits it.
+    pub deadline: Option<Instant>,
     /// Whether Terraform understands write-only attributes.
     pub write_only_allowed: bool,
+    /// Whether Terraform lets a call be put off, see [`crate::Deferred`].
+    pub deferral_allowed: bool,
+    /// What the module says to the provider in `provider_meta`; null where it says nothing.
+    pub provider_meta: Value,
+    messages: Arc<Mutex<Diagnostics>>,
 }
 
 impl Context {
@@ -24,5 +36,15 @@ impl Context {
     /// A context that a given token cancels.
     pub fn with_cancel(cancel: CancellationToken) -> Self {
         Self { cancel, ..Self::default() }
+    }
+
+    /// Tells the user something without ending the call.
+    pub fn warn(&self, warning: Diagnostic) {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+
+    /// Takes what was told so far.
+    pub fn take_messages(&self) -> Diagnostics {
+        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

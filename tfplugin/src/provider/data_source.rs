@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::Deferred;
 use crate::{Context, Diagnostics, Schema, Value};
 
 /// Something that a configuration can look up.
@@ -28,6 +29,8 @@ pub trait DataSource: Send + Sync {
 pub struct DataResponse {
     /// The configuration with everything computed filled in.
     pub state: Value,
+    /// Why it has to wait for another round, if it has to.
+    pub deferred: Option<Deferred>,
     /// Messages.
     pub diagnostics: Diagnostics,
 }
@@ -35,11 +38,11 @@ pub struct DataResponse {
 impl DataResponse {
     /// Found, without a message.
     pub fn new(state: Value) -> Self {
-        Self { state, diagnostics: Diagnostics::none() }
+        Self { state, ..Self::default() }
     }
 
     /// Not found or failed.
     pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self { state: Value::Null, diagnostics: diagnostics.into() }
+        Self { diagnostics: diagnostics.into(), ..Self::default() }
     }
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use super::Deferred;
 use crate::{Context, Diagnostics, Schema, Value};
 
 /// Something that is opened for a run, used, and given back. It enters neither plan nor state.
@@ -46,6 +47,8 @@ pub struct OpenResponse {
     pub private: Vec<u8>,
     /// When it needs to be prolonged.
     pub renew_at: Option<SystemTime>,
+    /// Why it has to wait for another round, if it has to.
+    pub deferred: Option<Deferred>,
     /// Messages.
     pub diagnostics: Diagnostics,
 }

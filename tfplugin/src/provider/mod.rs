@@ -2,10 +2,15 @@
 //!
 //! Everything here speaks of values and diagnostics; nothing here knows the wire.
 
+mod action;
 mod context;
 mod data_source;
+mod deferred;
 mod ephemeral;
 mod function;
+mod generate;
+mod identity;
+mod list;
 mod moved;
 mod resource;
 mod upgrade;
@@ -14,16 +19,22 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use action::{Action, ActionPlan, Progress};
 pub use context::Context;
 pub use data_source::{DataResponse, DataSource};
+pub use deferred::Deferred;
 pub use ephemeral::{Ephemeral, OpenResponse, RenewResponse};
 pub use function::{Function, FunctionError, Parameter, Signature};
+pub use generate::config_of_state;
+pub use identity::{IdentityAttribute, IdentitySchema, ImportRequest};
+pub use list::{Found, ListItem, ListRequest, ListResource};
 pub use moved::{MoveRequest, MoveResponse};
 pub use resource::{
     ApplyRequest, ApplyResponse, ImportResponse, PlanRequest, PlanResponse, ReadRequest,
     ReadResponse, Resource,
 };
-pub use upgrade::{RawState, UpgradeRequest, UpgradeResponse};
+pub(crate) use upgrade::upgrade_by_type;
+pub use upgrade::{RawState, UpgradeRequest, UpgradeResponse, Upgrader};
 
 use crate::{Diagnostics, Schema, Value};
 
@@ -44,6 +55,21 @@ pub trait Provider: Send + Sync + 'static {
     /// All ephemeral resources.
     fn ephemerals(&self) -> Vec<Arc<dyn Ephemeral>> {
         Vec::new()
+    }
+
+    /// All listings of resources.
+    fn list_resources(&self) -> Vec<Arc<dyn ListResource>> {
+        Vec::new()
+    }
+
+    /// All actions.
+    fn actions(&self) -> Vec<Arc<dyn Action>> {
+        Vec::new()
+    }
+
+    /// What the `provider_meta` block of a module may hold, if there may be one.
+    fn meta_schema(&self) -> Option<Schema> {
+        None
     }
 
     /// All functions. They work without a configuration.

@@ -14,6 +14,8 @@ pub struct MoveRequest {
     pub source_version: i64,
     /// The stored state.
     pub raw: RawState,
+    /// The stored identity with its version, where there is one.
+    pub identity: Option<(i64, RawState)>,
     /// The bytes that the other resource kept beside its state.
     pub private: Vec<u8>,
 }

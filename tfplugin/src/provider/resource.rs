@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 
+use super::generate::config_of_state;
 use super::moved::{MoveRequest, MoveResponse};
-use super::upgrade::{UpgradeRequest, UpgradeResponse, upgrade_by_schema};
+use super::upgrade::{UpgradeRequest, UpgradeResponse, Upgrader, upgrade_by_type};
+use super::{Deferred, IdentitySchema, ImportRequest};
 use crate::{Context, Diagnostic, Diagnostics, Path, Schema, Value};
 
 /// Something that a configuration declares and the provider makes, changes and removes.
@@ -38,9 +40,9 @@ pub trait Resource: Send + Sync {
     /// Looks at the object as it is now. A null state in the answer says that it is gone.
     async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse;
 
-    /// Takes over the object with this id. The state needs only what [`Resource::read`] needs.
-    async fn import(&self, ctx: &Context, id: &str) -> ImportResponse {
-        let _ = (ctx, id);
+    /// Takes over an object that exists. The state needs only what [`Resource::read`] needs.
+    async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
+        let _ = (ctx, request);
         ImportResponse::failed(Diagnostic::error(
             "Resource cannot be imported",
             format!("{} does not support import.", self.type_name()),
@@ -49,11 +51,42 @@ pub trait Resource: Send + Sync {
 
     /// Brings stored state to the current schema version.
     ///
-    /// By default state of the current version is read by the schema, attributes that the schema
-    /// no longer has are dropped, and every other version is an error.
+    /// By default state of the current version is read by the schema, earlier versions go through
+    /// [`Resource::upgraders`], attributes that the schema no longer has are dropped, and every
+    /// other version is an error.
     async fn upgrade(&self, ctx: &Context, request: UpgradeRequest) -> UpgradeResponse {
         let _ = ctx;
-        upgrade_by_schema(self.type_name(), &self.schema(), &request)
+        let schema = self.schema();
+        let (name, ty) = (self.type_name(), schema.implied_type());
+        upgrade_by_type(name, schema.version, &ty, &self.upgraders(), &request)
+    }
+
+    /// The ways from earlier schema versions to the current one.
+    fn upgraders(&self) -> Vec<Upgrader> {
+        Vec::new()
+    }
+
+    /// What identifies an object, if Terraform shall know it.
+    fn identity(&self) -> Option<IdentitySchema> {
+        None
+    }
+
+    /// The identity of the object with this state: by default the attributes of the same names.
+    fn identify(&self, state: &Value) -> Value {
+        self.identity().map_or(Value::Null, |schema| schema.of_state(state))
+    }
+
+    /// The ways from earlier identity versions to the current one.
+    fn identity_upgraders(&self) -> Vec<Upgrader> {
+        Vec::new()
+    }
+
+    /// A configuration that would make the object with this state, for generated configurations.
+    ///
+    /// By default everything that a configuration can set is taken from the state.
+    async fn generate_config(&self, ctx: &Context, state: Value) -> Value {
+        let _ = ctx;
+        config_of_state(&self.schema(), state)
     }
 
     /// Takes over state of another resource type or provider, for a `moved` block.
@@ -106,6 +139,8 @@ pub struct PlanResponse {
     pub requires_replace: Vec<Path>,
     /// The provider's own bytes, handed to apply.
     pub private: Vec<u8>,
+    /// Why it has to wait for another round, if it has to.
+    pub deferred: Option<Deferred>,
     /// Messages.
     pub diagnostics: Diagnostics,
 }
@@ -114,6 +149,11 @@ impl PlanResponse {
     /// A plan without replacement or message.
     pub fn new(planned: Value) -> Self {
         Self { planned, ..Self::default() }
+    }
+
+    /// Put off: this much is known, the rest follows in another round.
+    pub fn deferred(planned: Value, reason: Deferred) -> Self {
+        Self { deferred: Some(reason), ..Self::new(planned) }
     }
 
     /// No plan.
@@ -186,6 +226,8 @@ pub struct ReadResponse {
     pub state: Value,
     /// The provider's own bytes.
     pub private: Vec<u8>,
+    /// Why it has to wait for another round, if it has to.
+    pub deferred: Option<Deferred>,
     /// Messages.
     pub diagnostics: Diagnostics,
 }
@@ -214,6 +256,8 @@ pub struct ImportResponse {
     pub state: Value,
     /// The provider's own bytes.
     pub private: Vec<u8>,
+    /// Why it has to wait for another round, if it has to.
+    pub deferred: Option<Deferred>,
     /// Messages.
     pub diagnostics: Diagnostics,
 }

@@ -2,10 +2,11 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::schema::Type;
-use crate::value::{ValueError, json};
-use crate::{Diagnostic, Diagnostics, Schema, Value};
+use crate::value::{ValueError, flatmap, json};
+use crate::{Diagnostic, Diagnostics, Value};
 
 /// State as it was stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,19 +29,18 @@ pub enum RawState {
 impl RawState {
     /// Reads the state by a type: absent attributes are null, further ones are dropped.
     pub fn decode(&self, ty: &Type) -> Result<Value, ValueError> {
-        json::decode_dropping(self.json()?, ty)
-    }
-
-    /// Reads the state as it is: objects, lists, texts, exact numbers.
-    pub fn decode_untyped(&self) -> Result<Value, ValueError> {
-        json::decode_untyped(self.json()?)
-    }
-
-    fn json(&self) -> Result<&[u8], ValueError> {
         match self {
-            Self::Json(bytes) => Ok(bytes),
+            Self::Json(bytes) => json::decode_dropping(bytes, ty),
+            Self::Flatmap(entries) => flatmap::decode(entries, ty),
+        }
+    }
+
+    /// Reads the state as it is: objects, lists, texts, exact numbers. A flat map needs a type.
+    pub fn decode_untyped(&self) -> Result<Value, ValueError> {
+        match self {
+            Self::Json(bytes) => json::decode_untyped(bytes),
             Self::Flatmap(_) => Err(ValueError::new(
-                "the state was stored by Terraform 0.11 or older; apply once with Terraform 0.12",
+                "the state was stored by Terraform 0.11 or older and can be read by a type only",
             )),
         }
     }
@@ -67,22 +67,62 @@ impl UpgradeResponse {
     }
 }
 
-/// Takes state of the current version by the schema, and no other version.
-pub(crate) fn upgrade_by_schema(
+/// The way from one earlier version straight to the current one.
+pub struct Upgrader {
+    /// The version that it starts from.
+    pub from: i64,
+    /// The type of values of that version.
+    pub ty: Type,
+    upgrade: Box<dyn Fn(Value) -> Result<Value, Diagnostic> + Send + Sync>,
+}
+
+impl Upgrader {
+    /// A way from a version whose values have a type.
+    pub fn new(
+        from: i64,
+        ty: Type,
+        upgrade: impl Fn(Value) -> Result<Value, Diagnostic> + Send + Sync + 'static,
+    ) -> Self {
+        Self { from, ty, upgrade: Box::new(upgrade) }
+    }
+}
+
+impl fmt::Debug for Upgrader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrader").field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+/// Takes what was stored at the current version by its type, and earlier versions by their
+/// upgraders.
+pub(crate) fn upgrade_by_type(
     type_name: &str,
-    schema: &Schema,
+    current: i64,
+    ty: &Type,
+    upgraders: &[Upgrader],
     request: &UpgradeRequest,
 ) -> UpgradeResponse {
-    let (stored, current) = (request.version, schema.version);
-    match stored.cmp(&current) {
-        Ordering::Equal => match request.raw.decode(&schema.implied_type()) {
+    let stored = request.version;
+    let upgrader = upgraders.iter().find(|upgrader| upgrader.from == stored);
+    let misfit = |error: ValueError| {
+        UpgradeResponse::failed(Diagnostic::error(
+            "Stored state does not fit the schema",
+            format!("What is stored of this {type_name} cannot be read: {error}."),
+        ))
+    };
+    match (stored.cmp(&current), upgrader) {
+        (Ordering::Equal, _) => match request.raw.decode(ty) {
             Ok(state) => UpgradeResponse::new(state),
-            Err(error) => UpgradeResponse::failed(Diagnostic::error(
-                "Stored state does not fit the schema",
-                format!("The state of this {type_name} cannot be read: {error}."),
-            )),
+            Err(error) => misfit(error),
         },
-        Ordering::Greater => UpgradeResponse::failed(Diagnostic::error(
+        (Ordering::Less, Some(upgrader)) => match request.raw.decode(&upgrader.ty) {
+            Ok(old) => match (upgrader.upgrade)(old) {
+                Ok(state) => UpgradeResponse::new(state),
+                Err(failure) => UpgradeResponse::failed(failure),
+            },
+            Err(error) => misfit(error),
+        },
+        (Ordering::Greater, _) => UpgradeResponse::failed(Diagnostic::error(
             "State is newer than the provider",
             format!(
                 "The state of this {type_name} has schema version {stored}, and this provider \
@@ -90,7 +130,7 @@ pub(crate) fn upgrade_by_schema(
                  wrote it."
             ),
         )),
-        Ordering::Less => UpgradeResponse::failed(Diagnostic::error(
+        (Ordering::Less, None) => UpgradeResponse::failed(Diagnostic::error(
             "State is too old",
             format!(
                 "The state of this {type_name} has schema version {stored}, and this provider \
@@ -103,26 +143,50 @@ pub(crate) fn upgrade_by_schema(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Attribute;
 
     fn upgrade(version: i64, raw: RawState) -> UpgradeResponse {
-        let schema = Schema::new(2).attribute(Attribute::string("name").required());
-        upgrade_by_schema("example_box", &schema, &UpgradeRequest { version, raw })
+        let ty = Type::object([("name", Type::String)]);
+        let old = Type::object([("title", Type::String), ("sizes", Type::list(Type::Number))]);
+        let upgraders = [Upgrader::new(1, old, |old| {
+            let sizes = old.get("sizes").as_list().map_or(0, <[Value]>::len);
+            let Some(title) = old.get("title").as_str() else {
+                return Err(Diagnostic::error("The box has no title", ""));
+            };
+            Ok(Value::object(
+                [("name", format!("{title} of {sizes}"))]
+                    .map(|(name, text)| (name, Value::from(text))),
+            ))
+        })];
+        upgrade_by_type("example_box", 2, &ty, &upgraders, &UpgradeRequest { version, raw })
+    }
+
+    fn named(name: &str) -> UpgradeResponse {
+        UpgradeResponse::new(Value::object([("name", Value::from(name))]))
     }
 
     #[test]
     fn state_of_the_same_version_loses_what_the_schema_lacks() {
         let response = upgrade(2, RawState::Json(br#"{"name":"a","old":[1]}"#.to_vec()));
-        assert_eq!(response, UpgradeResponse::new(Value::object([("name", Value::from("a"))])));
+        assert_eq!(response, named("a"));
+    }
+
+    #[test]
+    fn an_earlier_version_goes_through_its_upgrader_from_json_and_flat_map() {
+        let json = RawState::Json(br#"{"title":"a","sizes":[1,2.5]}"#.to_vec());
+        assert_eq!(upgrade(1, json), named("a of 2"));
+        let flat = [("title", "a"), ("sizes.#", "1"), ("sizes.0", "2.5")];
+        let flat = flat.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(upgrade(1, RawState::Flatmap(flat.into())), named("a of 1"));
+        let failed = upgrade(1, RawState::Json(b"{}".to_vec()));
+        assert!(failed.diagnostics.iter().any(|d| d.summary == "The box has no title"));
     }
 
     #[test]
     fn other_versions_are_refused_with_the_way_out() {
         let newer = upgrade(3, RawState::Json(b"{}".to_vec()));
         assert!(newer.diagnostics.iter().any(|d| d.summary.contains("newer than the provider")));
-        let older = upgrade(1, RawState::Json(b"{}".to_vec()));
+        let older = upgrade(0, RawState::Json(b"{}".to_vec()));
         assert!(older.diagnostics.iter().any(|d| d.summary.contains("too old")));
-        let ancient = upgrade(2, RawState::Flatmap(BTreeMap::new()));
-        assert!(ancient.diagnostics.iter().any(|d| d.detail.contains("0.11")));
+        assert!(RawState::Flatmap(BTreeMap::new()).decode_untyped().is_err());
     }
 }

@@ -13,12 +13,16 @@ use crate::{ApplyRequest, ApplyResponse, Context, Diagnostics, Value};
 
 pub(super) async fn call(
     server: Arc<Server>,
-    ctx: Context,
+    mut ctx: Context,
     request: Request,
 ) -> Result<Response, Diagnostics> {
     // A failure up to here has made nothing: without a state Terraform keeps what it has.
     let resource = server.catalog().resource(&request.type_name)?;
     let shape = resource.shape;
+    wire::meta(&mut ctx, &server, request.provider_meta.as_ref())?;
+    let identity = server.catalog().identity(&request.type_name);
+    let before = identity.map(|identity| identity.decode(request.planned_identity.as_ref()));
+    let before = before.transpose()?.unwrap_or_default();
     let change = ApplyRequest {
         prior: shape.decode(request.prior_state.as_ref())?,
         planned: shape.decode(request.planned_state.as_ref())?,
@@ -29,7 +33,7 @@ pub(super) async fn call(
     let known = last_known(&change);
     let private = change.private.clone();
     let wants_object = !change.is_destroy();
-    let author = resource.author;
+    let author = Arc::clone(&resource.author);
     let applied = catch(async move { author.apply(&ctx, change).await }).await;
     let ApplyResponse { mut state, private, mut diagnostics } = applied.unwrap_or_else(|panic| {
         ApplyResponse { state: known.clone(), private, diagnostics: panic }
@@ -46,6 +50,19 @@ pub(super) async fn call(
         );
         state = known.clone();
     }
+    let new_identity = match identity {
+        Some(shape) if !state.is_null() => {
+            let named = resource.author.identify(&state);
+            match shape.encode_lasting(&before, named) {
+                Ok(named) => Some(named),
+                Err(bug) => {
+                    diagnostics.extend(bug);
+                    shape.encode(before).ok()
+                }
+            }
+        }
+        _ => None,
+    };
     let salvage = state.clone().unknowns_as_null();
     let new_state = shape.encode_known(state).or_else(|bug| {
         diagnostics.extend(bug);
@@ -54,6 +71,7 @@ pub(super) async fn call(
     Ok(Response {
         new_state: Some(new_state),
         private,
+        new_identity,
         diagnostics: wire::diagnostics(diagnostics),
         ..Response::default()
     })

@@ -10,10 +10,11 @@ use crate::{ConfigureRequest, Context, Diagnostics};
 
 pub(super) async fn call(
     server: Arc<Server>,
-    ctx: Context,
+    mut ctx: Context,
     request: Request,
 ) -> Result<Response, Diagnostics> {
     let provider = &server.catalog().provider;
+    wire::capable(&mut ctx, request.client_capabilities.as_ref());
     let config = provider.shape.decode(request.config.as_ref())?;
     let terraform_version = request.terraform_version;
     let request = ConfigureRequest { config, terraform_version };

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tfplugin_proto::tfplugin6::get_metadata::{
-    DataSourceMetadata, EphemeralMetadata, FunctionMetadata, Request, ResourceMetadata, Response,
+    ActionMetadata, DataSourceMetadata, EphemeralMetadata, FunctionMetadata, ListResourceMetadata,
+    Request, ResourceMetadata, Response,
 };
 
 use super::wire;
@@ -33,6 +34,16 @@ pub(super) async fn call(
             .ephemerals
             .keys()
             .map(|ephemeral| EphemeralMetadata { type_name: name(ephemeral) })
+            .collect(),
+        list_resources: catalog
+            .list_resources
+            .keys()
+            .map(|resource| ListResourceMetadata { type_name: name(resource) })
+            .collect(),
+        actions: catalog
+            .actions
+            .keys()
+            .map(|action| ActionMetadata { type_name: name(action) })
             .collect(),
         functions: catalog
             .functions

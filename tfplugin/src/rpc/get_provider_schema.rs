@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tfplugin_proto::tfplugin6::ActionSchema;
 use tfplugin_proto::tfplugin6::get_provider_schema::{Request, Response};
 
 use super::wire;
@@ -35,6 +36,20 @@ pub(super) async fn call(
             .iter()
             .map(|(name, entry)| ((*name).to_owned(), entry.shape.to_proto()))
             .collect(),
+        list_resource_schemas: catalog
+            .list_resources
+            .iter()
+            .map(|(name, entry)| ((*name).to_owned(), entry.shape.to_proto()))
+            .collect(),
+        action_schemas: catalog
+            .actions
+            .iter()
+            .map(|(name, entry)| {
+                let schema = ActionSchema { schema: Some(entry.shape.to_proto()) };
+                ((*name).to_owned(), schema)
+            })
+            .collect(),
+        provider_meta: catalog.meta.as_ref().map(|meta| meta.to_proto()),
         functions: catalog
             .functions
             .iter()

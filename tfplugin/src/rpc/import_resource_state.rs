@@ -6,33 +6,59 @@ use tfplugin_proto::tfplugin6::import_resource_state::{ImportedResource, Request
 
 use super::wire;
 use crate::server::Server;
-use crate::{Context, Diagnostics};
+use crate::{Context, Diagnostics, ImportRequest, Value};
 
 pub(super) async fn call(
     server: Arc<Server>,
-    ctx: Context,
+    mut ctx: Context,
     request: Request,
 ) -> Result<Response, Diagnostics> {
     let resource = server.catalog().resource(&request.type_name)?;
-    let mut imported = resource.author.import(&ctx, &request.id).await;
+    wire::capable(&mut ctx, request.client_capabilities.as_ref());
+    let identity = server.catalog().identity(&request.type_name);
+    let wanted = match identity {
+        Some(shape) if request.identity.is_some() && request.id.is_empty() => {
+            let wanted = ImportRequest::Identity(shape.decode(request.identity.as_ref())?);
+            let lacking = wanted.check(&shape.schema);
+            if lacking.has_errors() {
+                return Err(lacking);
+            }
+            wanted
+        }
+        _ => ImportRequest::Id(request.id.clone()),
+    };
+    let mut imported = resource.author.import(&ctx, wanted.clone()).await;
     if imported.state.is_null() && !imported.diagnostics.has_errors() {
-        let (id, name) = (&request.id, &request.type_name);
-        imported
-            .diagnostics
-            .push_error("Nothing to import", format!("No {name} has the id {id:?}."));
+        let name = &request.type_name;
+        let detail = match &wanted {
+            ImportRequest::Id(id) => format!("No {name} has the id {id:?}."),
+            ImportRequest::Identity(_) => format!("No {name} has this identity."),
+        };
+        imported.diagnostics.push_error("Nothing to import", detail);
     }
     if imported.diagnostics.has_errors() {
         return Err(imported.diagnostics);
     }
+    let identity = match identity {
+        Some(shape) => {
+            let named = resource.author.identify(&imported.state);
+            let before = match wanted {
+                ImportRequest::Identity(identity) => identity,
+                ImportRequest::Id(_) => Value::Null,
+            };
+            Some(shape.encode_lasting(&before, named)?)
+        }
+        None => None,
+    };
     let imported_resource = ImportedResource {
         type_name: request.type_name,
         state: Some(resource.shape.encode_known(imported.state)?),
         private: imported.private,
-        ..ImportedResource::default()
+        identity,
     };
     Ok(Response {
         imported_resources: vec![imported_resource],
         diagnostics: wire::diagnostics(imported.diagnostics),
-        ..Response::default()
+        deferred: wire::deferred(&ctx, imported.deferred)?,
     })
 }

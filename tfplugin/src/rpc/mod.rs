@@ -7,22 +7,29 @@ mod apply_resource_change;
 mod call_function;
 mod close_ephemeral_resource;
 mod configure_provider;
+mod generate_resource_config;
 mod get_functions;
 mod get_metadata;
 mod get_provider_schema;
 mod get_resource_identity_schemas;
 mod import_resource_state;
+mod invoke_action;
+mod list_resource;
 mod move_resource_state;
 mod open_ephemeral_resource;
+mod plan_action;
 mod plan_resource_change;
 mod read_data_source;
 mod read_resource;
 mod renew_ephemeral_resource;
 mod reply;
 mod stop_provider;
+mod upgrade_resource_identity;
 mod upgrade_resource_state;
+mod validate_action_config;
 mod validate_data_resource_config;
 mod validate_ephemeral_resource_config;
+mod validate_list_resource_config;
 mod validate_provider_config;
 mod validate_resource_config;
 mod wire;
@@ -33,9 +40,13 @@ mod tests;
 use std::sync::Arc;
 
 use tfplugin_proto::tfplugin6::{self as proto, provider_server::Provider};
+use tokio::sync::mpsc::{Sender, channel};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::server::Server;
+use crate::server::{Server, catch};
 use crate::{Context, Diagnostics};
 use reply::Reply;
 
@@ -60,14 +71,49 @@ impl Calls {
         F: Future<Output = Result<R, Diagnostics>> + Send + 'static,
     {
         let request = request.into_inner();
-        let reply = self.server.run(|server, ctx| call(server, ctx, request)).await;
-        Ok(Response::new(reply.unwrap_or_else(|diagnostics| R::failed(diagnostics))))
+        let mut told = Context::new();
+        let reply = self
+            .server
+            .run(|server, ctx| {
+                told = ctx.clone();
+                call(server, ctx, request)
+            })
+            .await;
+        let mut reply = reply.unwrap_or_else(|diagnostics| R::failed(diagnostics));
+        reply.tell(told.take_messages());
+        Ok(Response::new(reply))
+    }
+
+    /// Runs a call that answers with a stream of events. A caller that goes away cancels it.
+    fn stream<Q, E, F>(
+        &self,
+        request: Request<Q>,
+        call: impl FnOnce(Arc<Server>, Context, Q, Sender<E>) -> F,
+    ) -> Response<BoxStream<E>>
+    where
+        E: Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (sender, receiver) = channel(1);
+        let ctx = Context::with_cancel(self.server.stop.token());
+        let (gone, cancel) = (sender.clone(), ctx.cancel.clone());
+        let call = call(Arc::clone(&self.server), ctx, request.into_inner(), sender);
+        self.server.spawn(async move {
+            let work = catch(call);
+            tokio::pin!(work);
+            tokio::select! {
+                _ = &mut work => return,
+                () = gone.closed() => cancel.cancel(),
+            }
+            let _ = work.await;
+        });
+        Response::new(Box::pin(ReceiverStream::new(receiver).map(Ok)))
     }
 }
 
 /// Names the calls that are answered, and who answers them.
 macro_rules! calls {
-    ($($call:ident),* $(,)?) => {
+    ($($call:ident),* $(,)?; streaming $($stream:ident),* $(,)?) => {
         #[async_trait]
         impl Provider for Calls {
             $(
@@ -76,6 +122,14 @@ macro_rules! calls {
                     request: Request<proto::$call::Request>,
                 ) -> Result<Response<proto::$call::Response>, Status> {
                     self.run(request, $call::call).await
+                }
+            )*
+            $(
+                async fn $stream(
+                    &self,
+                    request: Request<proto::$stream::Request>,
+                ) -> Result<Response<BoxStream<proto::$stream::Event>>, Status> {
+                    Ok(self.stream(request, $stream::call))
                 }
             )*
         }
@@ -87,6 +141,7 @@ calls!(
     call_function,
     close_ephemeral_resource,
     configure_provider,
+    generate_resource_config,
     get_functions,
     get_metadata,
     get_provider_schema,
@@ -94,14 +149,19 @@ calls!(
     import_resource_state,
     move_resource_state,
     open_ephemeral_resource,
+    plan_action,
     plan_resource_change,
     read_data_source,
     read_resource,
     renew_ephemeral_resource,
     stop_provider,
+    upgrade_resource_identity,
     upgrade_resource_state,
+    validate_action_config,
     validate_data_resource_config,
     validate_ephemeral_resource_config,
+    validate_list_resource_config,
     validate_provider_config,
-    validate_resource_config,
+    validate_resource_config;
+    streaming invoke_action, list_resource
 );

@@ -19,16 +19,23 @@ pub(super) async fn call(
         source_type: request.source_type_name,
         source_version: request.source_schema_version,
         raw: wire::raw_state(request.source_state),
+        identity: request.source_identity.map(|identity| {
+            (request.source_identity_schema_version, wire::raw_state(Some(identity)))
+        }),
         private: request.source_private,
     };
     let moved = resource.author.move_from(&ctx, source).await;
     if moved.diagnostics.has_errors() {
         return Err(moved.diagnostics);
     }
+    let target_identity = match server.catalog().identity(&request.target_type_name) {
+        Some(shape) => Some(shape.encode(resource.author.identify(&moved.state))?),
+        None => None,
+    };
     Ok(Response {
+        target_identity,
         target_state: Some(resource.shape.encode_known(moved.state)?),
         target_private: moved.private,
         diagnostics: wire::diagnostics(moved.diagnostics),
-        ..Response::default()
     })
 }

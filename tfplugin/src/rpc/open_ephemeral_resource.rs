@@ -10,10 +10,11 @@ use crate::{Context, Diagnostics};
 
 pub(super) async fn call(
     server: Arc<Server>,
-    ctx: Context,
+    mut ctx: Context,
     request: Request,
 ) -> Result<Response, Diagnostics> {
     let ephemeral = server.catalog().ephemeral(&request.type_name)?;
+    wire::capable(&mut ctx, request.client_capabilities.as_ref());
     let config = ephemeral.shape.decode(request.config.as_ref())?;
     let opened = ephemeral.author.open(&ctx, config).await;
     if opened.diagnostics.has_errors() {
@@ -24,6 +25,6 @@ pub(super) async fn call(
         private: Some(opened.private),
         renew_at: opened.renew_at.map(Into::into),
         diagnostics: wire::diagnostics(opened.diagnostics),
-        ..Response::default()
+        deferred: wire::deferred(&ctx, opened.deferred)?,
     })
 }

@@ -15,7 +15,11 @@ pub(super) async fn call(
 ) -> Result<Response, Diagnostics> {
     let resource = server.catalog().resource(&request.type_name)?;
     let shape = &resource.shape;
-    ctx.write_only_allowed = wire::write_only_allowed(request.client_capabilities.as_ref());
+    wire::capable(&mut ctx, request.client_capabilities.as_ref());
+    wire::meta(&mut ctx, &server, request.provider_meta.as_ref())?;
+    let identity = server.catalog().identity(&request.type_name);
+    let prior_identity = identity.map(|identity| identity.decode(request.prior_identity.as_ref()));
+    let prior_identity = prior_identity.transpose()?.unwrap_or_default();
     let change = PlanRequest {
         prior: shape.decode(request.prior_state.as_ref())?,
         proposed: shape.decode(request.proposed_new_state.as_ref())?,
@@ -26,7 +30,21 @@ pub(super) async fn call(
     if plan.diagnostics.has_errors() {
         return Err(plan.diagnostics);
     }
+    // Known before apply only where nothing of it has to be waited for; a replacement gets its own.
+    let planned_identity = match identity {
+        Some(shape) if plan.requires_replace.is_empty() && !plan.planned.is_null() => {
+            match resource.author.identify(&plan.planned) {
+                named if named.is_wholly_known() => {
+                    Some(shape.encode_lasting(&prior_identity, named)?)
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    };
     Ok(Response {
+        deferred: wire::deferred(&ctx, plan.deferred)?,
+        planned_identity,
         planned_state: Some(shape.encode(plan.planned)?),
         requires_replace: plan.requires_replace.iter().map(wire::path).collect(),
         planned_private: plan.private,

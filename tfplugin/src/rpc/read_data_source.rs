@@ -10,10 +10,12 @@ use crate::{Context, Diagnostics};
 
 pub(super) async fn call(
     server: Arc<Server>,
-    ctx: Context,
+    mut ctx: Context,
     request: Request,
 ) -> Result<Response, Diagnostics> {
     let data_source = server.catalog().data_source(&request.type_name)?;
+    wire::capable(&mut ctx, request.client_capabilities.as_ref());
+    wire::meta(&mut ctx, &server, request.provider_meta.as_ref())?;
     let config = data_source.shape.decode(request.config.as_ref())?;
     let found = data_source.author.read(&ctx, config).await;
     if found.diagnostics.has_errors() {
@@ -22,6 +24,6 @@ pub(super) async fn call(
     Ok(Response {
         state: Some(data_source.shape.encode_known(found.state)?),
         diagnostics: wire::diagnostics(found.diagnostics),
-        ..Response::default()
+        deferred: wire::deferred(&ctx, found.deferred)?,
     })
 }

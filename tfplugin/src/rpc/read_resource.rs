@@ -10,10 +10,15 @@ use crate::{Context, Diagnostics, ReadRequest};
 
 pub(super) async fn call(
     server: Arc<Server>,
-    ctx: Context,
+    mut ctx: Context,
     request: Request,
 ) -> Result<Response, Diagnostics> {
     let resource = server.catalog().resource(&request.type_name)?;
+    wire::capable(&mut ctx, request.client_capabilities.as_ref());
+    wire::meta(&mut ctx, &server, request.provider_meta.as_ref())?;
+    let identity = server.catalog().identity(&request.type_name);
+    let before = identity.map(|identity| identity.decode(request.current_identity.as_ref()));
+    let before = before.transpose()?.unwrap_or_default();
     let state = resource.shape.decode(request.current_state.as_ref())?;
     let read = ReadRequest { state, private: request.private };
     let seen = resource.author.read(&ctx, read).await;
@@ -21,10 +26,17 @@ pub(super) async fn call(
         // Without a state and with an error Terraform keeps what it has.
         return Err(seen.diagnostics);
     }
+    let new_identity = match identity {
+        Some(shape) if !seen.state.is_null() => {
+            Some(shape.encode_lasting(&before, resource.author.identify(&seen.state))?)
+        }
+        _ => None,
+    };
     Ok(Response {
+        new_identity,
+        deferred: wire::deferred(&ctx, seen.deferred)?,
         new_state: Some(resource.shape.encode_known(seen.state)?),
         private: seen.private,
         diagnostics: wire::diagnostics(seen.diagnostics),
-        ..Response::default()
     })
 }

@@ -9,6 +9,9 @@ use crate::Diagnostics;
 pub(super) trait Reply: Send + 'static {
     /// The reply when the call has come to nothing.
     fn failed(diagnostics: Diagnostics) -> Self;
+
+    /// Adds what the author told the user on the way.
+    fn tell(&mut self, messages: Diagnostics);
 }
 
 macro_rules! replies_with_diagnostics {
@@ -19,6 +22,10 @@ macro_rules! replies_with_diagnostics {
                 reply.diagnostics = wire::diagnostics(diagnostics);
                 reply
             }
+
+            fn tell(&mut self, messages: Diagnostics) {
+                self.diagnostics.extend(wire::diagnostics(messages));
+            }
         }
     )*};
 }
@@ -27,6 +34,7 @@ replies_with_diagnostics!(
     apply_resource_change,
     close_ephemeral_resource,
     configure_provider,
+    generate_resource_config,
     get_functions,
     get_metadata,
     get_provider_schema,
@@ -34,13 +42,17 @@ replies_with_diagnostics!(
     import_resource_state,
     move_resource_state,
     open_ephemeral_resource,
+    plan_action,
     plan_resource_change,
     read_data_source,
     read_resource,
     renew_ephemeral_resource,
+    upgrade_resource_identity,
     upgrade_resource_state,
+    validate_action_config,
     validate_data_resource_config,
     validate_ephemeral_resource_config,
+    validate_list_resource_config,
     validate_provider_config,
     validate_resource_config,
 );
@@ -50,12 +62,17 @@ impl Reply for proto::call_function::Response {
         let error = proto::FunctionError { text: text(&diagnostics), function_argument: None };
         Self { error: Some(error), result: None }
     }
+
+    /// A function has no room for messages.
+    fn tell(&mut self, _: Diagnostics) {}
 }
 
 impl Reply for proto::stop_provider::Response {
     fn failed(diagnostics: Diagnostics) -> Self {
         Self { error: text(&diagnostics) }
     }
+
+    fn tell(&mut self, _: Diagnostics) {}
 }
 
 fn text(diagnostics: &Diagnostics) -> String {

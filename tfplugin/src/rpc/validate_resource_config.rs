@@ -15,7 +15,7 @@ pub(super) async fn call(
 ) -> Result<Response, Diagnostics> {
     let resource = server.catalog().resource(&request.type_name)?;
     let config = resource.shape.decode(request.config.as_ref())?;
-    ctx.write_only_allowed = wire::write_only_allowed(request.client_capabilities.as_ref());
+    wire::capable(&mut ctx, request.client_capabilities.as_ref());
     let diagnostics = resource.author.validate(&ctx, &config).await;
     Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
 }

@@ -5,7 +5,8 @@ use tfplugin_proto::tfplugin6::attribute_path::step::Selector;
 
 use crate::path::{Path, Step};
 use crate::provider::RawState;
-use crate::{Diagnostic, Diagnostics, Parameter, Severity, Signature};
+use crate::server::Server;
+use crate::{Context, Deferred, Diagnostic, Diagnostics, Parameter, Severity, Signature};
 
 pub(super) fn diagnostics(diagnostics: Diagnostics) -> Vec<proto::Diagnostic> {
     diagnostics.into_iter().map(diagnostic).collect()
@@ -46,9 +47,53 @@ pub(super) fn raw_state(raw: Option<proto::RawState>) -> RawState {
     }
 }
 
-/// Whether the caller understands write-only attributes.
-pub(super) fn write_only_allowed(capabilities: Option<&proto::ClientCapabilities>) -> bool {
-    capabilities.is_some_and(|capabilities| capabilities.write_only_attributes_allowed)
+/// Tells the author what the caller can do.
+pub(super) fn capable(ctx: &mut Context, capabilities: Option<&proto::ClientCapabilities>) {
+    ctx.write_only_allowed =
+        capabilities.is_some_and(|capabilities| capabilities.write_only_attributes_allowed);
+    ctx.deferral_allowed = capabilities.is_some_and(|capabilities| capabilities.deferral_allowed);
+}
+
+/// Why something is put off; an error where the caller does not let it.
+pub(super) fn deferred(
+    ctx: &Context,
+    deferred: Option<Deferred>,
+) -> Result<Option<proto::Deferred>, Diagnostics> {
+    use proto::deferred::Reason;
+    let Some(deferred) = deferred else { return Ok(None) };
+    let (reason, text) = match deferred {
+        Deferred::ResourceConfigUnknown => {
+            (Reason::ResourceConfigUnknown, "its configuration holds a value that is not known yet")
+        }
+        Deferred::ProviderConfigUnknown => {
+            (Reason::ProviderConfigUnknown, "the provider's configuration is not known yet")
+        }
+        Deferred::AbsentPrerequisite => {
+            (Reason::AbsentPrereq, "something that it needs is not there yet")
+        }
+    };
+    if !ctx.deferral_allowed {
+        return Err(Diagnostics::error(
+            "Not possible yet",
+            format!(
+                "This has to wait: {text}. This Terraform does not put things off by itself: \
+                 first apply what it depends on, with -target, then the rest."
+            ),
+        ));
+    }
+    Ok(Some(proto::Deferred { reason: reason.into() }))
+}
+
+/// What the module says to the provider.
+pub(super) fn meta(
+    ctx: &mut Context,
+    server: &Server,
+    sent: Option<&proto::DynamicValue>,
+) -> Result<(), Diagnostics> {
+    if let Some(meta) = &server.catalog().meta {
+        ctx.provider_meta = meta.decode(sent)?;
+    }
+    Ok(())
 }
 
 /// What this framework can do beyond the base protocol.
@@ -57,7 +102,7 @@ pub(super) fn server_capabilities() -> proto::ServerCapabilities {
         plan_destroy: true,
         get_provider_schema_optional: true,
         move_resource_state: true,
-        generate_resource_config: false,
+        generate_resource_config: true,
     }
 }
 

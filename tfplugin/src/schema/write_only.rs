@@ -8,40 +8,23 @@ pub(crate) fn null_write_only(value: &mut Value, block: &Block) {
     null_attributes(value, &block.attributes);
     for nested in &block.blocks {
         let many = !matches!(nested.nesting, BlockNesting::Single | BlockNesting::Group);
-        if let Some(inner) = member(value, &nested.name) {
-            each(inner, many, |object| null_write_only(object, &nested.block));
+        if let Some(inner) = value.get_mut(&nested.name) {
+            inner.each_object(many, &mut |object| null_write_only(object, &nested.block));
         }
     }
 }
 
 fn null_attributes(value: &mut Value, attributes: &[Attribute]) {
     for attribute in attributes {
-        let Some(inner) = member(value, &attribute.name) else { continue };
+        let Some(inner) = value.get_mut(&attribute.name) else { continue };
         match &attribute.kind {
             _ if attribute.write_only => *inner = Value::Null,
             Kind::Nested(nesting, attributes) => {
                 let many = *nesting != Nesting::Single;
-                each(inner, many, |object| null_attributes(object, attributes));
+                inner.each_object(many, &mut |object| null_attributes(object, attributes));
             }
             Kind::Plain(_) => {}
         }
-    }
-}
-
-fn member<'v>(value: &'v mut Value, name: &str) -> Option<&'v mut Value> {
-    match value {
-        Value::Map(members) => members.get_mut(name),
-        _ => None,
-    }
-}
-
-/// Visits the objects of a collection, or the one object.
-fn each(value: &mut Value, many: bool, mut visit: impl FnMut(&mut Value)) {
-    match value {
-        _ if !many => visit(value),
-        Value::List(objects) => objects.iter_mut().for_each(visit),
-        Value::Map(objects) => objects.values_mut().for_each(visit),
-        _ => {}
     }
 }
 

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::identity::IdentityShape;
 use super::shape::Shape;
-use crate::{DataSource, Diagnostic, Diagnostics, Ephemeral, Function, Provider, Resource, Schema};
+use crate::{
+    Action, DataSource, Diagnostic, Diagnostics, Ephemeral, Function, ListResource, Provider,
+    Resource, Schema,
+};
 
 /// A provider's schemas, collected once.
 pub(crate) struct Catalog {
@@ -12,6 +16,11 @@ pub(crate) struct Catalog {
     pub(crate) resources: Entries<dyn Resource>,
     pub(crate) data_sources: Entries<dyn DataSource>,
     pub(crate) ephemerals: Entries<dyn Ephemeral>,
+    pub(crate) list_resources: Entries<dyn ListResource>,
+    pub(crate) actions: Entries<dyn Action>,
+    /// What modules may say to the provider.
+    pub(crate) meta: Option<Arc<Shape>>,
+    pub(crate) identities: BTreeMap<&'static str, Arc<IdentityShape>>,
     pub(crate) functions: BTreeMap<&'static str, Arc<dyn Function>>,
     /// Names that are used twice.
     doubles: Vec<&'static str>,
@@ -40,11 +49,26 @@ impl Catalog {
         let data_sources = data_sources.map(|author| (author.type_name(), author.schema(), author));
         let ephemerals = provider.ephemerals().into_iter();
         let ephemerals = ephemerals.map(|author| (author.type_name(), author.schema(), author));
+        let list_resources = provider.list_resources().into_iter();
+        let list_resources =
+            list_resources.map(|author| (author.type_name(), author.schema(), author));
+        let actions = provider.actions().into_iter();
+        let actions = actions.map(|author| (author.type_name(), author.schema(), author));
         let functions = provider.functions().into_iter().map(|author| (author.name(), author));
         let shape = Arc::new(Shape::new("provider", provider.schema()));
+        let meta = provider.meta_schema();
+        let meta = meta.map(|schema| Arc::new(Shape::new("provider_meta", schema)));
+        let resources = entries(resources, &mut doubles);
+        let identities = resources.iter().filter_map(|(name, entry)| {
+            Some((*name, Arc::new(IdentityShape::new(name, entry.author.identity()?))))
+        });
         Self {
             provider: Entry { author: Arc::clone(provider), shape },
-            resources: entries(resources, &mut doubles),
+            identities: identities.collect(),
+            resources,
+            list_resources: entries(list_resources, &mut doubles),
+            actions: entries(actions, &mut doubles),
+            meta,
             data_sources: entries(data_sources, &mut doubles),
             ephemerals: entries(ephemerals, &mut doubles),
             functions: unique(functions, &mut doubles),
@@ -54,6 +78,19 @@ impl Catalog {
 
     pub(crate) fn resource(&self, name: &str) -> Result<Entry<dyn Resource>, Diagnostics> {
         self.resources.get(name).cloned().ok_or_else(|| absent("resource", name))
+    }
+
+    pub(crate) fn list_resource(&self, name: &str) -> Result<Entry<dyn ListResource>, Diagnostics> {
+        self.list_resources.get(name).cloned().ok_or_else(|| absent("list resource", name))
+    }
+
+    pub(crate) fn action(&self, name: &str) -> Result<Entry<dyn Action>, Diagnostics> {
+        self.actions.get(name).cloned().ok_or_else(|| absent("action", name))
+    }
+
+    /// How objects of a resource are identified, if they are.
+    pub(crate) fn identity(&self, name: &str) -> Option<&Arc<IdentityShape>> {
+        self.identities.get(name)
     }
 
     pub(crate) fn data_source(&self, name: &str) -> Result<Entry<dyn DataSource>, Diagnostics> {
@@ -70,11 +107,19 @@ impl Catalog {
 
     /// Everything that is wrong with the schemas.
     pub(crate) fn check(&self) -> Diagnostics {
-        let resources = self.resources.values().map(|entry| &entry.shape);
-        let data_sources = self.data_sources.values().map(|entry| &entry.shape);
-        let ephemerals = self.ephemerals.values().map(|entry| &entry.shape);
-        let all = std::iter::once(&self.provider.shape).chain(resources);
-        let findings = all.chain(data_sources).chain(ephemerals).flat_map(|shape| shape.check());
+        let shapes = std::iter::once(&self.provider.shape)
+            .chain(self.meta.as_ref())
+            .chain(self.resources.values().map(|entry| &entry.shape))
+            .chain(self.data_sources.values().map(|entry| &entry.shape))
+            .chain(self.ephemerals.values().map(|entry| &entry.shape))
+            .chain(self.list_resources.values().map(|entry| &entry.shape))
+            .chain(self.actions.values().map(|entry| &entry.shape));
+        let identities = self.identities.values().flat_map(|identity| identity.check());
+        let strangers =
+            self.list_resources.keys().filter(|name| !self.identities.contains_key(*name));
+        let strangers =
+            strangers.map(|name| format!("{name}: is listed, and is no resource with an identity"));
+        let findings = shapes.flat_map(|shape| shape.check()).chain(identities).chain(strangers);
         let doubles = self.doubles.iter().map(|name| format!("{name}: the name is offered twice"));
         findings
             .chain(doubles)

@@ -4,6 +4,7 @@
 
 mod barrier;
 mod catalog;
+mod identity;
 mod shape;
 mod stop;
 
@@ -15,6 +16,8 @@ use crate::{Context, Diagnostics, Provider};
 
 pub(crate) use barrier::{catch, remember_places};
 use catalog::Catalog;
+pub(crate) use catalog::Entry;
+pub(crate) use identity::IdentityShape;
 pub(crate) use shape::Shape;
 pub(crate) use stop::Stop;
 
@@ -59,6 +62,11 @@ impl Server {
         let result = catch(self.running.track_future(call)).await;
         gone.disarm();
         result.and_then(|result| result)
+    }
+
+    /// Starts something that goes on after its call, such as a stream; it is waited for at the end.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(work);
     }
 
     /// Waits until the calls that run have ended.

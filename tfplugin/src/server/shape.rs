@@ -24,6 +24,10 @@ impl Shape {
         Self { name: name.to_owned(), ty, schema: Schema::default() }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn to_proto(&self) -> proto::Schema {
         schema_to_proto(&self.schema)
     }

@@ -49,6 +49,25 @@ impl Value {
         }
     }
 
+    /// An attribute of an object or an element of a map, to change it.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match self {
+            Self::Map(elements) => elements.get_mut(name),
+            Self::Typed(typed) => typed.value.get_mut(name),
+            _ => None,
+        }
+    }
+
+    /// Visits the objects of a collection, or the one object.
+    pub(crate) fn each_object(&mut self, many: bool, visit: &mut dyn FnMut(&mut Self)) {
+        match self {
+            object if !many => visit(object),
+            Self::List(objects) => objects.iter_mut().for_each(visit),
+            Self::Map(objects) => objects.values_mut().for_each(visit),
+            _ => {}
+        }
+    }
+
     /// The same value with null in place of everything unknown.
     #[must_use]
     pub fn unknowns_as_null(self) -> Self {

@@ -7,6 +7,7 @@
 mod build;
 mod conform;
 mod error;
+pub(crate) mod flatmap;
 mod infer;
 pub(crate) mod json;
 pub(crate) mod msgpack;

@@ -1,12 +1,9 @@
 //! The way from the start of a provider to its first answer, with and without the right papers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
 
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Identity, Plugin, program};
+use crate::support::{Identity, Plugin, program};
 use tfplugin_proto::health::HealthCheckRequest;
 use tfplugin_proto::health::health_client::HealthClient;
 use tfplugin_proto::plugin::grpc_stdio_client::GrpcStdioClient;

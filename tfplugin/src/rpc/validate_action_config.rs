@@ -1,0 +1,20 @@
+//! Static checks of an action block.
+
+use std::sync::Arc;
+
+use tfplugin_proto::tfplugin6::validate_action_config::{Request, Response};
+
+use super::wire;
+use crate::server::Server;
+use crate::{Context, Diagnostics};
+
+pub(super) async fn call(
+    server: Arc<Server>,
+    ctx: Context,
+    request: Request,
+) -> Result<Response, Diagnostics> {
+    let action = server.catalog().action(&request.type_name)?;
+    let config = action.shape.decode(request.config.as_ref())?;
+    let diagnostics = action.author.validate(&ctx, &config).await;
+    Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
+}
