@@ -9,10 +9,12 @@ mod schema;
 mod state;
 mod validate;
 
+use std::time::Duration;
+
 use tfplugin::{
     ApplyRequest, ApplyResponse, Context, Diagnostics, IdentitySchema, ImportRequest,
-    ImportResponse, PlanRequest, PlanResponse, ReadRequest, ReadResponse, Resource, Schema, Type,
-    Value, async_trait,
+    ImportResponse, PlanRequest, PlanResponse, ReadRequest, ReadResponse, Resource, Schema,
+    Timeouts, Type, Value, async_trait,
 };
 
 use crate::provider::SharedClient;
@@ -25,6 +27,14 @@ pub(crate) use validate::check_tags;
 
 /// Type name in configurations.
 pub(crate) const TYPE_NAME: &str = "hcs_cluster";
+
+/// How long an operation may take when `timeouts` says nothing.
+const TIMEOUT: Duration = Duration::from_hours(1);
+
+/// The operations that `timeouts` may limit.
+fn timeouts() -> Timeouts {
+    Timeouts::none().create(TIMEOUT).update(TIMEOUT).delete(TIMEOUT)
+}
 
 /// The words of the attribute `state`.
 pub(crate) mod phase {

@@ -9,12 +9,12 @@ use hcs_planner::dataplane::SnapshotPolicyDocument;
 use tfplugin::{
     ApplyRequest, ApplyResponse, Attribute, Context, Diagnostic, Diagnostics, IdentitySchema,
     ImportRequest, ImportResponse, Path, PlanRequest, PlanResponse, ReadRequest, ReadResponse,
-    Resource, Schema, Type, Value, async_trait,
+    Resource, Schema, Type, Value, async_trait, parse_duration,
 };
 
 use crate::cluster::cluster_id;
+use crate::naming;
 use crate::provider::{SharedClient, configured};
-use crate::{duration, naming};
 use store::{PolicyStore, Written};
 
 /// Type name in configurations.
@@ -185,7 +185,7 @@ fn validate(config: &Value) -> Diagnostics {
         found.push(Diagnostic::error(format!("Invalid {name}"), detail).at(Path::root(name)));
     };
     if let Some(text) = config.get("interval").as_str() {
-        match duration::parse(text) {
+        match parse_duration(text) {
             Err(reason) => error(
                 "interval",
                 format!("interval is {text:?}: {reason}. Write e.g. \"1h\", \"30m\" or \"1h30m\"."),
@@ -268,7 +268,7 @@ fn plan(request: &PlanRequest) -> PlanResponse {
 }
 
 fn same_duration(a: &Value, b: &Value) -> bool {
-    let read = |value: &Value| value.as_str().and_then(|text| duration::parse(text).ok());
+    let read = |value: &Value| value.as_str().and_then(|text| parse_duration(text).ok());
     read(a).is_some() && read(a) == read(b)
 }
 
@@ -297,7 +297,7 @@ async fn observed(
     let Some(document) = store.read(name).await? else { return Ok(None) };
     let snapshots = store.snapshots(name).await?;
     state.set("id", policy_id(&store.cluster_id, name));
-    let interval = state.get("interval").as_str().and_then(|text| duration::parse(text).ok());
+    let interval = state.get("interval").as_str().and_then(|text| parse_duration(text).ok());
     // A spelling of the same duration stays: "60m" is no change to "1h".
     if interval.map(|interval| interval.as_secs()) != Some(document.interval_seconds) {
         state.set("interval", render(document.interval_seconds));
@@ -316,7 +316,7 @@ async fn observed(
 }
 
 fn document_of(value: &Value) -> SnapshotPolicyDocument {
-    let interval = value.get("interval").as_str().and_then(|text| duration::parse(text).ok());
+    let interval = value.get("interval").as_str().and_then(|text| parse_duration(text).ok());
     let count = value.get("retain_count").as_i64().and_then(|count| u32::try_from(count).ok());
     SnapshotPolicyDocument {
         name: value.get("name").as_str().unwrap_or(NAME).to_owned(),

@@ -5,18 +5,26 @@
 //! of values and schemas, cancellation, logs, and a barrier that turns panics into diagnostics.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+// The derive names this crate from the outside, also where it is used inside.
+extern crate self as tfplugin;
+
 pub mod diag;
 mod handshake;
 mod logs;
 mod orphan;
 pub mod path;
+pub mod plan;
+mod private;
 pub mod provider;
 mod rpc;
 pub mod schema;
 mod serve;
 mod server;
 mod services;
+mod timeouts;
 mod transport;
+pub mod typed;
+pub mod validate;
 pub mod value;
 
 pub use async_trait::async_trait;
@@ -24,6 +32,7 @@ pub use tokio_util::sync::CancellationToken;
 
 pub use diag::{Diagnostic, Diagnostics, Severity};
 pub use path::{Path, Step};
+pub use private::Private;
 pub use provider::{
     Action, ActionPlan, ApplyRequest, ApplyResponse, ConfigureRequest, Context, DataResponse,
     DataSource, Deferred, Ephemeral, Found, Function, FunctionError, IdentityAttribute,
@@ -32,6 +41,9 @@ pub use provider::{
     Provider, RawState, ReadRequest, ReadResponse, RenewResponse, Resource, Signature,
     UpgradeRequest, UpgradeResponse, Upgrader,
 };
-pub use schema::{Attribute, Block, BlockNesting, NestedBlock, Nesting, Schema, Type};
+pub use schema::{Attribute, Block, BlockNesting, Group, NestedBlock, Nesting, Schema, Type};
 pub use serve::serve;
+pub use tfplugin_derive::Model;
+pub use timeouts::{Timeouts, parse_duration};
+pub use typed::{Attr, Failure, ManagedResource, Planned, TypedDataSource, data_source, managed};
 pub use value::{Number, Refinement, Value};

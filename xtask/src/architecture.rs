@@ -10,9 +10,10 @@ mod tests {
     use serde_json::Value;
 
     /// Who may depend on whom, among our own packages.
-    const ARROWS: [(&str, &[&str]); 11] = [
+    const ARROWS: [(&str, &[&str]); 12] = [
         ("tfplugin-proto", &[]),
-        ("tfplugin", &["tfplugin-proto"]),
+        ("tfplugin", &["tfplugin-derive", "tfplugin-proto"]),
+        ("tfplugin-derive", &[]),
         ("hcs-planner", &[]),
         ("hcs-engine", &["hcs-planner"]),
         ("hcs-azure", &["hcs-engine", "hcs-planner"]),

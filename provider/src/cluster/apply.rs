@@ -15,11 +15,8 @@ use tfplugin::{ApplyRequest, ApplyResponse, Context, Diagnostic, Diagnostics, Va
 use super::{model, phase, read, state};
 use crate::artifacts::ClusterArtifacts;
 use crate::client::Client;
+use crate::diagnostics;
 use crate::provider::{SharedClient, configured};
-use crate::{diagnostics, duration};
-
-/// How long an operation may take when `timeouts` says nothing.
-const TIMEOUT: Duration = Duration::from_hours(1);
 
 pub(super) async fn apply(
     client: &SharedClient,
@@ -44,7 +41,7 @@ pub(super) async fn apply(
         (_, true) => "create",
         _ => "update",
     };
-    let limit = time_limit(subject, operation);
+    let limit = super::timeouts().limit(operation, subject).unwrap_or(super::TIMEOUT);
     let stop = ctx.cancel.child_token();
     let timer = {
         let stop = stop.clone();
@@ -59,11 +56,6 @@ pub(super) async fn apply(
         response = run.run(ctx, request) => response,
         () = timer => ApplyResponse::default(),
     }
-}
-
-fn time_limit(value: &Value, operation: &str) -> Duration {
-    let text = value.get("timeouts").get(operation).as_str();
-    text.and_then(|text| duration::parse(text).ok()).unwrap_or(TIMEOUT)
 }
 
 struct Applying {

@@ -1,6 +1,6 @@
 //! Schema of `hcs_cluster`. Its version starts at 1: 0 belongs to the retired provider of the same name.
 
-use tfplugin::{Attribute, Block, NestedBlock, Schema, Type};
+use tfplugin::{Attribute, Schema, Type};
 
 /// Current schema version.
 const VERSION: i64 = 1;
@@ -13,14 +13,7 @@ pub(super) fn schema() -> Schema {
         )
         .attributes(inputs())
         .attributes(computed_attributes())
-        .block(NestedBlock::single(
-            "timeouts",
-            Block::new().describe("How long each operation may take.").attributes([
-                Attribute::string("create").optional().describe("Default `60m`."),
-                Attribute::string("update").optional().describe("Default `60m`."),
-                Attribute::string("delete").optional().describe("Default `60m`."),
-            ]),
-        ))
+        .blocks(super::timeouts().block())
 }
 
 fn inputs() -> Vec<Attribute> {

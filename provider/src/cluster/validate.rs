@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hcs_planner::spec::LockLevel;
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use crate::{duration, naming};
+use crate::naming;
 
 pub(super) fn validate(config: &Value) -> Diagnostics {
     let mut found = Diagnostics::none();
@@ -32,15 +32,7 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     if let Some(tags) = super::model::texts_by_key(config.get("tags")) {
         found.extend(check_tags(&tags, &Path::root("tags")));
     }
-    for name in ["create", "update", "delete"] {
-        if let Some(text) = config.get("timeouts").get(name).as_str()
-            && let Err(reason) = duration::parse(text)
-        {
-            let detail = format!("timeouts.{name} is {text:?}: {reason}. Write e.g. \"90m\".");
-            let path = Path::root("timeouts").attr(name);
-            found.push(Diagnostic::error("Invalid timeout", detail).at(path));
-        }
-    }
+    found.extend(super::timeouts().validate(config));
     found
 }
 

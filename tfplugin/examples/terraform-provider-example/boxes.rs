@@ -4,10 +4,12 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use tfplugin::plan::by_schema;
+use tfplugin::validate::{Validator, check};
 use tfplugin::{
-    ApplyRequest, ApplyResponse, Attribute, Block, Context, Deferred, Diagnostic, Diagnostics,
-    IdentitySchema, ImportRequest, ImportResponse, NestedBlock, Path, PlanRequest, PlanResponse,
-    ReadRequest, ReadResponse, Resource, Schema, Type, Upgrader, Value, async_trait,
+    ApplyRequest, ApplyResponse, Attribute, Block, Context, Deferred, Diagnostic, IdentitySchema,
+    ImportRequest, ImportResponse, NestedBlock, PlanRequest, PlanResponse, ReadRequest,
+    ReadResponse, Resource, Schema, Type, Upgrader, Value, async_trait,
 };
 
 use crate::Folder;
@@ -67,6 +69,10 @@ impl Boxes {
     }
 }
 
+fn positive() -> impl Validator {
+    check("above zero", |value| value.as_f64().is_some_and(|number| number > 0.0))
+}
+
 #[async_trait]
 impl Resource for Boxes {
     fn type_name(&self) -> &'static str {
@@ -76,9 +82,18 @@ impl Resource for Boxes {
     fn schema(&self) -> Schema {
         Schema::new(1)
             .describe("A box in a file.")
-            .attribute(Attribute::string("id").computed().describe("The box for good."))
-            .attribute(Attribute::string("name").required().describe("A new name is a new box."))
-            .attribute(Attribute::number("size").optional().computed().describe("1 if not set."))
+            .attribute(
+                Attribute::string("id").computed().keeps_prior().describe("The box for good."),
+            )
+            .attribute(
+                Attribute::string("name")
+                    .required()
+                    .replaces()
+                    .describe("A new name is a new box."),
+            )
+            .attribute(
+                Attribute::number("size").default(1).validate(positive()).describe("Default 1."),
+            )
             .attribute(Attribute::list("weights", Type::Number).optional())
             .attribute(Attribute::set("tags", Type::String).optional())
             .attribute(Attribute::dynamic("content").optional())
@@ -86,9 +101,16 @@ impl Resource for Boxes {
                 Attribute::nested_map(
                     "shelves",
                     [
-                        Attribute::number("height").required(),
+                        Attribute::number("height").required().validate(positive()),
                         Attribute::string("label").optional().sensitive(),
                     ],
+                )
+                .optional(),
+            )
+            .attribute(
+                Attribute::nested_set(
+                    "stickers",
+                    [Attribute::string("text").required(), Attribute::number("size").default(3)],
                 )
                 .optional(),
             )
@@ -143,23 +165,6 @@ impl Resource for Boxes {
         })]
     }
 
-    async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
-        let size = (Path::root("size"), config.get("size"));
-        let shelves = config.get("shelves").as_map().into_iter().flatten();
-        let heights = shelves.map(|(name, shelf)| {
-            let path = Path::root("shelves").key(name.as_str()).attr("height");
-            (path, shelf.get("height"))
-        });
-        std::iter::once(size)
-            .chain(heights)
-            .filter(|(_, number)| number.as_f64().is_some_and(|number| number <= 0.0))
-            .map(|(path, _)| {
-                let detail = format!("`{path}` must be above zero.");
-                Diagnostic::error("Nothing fits into this", detail).at(path)
-            })
-            .collect()
-    }
-
     async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse {
         if request.is_destroy() {
             return PlanResponse::new(Value::Null);
@@ -169,19 +174,10 @@ impl Resource for Boxes {
             let planned = request.proposed.with("id", Value::unknown());
             return PlanResponse::deferred(planned, Deferred::ResourceConfigUnknown);
         }
-        let mut planned = request.proposed.clone();
-        if planned.get("size").is_null() {
-            planned.set("size", 1);
-        }
-        planned.set("has_secret", !request.config.get("secret").is_null());
-        let mut requires_replace = Vec::new();
-        if request.is_create() {
-            planned.set("id", Value::unknown());
-        } else if planned.get("name") != request.prior.get("name") {
-            planned.set("id", Value::unknown());
-            requires_replace.push(Path::root("name"));
-        }
-        PlanResponse { requires_replace, private: request.private, ..PlanResponse::new(planned) }
+        let has_secret = !request.config.get("secret").is_null();
+        let mut plan = by_schema(&self.schema(), request);
+        plan.planned.set("has_secret", has_secret);
+        plan
     }
 
     async fn apply(&self, _: &Context, request: ApplyRequest) -> ApplyResponse {

@@ -2,6 +2,7 @@
 
 mod actions;
 mod boxes;
+mod crates;
 mod functions;
 mod keys;
 mod listing;
@@ -13,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use tfplugin::{
     Action, Attribute, ConfigureRequest, Context, DataSource, Diagnostics, Ephemeral, Function,
-    ListResource, Provider, Resource, Schema, async_trait,
+    ListResource, Provider, Resource, Schema, async_trait, managed,
 };
 
 /// The folder that the boxes are kept in, once it is configured.
@@ -33,7 +34,11 @@ impl Provider for Example {
     }
 
     fn resources(&self) -> Vec<Arc<dyn Resource>> {
-        vec![Arc::new(boxes::Boxes { folder: Arc::clone(&self.folder) }), Arc::new(timer::Timers)]
+        vec![
+            Arc::new(boxes::Boxes { folder: Arc::clone(&self.folder) }),
+            managed(timer::Timers),
+            managed(crates::Crates),
+        ]
     }
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::private::Private;
 use crate::{Diagnostic, Diagnostics, Value};
 
 /// The surroundings of one call.
@@ -24,6 +25,8 @@ pub struct Context {
     pub deferral_allowed: bool,
     /// What the module says to the provider in `provider_meta`; null where it says nothing.
     pub provider_meta: Value,
+    /// What the provider keeps beside the state of this object; for resources over a model.
+    pub private: Private,
     messages: Arc<Mutex<Diagnostics>>,
 }
 
@@ -36,6 +39,16 @@ impl Context {
     /// A context that a given token cancels.
     pub fn with_cancel(cancel: CancellationToken) -> Self {
         Self { cancel, ..Self::default() }
+    }
+
+    /// Whether the call was cancelled because its time is up, and not by the user.
+    pub fn out_of_time(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// The same surroundings with what is kept beside one object.
+    pub(crate) fn with_private(&self, private: Private) -> Self {
+        Self { private, ..self.clone() }
     }
 
     /// Tells the user something without ending the call.

@@ -6,6 +6,7 @@ use super::generate::config_of_state;
 use super::moved::{MoveRequest, MoveResponse};
 use super::upgrade::{UpgradeRequest, UpgradeResponse, Upgrader, upgrade_by_type};
 use super::{Deferred, IdentitySchema, ImportRequest};
+use crate::plan::by_schema;
 use crate::{Context, Diagnostic, Diagnostics, Path, Schema, Value};
 
 /// Something that a configuration declares and the provider makes, changes and removes.
@@ -27,8 +28,11 @@ pub trait Resource: Send + Sync {
     ///
     /// Attributes that the configuration sets must stay as configured; computed ones may become
     /// anything, unknown included. Terraform plans again inside apply: known values must not
-    /// differ then.
-    async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse;
+    /// differ then. By default the rules of the schema decide, see [`crate::plan::by_schema`].
+    async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse {
+        let _ = ctx;
+        by_schema(&self.schema(), request)
+    }
 
     /// Makes the planned state true.
     ///

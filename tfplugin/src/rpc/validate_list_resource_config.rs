@@ -6,6 +6,7 @@ use tfplugin_proto::tfplugin6::validate_list_resource_config::{Request, Response
 
 use super::wire;
 use crate::server::Server;
+use crate::validate::validate;
 use crate::{Context, Diagnostics};
 
 pub(super) async fn call(
@@ -15,6 +16,7 @@ pub(super) async fn call(
 ) -> Result<Response, Diagnostics> {
     let list_resource = server.catalog().list_resource(&request.type_name)?;
     let config = list_resource.shape.decode(request.config.as_ref())?;
-    let diagnostics = list_resource.author.validate(&ctx, &config).await;
+    let mut diagnostics = validate(&list_resource.shape.schema, &config);
+    diagnostics.extend(list_resource.author.validate(&ctx, &config).await);
     Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
 }

@@ -1,6 +1,10 @@
 //! Attributes and their builders.
 
-use super::Type;
+use std::sync::Arc;
+
+use super::{Rules, Type};
+use crate::validate::Validator;
+use crate::value::Value;
 
 /// One attribute of a block or of another attribute's object.
 ///
@@ -32,6 +36,8 @@ pub struct Attribute {
     pub deprecated: Option<String>,
     /// What it is for, in Markdown.
     pub description: String,
+    /// Its default, plan modifiers and validators.
+    pub rules: Rules,
 }
 
 /// What an attribute holds.
@@ -143,6 +149,7 @@ impl Attribute {
             write_only: false,
             deprecated: None,
             description: String::new(),
+            rules: Rules::default(),
         }
     }
 
@@ -192,6 +199,45 @@ impl Attribute {
     #[must_use]
     pub fn describe(mut self, markdown: impl Into<String>) -> Self {
         self.description = markdown.into();
+        self
+    }
+
+    /// Plans this value where the configuration sets none; the attribute is optional and computed.
+    #[must_use]
+    pub fn default(mut self, value: impl Into<Value>) -> Self {
+        (self.optional, self.computed) = (true, true);
+        self.rules.default = Some(value.into());
+        self
+    }
+
+    /// Plans the prior value while the configuration leaves it open, instead of "known after
+    /// apply": for what never changes, such as an id.
+    #[must_use]
+    pub fn keeps_prior(mut self) -> Self {
+        self.rules.keeps_prior = true;
+        self
+    }
+
+    /// A change of it needs a new object.
+    #[must_use]
+    pub fn replaces(self) -> Self {
+        self.replaces_if(|_, _| true)
+    }
+
+    /// A change of it needs a new object if prior and planned value, which differ, say so.
+    #[must_use]
+    pub fn replaces_if(
+        mut self,
+        needs: impl Fn(&Value, &Value) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.replaces = Some(Arc::new(needs));
+        self
+    }
+
+    /// Adds a check of configured values, see [`crate::validate`].
+    #[must_use]
+    pub fn validate(mut self, validator: impl Validator + 'static) -> Self {
+        self.rules.validators.push(Arc::new(validator));
         self
     }
 

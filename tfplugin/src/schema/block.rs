@@ -1,6 +1,6 @@
 //! Blocks: attributes together with further blocks.
 
-use super::{Attribute, Type};
+use super::{Attribute, Group, Type};
 
 /// The content of a block.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub struct Block {
     pub attributes: Vec<Attribute>,
     /// The blocks inside it.
     pub blocks: Vec<NestedBlock>,
+    /// Rules on several of its attributes together.
+    pub groups: Vec<Group>,
     /// What it is for, in Markdown.
     pub description: String,
     /// Why it should no longer be used, and what to use.
@@ -79,6 +81,13 @@ impl Block {
     #[must_use]
     pub fn attributes(mut self, attributes: impl IntoIterator<Item = Attribute>) -> Self {
         self.attributes.extend(attributes);
+        self
+    }
+
+    /// Adds a rule on several attributes together.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
         self
     }
 

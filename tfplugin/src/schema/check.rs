@@ -2,6 +2,7 @@
 
 use super::{Attribute, Block, BlockNesting, Kind, NestedBlock, Nesting, Schema, Type};
 use crate::path::Path;
+use crate::value::conform;
 
 /// Names that Terraform gives a meaning of its own at the root of a resource.
 const RESERVED: [&str; 7] =
@@ -19,6 +20,9 @@ pub fn check(schema: &Schema) -> Vec<(Path, String)> {
         }
     }
     findings.block(&schema.block, Surroundings::default());
+    if let Some(model) = &schema.model {
+        findings.model(&schema.block, model);
+    }
     findings.found
 }
 
@@ -46,6 +50,30 @@ impl Findings {
         self.path.push(crate::path::Step::Attribute(name.to_owned()));
         action(self);
         self.path.pop();
+    }
+
+    /// A struct and the schema next to it name the same attributes. The block `timeouts` is the
+    /// framework's own.
+    fn model(&mut self, block: &Block, fields: &[(&'static str, Type)]) {
+        let Type::Object(types) = block.implied_type() else { return };
+        for (name, ty) in fields {
+            let problem = match types.get(*name) {
+                None => "is a field of the struct, and the schema has no such attribute".to_owned(),
+                Some(declared) if declared != ty => {
+                    format!("is {declared} in the schema and {ty} in the struct")
+                }
+                Some(_) => continue,
+            };
+            self.inside(name, |findings| findings.add(problem));
+        }
+        let unread = |name: &&String| {
+            name.as_str() != "timeouts" && fields.iter().all(|(field, _)| field != name)
+        };
+        for name in types.keys().filter(unread) {
+            self.inside(name, |findings| {
+                findings.add("is an attribute, and no field of the struct");
+            });
+        }
     }
 
     fn names<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
@@ -124,6 +152,14 @@ impl Findings {
             (true, true, _) => self.add("it cannot be both required and optional"),
             (true, _, true) => self.add("it cannot be both required and computed"),
             _ => {}
+        }
+        if attribute.rules.keeps_prior && !attribute.computed {
+            self.add("only a computed attribute can keep its prior value");
+        }
+        if let Some(default) = &attribute.rules.default
+            && let Err(error) = conform(default, &attribute.implied_type())
+        {
+            self.add(format!("its default does not fit: {error}"));
         }
         if attribute.write_only && attribute.computed {
             self.add("it cannot be both write-only and computed");
@@ -205,6 +241,8 @@ mod tests {
             (with(Attribute::string("1a").required()), "1a: a name must be"),
             (with(Attribute::string("count").required()), "count: the name is reserved"),
             (with(text().required()).attribute(text().required()), "a: the name is used twice"),
+            (with(text().optional().keeps_prior()), "a: only a computed attribute can keep"),
+            (with(text().default(1)), "a: its default does not fit: a number where string"),
             (with(Attribute::nested_single("a", []).required()), "a: a nested attribute needs"),
             (
                 with(Attribute::nested_set("a", [Attribute::dynamic("b").optional()]).required()),

@@ -7,6 +7,7 @@ mod attribute;
 mod block;
 mod check;
 mod proto;
+mod rules;
 mod ty;
 mod write_only;
 
@@ -14,8 +15,12 @@ pub use attribute::{Attribute, Kind, Nesting};
 pub use block::{Block, BlockNesting, NestedBlock};
 pub use check::check;
 pub(crate) use proto::schema_to_proto;
+pub(crate) use rules::GroupKind;
+pub use rules::{Group, Rules};
 pub use ty::{Type, TypeError};
 pub(crate) use write_only::null_write_only;
+
+use crate::typed::Model;
 
 /// The schema of a provider, resource or data source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,12 +29,14 @@ pub struct Schema {
     pub version: i64,
     /// What the block holds.
     pub block: Block,
+    /// The fields of the struct that its values are read into, if there is one.
+    pub(crate) model: Option<Vec<(&'static str, Type)>>,
 }
 
 impl Schema {
     /// A schema without attributes.
     pub fn new(version: i64) -> Self {
-        Self { version, block: Block::default() }
+        Self { version, ..Self::default() }
     }
 
     /// Describes the whole, in Markdown.
@@ -64,6 +71,27 @@ impl Schema {
     #[must_use]
     pub fn block(mut self, block: NestedBlock) -> Self {
         self.block = self.block.block(block);
+        self
+    }
+
+    /// Adds nested blocks.
+    #[must_use]
+    pub fn blocks(mut self, blocks: impl IntoIterator<Item = NestedBlock>) -> Self {
+        self.block.blocks.extend(blocks);
+        self
+    }
+
+    /// Adds a rule on several attributes together.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.block = self.block.group(group);
+        self
+    }
+
+    /// Its values are read into this struct: both must name the same attributes.
+    #[must_use]
+    pub(crate) fn model<M: Model>(mut self) -> Self {
+        self.model = Some(M::fields());
         self
     }
 

@@ -18,6 +18,13 @@ impl ValueError {
         Self { path: Path::empty(), problem: problem.into() }
     }
 
+    /// The same error, seen from one step further out.
+    pub(crate) fn below(self, step: Step) -> Self {
+        let outer = Path::empty().then(step);
+        let path = self.path.steps().iter().cloned().fold(outer, Path::then);
+        Self { path, problem: self.problem }
+    }
+
     pub(crate) fn at(path: &Path, problem: impl Into<String>) -> Self {
         Self { path: path.clone(), problem: problem.into() }
     }

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 
 pub use conform::conform;
 pub use error::ValueError;
+pub(crate) use error::index;
 pub use number::{Number, NumberError};
 pub use refinement::{Bound, Refinement};
 

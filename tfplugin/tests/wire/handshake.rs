@@ -135,3 +135,18 @@ async fn a_large_value_passes_in_both_directions() {
     let schema = client.get_provider_schema(get_provider_schema::Request {}).await.unwrap();
     assert!(schema.into_inner().diagnostics.is_empty());
 }
+
+#[tokio::test]
+async fn a_message_above_the_limit_is_refused_and_the_provider_lives_on() {
+    let plugin = Plugin::start(None);
+    let channel = plugin.connect(None).await.unwrap();
+    let mut client = ProviderClient::new(channel.clone());
+    let request = upgrade_resource_state::Request {
+        type_name: "example_box".to_owned(),
+        version: 1,
+        raw_state: Some(RawState { json: vec![b' '; 257 * 1024 * 1024], ..Default::default() }),
+    };
+    let refused = client.upgrade_resource_state(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::OutOfRange, "{refused}");
+    assert!(answers(channel).await);
+}

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const CLI_CONFIGURATION: &str = r#"
 provider_installation {
   dev_overrides {
-    "example/example" = "FOLDER/bin"
+    "example/PROVIDER" = "FOLDER/bin"
   }
   direct {}
 }
@@ -23,12 +23,12 @@ provider_installation {
 const PROVIDER: &str = r#"
 terraform {
   required_providers {
-    example = {
-      source = "example/example"
+    PROVIDER = {
+      source = "example/PROVIDER"
     }
   }
 }
-provider "example" {
+provider "PROVIDER" {
   folder = "FOLDER/boxes"
 }
 "#;
@@ -40,19 +40,25 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// A new folder with this configuration.
+    /// A new folder with this configuration for the example provider.
     pub(crate) fn new(configuration: &str) -> Self {
+        Self::of("example", configuration)
+    }
+
+    /// A new folder with this configuration for one of the examples.
+    pub(crate) fn of(provider: &str, configuration: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["bin", "boxes"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let program = program();
-        let link = folder.path().join("bin/terraform-provider-example");
+        let name = format!("terraform-provider-{provider}");
+        let program = program(&name);
+        let link = folder.path().join("bin").join(name);
         fs::hard_link(&program, &link).or_else(|_| fs::copy(&program, &link).map(drop)).unwrap();
-        let cli = CLI_CONFIGURATION.replace("FOLDER", folder.path().to_str().unwrap());
-        let versions = PROVIDER.replace("FOLDER", folder.path().to_str().unwrap());
-        fs::write(folder.path().join("cli.tfrc"), cli).unwrap();
-        fs::write(folder.path().join("provider.tf"), versions).unwrap();
+        let path = folder.path().to_str().unwrap();
+        let fill = |text: &str| text.replace("FOLDER", path).replace("PROVIDER", provider);
+        fs::write(folder.path().join("cli.tfrc"), fill(CLI_CONFIGURATION)).unwrap();
+        fs::write(folder.path().join("provider.tf"), fill(PROVIDER)).unwrap();
         let workspace = Self { folder, variables: Vec::new() };
         workspace.write(configuration);
         workspace
@@ -77,6 +83,21 @@ impl Workspace {
     /// The text of the state file.
     pub(crate) fn state(&self) -> String {
         fs::read_to_string(self.folder("terraform.tfstate")).unwrap()
+    }
+
+    /// Changes the state file.
+    pub(crate) fn edit_state(&self, change: impl FnOnce(&mut serde_json::Value)) {
+        let mut state = serde_json::from_str(&self.state()).unwrap();
+        change(&mut state);
+        fs::write(self.folder("terraform.tfstate"), state.to_string()).unwrap();
+    }
+
+    /// The attributes of the only object of a type in the state.
+    pub(crate) fn object(&self, type_name: &str) -> serde_json::Value {
+        let state: serde_json::Value = serde_json::from_str(&self.state()).unwrap();
+        let all = state["resources"].as_array().unwrap().iter();
+        let mut of_type = all.filter(|each| each["type"] == type_name);
+        of_type.next().unwrap()["instances"][0]["attributes"].clone()
     }
 
     /// Applies, and returns what Terraform printed.
@@ -207,10 +228,10 @@ impl Drop for Running {
     }
 }
 
-fn program() -> PathBuf {
+fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
-    let program = profile.join("examples/terraform-provider-example");
+    let program = profile.join("examples").join(name);
     assert!(program.exists(), "{} is missing; build the examples first", program.display());
     program
 }

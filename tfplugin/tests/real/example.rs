@@ -1,12 +1,9 @@
 //! The example provider under the real Terraform.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod workspace;
 
 use std::time::Duration;
 
+use crate::workspace::Workspace;
 use serde_json::Value as Json;
-use workspace::Workspace;
 
 const BOX: &str = r#"
 resource "example_box" "a" {
@@ -130,7 +127,7 @@ fn an_object_that_is_gone_is_made_again() {
 fn a_diagnostic_points_at_the_line() {
     let workspace = Workspace::new(&BOX.replace("12345678901234567890123\n", "-1\n"));
     let failed = workspace.fails(&["plan"]);
-    assert!(failed.contains("Nothing fits into this"), "{failed}");
+    assert!(failed.contains("`size` must be above zero. It is -1."), "{failed}");
     assert!(failed.contains("4:   size    = -1"), "{failed}");
 
     workspace.write(&BOX.replace("height = 0.3", "height = -1"));

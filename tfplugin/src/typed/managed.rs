@@ -1,0 +1,397 @@
+//! Managed resources over a model.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::{Failure, Model};
+use crate::plan::by_schema;
+use crate::private::Private;
+use crate::timeouts::Timeouts;
+use crate::value::{Value, ValueError};
+use crate::{
+    ApplyRequest, ApplyResponse, Context, Diagnostic, Diagnostics, IdentitySchema, ImportRequest,
+    ImportResponse, MoveRequest, MoveResponse, Path, PlanRequest, PlanResponse, ReadRequest,
+    ReadResponse, Resource, Schema, Upgrader,
+};
+
+/// A resource whose objects are values of a Rust struct.
+///
+/// The schema's defaults, plan modifiers and validators do most of the planning; the author makes,
+/// reads, changes and removes. Write-only values are at hand in [`ManagedResource::create`] and
+/// [`ManagedResource::update`], and are never stored.
+#[async_trait]
+pub trait ManagedResource: Send + Sync + 'static {
+    /// One object.
+    type Model: Model;
+
+    /// Its name in configurations, with the provider's prefix.
+    fn type_name(&self) -> &'static str;
+
+    /// What its block may hold: the fields of the model.
+    fn schema(&self) -> Schema;
+
+    /// Makes the object. Everything still unknown in the plan must be known in the answer, and
+    /// what is known must not change.
+    async fn create(
+        &self,
+        ctx: &Context,
+        plan: Self::Model,
+    ) -> Result<Self::Model, Failure<Self::Model>>;
+
+    /// Looks at the object as it is now; `None` says that it is gone.
+    async fn read(
+        &self,
+        ctx: &Context,
+        state: Self::Model,
+    ) -> Result<Option<Self::Model>, Diagnostics>;
+
+    /// Changes the object. By default nothing can be changed: the schema says what replaces.
+    async fn update(
+        &self,
+        ctx: &Context,
+        prior: Self::Model,
+        plan: Self::Model,
+    ) -> Result<Self::Model, Failure<Self::Model>> {
+        let _ = (ctx, prior, plan);
+        Err(Diagnostic::error(
+            "Bug in the provider: the object cannot be changed",
+            format!("{} has no update, and its schema replaces nothing.", self.type_name()),
+        )
+        .into())
+    }
+
+    /// Removes the object. That it is gone already is no failure.
+    async fn delete(&self, ctx: &Context, state: Self::Model) -> Result<(), Failure<Self::Model>>;
+
+    /// Checks the configuration as a whole, beyond what the schema's validators do.
+    async fn validate(&self, ctx: &Context, config: Self::Model) -> Diagnostics {
+        let _ = (ctx, config);
+        Diagnostics::none()
+    }
+
+    /// Changes the plan that the schema gave. Not called for a destroy.
+    async fn modify_plan(&self, ctx: &Context, plan: &mut Planned<Self::Model>) -> Diagnostics {
+        let _ = (ctx, plan);
+        Diagnostics::none()
+    }
+
+    /// Takes over an object that exists; a read follows.
+    async fn import(
+        &self,
+        ctx: &Context,
+        request: ImportRequest,
+    ) -> Result<Self::Model, Diagnostics> {
+        let _ = (ctx, request);
+        Err(Diagnostics::error(
+            "Resource cannot be imported",
+            format!("{} does not support import.", self.type_name()),
+        ))
+    }
+
+    /// How long operations may take; adds the `timeouts` block, and cancels what takes longer.
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::none()
+    }
+
+    /// See [`Resource::identity`].
+    fn identity(&self) -> Option<IdentitySchema> {
+        None
+    }
+
+    /// See [`Resource::upgraders`].
+    fn upgraders(&self) -> Vec<Upgrader> {
+        Vec::new()
+    }
+
+    /// See [`Resource::identity_upgraders`].
+    fn identity_upgraders(&self) -> Vec<Upgrader> {
+        Vec::new()
+    }
+
+    /// See [`Resource::move_from`]; `None` says that it cannot be taken over.
+    async fn move_from(&self, ctx: &Context, request: &MoveRequest) -> Option<MoveResponse> {
+        let _ = (ctx, request);
+        None
+    }
+}
+
+/// A plan that an author may change.
+#[derive(Debug, Clone)]
+pub struct Planned<M> {
+    /// The state now; none for a create.
+    pub prior: Option<M>,
+    /// The configuration alone.
+    pub config: M,
+    /// The state after apply. What is changed here is planned; the rest stays as it came.
+    pub plan: M,
+    /// Attributes whose change needs a new object.
+    pub requires_replace: Vec<Path>,
+}
+
+/// Offers a resource over a model to Terraform.
+pub fn managed(resource: impl ManagedResource) -> Arc<dyn Resource> {
+    Arc::new(Managed(resource))
+}
+
+struct Managed<R>(R);
+
+impl<R: ManagedResource> Managed<R> {
+    fn model(&self, value: &Value) -> Result<R::Model, Diagnostics> {
+        R::Model::from_value(value).map_err(|error| self.misfit(&error))
+    }
+
+    fn misfit(&self, error: &ValueError) -> Diagnostics {
+        let name = self.0.type_name();
+        let detail = format!("A value of {name} cannot be used: {error}.");
+        Diagnostic::error("Invalid value", detail).at(error.path.clone()).into()
+    }
+
+    /// The context of an operation that may be limited, and what keeps the limit.
+    fn limited(&self, ctx: &Context, operation: &str, value: &Value) -> (Context, Option<Limit>) {
+        let mut ctx = ctx.clone();
+        let Some(duration) = self.0.timeouts().limit(operation, value) else {
+            return (ctx, None);
+        };
+        ctx.cancel = ctx.cancel.child_token();
+        ctx.deadline = Instant::now().checked_add(duration);
+        let cancel = ctx.cancel.clone();
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(duration).await;
+            cancel.cancel();
+        });
+        (ctx, Some(Limit { task, operation: operation.to_owned(), duration }))
+    }
+
+    async fn make(&self, ctx: &Context, request: &ApplyRequest) -> Result<Value, Reached> {
+        // What is write-only reaches the author, and is taken out again on the way back.
+        let mut given = request.planned.clone();
+        copy_write_only(&self.0.schema(), &request.config, &mut given);
+        let plan = self.model(&given).map_err(Reached::nothing)?;
+        let before = self.model(&given).map_err(Reached::nothing)?.into_value();
+        let made = if request.is_create() {
+            self.0.create(ctx, plan).await
+        } else {
+            let prior = self.model(&request.prior).map_err(Reached::nothing)?;
+            self.0.update(ctx, prior, plan).await
+        };
+        let merge = |model: R::Model| merged(request.planned.clone(), &before, model.into_value());
+        match made {
+            Ok(model) => Ok(merge(model)),
+            Err(failure) => Err(Reached {
+                state: failure.state.map(|model| merge(*model).unknowns_as_null()),
+                diagnostics: failure.diagnostics,
+            }),
+        }
+    }
+}
+
+/// A failure with the state that was reached, if one was.
+struct Reached {
+    state: Option<Value>,
+    diagnostics: Diagnostics,
+}
+
+impl Reached {
+    fn nothing(diagnostics: Diagnostics) -> Self {
+        Self { state: None, diagnostics }
+    }
+}
+
+/// Cancels an operation when its time is up.
+struct Limit {
+    task: tokio::task::JoinHandle<()>,
+    operation: String,
+    duration: Duration,
+}
+
+impl Limit {
+    /// Ends the watch. What failed after its time was up is told so.
+    fn end(limit: Option<Self>, ctx: &Context, failed: bool, diagnostics: &mut Diagnostics) {
+        let Some(limit) = limit else { return };
+        limit.task.abort();
+        if failed && ctx.out_of_time() {
+            let (operation, seconds) = (&limit.operation, limit.duration.as_secs());
+            diagnostics.push_warning(
+                "The operation ran out of time",
+                format!(
+                    "timeouts.{operation} allows {seconds} s, and they were over. Raise it, or \
+                     apply again to go on."
+                ),
+            );
+        }
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[async_trait]
+impl<R: ManagedResource> Resource for Managed<R> {
+    fn type_name(&self) -> &'static str {
+        self.0.type_name()
+    }
+
+    fn schema(&self) -> Schema {
+        self.0.schema().model::<R::Model>().blocks(self.0.timeouts().block())
+    }
+
+    async fn validate(&self, ctx: &Context, config: &Value) -> Diagnostics {
+        let mut diagnostics = self.0.timeouts().validate(config);
+        match self.model(config) {
+            Ok(config) => diagnostics.extend(self.0.validate(ctx, config).await),
+            Err(misfit) => diagnostics.extend(misfit),
+        }
+        diagnostics
+    }
+
+    async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse {
+        if request.is_destroy() {
+            return by_schema(&self.schema(), request);
+        }
+        let (prior, config) = (request.prior.clone(), request.config.clone());
+        let mut response = by_schema(&self.schema(), request);
+        let read = |value: &Value| self.model(value);
+        let before = read(&response.planned).map(Model::into_value);
+        let prior = if prior.is_null() { Ok(None) } else { read(&prior).map(Some) };
+        let (before, prior, config, plan) =
+            match (before, prior, read(&config), read(&response.planned)) {
+                (Ok(before), Ok(prior), Ok(config), Ok(plan)) => (before, prior, config, plan),
+                (Err(misfit), ..)
+                | (_, Err(misfit), ..)
+                | (.., Err(misfit), _)
+                | (.., Err(misfit)) => return PlanResponse::failed(misfit),
+            };
+        let requires_replace = std::mem::take(&mut response.requires_replace);
+        let mut planned = Planned { prior, config, plan, requires_replace };
+        let private = Private::decode(&response.private);
+        let ctx = ctx.with_private(private.clone());
+        response.diagnostics = self.0.modify_plan(&ctx, &mut planned).await;
+        response.planned = merged(response.planned, &before, planned.plan.into_value());
+        response.requires_replace = planned.requires_replace;
+        response.private = private.encode();
+        response
+    }
+
+    async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
+        let operation = match (request.is_create(), request.is_destroy()) {
+            (true, _) => "create",
+            (_, true) => "delete",
+            _ => "update",
+        };
+        let limits = if request.is_destroy() { &request.prior } else { &request.planned };
+        let (ctx, limit) = self.limited(ctx, operation, limits);
+        let private = Private::decode(&request.private);
+        let ctx = ctx.with_private(private.clone());
+        let done = if request.is_destroy() {
+            match self.model(&request.prior) {
+                Ok(state) => match self.0.delete(&ctx, state).await {
+                    Ok(()) => Ok(Value::Null),
+                    Err(Failure { state, diagnostics }) => {
+                        let state = state.map(|state| {
+                            merged(request.prior.clone(), &Value::Null, (*state).into_value())
+                        });
+                        Err(Reached { state, diagnostics })
+                    }
+                },
+                Err(misfit) => Err(Reached::nothing(misfit)),
+            }
+        } else {
+            self.make(&ctx, &request).await
+        };
+        let mut response = match done {
+            Ok(state) => ApplyResponse::new(state),
+            Err(reached) => {
+                let state = reached.state.unwrap_or(request.prior);
+                ApplyResponse::failed(state, reached.diagnostics)
+            }
+        };
+        let failed = response.diagnostics.has_errors();
+        Limit::end(limit, &ctx, failed, &mut response.diagnostics);
+        response.private = private.encode();
+        response
+    }
+
+    async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {
+        let state = match self.model(&request.state) {
+            Ok(state) => state,
+            Err(misfit) => return ReadResponse::failed(misfit),
+        };
+        let before = match self.model(&request.state) {
+            Ok(state) => state.into_value(),
+            Err(misfit) => return ReadResponse::failed(misfit),
+        };
+        let (ctx, limit) = self.limited(ctx, "read", &request.state);
+        let private = Private::decode(&request.private);
+        let ctx = ctx.with_private(private.clone());
+        let seen = self.0.read(&ctx, state).await;
+        let mut response = match seen {
+            Ok(Some(seen)) => ReadResponse::new(merged(request.state, &before, seen.into_value())),
+            Ok(None) => ReadResponse::gone(),
+            Err(diagnostics) => ReadResponse::failed(diagnostics),
+        };
+        let failed = response.diagnostics.has_errors();
+        Limit::end(limit, &ctx, failed, &mut response.diagnostics);
+        response.private = private.encode();
+        response
+    }
+
+    async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
+        let private = Private::default();
+        let ctx = ctx.with_private(private.clone());
+        match self.0.import(&ctx, request).await {
+            Ok(model) => {
+                let private = private.encode();
+                ImportResponse { private, ..ImportResponse::new(model.into_value()) }
+            }
+            Err(diagnostics) => ImportResponse::failed(diagnostics),
+        }
+    }
+
+    fn identity(&self) -> Option<IdentitySchema> {
+        self.0.identity()
+    }
+
+    fn upgraders(&self) -> Vec<Upgrader> {
+        self.0.upgraders()
+    }
+
+    fn identity_upgraders(&self) -> Vec<Upgrader> {
+        self.0.identity_upgraders()
+    }
+
+    async fn move_from(&self, ctx: &Context, request: MoveRequest) -> MoveResponse {
+        match self.0.move_from(ctx, &request).await {
+            Some(moved) => moved,
+            None => {
+                let (from, to) = (request.source_type, self.type_name());
+                let detail = format!("A {from} cannot be taken over as a {to}.");
+                MoveResponse::failed(Diagnostic::error("Resource cannot be moved", detail))
+            }
+        }
+    }
+}
+
+/// An object with the fields of a model that changed; all else, refinements of unknowns and types
+/// of dynamic values included, stays as it is.
+fn merged(object: Value, before: &Value, after: Value) -> Value {
+    let Value::Map(fields) = after else { return object };
+    let mut object = if object.is_set() { object } else { Value::object::<String>([]) };
+    for (name, value) in fields {
+        if before.get(&name) != &value || object.get(&name).is_null() {
+            object.set(name, value);
+        }
+    }
+    object
+}
+
+/// Write-only values of the configuration at the top level, where Terraform plans null.
+fn copy_write_only(schema: &Schema, config: &Value, given: &mut Value) {
+    for attribute in schema.block.attributes.iter().filter(|attribute| attribute.write_only) {
+        given.set(attribute.name.as_str(), config.get(&attribute.name).clone());
+    }
+}
