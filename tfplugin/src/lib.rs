@@ -11,6 +11,7 @@ extern crate self as tfplugin;
 pub mod diag;
 mod handshake;
 mod logs;
+pub mod oracle;
 mod orphan;
 pub mod path;
 pub mod plan;

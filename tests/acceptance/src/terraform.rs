@@ -69,6 +69,8 @@ impl Workspace {
         let mut env = emulator.env.clone();
         env.insert("TF_CLI_CONFIG_FILE".to_owned(), cli_config.display().to_string());
         env.insert("TF_IN_AUTOMATION".to_owned(), "1".to_owned());
+        // The provider holds every response of its own against Terraform's contract.
+        env.insert("TFPLUGIN_ORACLE".to_owned(), "1".to_owned());
         env.insert("ARM_USE_CLI".to_owned(), "false".to_owned());
         Ok(Self { dir: dir.to_owned(), env })
     }

@@ -24,7 +24,10 @@ fn attributes(all: &[Attribute], config: &Value, planned: &mut Value) {
             Some(default) if configured.is_null() => *value = default.clone(),
             _ => {}
         }
-        if let Some((pairing, inner)) = nested(attribute) {
+        // What the configuration leaves open as a whole has no elements to fill.
+        if configured.is_set()
+            && let Some((pairing, inner)) = nested(attribute)
+        {
             visit(pairing, &Value::Null, configured, value, &mut |_, config, element| {
                 attributes(inner, config, element);
             });

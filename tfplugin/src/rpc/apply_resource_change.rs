@@ -8,6 +8,8 @@ use std::sync::Arc;
 use tfplugin_proto::tfplugin6::apply_resource_change::{Request, Response};
 
 use super::wire;
+use crate::oracle;
+use crate::schema::null_write_only;
 use crate::server::{Server, catch};
 use crate::{ApplyRequest, ApplyResponse, Context, Diagnostics, Value};
 
@@ -30,6 +32,7 @@ pub(super) async fn call(
         private: request.planned_private,
     };
 
+    let asked = server.judges.then(|| change.clone());
     let known = last_known(&change);
     let private = change.private.clone();
     let wants_object = !change.is_destroy();
@@ -39,6 +42,14 @@ pub(super) async fn call(
         ApplyResponse { state: known.clone(), private, diagnostics: panic }
     });
 
+    null_write_only(&mut state, &shape.schema.block);
+    if let Some(asked) = asked {
+        let diagnostics_so_far = diagnostics.clone();
+        let judged = ApplyResponse { diagnostics: diagnostics_so_far, ..ApplyResponse::new(state) };
+        let found = oracle::apply(&shape.schema, &asked, &judged);
+        diagnostics.extend(found.into_iter().map(Into::into));
+        state = judged.state;
+    }
     if wants_object && state.is_null() && !diagnostics.has_errors() {
         diagnostics.push_error(
             "Bug in the provider: no state after apply",

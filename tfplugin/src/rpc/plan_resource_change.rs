@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tfplugin_proto::tfplugin6::plan_resource_change::{Request, Response};
 
 use super::wire;
+use crate::oracle;
+use crate::schema::null_write_only;
 use crate::server::Server;
 use crate::{Context, Diagnostics, PlanRequest};
 
@@ -26,7 +28,16 @@ pub(super) async fn call(
         config: shape.decode(request.config.as_ref())?,
         private: request.prior_private,
     };
-    let plan = resource.author.plan(&ctx, change).await;
+    let asked = server.judges.then(|| change.clone());
+    let mut plan = resource.author.plan(&ctx, change).await;
+    null_write_only(&mut plan.planned, &shape.schema.block);
+    if let Some(asked) = asked
+        && !plan.diagnostics.has_errors()
+        && plan.deferred.is_none()
+    {
+        let found = oracle::plan(&shape.schema, &asked, &plan);
+        plan.diagnostics.extend(found.into_iter().map(Into::into));
+    }
     if plan.diagnostics.has_errors() {
         return Err(plan.diagnostics);
     }

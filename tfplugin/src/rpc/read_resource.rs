@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tfplugin_proto::tfplugin6::read_resource::{Request, Response};
 
 use super::wire;
+use crate::oracle;
+use crate::schema::null_write_only;
 use crate::server::Server;
 use crate::{Context, Diagnostics, ReadRequest};
 
@@ -21,7 +23,12 @@ pub(super) async fn call(
     let before = before.transpose()?.unwrap_or_default();
     let state = resource.shape.decode(request.current_state.as_ref())?;
     let read = ReadRequest { state, private: request.private };
-    let seen = resource.author.read(&ctx, read).await;
+    let mut seen = resource.author.read(&ctx, read).await;
+    null_write_only(&mut seen.state, &resource.shape.schema.block);
+    if server.judges && !seen.diagnostics.has_errors() {
+        let found = oracle::refresh(&resource.shape.schema, &seen.state);
+        seen.diagnostics.extend(found.into_iter().map(Into::into));
+    }
     if seen.diagnostics.has_errors() {
         // Without a state and with an error Terraform keeps what it has.
         return Err(seen.diagnostics);

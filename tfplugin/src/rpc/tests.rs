@@ -54,6 +54,7 @@ impl Resource for Thing {
             "misfit" => ApplyResponse::new(state.with("id", 1)),
             "unknown" => ApplyResponse::new(state.with("id", Value::unknown())),
             "null" => ApplyResponse::new(Value::Null),
+            "other" => ApplyResponse::new(state.with("mode", "another")),
             "wait" => {
                 self.began.notify_one();
                 ctx.cancel.cancelled().await;
@@ -305,6 +306,21 @@ async fn state_of_another_type_is_taken_over() {
     };
     let moved = calls().0.move_resource_state(Request::new(request)).await.unwrap().into_inner();
     assert_eq!(received(moved.target_state), thing("plain", "id-7"));
+}
+
+#[tokio::test]
+async fn a_provider_that_judges_itself_names_the_broken_rule_and_keeps_the_state() {
+    let request = || apply(&Value::Null, &thing("other", Value::unknown()));
+    for judges in [false, true] {
+        let (_, author) = calls();
+        let mut server = Server::new(Things { thing: author, schema: Schema::new(0) });
+        server.judges = judges;
+        let calls = Calls::new(Arc::new(server));
+        let applied = calls.apply_resource_change(request()).await.unwrap().into_inner();
+        let told = texts(&applied.diagnostics);
+        assert_eq!(told.contains("Bug in the provider: PlanBroken"), judges, "{told}");
+        assert_eq!(received(applied.new_state), thing("another", "id-1"));
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ pub(crate) struct Server {
     catalog: OnceLock<Catalog>,
     pub(crate) stop: Stop,
     running: TaskTracker,
+    /// Whether every response is held against the contract, see [`crate::oracle`].
+    pub(crate) judges: bool,
 }
 
 impl Server {
@@ -36,6 +38,7 @@ impl Server {
             catalog: OnceLock::new(),
             stop: Stop::default(),
             running: TaskTracker::new(),
+            judges: std::env::var_os("TFPLUGIN_ORACLE").is_some_and(|value| value == "1"),
         }
     }
 

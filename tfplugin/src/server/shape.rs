@@ -2,9 +2,8 @@
 
 use tfplugin_proto::tfplugin6 as proto;
 
-use crate::path::{Path, Step};
 use crate::schema::{Schema, Type, check, null_write_only, schema_to_proto};
-use crate::value::{Value, ValueError};
+use crate::value::{Value, ValueError, first_unknown};
 use crate::{Diagnostic, Diagnostics};
 
 /// A schema with what is derived from it.
@@ -86,32 +85,6 @@ impl Shape {
         .at(error.path)
         .into()
     }
-}
-
-/// The path of the first unknown in a value.
-fn first_unknown(value: &Value) -> Option<Path> {
-    fn search(value: &Value, path: &mut Vec<Step>) -> bool {
-        let mut deeper = |step, value| {
-            path.push(step);
-            let found = search(value, path);
-            if !found {
-                path.pop();
-            }
-            found
-        };
-        match value.plain() {
-            Value::Unknown(_) => true,
-            Value::List(elements) => elements.iter().enumerate().any(|(position, value)| {
-                deeper(Step::Index(i64::try_from(position).unwrap_or(i64::MAX)), value)
-            }),
-            Value::Map(elements) => {
-                elements.iter().any(|(name, value)| deeper(Step::Attribute(name.clone()), value))
-            }
-            _ => false,
-        }
-    }
-    let mut steps = Vec::new();
-    search(value, &mut steps).then(|| steps.into_iter().fold(Path::empty(), Path::then))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod number;
 mod read;
 mod refinement;
 #[cfg(test)]
-mod strategy;
+pub(crate) mod strategy;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,7 @@ pub use conform::conform;
 pub use error::ValueError;
 pub(crate) use error::index;
 pub use number::{Number, NumberError};
+pub(crate) use read::first_unknown;
 pub use refinement::{Bound, Refinement};
 
 use crate::schema::Type;

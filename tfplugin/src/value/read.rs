@@ -111,6 +111,32 @@ impl Value {
     }
 }
 
+/// The path of the first unknown in a value.
+pub(crate) fn first_unknown(value: &Value) -> Option<Path> {
+    fn search(value: &Value, path: &mut Vec<Step>) -> bool {
+        let mut deeper = |step, value| {
+            path.push(step);
+            let found = search(value, path);
+            if !found {
+                path.pop();
+            }
+            found
+        };
+        match value.plain() {
+            Value::Unknown(_) => true,
+            Value::List(elements) => elements.iter().enumerate().any(|(position, value)| {
+                deeper(Step::Index(i64::try_from(position).unwrap_or(i64::MAX)), value)
+            }),
+            Value::Map(elements) => {
+                elements.iter().any(|(name, value)| deeper(Step::Attribute(name.clone()), value))
+            }
+            _ => false,
+        }
+    }
+    let mut steps = Vec::new();
+    search(value, &mut steps).then(|| steps.into_iter().fold(Path::empty(), Path::then))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

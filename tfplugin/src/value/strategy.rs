@@ -17,6 +17,11 @@ pub(crate) fn typed_value(unknowns: bool) -> BoxedStrategy<(Type, Value)> {
     .boxed()
 }
 
+/// A wholly known value of a type, not null.
+pub(crate) fn value_of(ty: &Type) -> BoxedStrategy<Value> {
+    known(ty, false)
+}
+
 fn ty() -> BoxedStrategy<Type> {
     let leaf =
         prop_oneof![Just(Type::Bool), Just(Type::Number), Just(Type::String), Just(Type::Dynamic)];
