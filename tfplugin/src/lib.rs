@@ -9,6 +9,8 @@
 extern crate self as tfplugin;
 
 pub mod diag;
+#[cfg(test)]
+mod fuzz;
 mod handshake;
 mod logs;
 pub mod oracle;

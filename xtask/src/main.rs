@@ -42,6 +42,15 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Feeds hostile input to the plugin framework: every decoder and every call.
+    Fuzz {
+        /// How many inputs.
+        #[arg(long, default_value_t = 1_000_000)]
+        execs: u64,
+        /// Start of the sequence; the same seed gives the same inputs.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Runs the engine on a simulated Azure in virtual time.
     Sim {
         /// What is simulated.
@@ -73,6 +82,7 @@ fn main() -> ExitCode {
         Command::Bench { json } => bench::run(json.as_deref()),
         Command::Sim { what: Simulation::Crash } => test::simulate_crashes(),
         Command::Golden { check } => test::golden(check),
+        Command::Fuzz { execs, seed } => test::fuzz(execs, seed),
         Command::Setup => test::set_up(),
     };
     match result {

@@ -23,6 +23,17 @@ pub(crate) fn simulate_crashes() -> Result<(), Failure> {
     cargo_with(&[&["test"], &test[..]].concat(), &[("HCS_SIM_FULL", "1")])
 }
 
+/// Hostile input to the plugin framework, `execs` times.
+pub(crate) fn fuzz(execs: u64, seed: u64) -> Result<(), Failure> {
+    let test =
+        ["test", "--release", "--package", "tfplugin", "--lib", "fuzz::", "--", "--nocapture"];
+    let (execs, seed) = (execs.to_string(), seed.to_string());
+    // Optimised as released, without the minutes that optimising across crates takes.
+    let quick =
+        [("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")];
+    cargo_with(&test, &[&quick[..], &[("FUZZ_EXECS", &execs), ("FUZZ_SEED", &seed)]].concat())
+}
+
 /// Scenarios of the planner as text.
 pub(crate) fn golden(check: bool) -> Result<(), Failure> {
     let words = ["test", "--package", "hcs-planner", "--test", "golden"];

@@ -145,7 +145,9 @@ impl<'a> Decoder<'a> {
             match key {
                 refinement_key::NULL => refinement.null = Some(self.bool()?),
                 refinement_key::STRING_PREFIX => {
-                    refinement.string_prefix = Some(self.key()?.to_owned());
+                    // To begin with nothing is no promise.
+                    let prefix = Some(self.key()?.to_owned());
+                    refinement.string_prefix = prefix.filter(|prefix| !prefix.is_empty());
                 }
                 refinement_key::NUMBER_MIN => refinement.number_min = Some(self.bound()?),
                 refinement_key::NUMBER_MAX => refinement.number_max = Some(self.bound()?),
