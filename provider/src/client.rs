@@ -1,7 +1,7 @@
 //! The configured connection that all resources share.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hcs_azure::Azure;
 use hcs_engine::arm::Arm;
@@ -15,10 +15,41 @@ use hcs_planner::names::{Names, storage_account_name};
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
-use tfplugin::{CancellationToken, Diagnostic};
+use tfplugin::{CancellationToken, Diagnostic, Diagnostics};
 use tokio::sync::Mutex;
 
 use crate::regions::{self, Region};
+
+/// What `configure` sets and resources ask for when they are called.
+///
+/// A provider that is being debugged serves several runs; each brings its own configuration.
+#[derive(Clone, Default)]
+pub(crate) struct SharedClient(Arc<RwLock<Option<Arc<Client>>>>);
+
+impl SharedClient {
+    pub(crate) fn set(&self, client: Client) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(client));
+    }
+
+    pub(crate) fn clear(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) fn get(&self) -> Option<Arc<Client>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The client, or what to say when there is none.
+    pub(crate) fn configured(&self) -> Result<Arc<Client>, Diagnostics> {
+        self.get().ok_or_else(|| {
+            Diagnostics::error(
+                "The provider is not configured yet",
+                "Its configuration depends on values that are known after apply only. Give \
+                 subscription_id and the credentials as known values or environment variables.",
+            )
+        })
+    }
+}
 
 /// A connection and what was learned through it.
 pub(crate) struct Client {

@@ -17,7 +17,7 @@ use tfplugin::{
     Timeouts, Type, Value, async_trait,
 };
 
-use crate::provider::SharedClient;
+use crate::client::SharedClient;
 
 pub(crate) use import::cluster_id;
 use model::merge_tags;

@@ -7,8 +7,8 @@ use tfplugin::{
     async_trait,
 };
 
+use crate::client::SharedClient;
 use crate::cluster::{self, ClusterResource};
-use crate::provider::{SharedClient, configured};
 
 /// Attributes by which the cluster is found; all others are computed.
 const KEYS: [&str; 4] = ["id", "name", "resource_group_name", "managed_resource_group_name"];
@@ -51,7 +51,7 @@ impl DataSource for ClusterDataSource {
     }
 
     async fn read(&self, ctx: &Context, config: Value) -> DataResponse {
-        let client = match configured(&self.client) {
+        let client = match self.client.configured() {
             Ok(client) => client,
             Err(found) => return DataResponse::failed(found),
         };

@@ -12,9 +12,9 @@ use tfplugin::{
     Resource, Schema, Type, Value, async_trait, parse_duration,
 };
 
+use crate::client::SharedClient;
 use crate::cluster::cluster_id;
 use crate::naming;
-use crate::provider::{SharedClient, configured};
 use store::{PolicyStore, Written};
 
 /// Type name in configurations.
@@ -41,7 +41,7 @@ impl PolicyResource {
     }
 
     async fn open(&self, ctx: &Context, value: &Value) -> Result<PolicyStore, Diagnostics> {
-        let client = configured(&self.client)?;
+        let client = self.client.configured()?;
         let id = value.get("cluster_id").as_str().unwrap_or_default();
         let id = cluster_id(id)
             .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))?;
@@ -132,7 +132,7 @@ impl Resource for PolicyResource {
     }
 
     async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {
-        let client = match configured(&self.client) {
+        let client = match self.client.configured() {
             Ok(client) => client,
             Err(found) => return ReadResponse::failed(found),
         };

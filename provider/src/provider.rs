@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use hcs_azure::{AzureSettings, Secret};
 use tfplugin::{
@@ -10,13 +10,10 @@ use tfplugin::{
     Path, Provider, Resource, Schema, Type, Value, async_trait,
 };
 
-use crate::client::Client;
+use crate::client::{Client, SharedClient};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
 use crate::policy::PolicyResource;
-
-/// Set once by `configure`; resources ask for it when they are called.
-pub(crate) type SharedClient = Arc<OnceLock<Arc<Client>>>;
 
 /// The provider `hcs`.
 #[derive(Default)]
@@ -24,19 +21,12 @@ pub(crate) struct HcsProvider {
     client: SharedClient,
 }
 
-/// The client, or what to say when there is none.
-pub(crate) fn configured(client: &SharedClient) -> Result<Arc<Client>, Diagnostics> {
-    client.get().cloned().ok_or_else(|| {
-        Diagnostics::error(
-            "The provider is not configured yet",
-            "Its configuration depends on values that are known after apply only. Give \
-             subscription_id and the credentials as known values or environment variables.",
-        )
-    })
-}
-
 #[async_trait]
 impl Provider for HcsProvider {
+    fn address(&self) -> Option<&str> {
+        Some("registry.terraform.io/hcs-community/hcs")
+    }
+
     fn schema(&self) -> Schema {
         Schema::new(0)
             .describe("Highly available Consul clusters in your own Azure subscription.")
@@ -82,13 +72,13 @@ impl Provider for HcsProvider {
 
     fn resources(&self) -> Vec<Arc<dyn Resource>> {
         vec![
-            Arc::new(ClusterResource::new(Arc::clone(&self.client))),
-            Arc::new(PolicyResource::new(Arc::clone(&self.client))),
+            Arc::new(ClusterResource::new(self.client.clone())),
+            Arc::new(PolicyResource::new(self.client.clone())),
         ]
     }
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
-        vec![Arc::new(ClusterDataSource::new(Arc::clone(&self.client)))]
+        vec![Arc::new(ClusterDataSource::new(self.client.clone()))]
     }
 
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
@@ -109,6 +99,7 @@ impl Provider for HcsProvider {
         let config = &request.config;
         if !config.is_wholly_known() {
             // Terraform configures again in apply, when everything is known.
+            self.client.clear();
             return Diagnostics::none();
         }
         let mut settings = settings(config);
@@ -146,9 +137,7 @@ impl Provider for HcsProvider {
             );
             diagnostics.push_warning("Another credential is used than the first one", detail);
         }
-        if self.client.set(Arc::new(Client::new(azure, default_tags))).is_err() {
-            tracing::debug!("configured twice; the first configuration stays");
-        }
+        self.client.set(Client::new(azure, default_tags));
         diagnostics
     }
 }

@@ -48,5 +48,7 @@ pub use schema::{Attribute, Block, BlockNesting, Group, NestedBlock, Nesting, Sc
 pub use serve::serve;
 pub use tfplugin_derive::Model;
 pub use timeouts::{Timeouts, parse_duration};
-pub use typed::{Attr, Failure, ManagedResource, Planned, TypedDataSource, data_source, managed};
+pub use typed::{
+    Attr, Failure, ManagedResource, Planned, Sensitive, TypedDataSource, data_source, managed,
+};
 pub use value::{Number, Refinement, Value};

@@ -1,7 +1,9 @@
 //! The life of a provider process: meet Terraform, serve it, end when it says so.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +13,17 @@ use tfplugin_proto::plugin::grpc_broker_server::GrpcBrokerServer;
 use tfplugin_proto::plugin::grpc_controller_server::GrpcControllerServer;
 use tfplugin_proto::plugin::grpc_stdio_server::GrpcStdioServer;
 use tfplugin_proto::tfplugin6::provider_server::ProviderServer;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server as GrpcServer;
 
-use crate::handshake::{Announcement, Environment, HandshakeError};
+use crate::handshake::{Announcement, Environment, HandshakeError, Reattach};
 use crate::orphan::parent_gone;
 use crate::provider::Provider;
 use crate::rpc::Calls;
 use crate::server::{Server, remember_places};
 use crate::services::{Broker, Controller, Health, Stdio};
-use crate::transport::{Listener, TlsError, accept, mutual_tls};
+use crate::transport::{Connection, Listener, TlsError, accept, mutual_tls};
 
 /// Largest message, in both directions; what Terraform itself allows.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -50,6 +53,10 @@ enum ServeError {
 }
 
 /// Serves a provider to the Terraform that started this process, until it asks to stop.
+///
+/// With `--debug` as its only argument the process is started by hand instead, under a debugger
+/// for instance: it prints the `TF_REATTACH_PROVIDERS` by which any number of Terraform runs find
+/// it, and serves them until Ctrl-C.
 ///
 /// Called from `main`, which returns what this returns:
 ///
@@ -85,7 +92,12 @@ pub fn serve(provider: impl Provider) -> ExitCode {
 }
 
 fn run(provider: impl Provider) -> Result<(), ServeError> {
-    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let debug = std::env::args().skip(1).eq(["--debug"]);
+    let environment = if debug {
+        Environment::by_hand()
+    } else {
+        Environment::read(|name| std::env::var(name).ok())?
+    };
     crate::logs::install();
     remember_places();
     // One thread: a provider waits for others nearly all the time, and starts faster this way.
@@ -93,13 +105,20 @@ fn run(provider: impl Provider) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
-    let result = runtime.block_on(listen_and_serve(provider, environment));
+    let result = runtime.block_on(async {
+        if debug {
+            serve_by_hand(provider, environment).await
+        } else {
+            serve_terraform(provider, environment).await
+        }
+    });
     // A blocking task of the author does not keep the process alive.
     runtime.shutdown_background();
     result
 }
 
-async fn listen_and_serve(
+/// Serves the Terraform that started this process.
+async fn serve_terraform(
     provider: impl Provider,
     environment: Environment,
 ) -> Result<(), ServeError> {
@@ -112,12 +131,56 @@ async fn listen_and_serve(
     }
     .map_err(ServeError::Tls)?;
     let connections = accept(listener, tls);
-    announce(&Announcement { address: &address, certificate: certificate.as_ref() })
+    say(&Announcement { address: &address, certificate: certificate.as_ref() })
         .map_err(ServeError::Announce)?;
 
-    let shutdown = CancellationToken::new();
     let server = Arc::new(Server::new(provider));
-    let calls = ProviderServer::new(Calls::new(Arc::clone(&server)))
+    // Its connection is closed by then, which cancels the calls; they may come to their own end.
+    let orphaned = async {
+        parent_gone().await;
+        tracing::warn!("Terraform is gone");
+        server.rest().await;
+    };
+    tokio::select! {
+        result = answer(&server, connections) => result,
+        () = orphaned => Ok(()),
+    }
+}
+
+/// Serves every Terraform that is told where to find this process, until Ctrl-C.
+async fn serve_by_hand(
+    provider: impl Provider,
+    environment: Environment,
+) -> Result<(), ServeError> {
+    let listener = Listener::bind(&environment).map_err(ServeError::Listen)?;
+    let address = listener.address().map_err(ServeError::Listen)?;
+    let server = Arc::new(Server::new(provider));
+    let named = server.address().unwrap_or_else(own_name);
+    let connections = accept(listener, None);
+    say(&Reattach { provider: &named, process: std::process::id(), address: &address })
+        .map_err(ServeError::Announce)?;
+    tokio::select! {
+        result = answer(&server, connections) => result,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+/// The address that Terraform derives from a name without one: `hashicorp` is its default.
+fn own_name() -> String {
+    let program = std::env::current_exe().ok();
+    let program = program.as_deref().and_then(Path::file_stem).unwrap_or_default();
+    let program = program.to_string_lossy();
+    let name = program.strip_prefix("terraform-provider-").unwrap_or(&program);
+    format!("registry.terraform.io/hashicorp/{}", name.split('_').next().unwrap_or(name))
+}
+
+/// Answers calls until Terraform asks to stop.
+async fn answer(
+    server: &Arc<Server>,
+    connections: impl Stream<Item = io::Result<Connection>>,
+) -> Result<(), ServeError> {
+    let shutdown = CancellationToken::new();
+    let calls = ProviderServer::new(Calls::new(Arc::clone(server)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let token = || shutdown.clone();
@@ -134,16 +197,9 @@ async fn listen_and_serve(
         shutdown.cancelled().await;
         tokio::time::sleep(SHUTDOWN_LIMIT).await;
     };
-    // Its connection is closed by then, which cancels the calls; they may come to their own end.
-    let orphaned = async {
-        parent_gone().await;
-        tracing::warn!("Terraform is gone");
-        server.rest().await;
-    };
     tokio::select! {
         result = serving => result.map_err(ServeError::Serve),
         () = dismissed => Ok(()),
-        () = orphaned => Ok(()),
     }
 }
 
@@ -158,8 +214,8 @@ fn ignore_interrupts() -> io::Result<()> {
     Ok(())
 }
 
-fn announce(announcement: &Announcement<'_>) -> io::Result<()> {
+fn say(line: &impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{announcement}")?;
+    writeln!(out, "{line}")?;
     out.flush()
 }

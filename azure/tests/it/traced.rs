@@ -2,10 +2,14 @@
 
 use std::cell::RefCell;
 use std::io::Write;
+use std::rc::Rc;
 use std::sync::Once;
 
+/// What one test has traced so far.
+type Text = Rc<RefCell<Vec<u8>>>;
+
 thread_local! {
-    static TEXT: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    static TEXT: RefCell<Option<Text>> = const { RefCell::new(None) };
 }
 
 /// Collects from its start to its end what the thread traces.
@@ -13,7 +17,7 @@ thread_local! {
 /// One subscriber serves the whole process for good: a subscriber of one thread would lose every
 /// place in the code that another thread happens to pass first, since whether anybody listens to
 /// a place is remembered for all threads.
-pub(crate) struct Traced;
+pub(crate) struct Traced(Text);
 
 impl Traced {
     pub(crate) fn start() -> Self {
@@ -27,12 +31,13 @@ impl Traced {
             // Places that were passed while it was being installed.
             tracing::callsite::rebuild_interest_cache();
         });
-        TEXT.set(Some(Vec::new()));
-        Self
+        let text = Text::default();
+        TEXT.set(Some(Rc::clone(&text)));
+        Self(text)
     }
 
     pub(crate) fn text(&self) -> String {
-        TEXT.with_borrow(|text| String::from_utf8(text.clone().unwrap_or_default()).unwrap())
+        String::from_utf8(self.0.borrow().clone()).unwrap()
     }
 }
 
@@ -46,9 +51,9 @@ struct ToThread;
 
 impl Write for ToThread {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        TEXT.with_borrow_mut(|text| {
+        TEXT.with_borrow(|text| {
             if let Some(text) = text {
-                text.extend_from_slice(bytes);
+                text.borrow_mut().extend_from_slice(bytes);
             }
         });
         Ok(bytes.len())

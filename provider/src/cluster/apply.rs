@@ -14,16 +14,15 @@ use tfplugin::{ApplyRequest, ApplyResponse, Context, Diagnostic, Diagnostics, Va
 
 use super::{model, phase, read, state};
 use crate::artifacts::ClusterArtifacts;
-use crate::client::Client;
+use crate::client::{Client, SharedClient};
 use crate::diagnostics;
-use crate::provider::{SharedClient, configured};
 
 pub(super) async fn apply(
     client: &SharedClient,
     ctx: &Context,
     request: ApplyRequest,
 ) -> ApplyResponse {
-    let client = match configured(client) {
+    let client = match client.configured() {
         Ok(client) => client,
         Err(found) => return ApplyResponse::failed(request.prior, found),
     };

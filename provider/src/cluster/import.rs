@@ -5,10 +5,10 @@ use hcs_planner::names::default_managed_group;
 use tfplugin::{Context, Diagnostic, ImportResponse, Value};
 
 use super::state;
-use crate::provider::{SharedClient, configured};
+use crate::client::SharedClient;
 
 pub(super) async fn import(client: &SharedClient, ctx: &Context, id: &str) -> ImportResponse {
-    let client = match configured(client) {
+    let client = match client.configured() {
         Ok(client) => client,
         Err(found) => return ImportResponse::failed(found),
     };

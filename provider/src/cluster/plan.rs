@@ -15,8 +15,7 @@ use hcs_planner::spec::ClusterSpec;
 use tfplugin::{Context, Diagnostic, Diagnostics, Path, PlanRequest, PlanResponse, Value};
 
 use super::{model, phase, state};
-use crate::client::Client;
-use crate::provider::{SharedClient, configured};
+use crate::client::{Client, SharedClient};
 use crate::regions::Region;
 
 /// Changing one of these makes another cluster.
@@ -52,7 +51,7 @@ pub(super) async fn plan(
     if request.is_destroy() {
         return plan_destroy(&request.prior);
     }
-    let client = match configured(client) {
+    let client = match client.configured() {
         Ok(client) => client,
         Err(diagnostics) => return PlanResponse::failed(diagnostics),
     };

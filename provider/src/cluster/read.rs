@@ -9,9 +9,8 @@ use hcs_planner::spec::ClusterSpec;
 use tfplugin::{Context, Diagnostics, ReadRequest, ReadResponse, Value};
 
 use super::{model, state};
-use crate::client::Client;
+use crate::client::{Client, SharedClient};
 use crate::diagnostics;
-use crate::provider::{SharedClient, configured};
 
 /// Attributes that come from blobs: without access to them they keep their last value.
 const FROM_BLOBS: [&str; 3] = ["state", "consul_ca_file", "certificates_expire_at"];
@@ -21,7 +20,7 @@ pub(super) async fn read(
     ctx: &Context,
     request: ReadRequest,
 ) -> ReadResponse {
-    let client = match configured(client) {
+    let client = match client.configured() {
         Ok(client) => client,
         Err(found) => return ReadResponse::failed(found),
     };

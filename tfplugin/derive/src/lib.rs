@@ -33,8 +33,8 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream, Error> {
     let types: Vec<_> = fields.named.iter().map(|field| &field.ty).collect();
     Ok(quote! {
         impl ::tfplugin::typed::Model for #name {
-            fn fields() -> ::std::vec::Vec<(&'static str, ::tfplugin::Type)> {
-                ::std::vec![#((#names, <#types as ::tfplugin::typed::Field>::ty())),*]
+            fn fields() -> ::std::vec::Vec<::tfplugin::typed::ModelField> {
+                ::std::vec![#(::tfplugin::typed::ModelField::of::<#types>(#names)),*]
             }
 
             fn from_value(
@@ -55,6 +55,10 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream, Error> {
         impl ::tfplugin::typed::Content for #name {
             fn ty() -> ::tfplugin::Type {
                 ::tfplugin::typed::object_type::<Self>()
+            }
+
+            fn inner() -> ::std::vec::Vec<::tfplugin::typed::ModelField> {
+                <Self as ::tfplugin::typed::Model>::fields()
             }
 
             fn read(

@@ -27,6 +27,10 @@ struct Example {
 
 #[async_trait]
 impl Provider for Example {
+    fn address(&self) -> Option<&str> {
+        Some("registry.terraform.io/example/example")
+    }
+
     fn schema(&self) -> Schema {
         Schema::new(0)
             .describe("Keeps boxes in files.")

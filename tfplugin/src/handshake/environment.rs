@@ -27,7 +27,8 @@ pub(crate) struct Environment {
 pub(crate) enum HandshakeError {
     #[error(
         "This program is a Terraform provider: it is started by `terraform`, not by hand; see \
-         https://developer.hashicorp.com/terraform/language/providers for how to use one."
+         https://developer.hashicorp.com/terraform/language/providers for how to use one. \
+         With --debug it can be started by hand, to be debugged."
     )]
     NotStartedByTerraform,
     #[error(
@@ -42,6 +43,11 @@ pub(crate) enum HandshakeError {
 }
 
 impl Environment {
+    /// What a person at a shell demands: nothing.
+    pub(crate) fn by_hand() -> Self {
+        Self { client_certificate: None, socket_folder: None, ports: 0..=0 }
+    }
+
     /// Reads the demands with a lookup of environment variables.
     pub(crate) fn read(
         variable: impl Fn(&'static str) -> Option<String>,

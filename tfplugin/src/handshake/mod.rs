@@ -3,6 +3,7 @@
 //! Nothing here opens a socket or a file.
 
 mod environment;
+mod reattach;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rustls_pki_types::CertificateDer;
 
 pub(crate) use environment::{Environment, HandshakeError};
+pub(crate) use reattach::Reattach;
 
 /// Where the plugin listens.
 #[derive(Debug, Clone, PartialEq, Eq)]

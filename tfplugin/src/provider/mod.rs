@@ -44,6 +44,12 @@ pub trait Provider: Send + Sync + 'static {
     /// What the `provider` block may hold.
     fn schema(&self) -> Schema;
 
+    /// Its full source address, such as `registry.terraform.io/example/boxes`; without one it is
+    /// derived from the program's name. Only `--debug` needs it.
+    fn address(&self) -> Option<&str> {
+        None
+    }
+
     /// All resources.
     fn resources(&self) -> Vec<Arc<dyn Resource>>;
 

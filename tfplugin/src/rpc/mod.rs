@@ -38,6 +38,7 @@ mod wire;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tfplugin_proto::tfplugin6::{self as proto, provider_server::Provider};
 use tokio::sync::mpsc::{Sender, channel};
@@ -45,7 +46,10 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, async_trait};
+use tracing::Instrument as _;
+use uuid::Uuid;
 
+use crate::logs::call_span;
 use crate::server::{Server, catch};
 use crate::{Context, Diagnostics};
 use reply::Reply;
@@ -63,6 +67,7 @@ impl Calls {
     /// Runs a call; its failure and its panic become a reply with diagnostics.
     async fn run<Q, R, F>(
         &self,
+        name: &str,
         request: Request<Q>,
         call: impl FnOnce(Arc<Server>, Context, Q) -> F,
     ) -> Result<Response<R>, Status>
@@ -72,21 +77,25 @@ impl Calls {
     {
         let request = request.into_inner();
         let mut told = Context::new();
+        let (span, started) = (call_span(name, &request_id()), Instant::now());
         let reply = self
             .server
             .run(|server, ctx| {
                 told = ctx.clone();
-                call(server, ctx, request)
+                call(server, ctx, request).instrument(span.clone())
             })
             .await;
         let mut reply = reply.unwrap_or_else(|diagnostics| R::failed(diagnostics));
         reply.tell(told.take_messages());
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        span.in_scope(|| tracing::debug!(took_ms, "answered"));
         Ok(Response::new(reply))
     }
 
     /// Runs a call that answers with a stream of events. A caller that goes away cancels it.
     fn stream<Q, E, F>(
         &self,
+        name: &str,
         request: Request<Q>,
         call: impl FnOnce(Arc<Server>, Context, Q, Sender<E>) -> F,
     ) -> Response<BoxStream<E>>
@@ -97,7 +106,8 @@ impl Calls {
         let (sender, receiver) = channel(1);
         let ctx = Context::with_cancel(self.server.stop.token());
         let (gone, cancel) = (sender.clone(), ctx.cancel.clone());
-        let call = call(Arc::clone(&self.server), ctx, request.into_inner(), sender);
+        let call = call(Arc::clone(&self.server), ctx, request.into_inner(), sender)
+            .instrument(call_span(name, &request_id()));
         self.server.spawn(async move {
             let work = catch(call);
             tokio::pin!(work);
@@ -111,6 +121,11 @@ impl Calls {
     }
 }
 
+/// An id by which the lines of one call are found in a log.
+fn request_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
 /// Names the calls that are answered, and who answers them.
 macro_rules! calls {
     ($($call:ident),* $(,)?; streaming $($stream:ident),* $(,)?) => {
@@ -121,7 +136,7 @@ macro_rules! calls {
                     &self,
                     request: Request<proto::$call::Request>,
                 ) -> Result<Response<proto::$call::Response>, Status> {
-                    self.run(request, $call::call).await
+                    self.run(stringify!($call), request, $call::call).await
                 }
             )*
             $(
@@ -129,7 +144,7 @@ macro_rules! calls {
                     &self,
                     request: Request<proto::$stream::Request>,
                 ) -> Result<Response<BoxStream<proto::$stream::Event>>, Status> {
-                    Ok(self.stream(request, $stream::call))
+                    Ok(self.stream(stringify!($stream), request, $stream::call))
                 }
             )*
         }

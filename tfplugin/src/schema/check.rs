@@ -1,5 +1,6 @@
 //! Checks of schemas, as strict as Terraform's own, so that a mistake is told by name at once.
 
+use super::model::disagreements;
 use super::{Attribute, Block, BlockNesting, Kind, NestedBlock, Nesting, Schema, Type};
 use crate::path::Path;
 use crate::value::conform;
@@ -20,9 +21,9 @@ pub fn check(schema: &Schema) -> Vec<(Path, String)> {
         }
     }
     findings.block(&schema.block, Surroundings::default());
-    if let Some(model) = &schema.model {
-        findings.model(&schema.block, model);
-    }
+    findings
+        .found
+        .extend(schema.model.iter().flat_map(|model| disagreements(&schema.block, model)));
     findings.found
 }
 
@@ -50,30 +51,6 @@ impl Findings {
         self.path.push(crate::path::Step::Attribute(name.to_owned()));
         action(self);
         self.path.pop();
-    }
-
-    /// A struct and the schema next to it name the same attributes. The block `timeouts` is the
-    /// framework's own.
-    fn model(&mut self, block: &Block, fields: &[(&'static str, Type)]) {
-        let Type::Object(types) = block.implied_type() else { return };
-        for (name, ty) in fields {
-            let problem = match types.get(*name) {
-                None => "is a field of the struct, and the schema has no such attribute".to_owned(),
-                Some(declared) if declared != ty => {
-                    format!("is {declared} in the schema and {ty} in the struct")
-                }
-                Some(_) => continue,
-            };
-            self.inside(name, |findings| findings.add(problem));
-        }
-        let unread = |name: &&String| {
-            name.as_str() != "timeouts" && fields.iter().all(|(field, _)| field != name)
-        };
-        for name in types.keys().filter(unread) {
-            self.inside(name, |findings| {
-                findings.add("is an attribute, and no field of the struct");
-            });
-        }
     }
 
     fn names<'a>(&mut self, names: impl Iterator<Item = &'a str>) {

@@ -6,6 +6,7 @@
 mod attribute;
 mod block;
 mod check;
+mod model;
 mod proto;
 mod rules;
 mod ty;
@@ -20,7 +21,7 @@ pub use rules::{Group, Rules};
 pub use ty::{Type, TypeError};
 pub(crate) use write_only::null_write_only;
 
-use crate::typed::Model;
+use crate::typed::{Model, ModelField};
 
 /// The schema of a provider, resource or data source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Schema {
     /// What the block holds.
     pub block: Block,
     /// The fields of the struct that its values are read into, if there is one.
-    pub(crate) model: Option<Vec<(&'static str, Type)>>,
+    pub(crate) model: Option<Vec<ModelField>>,
 }
 
 impl Schema {

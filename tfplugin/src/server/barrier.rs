@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::cell::RefCell;
 
+use tracing::Instrument as _;
+
 use crate::{Diagnostic, Diagnostics};
 
 thread_local! {
@@ -26,7 +28,7 @@ pub(crate) fn remember_places() {
 pub(crate) async fn catch<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Diagnostics> {
-    tokio::spawn(future).await.map_err(|failure| {
+    tokio::spawn(future.in_current_span()).await.map_err(|failure| {
         let cause = match failure.try_into_panic() {
             Ok(payload) => {
                 let place = LAST_PLACE.take().map(|place| format!(" at {place}"));

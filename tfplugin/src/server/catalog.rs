@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::identity::IdentityShape;
 use super::shape::Shape;
+use crate::logs::note_subject;
 use crate::{
     Action, DataSource, Diagnostic, Diagnostics, Ephemeral, Function, ListResource, Provider,
     Resource, Schema,
@@ -77,14 +78,17 @@ impl Catalog {
     }
 
     pub(crate) fn resource(&self, name: &str) -> Result<Entry<dyn Resource>, Diagnostics> {
+        note_subject("tf_resource_type", name);
         self.resources.get(name).cloned().ok_or_else(|| absent("resource", name))
     }
 
     pub(crate) fn list_resource(&self, name: &str) -> Result<Entry<dyn ListResource>, Diagnostics> {
+        note_subject("tf_list_resource_type", name);
         self.list_resources.get(name).cloned().ok_or_else(|| absent("list resource", name))
     }
 
     pub(crate) fn action(&self, name: &str) -> Result<Entry<dyn Action>, Diagnostics> {
+        note_subject("tf_action_type", name);
         self.actions.get(name).cloned().ok_or_else(|| absent("action", name))
     }
 
@@ -94,14 +98,17 @@ impl Catalog {
     }
 
     pub(crate) fn data_source(&self, name: &str) -> Result<Entry<dyn DataSource>, Diagnostics> {
+        note_subject("tf_data_source_type", name);
         self.data_sources.get(name).cloned().ok_or_else(|| absent("data source", name))
     }
 
     pub(crate) fn ephemeral(&self, name: &str) -> Result<Entry<dyn Ephemeral>, Diagnostics> {
+        note_subject("tf_ephemeral_resource_type", name);
         self.ephemerals.get(name).cloned().ok_or_else(|| absent("ephemeral resource", name))
     }
 
     pub(crate) fn function(&self, name: &str) -> Result<Arc<dyn Function>, Diagnostics> {
+        note_subject("tf_function", name);
         self.functions.get(name).cloned().ok_or_else(|| absent("function", name))
     }
 

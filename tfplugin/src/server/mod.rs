@@ -42,6 +42,11 @@ impl Server {
         }
     }
 
+    /// The source address of the provider, if its author names one.
+    pub(crate) fn address(&self) -> Option<String> {
+        self.provider.address().map(str::to_owned)
+    }
+
     /// Everything that the provider offers; collected at the first call, not before the handshake.
     pub(crate) fn catalog(&self) -> &Catalog {
         self.catalog.get_or_init(|| Catalog::of(&self.provider))

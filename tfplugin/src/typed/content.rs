@@ -9,8 +9,8 @@ use crate::value::{Number, Value, ValueError, index};
 
 /// A struct whose fields are the attributes of an object. Derived with `#[derive(Model)]`.
 pub trait Model: Sized + Send + Sync + 'static {
-    /// Names and types of the attributes.
-    fn fields() -> Vec<(&'static str, Type)>;
+    /// The attributes.
+    fn fields() -> Vec<ModelField>;
 
     /// Reads an object. Absent attributes are null.
     fn from_value(value: &Value) -> Result<Self, ValueError>;
@@ -19,14 +19,42 @@ pub trait Model: Sized + Send + Sync + 'static {
     fn into_value(self) -> Value;
 }
 
+/// What a schema has to agree with: one field of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelField {
+    /// Name of the attribute.
+    pub name: &'static str,
+    /// Type of its values.
+    pub ty: Type,
+    /// Whether its values are kept out of logs, see [`Sensitive`](super::Sensitive).
+    pub masked: bool,
+    /// The fields of the objects that it holds, if it holds such.
+    pub inner: Vec<ModelField>,
+}
+
+impl ModelField {
+    /// The field of this name and Rust type.
+    pub fn of<F: Field>(name: &'static str) -> Self {
+        Self { name, ty: F::ty(), masked: F::MASKED, inner: F::inner() }
+    }
+}
+
 /// A field of a model: an [`Attr`], or a [`Value`] where the schema leaves the type open.
 #[diagnostic::on_unimplemented(
     message = "a field of type `{Self}` cannot hold what is null or not known yet",
     label = "wrap it: `Attr<{Self}>`"
 )]
 pub trait Field: Sized {
+    /// Whether its values are kept out of logs.
+    const MASKED: bool = false;
+
     /// The type of its values.
     fn ty() -> Type;
+
+    /// The fields of the objects that it holds, if it holds such.
+    fn inner() -> Vec<ModelField> {
+        Vec::new()
+    }
 
     /// Reads the attribute.
     fn read(value: &Value) -> Result<Self, ValueError>;
@@ -38,11 +66,20 @@ pub trait Field: Sized {
 /// What an [`Attr`] can hold.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing that an attribute can hold",
-    note = "bool, numbers, String, Vec, BTreeSet, BTreeMap<String, _> and structs with #[derive(Model)] are"
+    note = "bool, numbers, String, Vec, BTreeSet, BTreeMap<String, _>, Sensitive<_> and structs with \
+            #[derive(Model)] are"
 )]
 pub trait Content: Sized {
+    /// Whether it is kept out of logs.
+    const MASKED: bool = false;
+
     /// The type of its values.
     fn ty() -> Type;
+
+    /// The fields of the objects that it holds, if it holds such.
+    fn inner() -> Vec<ModelField> {
+        Vec::new()
+    }
 
     /// Reads a value. What holds an unknown element, and cannot say so itself, is unknown.
     fn read(value: &Value) -> Result<Attr<Self>, ValueError>;
@@ -52,8 +89,14 @@ pub trait Content: Sized {
 }
 
 impl<T: Content> Field for Attr<T> {
+    const MASKED: bool = T::MASKED;
+
     fn ty() -> Type {
         T::ty()
+    }
+
+    fn inner() -> Vec<ModelField> {
+        T::inner()
     }
 
     fn read(value: &Value) -> Result<Self, ValueError> {
@@ -102,7 +145,7 @@ pub fn read_object<M: Model>(value: &Value) -> Result<Attr<M>, ValueError> {
 
 /// The type of a model's objects.
 pub fn object_type<M: Model>() -> Type {
-    Type::object(M::fields())
+    Type::object(M::fields().into_iter().map(|field| (field.name, field.ty)))
 }
 
 fn misfit(wanted: &str, value: &Value) -> ValueError {
@@ -166,8 +209,14 @@ fn list<T: Content>(value: &Value) -> Result<Attr<Vec<T>>, ValueError> {
 }
 
 impl<T: Content> Content for Vec<T> {
+    const MASKED: bool = T::MASKED;
+
     fn ty() -> Type {
         Type::list(T::ty())
+    }
+
+    fn inner() -> Vec<ModelField> {
+        T::inner()
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
@@ -180,8 +229,14 @@ impl<T: Content> Content for Vec<T> {
 }
 
 impl<T: Content + Ord> Content for BTreeSet<T> {
+    const MASKED: bool = T::MASKED;
+
     fn ty() -> Type {
         Type::set(T::ty())
+    }
+
+    fn inner() -> Vec<ModelField> {
+        T::inner()
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
@@ -194,8 +249,14 @@ impl<T: Content + Ord> Content for BTreeSet<T> {
 }
 
 impl<T: Content> Content for BTreeMap<String, T> {
+    const MASKED: bool = T::MASKED;
+
     fn ty() -> Type {
         Type::map(T::ty())
+    }
+
+    fn inner() -> Vec<ModelField> {
+        T::inner()
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {

@@ -23,9 +23,11 @@ mod content;
 mod data_source;
 mod failure;
 mod managed;
+mod sensitive;
 
 pub use attr::Attr;
-pub use content::{Content, Field, Model, object_type, read_field, read_object};
+pub use content::{Content, Field, Model, ModelField, object_type, read_field, read_object};
 pub use data_source::{TypedDataSource, data_source};
 pub use failure::Failure;
 pub use managed::{ManagedResource, Planned, managed};
+pub use sensitive::Sensitive;

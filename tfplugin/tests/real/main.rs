@@ -1,7 +1,9 @@
 //! Providers of the examples under the real Terraform.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod by_hand;
 mod corner;
 mod example;
+mod log;
 mod notes;
 mod workspace;

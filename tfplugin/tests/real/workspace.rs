@@ -36,7 +36,7 @@ provider "PROVIDER" {
 /// A working folder of Terraform with the example provider at hand.
 pub(crate) struct Workspace {
     folder: tempfile::TempDir,
-    variables: Vec<(&'static str, &'static str)>,
+    variables: Vec<(String, String)>,
 }
 
 impl Workspace {
@@ -65,8 +65,8 @@ impl Workspace {
     }
 
     /// The same folder with an environment variable set.
-    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.variables.push((name, value));
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
         self
     }
 
@@ -167,7 +167,7 @@ impl Workspace {
             // Every response is held against the contract.
             .env("TFPLUGIN_ORACLE", "1")
             .env_remove("TF_LOG")
-            .envs(self.variables.iter().copied());
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 }
@@ -230,7 +230,8 @@ impl Drop for Running {
     }
 }
 
-fn program(name: &str) -> PathBuf {
+/// A program among the examples, which are built together with the tests.
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
     let program = profile.join("examples").join(name);

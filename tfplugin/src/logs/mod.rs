@@ -1,7 +1,10 @@
 //! Logs as Terraform wants them: one JSON object a line on standard error, in hclog's form.
 //!
 //! Terraform shows them under `TF_LOG` and drops them otherwise, so without it only warnings and
-//! errors are written at all.
+//! errors are written at all. Every line that is written while a call is answered carries the
+//! fields of that call, see [`call`].
+
+mod call;
 
 use std::fmt;
 use std::io::Write as _;
@@ -10,8 +13,12 @@ use serde_json::{Map, Value as Json};
 use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::{LookupSpan, Scope};
+
+pub(crate) use call::{call_span, note_subject};
 
 /// Crates below us whose inner workings nobody wants to read, only their warnings.
 const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
@@ -39,7 +46,7 @@ struct HclogLayer {
     level: LevelFilter,
 }
 
-impl<S: Subscriber> Layer<S> for HclogLayer {
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for HclogLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         let root = metadata.target().split("::").next().unwrap_or_default();
         let level = if QUIET.contains(&root) { LevelFilter::WARN } else { self.level };
@@ -50,17 +57,41 @@ impl<S: Subscriber> Layer<S> for HclogLayer {
         Some(self.level)
     }
 
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = line(event, OffsetDateTime::now_utc()).into_bytes();
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        let Some(span) = ctx.span(id) else { return };
+        let mut fields = Fields(Map::new());
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
+        let Some(span) = ctx.span(id) else { return };
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+        let mut line = line(event, &ctx, OffsetDateTime::now_utc()).into_bytes();
         line.push(b'\n');
         // One write, so that lines do not mix; there is nowhere to report a failure to.
         let _ = std::io::stderr().write_all(&line);
     }
 }
 
-fn line(event: &Event<'_>, now: OffsetDateTime) -> String {
+/// One event with the fields of the spans around it; the innermost wins.
+fn line<S: Subscriber + for<'s> LookupSpan<'s>>(
+    event: &Event<'_>,
+    ctx: &Context<'_, S>,
+    now: OffsetDateTime,
+) -> String {
     let metadata = event.metadata();
     let mut fields = Fields(Map::new());
+    for span in ctx.event_scope(event).into_iter().flat_map(Scope::from_root) {
+        if let Some(around) = span.extensions().get::<Fields>() {
+            fields.0.extend(around.0.clone());
+        }
+    }
     event.record(&mut fields);
     let mut entry = fields.0;
     entry.insert("@level".to_owned(), level_name(*metadata.level()).into());
@@ -129,29 +160,57 @@ mod tests {
 
     use super::*;
 
+    /// Writes lines where a test can read them.
     #[derive(Clone, Default)]
     struct Capture(Arc<Mutex<Vec<String>>>);
 
-    impl<S: Subscriber> Layer<S> for Capture {
-        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-            let time = OffsetDateTime::from_unix_timestamp(1_000_000_000).unwrap();
-            self.0.lock().unwrap().push(line(event, time));
+    impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Capture {
+        fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+            HclogLayer { level: LevelFilter::TRACE }.on_new_span(attributes, id, ctx);
         }
+
+        fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
+            HclogLayer { level: LevelFilter::TRACE }.on_record(id, values, ctx);
+        }
+
+        fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+            let time = OffsetDateTime::from_unix_timestamp(1_000_000_000).unwrap();
+            self.0.lock().unwrap().push(line(event, &ctx, time));
+        }
+    }
+
+    fn captured(action: impl FnOnce()) -> Vec<String> {
+        let capture = Capture::default();
+        let subscriber = tracing_subscriber::registry().with(capture.clone());
+        tracing::subscriber::with_default(subscriber, action);
+        Arc::into_inner(capture.0).unwrap().into_inner().unwrap()
     }
 
     #[test]
     fn an_event_is_one_line_in_the_form_of_hclog() {
-        let capture = Capture::default();
-        let subscriber = tracing_subscriber::registry().with(capture.clone());
-        tracing::subscriber::with_default(subscriber, || {
+        let lines = captured(|| {
             tracing::warn!(target: "example::boxes", attempt = 2, name = "a\nb", "not yet");
         });
-        let lines = capture.0.lock().unwrap();
         let expected = concat!(
             r#"{"@level":"warn","@message":"not yet","@module":"example.boxes","#,
             r#""@timestamp":"2001-09-09T01:46:40.000000Z","attempt":2,"name":"a\nb"}"#
         );
-        assert_eq!(*lines, [expected]);
+        assert_eq!(lines, [expected]);
+    }
+
+    #[test]
+    fn an_event_carries_the_fields_of_its_call() {
+        let lines = captured(|| {
+            let span = call_span("read_resource", "req-1");
+            let _inside = span.enter();
+            note_subject("tf_resource_type", "example_box");
+            tracing::info!(target: "example", "looked");
+        });
+        let line: Json = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!(line["tf_rpc"], "ReadResource");
+        assert_eq!(line["tf_req_id"], "req-1");
+        assert_eq!(line["tf_resource_type"], "example_box");
+        assert_eq!(line["tf_action_type"], Json::Null);
     }
 
     #[test]
