@@ -10,6 +10,7 @@ mod bench;
 mod demo;
 mod docs;
 mod shell;
+mod soup;
 mod test;
 
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Lets tofusoup, an independent judge from PyPI, drive the provider.
+    Soup,
     /// Runs the engine on a simulated Azure in virtual time.
     Sim {
         /// What is simulated.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Sim { what: Simulation::Crash } => test::simulate_crashes(),
         Command::Golden { check } => test::golden(check),
         Command::Fuzz { execs, seed } => test::fuzz(execs, seed),
+        Command::Soup => soup::run(),
         Command::Setup => test::set_up(),
     };
     match result {

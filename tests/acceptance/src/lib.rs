@@ -16,4 +16,4 @@ pub mod tools;
 pub use emulator::Emulator;
 pub use error::HarnessError;
 pub use scenario::Scenario;
-pub use terraform::Workspace;
+pub use terraform::{Workspace, copy_tree};

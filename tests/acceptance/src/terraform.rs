@@ -80,6 +80,11 @@ impl Workspace {
         self.env.insert(name.to_owned(), value.to_owned());
     }
 
+    /// The environment of its commands.
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
     /// Takes one away.
     pub fn unset(&mut self, name: &str) {
         self.env.remove(name);
@@ -179,7 +184,8 @@ fn ran(output: &Output) -> Ran {
     }
 }
 
-fn copy_tree(from: &Path, to: &Path) -> Result<(), HarnessError> {
+/// Copies a folder with all below it.
+pub fn copy_tree(from: &Path, to: &Path) -> Result<(), HarnessError> {
     fs::create_dir_all(to).map_err(HarnessError::file(to))?;
     for entry in fs::read_dir(from).map_err(HarnessError::file(from))? {
         let entry = entry.map_err(HarnessError::file(from))?;
