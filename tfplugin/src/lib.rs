@@ -1,8 +1,12 @@
 //! A framework for Terraform providers, speaking plugin protocol 6.
 //!
-//! An author implements [`Provider`] with its [`Resource`]s, [`DataSource`]s, [`Ephemeral`]s and
-//! [`Function`]s, and hands the provider to [`serve`] from `main`. Everything else is done here: the handshake, mutual TLS, the wire form
-//! of values and schemas, cancellation, logs, and a barrier that turns panics into diagnostics.
+//! An author implements [`Provider`] and hands it to [`serve`] from `main`. What it offers is
+//! written over structs ([`ManagedResource`], [`TypedDataSource`]) or over values ([`Resource`],
+//! [`DataSource`], [`Ephemeral`], [`Function`], [`ListResource`], [`Action`]). Everything else is
+//! done here: the handshake, mutual TLS, the wire form of values and schemas, planning by the
+//! schema's rules, cancellation, logs, and a barrier that turns panics into diagnostics.
+//!
+//! [`oracle`] holds the responses of any provider against Terraform's contract.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 // The derive names this crate from the outside, also where it is used inside.

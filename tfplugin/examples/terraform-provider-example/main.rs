@@ -6,6 +6,7 @@ mod crates;
 mod functions;
 mod keys;
 mod listing;
+mod marks;
 mod timer;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ impl Provider for Example {
             Arc::new(boxes::Boxes { folder: Arc::clone(&self.folder) }),
             managed(timer::Timers),
             managed(crates::Crates),
+            managed(marks::Marks),
         ]
     }
 

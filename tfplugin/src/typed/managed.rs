@@ -131,11 +131,16 @@ pub struct Planned<M> {
 }
 
 /// Offers a resource over a model to Terraform.
-pub fn managed(resource: impl ManagedResource) -> Arc<dyn Resource> {
-    Arc::new(Managed(resource))
+pub fn managed<R: ManagedResource>(resource: R) -> Arc<dyn Resource> {
+    let schema = resource.schema().model::<R::Model>().blocks(resource.timeouts().block());
+    Arc::new(Managed { author: resource, schema })
 }
 
-struct Managed<R>(R);
+struct Managed<R> {
+    author: R,
+    /// Built once: every plan looks into it.
+    schema: Schema,
+}
 
 impl<R: ManagedResource> Managed<R> {
     fn model(&self, value: &Value) -> Result<R::Model, Diagnostics> {
@@ -143,7 +148,7 @@ impl<R: ManagedResource> Managed<R> {
     }
 
     fn misfit(&self, error: &ValueError) -> Diagnostics {
-        let name = self.0.type_name();
+        let name = self.author.type_name();
         let detail = format!("A value of {name} cannot be used: {error}.");
         Diagnostic::error("Invalid value", detail).at(error.path.clone()).into()
     }
@@ -151,7 +156,7 @@ impl<R: ManagedResource> Managed<R> {
     /// The context of an operation that may be limited, and what keeps the limit.
     fn limited(&self, ctx: &Context, operation: &str, value: &Value) -> (Context, Option<Limit>) {
         let mut ctx = ctx.clone();
-        let Some(duration) = self.0.timeouts().limit(operation, value) else {
+        let Some(duration) = self.author.timeouts().limit(operation, value) else {
             return (ctx, None);
         };
         ctx.cancel = ctx.cancel.child_token();
@@ -167,14 +172,14 @@ impl<R: ManagedResource> Managed<R> {
     async fn make(&self, ctx: &Context, request: &ApplyRequest) -> Result<Value, Reached> {
         // What is write-only reaches the author, and is taken out again on the way back.
         let mut given = request.planned.clone();
-        copy_write_only(&self.0.schema(), &request.config, &mut given);
+        copy_write_only(&self.schema, &request.config, &mut given);
         let plan = self.model(&given).map_err(Reached::nothing)?;
         let before = self.model(&given).map_err(Reached::nothing)?.into_value();
         let made = if request.is_create() {
-            self.0.create(ctx, plan).await
+            self.author.create(ctx, plan).await
         } else {
             let prior = self.model(&request.prior).map_err(Reached::nothing)?;
-            self.0.update(ctx, prior, plan).await
+            self.author.update(ctx, prior, plan).await
         };
         let merge = |model: R::Model| merged(request.planned.clone(), &before, model.into_value());
         match made {
@@ -233,17 +238,17 @@ impl Drop for Limit {
 #[async_trait]
 impl<R: ManagedResource> Resource for Managed<R> {
     fn type_name(&self) -> &'static str {
-        self.0.type_name()
+        self.author.type_name()
     }
 
     fn schema(&self) -> Schema {
-        self.0.schema().model::<R::Model>().blocks(self.0.timeouts().block())
+        self.schema.clone()
     }
 
     async fn validate(&self, ctx: &Context, config: &Value) -> Diagnostics {
-        let mut diagnostics = self.0.timeouts().validate(config);
+        let mut diagnostics = self.author.timeouts().validate(config);
         match self.model(config) {
-            Ok(config) => diagnostics.extend(self.0.validate(ctx, config).await),
+            Ok(config) => diagnostics.extend(self.author.validate(ctx, config).await),
             Err(misfit) => diagnostics.extend(misfit),
         }
         diagnostics
@@ -251,10 +256,10 @@ impl<R: ManagedResource> Resource for Managed<R> {
 
     async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse {
         if request.is_destroy() {
-            return by_schema(&self.schema(), request);
+            return by_schema(&self.schema, request);
         }
         let (prior, config) = (request.prior.clone(), request.config.clone());
-        let mut response = by_schema(&self.schema(), request);
+        let mut response = by_schema(&self.schema, request);
         let read = |value: &Value| self.model(value);
         let before = read(&response.planned).map(Model::into_value);
         let prior = if prior.is_null() { Ok(None) } else { read(&prior).map(Some) };
@@ -270,7 +275,7 @@ impl<R: ManagedResource> Resource for Managed<R> {
         let mut planned = Planned { prior, config, plan, requires_replace };
         let private = Private::decode(&response.private);
         let ctx = ctx.with_private(private.clone());
-        response.diagnostics = self.0.modify_plan(&ctx, &mut planned).await;
+        response.diagnostics = self.author.modify_plan(&ctx, &mut planned).await;
         response.planned = merged(response.planned, &before, planned.plan.into_value());
         response.requires_replace = planned.requires_replace;
         response.private = private.encode();
@@ -289,7 +294,7 @@ impl<R: ManagedResource> Resource for Managed<R> {
         let ctx = ctx.with_private(private.clone());
         let done = if request.is_destroy() {
             match self.model(&request.prior) {
-                Ok(state) => match self.0.delete(&ctx, state).await {
+                Ok(state) => match self.author.delete(&ctx, state).await {
                     Ok(()) => Ok(Value::Null),
                     Err(Failure { state, diagnostics }) => {
                         let state = state.map(|state| {
@@ -328,7 +333,7 @@ impl<R: ManagedResource> Resource for Managed<R> {
         let (ctx, limit) = self.limited(ctx, "read", &request.state);
         let private = Private::decode(&request.private);
         let ctx = ctx.with_private(private.clone());
-        let seen = self.0.read(&ctx, state).await;
+        let seen = self.author.read(&ctx, state).await;
         let mut response = match seen {
             Ok(Some(seen)) => ReadResponse::new(merged(request.state, &before, seen.into_value())),
             Ok(None) => ReadResponse::gone(),
@@ -343,7 +348,7 @@ impl<R: ManagedResource> Resource for Managed<R> {
     async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
         let private = Private::default();
         let ctx = ctx.with_private(private.clone());
-        match self.0.import(&ctx, request).await {
+        match self.author.import(&ctx, request).await {
             Ok(model) => {
                 let private = private.encode();
                 ImportResponse { private, ..ImportResponse::new(model.into_value()) }
@@ -353,19 +358,19 @@ impl<R: ManagedResource> Resource for Managed<R> {
     }
 
     fn identity(&self) -> Option<IdentitySchema> {
-        self.0.identity()
+        self.author.identity()
     }
 
     fn upgraders(&self) -> Vec<Upgrader> {
-        self.0.upgraders()
+        self.author.upgraders()
     }
 
     fn identity_upgraders(&self) -> Vec<Upgrader> {
-        self.0.identity_upgraders()
+        self.author.identity_upgraders()
     }
 
     async fn move_from(&self, ctx: &Context, request: MoveRequest) -> MoveResponse {
-        match self.0.move_from(ctx, &request).await {
+        match self.author.move_from(ctx, &request).await {
             Some(moved) => moved,
             None => {
                 let (from, to) = (request.source_type, self.type_name());

@@ -37,7 +37,7 @@ pub(crate) fn measure(peers: &Peers, dir: &Path) -> Result<Vec<Figure>, Failure>
         "example",
         &example,
         &format!(
-            "provider \"example\" {{ folder = \"{}\" }}\nresource \"example_box\" \"all\" {{\n  count = {COUNT}\n  name  = \"box-${{count.index}}\"\n}}\n",
+            "provider \"example\" {{ folder = \"{}\" }}\nresource \"example_mark\" \"all\" {{\n  count    = {COUNT}\n  triggers = {{ name = \"box-${{count.index}}\" }}\n}}\n",
             boxes.display()
         ),
     )?;
