@@ -19,7 +19,7 @@ use crate::schema::Type;
 use crate::server::Server;
 use crate::value::Value;
 use mutate::Random;
-use seeds::{CALLS, call, request};
+use seeds::request;
 
 /// Longer than this is a hang: the largest input is some kilobytes.
 const HANG: Duration = Duration::from_secs(10);
@@ -114,7 +114,7 @@ fn hostile_input_is_answered() {
         eprintln!("{panic}");
     }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let calls = Arc::new(Calls::new(Arc::new(Server::new(provider::everything()))));
+    let calls = Calls::new(Arc::new(Server::new(provider::everything())));
     let (types, corpus) = seeds::corpus();
     let (mut decoders, mut rpcs) = (Counts::default(), Counts::default());
     let before = peak_bytes();
@@ -131,13 +131,13 @@ fn hostile_input_is_answered() {
             let good = decoded.unwrap_or(false);
             decoders.note(DECODERS[target], &input, panics, started.elapsed(), good);
         } else {
-            let name = *random.pick(&CALLS);
+            let name = *random.pick(Calls::NAMES);
             let mut request = request(name, &input, &mut random);
             if random.one_in(3) {
                 request = mutate::mutated(&[request], &mut random);
             }
             let started = Instant::now();
-            let good = runtime.block_on(call(&calls, name, &request));
+            let good = runtime.block_on(calls.answers(name, &request));
             rpcs.note(name, &request, panics, started.elapsed(), good);
         }
     }

@@ -1,14 +1,10 @@
 //! Valid inputs, and requests around mutated ones.
 
 use prost::Message as _;
-use tfplugin_proto::tfplugin6::provider_server::Provider as _;
 use tfplugin_proto::tfplugin6::{self as proto, DynamicValue, RawState, ResourceIdentityData};
-use tokio_stream::StreamExt as _;
-use tonic::Request;
 
 use super::mutate::Random;
 use super::provider::{NAME, schema};
-use crate::rpc::Calls;
 use crate::schema::Type;
 use crate::value::{Refinement, Value};
 
@@ -263,66 +259,3 @@ fn other(name: &str, parts: &Parts<'_>) -> Option<Vec<u8>> {
         _ => return None,
     })
 }
-
-macro_rules! calls {
-    ($($name:ident),* $(,)?) => {
-        /// Every call that is answered.
-        pub(super) const CALLS: [&str; calls!(@count $($name)*) + 2] =
-            [$(stringify!($name),)* "list_resource", "invoke_action"];
-
-        /// Makes a call with a request in its wire form; whether the request was understood.
-        pub(super) async fn call(calls: &Calls, name: &str, request: &[u8]) -> bool {
-            match name {
-                $(stringify!($name) => match proto::$name::Request::decode(request) {
-                    Ok(request) => calls.$name(Request::new(request)).await.is_ok(),
-                    Err(_) => false,
-                },)*
-                "list_resource" => match proto::list_resource::Request::decode(request) {
-                    Ok(request) => {
-                        let stream = calls.list_resource(Request::new(request)).await.unwrap();
-                        stream.into_inner().collect::<Vec<_>>().await.iter().all(Result::is_ok)
-                    }
-                    Err(_) => false,
-                },
-                _ => match proto::invoke_action::Request::decode(request) {
-                    Ok(request) => {
-                        let stream = calls.invoke_action(Request::new(request)).await.unwrap();
-                        !stream.into_inner().collect::<Vec<_>>().await.is_empty()
-                    }
-                    Err(_) => false,
-                },
-            }
-        }
-    };
-    (@count) => { 0 };
-    (@count $head:ident $($tail:ident)*) => { 1 + calls!(@count $($tail)*) };
-}
-
-calls!(
-    apply_resource_change,
-    call_function,
-    close_ephemeral_resource,
-    configure_provider,
-    generate_resource_config,
-    get_functions,
-    get_metadata,
-    get_provider_schema,
-    get_resource_identity_schemas,
-    import_resource_state,
-    move_resource_state,
-    open_ephemeral_resource,
-    plan_action,
-    plan_resource_change,
-    read_data_source,
-    read_resource,
-    renew_ephemeral_resource,
-    stop_provider,
-    upgrade_resource_identity,
-    upgrade_resource_state,
-    validate_action_config,
-    validate_data_resource_config,
-    validate_ephemeral_resource_config,
-    validate_list_resource_config,
-    validate_provider_config,
-    validate_resource_config,
-);

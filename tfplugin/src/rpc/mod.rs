@@ -148,6 +148,31 @@ macro_rules! calls {
                 }
             )*
         }
+
+        /// The same calls by their names, for whoever has a request in its wire form.
+        #[cfg(test)]
+        impl Calls {
+            pub(crate) const NAMES: &[&str] =
+                &[$(stringify!($call),)* $(stringify!($stream)),*];
+
+            /// Makes a call; whether its request was understood and answered.
+            pub(crate) async fn answers(&self, name: &str, request: &[u8]) -> bool {
+                match name {
+                    $(stringify!($call) => match prost::Message::decode(request) {
+                        Ok(request) => self.$call(Request::new(request)).await.is_ok(),
+                        Err(_) => false,
+                    },)*
+                    $(stringify!($stream) => match prost::Message::decode(request) {
+                        Ok(request) => match self.$stream(Request::new(request)).await {
+                            Ok(events) => events.into_inner().all(|event| event.is_ok()).await,
+                            Err(_) => false,
+                        },
+                        Err(_) => false,
+                    },)*
+                    _ => false,
+                }
+            }
+        }
     };
 }
 
