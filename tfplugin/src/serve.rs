@@ -147,7 +147,8 @@ async fn serve_terraform(
     }
 }
 
-/// Serves every Terraform that is told where to find this process, until Ctrl-C.
+/// Serves every Terraform that is told where to find this process, until Ctrl-C. What runs then is
+/// asked to stop, and comes to its own end, so that no object is lost.
 async fn serve_by_hand(
     provider: impl Provider,
     environment: Environment,
@@ -155,23 +156,31 @@ async fn serve_by_hand(
     let listener = Listener::bind(&environment).map_err(ServeError::Listen)?;
     let address = listener.address().map_err(ServeError::Listen)?;
     let server = Arc::new(Server::new(provider));
-    let named = server.address().unwrap_or_else(own_name);
+    let program = std::env::current_exe().unwrap_or_default();
+    let named = server.address().unwrap_or_else(|| address_of(&program));
     let connections = accept(listener, None);
     say(&Reattach { provider: &named, process: std::process::id(), address: &address })
         .map_err(ServeError::Announce)?;
+    let interrupted = async {
+        let _ = tokio::signal::ctrl_c().await;
+        server.stop.pull();
+        server.rest().await;
+        // The last replies are on their way.
+        tokio::time::sleep(SHUTDOWN_LIMIT).await;
+    };
     tokio::select! {
         result = answer(&server, connections) => result,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = interrupted => Ok(()),
     }
 }
 
-/// The address that Terraform derives from a name without one: `hashicorp` is its default.
-fn own_name() -> String {
-    let program = std::env::current_exe().ok();
-    let program = program.as_deref().and_then(Path::file_stem).unwrap_or_default();
-    let program = program.to_string_lossy();
-    let name = program.strip_prefix("terraform-provider-").unwrap_or(&program);
-    format!("registry.terraform.io/hashicorp/{}", name.split('_').next().unwrap_or(name))
+/// The address that Terraform takes a provider by which is named without one; `hashicorp` is its
+/// default. Programs may carry their version: `terraform-provider-boxes_v1.2.3`.
+fn address_of(program: &Path) -> String {
+    let file = program.file_name().unwrap_or_default().to_string_lossy();
+    let name = file.strip_prefix("terraform-provider-").unwrap_or(&file);
+    let name = name.trim_end_matches(".exe").split('_').next().unwrap_or(name);
+    format!("registry.terraform.io/hashicorp/{name}")
 }
 
 /// Answers calls until Terraform asks to stop.
@@ -214,8 +223,23 @@ fn ignore_interrupts() -> io::Result<()> {
     Ok(())
 }
 
-fn say(line: &impl Display) -> io::Result<()> {
+/// In one write: whoever reads may be content with a part, and close its end.
+fn say(text: &impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
+    out.write_all(format!("{text}\n").as_bytes())?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_without_an_address_is_named_after_its_program() {
+        for file in ["boxes", "boxes.exe", "boxes_v1.2.3", "boxes_v1.2.3_x5"] {
+            let program = format!("/plugins/terraform-provider-{file}");
+            let address = address_of(Path::new(&program));
+            assert_eq!(address, "registry.terraform.io/hashicorp/boxes", "{file}");
+        }
+    }
 }
