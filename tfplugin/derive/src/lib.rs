@@ -53,12 +53,8 @@ fn expand(input: &DeriveInput) -> Result<proc_macro2::TokenStream, Error> {
         }
 
         impl ::tfplugin::typed::Content for #name {
-            fn ty() -> ::tfplugin::Type {
-                ::tfplugin::typed::object_type::<Self>()
-            }
-
-            fn inner() -> ::std::vec::Vec<::tfplugin::typed::ModelField> {
-                <Self as ::tfplugin::typed::Model>::fields()
+            fn shape() -> ::tfplugin::typed::FieldShape {
+                ::tfplugin::typed::object_shape::<Self>()
             }
 
             fn read(

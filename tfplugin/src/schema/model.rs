@@ -12,8 +12,8 @@ pub(super) fn disagreements(block: &Block, fields: &[ModelField]) -> Vec<(Path, 
     for field in fields {
         let problem = match types.get(field.name) {
             None => "is a field of the struct, and the schema has no such attribute".to_owned(),
-            Some(declared) if *declared != field.ty => {
-                format!("is {declared} in the schema and {} in the struct", field.ty)
+            Some(declared) if *declared != field.shape.ty => {
+                format!("is {declared} in the schema and {} in the struct", field.shape.ty)
             }
             Some(_) => continue,
         };
@@ -27,17 +27,27 @@ pub(super) fn disagreements(block: &Block, fields: &[ModelField]) -> Vec<(Path, 
             ));
         }
     }
-    readable(&block.attributes, fields, &Path::default(), &mut found);
-    for nested in &block.blocks {
-        if let Some(field) = fields.iter().find(|field| field.name == nested.name) {
-            let path = Path::root(nested.name.as_str());
-            readable(&nested.block.attributes, &field.inner, &path, &mut found);
-        }
-    }
+    readable_block(block, fields, &Path::default(), &mut found);
     found
 }
 
-/// Sensitive attributes whose fields a log would show.
+/// Sensitive attributes of a block, and of the blocks in it, whose fields a log would show.
+fn readable_block(
+    block: &Block,
+    fields: &[ModelField],
+    path: &Path,
+    found: &mut Vec<(Path, String)>,
+) {
+    readable(&block.attributes, fields, path, found);
+    for nested in &block.blocks {
+        if let Some(field) = fields.iter().find(|field| field.name == nested.name) {
+            let path = path.clone().attr(&nested.name);
+            readable_block(&nested.block, &field.shape.inner, &path, found);
+        }
+    }
+}
+
+/// The same for attributes, and for the objects that they hold.
 fn readable(
     attributes: &[Attribute],
     fields: &[ModelField],
@@ -49,7 +59,7 @@ fn readable(
             continue;
         };
         let path = path.clone().attr(&attribute.name);
-        if attribute.sensitive && !field.masked {
+        if attribute.sensitive && !field.shape.masked {
             found.push((
                 path,
                 "is sensitive, and the struct's field would show it in logs: make it \
@@ -57,9 +67,9 @@ fn readable(
                     .to_owned(),
             ));
         } else if let Kind::Nested(_, inner) = &attribute.kind
-            && !field.masked
+            && !field.shape.masked
         {
-            readable(inner, &field.inner, &path, found);
+            readable(inner, &field.shape.inner, &path, found);
         }
     }
 }
@@ -68,7 +78,7 @@ fn readable(
 mod tests {
     use super::*;
     use crate::typed::Model as _;
-    use crate::{Attr, Schema, Sensitive};
+    use crate::{Attr, NestedBlock, Schema, Sensitive};
 
     #[derive(crate::Model)]
     struct Key {
@@ -81,19 +91,24 @@ mod tests {
         keys: Attr<Vec<Key>>,
         pin: Attr<String>,
         size: Attr<i64>,
+        hook: Attr<Vec<Hook>>,
+    }
+
+    #[derive(crate::Model)]
+    struct Hook {
+        spare: Attr<Vec<Key>>,
     }
 
     #[test]
     fn a_struct_that_disagrees_with_its_schema_is_told_by_name() {
-        let inner = [
-            Attribute::string("secret").optional().sensitive(),
-            Attribute::string("kept").optional().sensitive(),
-        ];
+        let inner = ["secret", "kept"].map(|name| Attribute::string(name).optional().sensitive());
+        let spare = NestedBlock::list("spare", Block::new().attributes(inner.clone()));
         let schema = Schema::new(0)
             .attribute(Attribute::nested_list("keys", inner).optional())
             .attribute(Attribute::string("pin").optional().sensitive())
             .attribute(Attribute::string("name").optional())
-            .attribute(Attribute::string("size").optional());
+            .attribute(Attribute::string("size").optional())
+            .block(NestedBlock::list("hook", Block::new().block(spare)));
         let found = disagreements(&schema.block, &Ring::fields());
         let found: Vec<_> =
             found.iter().map(|(path, problem)| format!("{path}: {problem}")).collect();
@@ -102,6 +117,7 @@ mod tests {
             "name: is an attribute, and no field of the struct",
             "keys.secret: is sensitive",
             "pin: is sensitive",
+            "hook.spare.secret: is sensitive",
         ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {

@@ -19,23 +19,42 @@ pub trait Model: Sized + Send + Sync + 'static {
     fn into_value(self) -> Value;
 }
 
-/// What a schema has to agree with: one field of a model.
+/// One field of a model: what a schema has to agree with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelField {
     /// Name of the attribute.
     pub name: &'static str,
-    /// Type of its values.
-    pub ty: Type,
-    /// Whether its values are kept out of logs, see [`Sensitive`](super::Sensitive).
-    pub masked: bool,
-    /// The fields of the objects that it holds, if it holds such.
-    pub inner: Vec<ModelField>,
+    /// What it holds.
+    pub shape: FieldShape,
 }
 
 impl ModelField {
     /// The field of this name and Rust type.
     pub fn of<F: Field>(name: &'static str) -> Self {
-        Self { name, ty: F::ty(), masked: F::MASKED, inner: F::inner() }
+        Self { name, shape: F::shape() }
+    }
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldShape {
+    /// Type of its values.
+    pub ty: Type,
+    /// Whether its values are kept out of logs, see [`Sensitive`](super::Sensitive).
+    pub masked: bool,
+    /// The fields of the objects in it, if there are such.
+    pub inner: Vec<ModelField>,
+}
+
+impl FieldShape {
+    /// Plain values of a type.
+    pub fn plain(ty: Type) -> Self {
+        Self { ty, masked: false, inner: Vec::new() }
+    }
+
+    /// A collection of such values.
+    fn within(self, collection: fn(Type) -> Type) -> Self {
+        Self { ty: collection(self.ty), ..self }
     }
 }
 
@@ -45,16 +64,8 @@ impl ModelField {
     label = "wrap it: `Attr<{Self}>`"
 )]
 pub trait Field: Sized {
-    /// Whether its values are kept out of logs.
-    const MASKED: bool = false;
-
-    /// The type of its values.
-    fn ty() -> Type;
-
-    /// The fields of the objects that it holds, if it holds such.
-    fn inner() -> Vec<ModelField> {
-        Vec::new()
-    }
+    /// What it holds.
+    fn shape() -> FieldShape;
 
     /// Reads the attribute.
     fn read(value: &Value) -> Result<Self, ValueError>;
@@ -70,16 +81,8 @@ pub trait Field: Sized {
             #[derive(Model)] are"
 )]
 pub trait Content: Sized {
-    /// Whether it is kept out of logs.
-    const MASKED: bool = false;
-
-    /// The type of its values.
-    fn ty() -> Type;
-
-    /// The fields of the objects that it holds, if it holds such.
-    fn inner() -> Vec<ModelField> {
-        Vec::new()
-    }
+    /// What that is.
+    fn shape() -> FieldShape;
 
     /// Reads a value. What holds an unknown element, and cannot say so itself, is unknown.
     fn read(value: &Value) -> Result<Attr<Self>, ValueError>;
@@ -89,14 +92,8 @@ pub trait Content: Sized {
 }
 
 impl<T: Content> Field for Attr<T> {
-    const MASKED: bool = T::MASKED;
-
-    fn ty() -> Type {
-        T::ty()
-    }
-
-    fn inner() -> Vec<ModelField> {
-        T::inner()
+    fn shape() -> FieldShape {
+        T::shape()
     }
 
     fn read(value: &Value) -> Result<Self, ValueError> {
@@ -117,8 +114,8 @@ impl<T: Content> Field for Attr<T> {
 }
 
 impl Field for Value {
-    fn ty() -> Type {
-        Type::Dynamic
+    fn shape() -> FieldShape {
+        FieldShape::plain(Type::Dynamic)
     }
 
     fn read(value: &Value) -> Result<Self, ValueError> {
@@ -143,9 +140,11 @@ pub fn read_object<M: Model>(value: &Value) -> Result<Attr<M>, ValueError> {
     }
 }
 
-/// The type of a model's objects.
-pub fn object_type<M: Model>() -> Type {
-    Type::object(M::fields().into_iter().map(|field| (field.name, field.ty)))
+/// What a model's objects are.
+pub fn object_shape<M: Model>() -> FieldShape {
+    let inner = M::fields();
+    let types = inner.iter().map(|field| (field.name, field.shape.ty.clone()));
+    FieldShape { ty: Type::object(types), masked: false, inner }
 }
 
 fn misfit(wanted: &str, value: &Value) -> ValueError {
@@ -155,8 +154,8 @@ fn misfit(wanted: &str, value: &Value) -> ValueError {
 macro_rules! scalars {
     ($($content:ty: $ty:expr, $wanted:literal, $read:expr;)*) => {$(
         impl Content for $content {
-            fn ty() -> Type {
-                $ty
+            fn shape() -> FieldShape {
+                FieldShape::plain($ty)
             }
 
             fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
@@ -209,14 +208,8 @@ fn list<T: Content>(value: &Value) -> Result<Attr<Vec<T>>, ValueError> {
 }
 
 impl<T: Content> Content for Vec<T> {
-    const MASKED: bool = T::MASKED;
-
-    fn ty() -> Type {
-        Type::list(T::ty())
-    }
-
-    fn inner() -> Vec<ModelField> {
-        T::inner()
+    fn shape() -> FieldShape {
+        T::shape().within(Type::list)
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
@@ -229,14 +222,8 @@ impl<T: Content> Content for Vec<T> {
 }
 
 impl<T: Content + Ord> Content for BTreeSet<T> {
-    const MASKED: bool = T::MASKED;
-
-    fn ty() -> Type {
-        Type::set(T::ty())
-    }
-
-    fn inner() -> Vec<ModelField> {
-        T::inner()
+    fn shape() -> FieldShape {
+        T::shape().within(Type::set)
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
@@ -249,14 +236,8 @@ impl<T: Content + Ord> Content for BTreeSet<T> {
 }
 
 impl<T: Content> Content for BTreeMap<String, T> {
-    const MASKED: bool = T::MASKED;
-
-    fn ty() -> Type {
-        Type::map(T::ty())
-    }
-
-    fn inner() -> Vec<ModelField> {
-        T::inner()
+    fn shape() -> FieldShape {
+        T::shape().within(Type::map)
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {

@@ -26,7 +26,9 @@ mod managed;
 mod sensitive;
 
 pub use attr::Attr;
-pub use content::{Content, Field, Model, ModelField, object_type, read_field, read_object};
+pub use content::{
+    Content, Field, FieldShape, Model, ModelField, object_shape, read_field, read_object,
+};
 pub use data_source::{TypedDataSource, data_source};
 pub use failure::Failure;
 pub use managed::{ManagedResource, Planned, managed};

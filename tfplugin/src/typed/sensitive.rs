@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::{Attr, Content, ModelField};
-use crate::schema::Type;
+use super::{Attr, Content, FieldShape};
 use crate::value::{Value, ValueError};
 
 /// A value that must not be read in a log: its `Debug` form does not tell it.
@@ -43,14 +42,8 @@ impl<T> fmt::Debug for Sensitive<T> {
 }
 
 impl<T: Content> Content for Sensitive<T> {
-    const MASKED: bool = true;
-
-    fn ty() -> Type {
-        T::ty()
-    }
-
-    fn inner() -> Vec<ModelField> {
-        T::inner()
+    fn shape() -> FieldShape {
+        FieldShape { masked: true, ..T::shape() }
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
@@ -65,6 +58,7 @@ impl<T: Content> Content for Sensitive<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::typed::ModelField;
 
     #[derive(crate::Model, Debug)]
     struct Login {
@@ -90,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_field_knows_that_it_is_masked_also_inside_a_list() {
-        let masked = |field: &ModelField| (field.name, field.masked);
+        let masked = |field: &ModelField| (field.name, field.shape.masked);
         let fields = <Login as crate::typed::Model>::fields();
         let expected = [("user", false), ("password", true), ("tokens", true)];
         assert_eq!(fields.iter().map(masked).collect::<Vec<_>>(), expected);
