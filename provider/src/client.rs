@@ -35,13 +35,10 @@ impl SharedClient {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub(crate) fn get(&self) -> Option<Arc<Client>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// The client, or what to say when there is none.
     pub(crate) fn configured(&self) -> Result<Arc<Client>, Diagnostics> {
-        self.get().ok_or_else(|| {
+        let client = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        client.ok_or_else(|| {
             Diagnostics::error(
                 "The provider is not configured yet",
                 "Its configuration depends on values that are known after apply only. Give \

@@ -96,10 +96,11 @@ impl Provider for HcsProvider {
     }
 
     async fn configure(&self, _: &Context, request: ConfigureRequest) -> Diagnostics {
+        // Whatever comes of it, an earlier run's connection is not this one's.
+        self.client.clear();
         let config = &request.config;
         if !config.is_wholly_known() {
             // Terraform configures again in apply, when everything is known.
-            self.client.clear();
             return Diagnostics::none();
         }
         let mut settings = settings(config);

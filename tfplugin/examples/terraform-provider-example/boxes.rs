@@ -65,6 +65,7 @@ impl Boxes {
             .with("has_secret", has_secret)
             .with("secret", Value::Null);
         self.store(&id, &state)?;
+        tracing::debug!(id, "stored");
         Ok(state)
     }
 }

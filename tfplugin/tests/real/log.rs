@@ -22,12 +22,15 @@ fn every_line_of_a_call_carries_its_name_its_resource_and_an_id_of_its_own() {
         found.cloned().collect::<Vec<_>>()
     };
     let applied = of("ApplyResourceChange");
-    assert!(!applied.is_empty(), "{text}");
+    let messages: Vec<_> = applied.iter().map(|line| line["@message"].as_str().unwrap()).collect();
+    // The author's own lines are among them.
+    assert_eq!(messages, ["stored", "answered"], "{text}");
     for line in &applied {
         assert_eq!(line["tf_resource_type"], "example_box", "{line}");
-        assert_eq!(line["@module"], "tfplugin.rpc", "{line}");
-        assert!(line["took_ms"].is_u64(), "{line}");
+        assert_eq!(line["tf_req_id"], applied[0]["tf_req_id"], "{line}");
     }
+    assert_eq!(applied[1]["@module"], "tfplugin.rpc");
+    assert!(applied[1]["took_ms"].is_u64());
     let ids: BTreeSet<String> = lines
         .iter()
         .filter(|line| line["@message"] == "answered")
