@@ -128,7 +128,11 @@ fn write_page(azure: &Emulator, workspace: &Workspace, dir: &Path) -> Result<(),
     Ok(())
 }
 
-fn check_nothing_is_left(azure: &mut Emulator, before: &[String]) -> Result<(), Failure> {
+/// Ends the emulator; an error names what a destroy left behind.
+pub(crate) fn check_nothing_is_left(
+    azure: &mut Emulator,
+    before: &[String],
+) -> Result<(), Failure> {
     let left: Vec<String> =
         azure.objects()?.into_iter().filter(|id| !before.contains(id)).collect();
     let dir = azure.dir.clone();

@@ -5,13 +5,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use hcs_acceptance::bins::{binary, repository, target};
-use hcs_acceptance::scenario::set_consul;
+use hcs_acceptance::bins::{binary, target};
+use hcs_acceptance::scenario::{example_dir, set_consul};
 use hcs_acceptance::{Emulator, Workspace, copy_tree, tools};
 
+use crate::demo::check_nothing_is_left;
 use crate::shell::{Failure, build_binaries};
 
 const TOFUSOUP: &str = "tofusoup==0.8.2";
@@ -23,6 +24,16 @@ const EXAMPLES: [&str; 2] = ["quickstart", "landing-zone"];
 
 /// The clusters of the landing zone.
 const CLUSTERS: &str = r#"{ "shared": { "resource_group_name": "soup-rg", "location": "westeurope", "vnet_cidr": "10.41.0.0/24" } }"#;
+
+/// How a suite begins; the provider's environment follows.
+const SUITE: &str = r#"version = 1
+
+[provider]
+source = "hcs-community/hcs"
+version = "0.1.0"
+
+[provider.environment]
+"#;
 
 /// Configurations that the provider must find nothing wrong with.
 const CASES: &str = r#"
@@ -54,7 +65,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     if dir.exists() {
         fs::remove_dir_all(&dir)?;
     }
-    let azure = Emulator::start(&dir.join("azure"), &["--time-scale", TIME_SCALE])?;
+    let mut azure = Emulator::start(&dir.join("azure"), &["--time-scale", TIME_SCALE])?;
     azure.create_group(GROUP, "westeurope")?;
     let mut workspace = Workspace::new(&dir.join("terraform"), &azure)?;
     set_consul(&mut workspace)?;
@@ -70,18 +81,12 @@ pub(crate) fn run() -> Result<(), Failure> {
     println!("\n== soup stir");
     let stirred = dir.join("stir");
     for example in EXAMPLES {
-        copy_tree(&examples().join(example), &stirred.join(example))?;
+        copy_tree(&example_dir(example), &stirred.join(example))?;
     }
     let before = azure.objects()?;
     let mut stir = Command::new(&soup);
-    stir.arg("stir").arg(&stirred).envs(workspace.env()).current_dir(&dir);
-    show(stir.env("PATH", path_with_terraform()?))?;
-    let left = azure.objects()?.len() - before.len();
-    if left > 0 {
-        return Err(format!("{left} objects are left behind").into());
-    }
-    println!("nothing is left in the emulator");
-    Ok(())
+    show(stir.arg("stir").arg(&stirred).envs(workspace.env()).current_dir(&dir))?;
+    check_nothing_is_left(&mut azure, &before)
 }
 
 /// Installs tofusoup once under `target/tools/soup`, away from the system's Python.
@@ -99,25 +104,11 @@ fn install() -> Result<PathBuf, Failure> {
 
 /// A suite that starts the provider with the emulator's credentials.
 fn lint_suite(workspace: &Workspace) -> String {
-    let mut suite =
-        "version = 1\n\n[provider]\nsource = \"hcs-community/hcs\"\nversion = \"0.1.0\"\n\
-                     \n[provider.environment]\n"
-            .to_owned();
+    let mut suite = SUITE.to_owned();
     for (name, value) in workspace.env() {
         let _ = writeln!(suite, "{name} = {value:?}");
     }
     suite + CASES
-}
-
-fn examples() -> PathBuf {
-    repository().join("examples/terraform")
-}
-
-fn path_with_terraform() -> Result<std::ffi::OsString, Failure> {
-    let terraform = tools::terraform()?;
-    let mut folders = vec![terraform.parent().unwrap_or(Path::new("/")).to_owned()];
-    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    Ok(std::env::join_paths(folders)?)
 }
 
 fn show(command: &mut Command) -> Result<(), Failure> {
