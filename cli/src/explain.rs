@@ -1,24 +1,18 @@
 //! `hcs explain`: one step of a plan.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use hcs_planner::estimate::{critical_path, seconds};
 use hcs_planner::plan as planner;
 use hcs_planner::plan::{Action, Plan, StepIndex};
 
-use crate::input::{self, CliError};
+use crate::input::{CliError, Files};
 use crate::plan::Answer;
 
 /// What a step does, why, what it waits for and what waits for it.
-pub(crate) fn explain(
-    file: &Path,
-    observed: Option<&Path>,
-    wanted: &str,
-) -> Result<Answer, CliError> {
-    let spec = input::cluster(file)?;
-    let observed = input::world(observed)?;
-    let plan = planner::plan(&spec, &observed)?;
+pub(crate) fn explain(files: &Files<'_>, wanted: &str) -> Result<Answer, CliError> {
+    let input = files.read()?;
+    let plan = planner::plan(&input.spec, &input.observed)?;
     let steps = plan.steps();
     let Some((index, step)) = steps.iter().find(|(_, step)| step.id == wanted) else {
         let near = steps.iter().map(|(_, step)| step.id.as_str());
@@ -35,10 +29,10 @@ pub(crate) fn explain(
         if critical.contains(index) { ", on the critical path" } else { "" }
     );
     match &step.action {
-        Action::Delete { reason, .. } => {
+        Action::Delete { reason, .. } | Action::Restart { reason, .. } => {
             let _ = writeln!(text, "  because {reason}");
         }
-        Action::Put { update: true, differences, .. } => {
+        Action::Put { differences, .. } => {
             for difference in differences {
                 let _ = writeln!(
                     text,
@@ -49,7 +43,7 @@ pub(crate) fn explain(
         }
         _ => {}
     }
-    names(&plan, "waits for", &plan.direct_needs(*index), &mut text);
+    names(&plan, "waits for", &plan.needs(*index), &mut text);
     names(&plan, "is waited for by", &plan.feeds(*index), &mut text);
     if let Ok(body) = serde_json::to_string_pretty(&step.action) {
         let _ = writeln!(text, "  does\n{body}");
@@ -83,10 +77,14 @@ mod tests {
         file
     }
 
+    fn files(file: &tempfile::NamedTempFile) -> Files<'_> {
+        Files { declared: file.path(), observed: None, address: None }
+    }
+
     #[test]
     fn a_step_of_a_terraform_plan_is_explained() {
         let file = demo();
-        let text = explain(file.path(), None, "create server_4").unwrap().text;
+        let text = explain(&files(&file), "create server_4").unwrap().text;
         assert!(
             text.contains("waits for") && text.contains("mint certificate of server 4"),
             "{text}"
@@ -97,7 +95,7 @@ mod tests {
     #[test]
     fn a_mistyped_step_gets_a_suggestion() {
         let file = demo();
-        let error = explain(file.path(), None, "create server_x").err().unwrap().to_string();
+        let error = explain(&files(&file), "create server_x").err().unwrap().to_string();
         assert!(error.contains("did you mean \"create server_"), "{error}");
     }
 }

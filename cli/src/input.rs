@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hcs_planner::assumed::assumed;
 use hcs_planner::names::default_managed_group;
 use hcs_planner::observed::Observed;
 use hcs_planner::releases;
@@ -52,16 +53,96 @@ pub(crate) enum CliError {
     Plan(#[from] hcs_planner::plan::PlanError),
 }
 
-/// A declared cluster; what is left out has the provider's defaults.
-pub(crate) fn cluster(path: &Path) -> Result<ClusterSpec, CliError> {
-    let mut value: Map<String, Value> = read(path, "a cluster")?;
-    if let Some(changes) = value.get("resource_changes") {
-        value = from_terraform(path, changes)?;
+/// Files that say what is declared and what is there.
+pub(crate) struct Files<'a> {
+    /// The declared cluster, or a Terraform plan.
+    pub(crate) declared: &'a Path,
+    /// What Azure holds, if it is known.
+    pub(crate) observed: Option<&'a Path>,
+    /// Which resource of a Terraform plan is meant.
+    pub(crate) address: Option<&'a str>,
+}
+
+/// What is to be planned.
+pub(crate) struct Input {
+    /// The declared cluster.
+    pub(crate) spec: ClusterSpec,
+    /// What is there.
+    pub(crate) observed: Observed,
+    /// Whether [`Self::observed`] is only what the Terraform state lets expect.
+    pub(crate) is_assumed: bool,
+}
+
+impl Files<'_> {
+    /// Reads them. Without an observed world a Terraform plan is planned from what its state declares, and a
+    /// cluster.json from nothing.
+    pub(crate) fn read(&self) -> Result<Input, CliError> {
+        let path = self.declared;
+        let value: Map<String, Value> = read(path, "a cluster")?;
+        let observed = self.observed.map(|path| read(path, "an observed world")).transpose()?;
+        let Some(changes) = value.get("resource_changes") else {
+            let spec = spec(path, value)?;
+            return Ok(Input { spec, observed: observed.unwrap_or_default(), is_assumed: false });
+        };
+        let change = self.change(changes)?;
+        let side = |side: &str| {
+            change["change"][side]
+                .as_object()
+                .map(|values| spec(path, from_terraform(values)))
+                .transpose()
+        };
+        let (before, after) = (side("before")?, side("after")?);
+        let spec = after.ok_or_else(|| self.refused("the Terraform plan destroys it"))?;
+        if let Some(observed) = observed {
+            return Ok(Input { spec, observed, is_assumed: false });
+        }
+        let is_replaced = change["change"]["actions"].as_array().is_some_and(|a| a.len() > 1);
+        let before = before.filter(|_| !is_replaced);
+        let is_assumed = before.is_some();
+        let observed = before.map_or_else(Observed::default, |before| assumed(&before));
+        Ok(Input { spec, observed, is_assumed })
     }
+
+    /// The change of the `hcs_cluster` that is meant.
+    fn change<'c>(&self, changes: &'c Value) -> Result<&'c Value, CliError> {
+        let clusters: Vec<&Value> = changes
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|change| change["type"] == "hcs_cluster" && change["mode"] == "managed")
+            .collect();
+        let addresses: Vec<&str> =
+            clusters.iter().filter_map(|change| change["address"].as_str()).collect();
+        match (self.address, clusters.as_slice()) {
+            (_, []) => Err(self.refused("the Terraform plan holds no hcs_cluster")),
+            (None, [only]) => Ok(*only),
+            (None, _) => Err(self.refused(&format!(
+                "the Terraform plan holds several hcs_cluster; choose one with --address: {}",
+                addresses.join(", ")
+            ))),
+            (Some(wanted), _) => {
+                let found = clusters.iter().copied().find(|change| change["address"] == wanted);
+                found.ok_or_else(|| {
+                    let others = addresses.join(", ");
+                    self.refused(&format!("it holds no {wanted}; it holds {others}"))
+                })
+            }
+        }
+    }
+
+    fn refused(&self, reason: &str) -> CliError {
+        let (path, reason) = (self.declared.to_owned(), reason.to_owned());
+        CliError::Content { path, what: "a cluster", reason }
+    }
+}
+
+/// A spec from JSON; what is left out has the provider's defaults.
+fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliError> {
     let text = |value: &Map<String, Value>, key: &str| {
         value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     let (name, group) = (text(&value, "name"), text(&value, "resource_group_name"));
+    let has_subnet = value.get("subnet_id").is_some_and(|id| !id.is_null());
     let defaults = json!({
         "managed_resource_group_name": default_managed_group(&group, &name),
         "consul_datacenter": name,
@@ -72,7 +153,7 @@ pub(crate) fn cluster(path: &Path) -> Result<ClusterSpec, CliError> {
         "os_disk_gib": 64,
         "data_disk_gib": 32,
         "ssh_public_key": null,
-        "vnet_cidr": "172.25.16.0/24",
+        "vnet_cidr": (!has_subnet).then_some("172.25.16.0/24"),
         "peer_vnet_ids": [],
         "consul_version": releases::newest(),
         "artifact_source": null,
@@ -90,20 +171,9 @@ pub(crate) fn cluster(path: &Path) -> Result<ClusterSpec, CliError> {
     })
 }
 
-/// The first `hcs_cluster` of a Terraform plan, as it will be.
-fn from_terraform(path: &Path, changes: &Value) -> Result<Map<String, Value>, CliError> {
-    let refused = |reason: &str| CliError::Content {
-        path: path.to_owned(),
-        what: "a cluster",
-        reason: reason.to_owned(),
-    };
-    let mut changes = changes.as_array().into_iter().flatten();
-    let change =
-        changes.find(|change| change["type"] == "hcs_cluster" && change["mode"] == "managed");
-    let change = change.ok_or_else(|| refused("the Terraform plan holds no hcs_cluster"))?;
-    let after = change["change"]["after"].as_object();
-    let after = after.ok_or_else(|| refused("the Terraform plan destroys the hcs_cluster"))?;
-    let mut value: Map<String, Value> = after
+/// A resource's attributes as a spec has them.
+fn from_terraform(values: &Map<String, Value>) -> Map<String, Value> {
+    let mut value: Map<String, Value> = values
         .iter()
         .filter(|(_, item)| !item.is_null())
         .map(|(key, item)| (key.clone(), item.clone()))
@@ -111,19 +181,18 @@ fn from_terraform(path: &Path, changes: &Value) -> Result<Map<String, Value>, Cl
     if let Some(tags) = value.remove("tags_all") {
         value.insert("tags".to_owned(), tags);
     }
+    if value.remove("consul_external_endpoint") == Some(Value::Bool(true)) {
+        let allowed = value.remove("allowed_cidrs").unwrap_or_else(|| json!([]));
+        value.insert("external_endpoint".to_owned(), json!({ "allowed_cidrs": allowed }));
+    }
     // The subscription is the provider's business; ids in the plan differ by it only.
-    let id = after.get("id").and_then(Value::as_str).and_then(|id| id.split('/').nth(2));
+    let id = values.get("id").and_then(Value::as_str).and_then(|id| id.split('/').nth(2));
     value.insert("subscription_id".to_owned(), json!(id.unwrap_or(NO_SUBSCRIPTION)));
-    Ok(value)
+    value
 }
 
 /// Stands for a subscription that the input does not name.
 const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
-
-/// An observed world; an empty one without a file.
-pub(crate) fn world(path: Option<&Path>) -> Result<Observed, CliError> {
-    path.map_or_else(|| Ok(Observed::default()), |path| read(path, "an observed world"))
-}
 
 fn read<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, CliError> {
     let bytes = fs::read(path)

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use input::Files;
 
 /// Plans Consul clusters on Azure without touching Azure.
 #[derive(Parser)]
@@ -34,31 +35,38 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Shows what an apply would do, step by step.
+    /// Shows what an apply would do, step by step, and what is proven about it.
+    #[command(after_help = "Examples:\n  \
+        hcs plan -f cluster.json                         from nothing\n  \
+        hcs plan -f cluster.json --observed world.json   from what Azure holds\n  \
+        terraform show -json tfplan > plan.json\n  \
+        hcs plan -f plan.json                            what Terraform is about to do\n  \
+        hcs plan -f plan.json --lose-zone 2              what breaks if zone 2 goes\n  \
+        hcs plan -f plan.json --format html > plan.html  as a page")]
     Plan {
-        /// The declared cluster.
-        #[arg(short, long = "file", value_name = "CLUSTER.JSON")]
-        file: PathBuf,
-        /// What Azure holds; nothing when left out.
-        #[arg(long, value_name = "WORLD.JSON")]
-        observed: Option<PathBuf>,
-        /// Say what remains of the cluster when this zone is gone, instead of planning.
+        #[command(flatten)]
+        input: InputFiles,
+        /// Say what breaks when this zone is gone, now and while the plan runs, instead of planning.
         #[arg(long, value_name = "ZONE")]
         lose_zone: Option<String>,
         /// Form of the answer.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Draws the plan: a digraph for Graphviz, or a page for a browser.
+    Graph {
+        #[command(flatten)]
+        input: InputFiles,
+        /// Form of the drawing.
+        #[arg(long, value_enum, default_value_t = Drawing::Dot)]
+        format: Drawing,
+    },
     /// Tells one step of a plan: what it does, why, what it waits for and what waits for it.
     Explain {
         /// The step's id as `hcs plan` shows it, e.g. `create server_0`.
         step: String,
-        /// The declared cluster.
-        #[arg(short, long = "file", value_name = "CLUSTER.JSON")]
-        file: PathBuf,
-        /// What Azure holds; nothing when left out.
-        #[arg(long, value_name = "WORLD.JSON")]
-        observed: Option<PathBuf>,
+        #[command(flatten)]
+        input: InputFiles,
     },
     /// Prints the completions of a shell.
     Completions {
@@ -66,6 +74,27 @@ enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+/// What is declared, and what is there.
+#[derive(clap::Args)]
+struct InputFiles {
+    /// The declared cluster, or a Terraform plan as JSON.
+    #[arg(short, long = "file", value_name = "CLUSTER.JSON")]
+    file: PathBuf,
+    /// What Azure holds. Left out: nothing, or for a Terraform plan what its state declares.
+    #[arg(long, value_name = "WORLD.JSON")]
+    observed: Option<PathBuf>,
+    /// Which cluster of a Terraform plan, where it holds several, e.g. `hcs_cluster.main`.
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<String>,
+}
+
+impl InputFiles {
+    fn files(&self) -> Files<'_> {
+        let (observed, address) = (self.observed.as_deref(), self.address.as_deref());
+        Files { declared: &self.file, observed, address }
+    }
 }
 
 /// Form of a plan.
@@ -81,15 +110,32 @@ enum Format {
     Html,
 }
 
+/// Form of a drawing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Drawing {
+    /// For Graphviz.
+    Dot,
+    /// A page for a browser.
+    Html,
+}
+
+impl From<Drawing> for Format {
+    fn from(drawing: Drawing) -> Self {
+        match drawing {
+            Drawing::Dot => Self::Dot,
+            Drawing::Html => Self::Html,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let answer = match Arguments::parse().command {
-        Command::Plan { file, lose_zone: Some(zone), .. } => plan::lose_zone(&file, &zone),
-        Command::Plan { file, observed, format, .. } => {
-            plan::plan(&file, observed.as_deref(), format)
+        Command::Plan { input, lose_zone: Some(zone), .. } => {
+            plan::lose_zone(&input.files(), &zone)
         }
-        Command::Explain { step, file, observed } => {
-            explain::explain(&file, observed.as_deref(), &step)
-        }
+        Command::Plan { input, format, .. } => plan::plan(&input.files(), format),
+        Command::Graph { input, format } => plan::plan(&input.files(), format.into()),
+        Command::Explain { step, input } => explain::explain(&input.files(), &step),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "hcs", &mut std::io::stdout());

@@ -1,13 +1,13 @@
-//! `hcs plan`.
+//! `hcs plan` and `hcs graph`.
 
-use std::path::Path;
+use std::fmt::Write as _;
 
-use hcs_planner::names::Names;
 use hcs_planner::placement::{quorum, zone_of};
+use hcs_planner::plan::Standing;
 use hcs_planner::{plan as planner, render};
 
 use crate::Format;
-use crate::input::{self, CliError};
+use crate::input::{CliError, Files};
 
 /// What a command says.
 pub(crate) struct Answer {
@@ -18,31 +18,31 @@ pub(crate) struct Answer {
 }
 
 /// The plan from an observed world to a declared cluster.
-pub(crate) fn plan(
-    file: &Path,
-    observed: Option<&Path>,
-    format: Format,
-) -> Result<Answer, CliError> {
-    let spec = input::cluster(file)?;
-    let observed = input::world(observed)?;
-    let plan = planner::plan(&spec, &observed)?;
-    let present = planner::present_servers(&Names::new(&spec), &observed);
-    let verdict = planner::verdict(&plan, &present, &spec.zones);
-    let text = match format {
-        Format::Text => render::text(&spec, &plan, &verdict),
-        Format::Json => format!("{:#}\n", render::json(&spec, &plan, &verdict)),
+pub(crate) fn plan(files: &Files<'_>, format: Format) -> Result<Answer, CliError> {
+    let input = files.read()?;
+    let plan = planner::plan(&input.spec, &input.observed)?;
+    let spec = &input.spec;
+    let mut text = match format {
+        Format::Text => render::text(spec, &plan),
+        Format::Json => format!("{}\n", render::json(spec, &plan)),
         Format::Dot => render::dot(&plan),
-        Format::Html => render::html(&spec, &plan, &verdict),
+        Format::Html => render::html(spec, &plan),
     };
+    if input.is_assumed && format == Format::Text {
+        text.push_str(
+            "\nPlanned from what the Terraform state declares: what somebody changed in Azure since is not known here.\n",
+        );
+    }
     Ok(Answer { text, changes: !plan.is_empty() })
 }
 
-/// What remains when a zone is gone.
-pub(crate) fn lose_zone(file: &Path, zone: &str) -> Result<Answer, CliError> {
-    let spec = input::cluster(file)?;
+/// What breaks when a zone is gone: now, and while the plan runs.
+pub(crate) fn lose_zone(files: &Files<'_>, zone: &str) -> Result<Answer, CliError> {
+    let input = files.read()?;
+    let spec = &input.spec;
     if !spec.zones.iter().any(|own| own == zone) {
-        let (zone, zones) = (zone.to_owned(), spec.zones.join(", "));
-        return Err(CliError::NoZone { zone, zones });
+        let zones = if spec.zones.is_empty() { "none".to_owned() } else { spec.zones.join(", ") };
+        return Err(CliError::NoZone { zone: zone.to_owned(), zones });
     }
     let slots = 0..spec.server_count;
     let (lost, left): (Vec<u32>, Vec<u32>) =
@@ -54,26 +54,70 @@ pub(crate) fn lose_zone(file: &Path, zone: &str) -> Result<Answer, CliError> {
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     };
     let count = u32::try_from(left.len()).unwrap_or(u32::MAX);
-    let verdict = if count >= needed {
+    let mut text = format!(
+        "Without zone {zone} of cluster {}:\n  lost      {}\n  left      {}\n",
+        spec.name,
+        names(&lost),
+        names(&left)
+    );
+    let _ = writeln!(text, "  consul    {}", consul(count, spec.server_count, needed));
+    let redundant = spec.zones.len() >= 3;
+    let _ = writeln!(
+        text,
+        "  storage   {}",
+        if redundant {
+            "stays: three copies in three zones, snapshots and keys included"
+        } else {
+            "may be away: all copies are in one zone. Running servers go on without it; nothing new starts"
+        }
+    );
+    if spec.subnet_id.is_none() {
+        let _ = writeln!(
+            text,
+            "  way out   {}",
+            if redundant {
+                "stays: the NAT address is in all zones"
+            } else {
+                "may be away: the NAT address is in one zone"
+            }
+        );
+    }
+    let plan = planner::plan(spec, &input.observed)?;
+    let verdict = plan.verdict();
+    if verdict.before.voters > 0 && !plan.is_empty() {
+        let word = |standing: &Standing| {
+            if standing.zone_losses.iter().any(|own| own == zone) { "goes on" } else { "stops" }
+        };
+        let _ = writeln!(
+            text,
+            "\nWith the plan of {} steps: before it the cluster {}, at its weakest it {}, afterwards it {}.",
+            plan.len(),
+            word(&verdict.before),
+            word(&verdict.during),
+            word(&verdict.after)
+        );
+    }
+    Ok(Answer { text, changes: false })
+}
+
+fn consul(left: u32, servers: u32, needed: u32) -> String {
+    if left >= needed {
         format!(
-            "The cluster goes on: {count} of {} voters are left, {needed} are needed. {} more may be lost.",
-            spec.server_count,
-            count - needed
+            "goes on: {left} of {servers} voters are left, {needed} are needed; {} more may be lost",
+            left - needed
         )
     } else {
         format!(
-            "The cluster stops: {count} of {} voters are left, {needed} are needed. Reads with \
-             ?stale go on; writes wait until the zone is back.",
-            spec.server_count
+            "stops: {left} of {servers} voters are left, {needed} are needed. Reads with ?stale still work; \
+             writes wait until the zone is back"
         )
-    };
-    let text =
-        format!("zone {zone} is gone\nlost: {}\nleft: {}\n{verdict}\n", names(&lost), names(&left));
-    Ok(Answer { text, changes: count < needed })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn file(text: &str) -> tempfile::NamedTempFile {
@@ -82,14 +126,32 @@ mod tests {
         file
     }
 
+    fn files(file: &tempfile::NamedTempFile) -> Files<'_> {
+        Files { declared: file.path(), observed: None, address: None }
+    }
+
     const DEMO: &str = r#"{ "name": "demo", "resource_group_name": "rg", "location": "westeurope",
         "subscription_id": "00000000-0000-0000-0000-000000000000" }"#;
+
+    fn demo(server_count: u32, size: &str) -> Value {
+        json!({ "name": "demo", "resource_group_name": "rg", "location": "westeurope",
+                "server_count": server_count, "vm_size": size, "tags": null })
+    }
+
+    fn terraform(changes: &[(&str, Value, Value)]) -> tempfile::NamedTempFile {
+        let change = |(address, before, after): &(&str, Value, Value)| {
+            json!({ "address": address, "type": "hcs_cluster", "mode": "managed",
+                    "change": { "actions": ["update"], "before": before, "after": after } })
+        };
+        let changes: Vec<Value> = changes.iter().map(change).collect();
+        file(&json!({ "resource_changes": changes }).to_string())
+    }
 
     #[test]
     fn every_format_shows_the_three_servers() {
         let file = file(DEMO);
         for format in [Format::Text, Format::Json, Format::Dot, Format::Html] {
-            let answer = plan(file.path(), None, format).unwrap();
+            let answer = plan(&files(&file), format).unwrap();
             assert!(answer.changes);
             for slot in 0..3 {
                 assert!(answer.text.contains(&format!("create server_{slot}")), "{format:?}");
@@ -98,19 +160,49 @@ mod tests {
     }
 
     #[test]
+    fn a_terraform_plan_is_planned_from_what_its_state_declares() {
+        let resize = ("hcs_cluster.a", demo(3, "Standard_D2s_v5"), demo(3, "Standard_D4s_v5"));
+        let text =
+            plan(&files(&terraform(std::slice::from_ref(&resize))), Format::Text).unwrap().text;
+        assert!(text.contains("restart server_2") && !text.contains("create server_0"), "{text}");
+        assert!(text.contains("Planned from what the Terraform state declares"), "{text}");
+        let same = ("hcs_cluster.b", demo(3, "s"), demo(3, "s"));
+        let both = terraform(&[resize, same]);
+        let error = plan(&files(&both), Format::Text).err().unwrap().to_string();
+        assert!(
+            error.contains("choose one with --address: hcs_cluster.a, hcs_cluster.b"),
+            "{error}"
+        );
+        let chosen = Files { address: Some("hcs_cluster.b"), ..files(&both) };
+        assert!(!plan(&chosen, Format::Text).unwrap().changes);
+    }
+
+    #[test]
     fn three_zones_survive_one_and_two_zones_do_not() {
         let three = file(DEMO);
-        assert!(!lose_zone(three.path(), "2").unwrap().changes);
+        let answer = lose_zone(&files(&three), "2").unwrap();
+        assert!(answer.text.contains("goes on: 2 of 3 voters"), "{}", answer.text);
         let two = file(&DEMO.replace("\"name\"", "\"zones\": [\"1\", \"2\"], \"name\""));
-        let answer = lose_zone(two.path(), "1").unwrap();
-        assert!(answer.changes && answer.text.contains("The cluster stops"), "{}", answer.text);
-        assert!(lose_zone(two.path(), "3").is_err());
+        let answer = lose_zone(&files(&two), "1").unwrap();
+        assert!(answer.text.contains("stops: 1 of 3 voters"), "{}", answer.text);
+        assert!(answer.text.contains("may be away"), "{}", answer.text);
+        assert!(lose_zone(&files(&two), "3").is_err());
+    }
+
+    #[test]
+    fn a_zone_may_be_lost_before_a_resize_and_not_during_it() {
+        let resize =
+            terraform(&[("hcs_cluster.a", demo(3, "Standard_D2s_v5"), demo(3, "Standard_D4s_v5"))]);
+        let answer = lose_zone(&files(&resize), "1").unwrap();
+        let expected =
+            "before it the cluster goes on, at its weakest it stops, afterwards it goes on";
+        assert!(answer.text.contains(expected), "{}", answer.text);
     }
 
     #[test]
     fn a_wrong_file_is_told_with_its_path() {
         let broken = file("{ \"name\": 1 }");
-        let error = plan(broken.path(), None, Format::Text).err().unwrap().to_string();
+        let error = plan(&files(&broken), Format::Text).err().unwrap().to_string();
         assert!(error.contains("does not describe a cluster"), "{error}");
     }
 }

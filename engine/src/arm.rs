@@ -144,6 +144,41 @@ impl Arm {
         }
     }
 
+    /// Asks an object to do something (`POST {id}/{action}`) and follows it to its end. Repeating it must be harmless.
+    pub async fn post(
+        &self,
+        id: &ArmId,
+        kind: Kind,
+        action: &str,
+        body: Value,
+    ) -> Result<(), EngineError> {
+        let path = format!("{id}/{action}?api-version={}", kind.api_version());
+        let mut request = ArmRequest::new(Method::Post, Target::Path(path));
+        request.body = Some(body);
+        let mut tries = Tries::new(self);
+        loop {
+            let error = match self.post_once(&request, id, kind).await {
+                Ok(()) => return Ok(()),
+                Err(EngineError::Arm(error)) => error,
+                Err(error) => return Err(error),
+            };
+            let bound = write_bound(&error);
+            if !tries.again(self, &error, bound).await? {
+                return Err(error.into());
+            }
+        }
+    }
+
+    async fn post_once(
+        &self,
+        request: &ArmRequest,
+        id: &ArmId,
+        kind: Kind,
+    ) -> Result<(), EngineError> {
+        let response = self.send(request, id.as_str()).await?;
+        self.follow_post(response, id, kind).await
+    }
+
     /// Deletes an object and follows it until it is gone. Absent is done.
     ///
     /// `lock_removed`: this run removed a lock, whose shadow ARM may still see for a while.

@@ -66,6 +66,15 @@ const BUSY: [&str; 10] = [
     "Conflict",
 ];
 
+/// Codes that mean "no room": the size is withheld from a zone, or the zone is full (Microsoft's pages on allocation).
+const CAPACITY: [&str; 5] = [
+    "SkuNotAvailable",
+    "AllocationFailed",
+    "ZonalAllocationFailed",
+    "OverconstrainedAllocationRequest",
+    "OverconstrainedZonalAllocationRequest",
+];
+
 impl ArmError {
     /// Reads an error answer, however deep its code is.
     pub fn from_response(method: Method, id: &str, response: &ArmResponse) -> Self {
@@ -110,6 +119,11 @@ impl ArmError {
     /// Whether one of the codes is `code`.
     pub fn is(&self, code: &str) -> bool {
         self.code.split('/').any(|own| own.eq_ignore_ascii_case(code))
+    }
+
+    /// Whether Azure has no room for a machine there now: another place may do.
+    pub fn is_capacity(&self) -> bool {
+        CAPACITY.iter().any(|code| self.is(code))
     }
 
     /// Whether and how to try again.
@@ -164,6 +178,16 @@ pub enum EngineError {
     /// ARM said no.
     #[error(transparent)]
     Arm(#[from] ArmError),
+    /// No place that the configuration allows has room for a server.
+    #[error("no place has room for {server}; tried {}: {last}", tried.join(", "))]
+    NoCapacity {
+        /// The server.
+        server: String,
+        /// Where, in this order.
+        tried: Vec<String>,
+        /// What Azure said of the last one.
+        last: Box<ArmError>,
+    },
     /// ARM could not be asked.
     #[error(transparent)]
     Transport(#[from] TransportError),

@@ -1,6 +1,7 @@
 //! Runs a plan along its DAG: what is ready runs, up to a limit; a failure or a stop starts nothing new and lets
 //! running steps end.
 
+mod place;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use hcs_planner::desired::Desired;
+use hcs_planner::desired::outputs;
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::plan::{Plan, Step, StepIndex};
@@ -91,15 +92,7 @@ impl<'a> Run<'a> {
         observed: &Observed,
         parameters: Parameters,
     ) -> Self {
-        let mut outputs: BTreeMap<String, Value> = Desired::new(spec)
-            .objects
-            .values()
-            .filter_map(|object| Some((object.name.clone(), observed.object(&object.id)?.clone())))
-            .collect();
-        for (slot, address) in &observed.addresses {
-            let name = hcs_planner::desired::object::address(*slot);
-            outputs.insert(name, serde_json::json!({ "privateIp": address }));
-        }
+        let outputs = outputs(spec, observed);
         // No lock to be seen, and yet one may still block: an earlier run was killed right after it removed ours.
         let locks = "/providers/microsoft.authorization/locks/";
         let lock_removed = !observed.objects.keys().any(|key| key.contains(locks));

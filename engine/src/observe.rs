@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::dataplane::{ServerStatus, blob, container};
-use hcs_planner::names::Names;
-use hcs_planner::observed::{Observed, ObservedServer, READY_BLOB};
+use hcs_planner::dataplane::{Request, ServerStatus, blob, container};
+use hcs_planner::names::{Names, SERVER_METADATA};
+use hcs_planner::observed::{Observed, ObservedMachine, ObservedServer, READY_BLOB};
 use hcs_planner::plan::MAX_SLOTS;
 use hcs_planner::spec::ClusterSpec;
 use serde::de::DeserializeOwned;
@@ -108,18 +108,78 @@ fn insert_with_peerings(observed: &mut Observed, body: Value) {
     observed.insert(body);
 }
 
+/// A record tells the address of the scale set that it names: one that was made anew has another.
 fn read_addresses(observed: &mut Observed, names: &Names) {
-    let prefix = names.dns_record("server-").key();
-    let found: Vec<(u32, String)> = observed
-        .objects
-        .iter()
-        .filter_map(|(key, body)| {
-            let slot = key.strip_prefix(&prefix)?.parse().ok()?;
-            let address = body.pointer("/properties/aRecords/0/ipv4Address")?.as_str()?;
-            Some((slot, address.to_owned()))
+    for slot in 0..MAX_SLOTS {
+        let record = observed.object(&names.dns_record(&format!("server-{slot}")));
+        let set = observed.object(&names.scale_set(slot));
+        let (Some(record), Some(set)) = (record, set) else { continue };
+        let of = record.pointer(&format!("/properties/metadata/{SERVER_METADATA}"));
+        let address = record.pointer("/properties/aRecords/0/ipv4Address").and_then(Value::as_str);
+        if of.is_some()
+            && of == set.pointer("/properties/uniqueId")
+            && let Some(address) = address.map(str::to_owned)
+        {
+            observed.addresses.insert(slot, address);
+        }
+    }
+}
+
+/// The machines of one scale set.
+pub(crate) async fn machines(arm: &Arm, scale_set: &ArmId) -> Result<Vec<Value>, EngineError> {
+    let version = Kind::ScaleSet.api_version();
+    arm.list(&format!("{scale_set}/virtualMachines?api-version={version}")).await
+}
+
+/// The machines of all servers, where they may not follow their sets: while a change is under way, or where a set is
+/// not as declared. One list a server, and none for a cluster that is at rest.
+pub async fn observe_machines(
+    arm: &Arm,
+    names: &Names,
+    spec: &ClusterSpec,
+    observed: &mut Observed,
+) -> Result<(), EngineError> {
+    let sizes =
+        |body: &Value| body.pointer("/sku/name").and_then(Value::as_str).map(str::to_lowercase);
+    let sets: Vec<(u32, ArmId, Option<String>)> = (0..spec.server_count)
+        .filter_map(|slot| {
+            let id = names.scale_set(slot);
+            let size = sizes(observed.object(&id)?);
+            Some((slot, id, size))
         })
         .collect();
-    observed.addresses.extend(found);
+    let declared = spec.vm_size.to_lowercase();
+    let differs = sets.iter().any(|(_, _, size)| size.as_ref() != Some(&declared));
+    if observed.is_ready() && !differs {
+        return Ok(());
+    }
+    let lists = sets.iter().map(|(slot, id, _)| async move {
+        Ok::<_, EngineError>((*slot, machines(arm, id).await?))
+    });
+    for (slot, machines) in try_join_all(lists).await? {
+        let size = machines.first().and_then(|machine| machine.pointer("/sku/name"));
+        if let Some(vm_size) = size.and_then(Value::as_str).map(str::to_owned) {
+            observed.machines.insert(slot, ObservedMachine { vm_size });
+        }
+    }
+    Ok(())
+}
+
+/// The networks that are to be peered and are not yet: their address spaces must not overlap.
+pub async fn observe_new_peers(
+    arm: &Arm,
+    names: &Names,
+    spec: &ClusterSpec,
+    observed: &mut Observed,
+) -> Result<(), EngineError> {
+    for peer in &spec.peer_vnet_ids {
+        if observed.object(&names.peering_out(peer)).is_none()
+            && let Some(body) = arm.get(peer, Kind::VirtualNetwork).await?
+        {
+            observed.insert(body);
+        }
+    }
+    Ok(())
 }
 
 /// The blobs of the observed cluster, if its account is there.
@@ -157,6 +217,24 @@ pub async fn observe_blobs(
     for (slot, status) in try_join_all(slots.iter().map(|slot| read_status(store, *slot))).await? {
         if let Some(status) = status {
             observed.servers.insert(slot, status);
+        }
+    }
+    leave_requests(store, observed).await
+}
+
+/// Requests that an interrupted run has left.
+async fn leave_requests(store: &dyn BlobStore, observed: &mut Observed) -> Result<(), EngineError> {
+    let rows = match store.list(container::REQUESTS, blob::LEAVE_REQUESTS).await {
+        Ok(rows) => rows,
+        Err(BlobError::NoContainer { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    for row in rows {
+        let content = store.get(container::REQUESTS, &row.name).await?;
+        // What cannot be read was not written by us, and no server obeys it.
+        let request = content.and_then(|c| serde_json::from_slice::<Request>(&c.bytes).ok());
+        if let Some(request) = request {
+            observed.leave_requests.insert(request.slot, request);
         }
     }
     Ok(())

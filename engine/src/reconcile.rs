@@ -112,6 +112,8 @@ impl Reconciler<'_> {
             }
             Intent::Create => return Err(RefusedError::Exists { id: names.cluster_id }),
         };
+        observe::observe_machines(&self.arm, &names, self.spec, &mut observed).await?;
+        observe::observe_new_peers(&self.arm, &names, self.spec, &mut observed).await?;
         let plan = plan(self.spec, &observed)?;
         let report = self.run(&plan, &observed).await?;
         let observed = self.observe().await.ok();

@@ -103,6 +103,8 @@ impl Mint<'_> {
             "localhost".to_owned(),
             self.names.join_name(),
             format!("server-{slot}.{zone}"),
+            // Whether there is an endpoint or not: one that comes later needs no new certificate.
+            self.names.endpoint_name(),
             format!("{}.server.{}.consul", self.names.server(slot), self.spec.consul_datacenter),
         ];
         let mut params = CertificateParams::new(names).map_err(crypto(what))?;

@@ -1,5 +1,7 @@
 //! What the host manager must not forget when it or the VM restarts.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError};
@@ -17,6 +19,9 @@ pub struct Memory {
     /// SHA-256 of program, unit and configuration that the running Consul was started with.
     #[serde(default)]
     pub started_with: Option<String>,
+    /// The address for which the running Consul was configured.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// The request to leave that is being carried out or was.
     #[serde(default)]
     pub leave: Option<Leave>,

@@ -51,6 +51,14 @@ impl ArmId {
         parts.next()
     }
 
+    /// The object that this one is a child of, e.g. the network of a subnet; none for a top-level object.
+    pub fn parent(&self) -> Option<Self> {
+        let (rest, _) = self.0.rsplit_once('/')?;
+        let (parent, _) = rest.rsplit_once('/')?;
+        let below = parent.rsplit_once("/providers/")?.1;
+        (below.split('/').count() >= 3).then(|| Self(parent.to_owned()))
+    }
+
     /// The last segment.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::deterministic_guid;
+
 /// Blob containers of a cluster's storage account.
 pub mod container {
     /// Documents that the provider writes and every server reads.
@@ -62,9 +64,12 @@ pub mod blob {
         format!("{SNAPSHOT_POLICIES}{name}.json")
     }
 
+    /// In `requests`: prefix of all [`leave_request`]s.
+    pub const LEAVE_REQUESTS: &str = "leave-";
+
     /// In `requests`: asks the server of this slot to leave the cluster for good.
     pub fn leave_request(slot: u32) -> String {
-        format!("leave-{slot}.json")
+        format!("{LEAVE_REQUESTS}{slot}.json")
     }
 
     /// In `artifacts`: a Consul archive or binary.
@@ -152,6 +157,12 @@ pub struct Request {
     pub slot: u32,
     /// What it shall do.
     pub action: RequestAction,
+}
+
+/// Id of the request to leave of the server that this scale set runs. A set that is made anew has another `unique_id`,
+/// so an old request never speaks to a new server, and a resumed run repeats the same request.
+pub fn leave_request_id(node_name: &str, unique_id: &str) -> String {
+    deterministic_guid(&["leave", node_name, unique_id])
 }
 
 /// What a [`Request`] asks for.

@@ -6,11 +6,14 @@ mod storage;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::arm::{ArmId, Kind};
 use crate::names::{CLUSTER_TAG, Names, SLOT_TAG};
-use crate::spec::{ClusterSpec, LockLevel};
+use crate::observed::Observed;
+use crate::placement::{Place, alternatives, place_of};
+use crate::plan::MAX_SLOTS;
+use crate::spec::{ClusterSpec, LockLevel, ZoneFallback};
 
 /// Logical names of the objects that there is one of.
 pub mod object {
@@ -34,6 +37,10 @@ pub mod object {
     pub const DNS_LINK: &str = "dns_link";
     /// The record that lists all servers.
     pub const DNS_RECORD: &str = "dns_record_consul";
+    /// Public IP of the external endpoint.
+    pub const ENDPOINT_IP: &str = "endpoint_public_ip";
+    /// Load balancer of the external endpoint.
+    pub const ENDPOINT: &str = "endpoint_load_balancer";
     /// Storage account.
     pub const STORAGE_ACCOUNT: &str = "storage_account";
     /// Identity that all servers share.
@@ -59,9 +66,12 @@ pub mod object {
         format!("container_{}", name.replace('-', "_"))
     }
 
+    /// Start of the names that [`address`] gives.
+    pub(crate) const ADDRESS_PREFIX: &str = "address_server_";
+
     /// Pseudo object whose output is a server's private address.
     pub fn address(slot: u32) -> String {
-        format!("address_server_{slot}")
+        format!("{ADDRESS_PREFIX}{slot}")
     }
 }
 
@@ -74,14 +84,16 @@ pub struct DesiredObject {
     pub kind: Kind,
     /// Its id.
     pub id: ArmId,
+    /// [`ArmId::key`] of it.
+    pub key: String,
     /// Its body: owned properties only, with references ([`crate::reference`]).
     pub body: Value,
-    /// JSON pointers into the body that count at creation only and are never compared.
-    pub create_only: &'static [&'static str],
     /// Logical names that must exist first.
     pub needs: Vec<String>,
     /// The server it belongs to.
     pub slot: Option<u32>,
+    /// Where a server belongs, though it may be elsewhere; only of scale sets.
+    pub declared: Option<Place>,
 }
 
 /// Everything that a spec implies in Azure, by logical name.
@@ -94,17 +106,30 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// What `spec` implies.
+    /// What `spec` implies, with every server where it belongs.
     pub fn new(spec: &ClusterSpec) -> Self {
-        let mut builder = Builder::new(spec);
+        Self::for_world(spec, &Observed::default())
+    }
+
+    /// What `spec` implies in this world: a server that found room somewhere else, as the spec allows, stays there.
+    pub fn for_world(spec: &ClusterSpec, observed: &Observed) -> Self {
+        let mut builder = Builder::new(spec, observed, BTreeMap::new());
         builder.groups();
         network::build(&mut builder);
         storage::build(&mut builder);
         for slot in 0..spec.server_count {
             compute::build(&mut builder, slot);
         }
-        network::build_records(&mut builder);
+        network::build_addresses(&mut builder);
         Self { objects: builder.objects, slots: (0..spec.server_count).collect() }
+    }
+
+    /// Adds one more server for a while: its objects, without anything that tells clients of it.
+    pub(crate) fn add_helper(&mut self, spec: &ClusterSpec, slot: u32) {
+        let nothing = Observed::default();
+        let mut builder = Builder::new(spec, &nothing, std::mem::take(&mut self.objects));
+        compute::build(&mut builder, slot);
+        self.objects = builder.objects;
     }
 
     /// An object by its id.
@@ -118,26 +143,96 @@ impl Desired {
     }
 }
 
+/// What objects that exist give to those that refer to them, by logical name: bodies, and `privateIp` of the servers.
+/// Servers that only help, or go, are part of it.
+pub fn outputs(spec: &ClusterSpec, observed: &Observed) -> BTreeMap<String, Value> {
+    let names = Names::new(spec);
+    let mut outputs: BTreeMap<String, Value> = Desired::new(spec)
+        .objects
+        .into_values()
+        .filter_map(|object| Some((object.name, observed.objects.get(&object.key)?.clone())))
+        .collect();
+    for slot in spec.server_count..MAX_SLOTS {
+        let extra = [
+            (object::server_identity(slot), names.server_identity(slot)),
+            (object::server(slot), names.scale_set(slot)),
+        ];
+        let found =
+            extra.into_iter().filter_map(|(name, id)| Some((name, observed.object(&id)?.clone())));
+        outputs.extend(found);
+    }
+    for (slot, address) in &observed.addresses {
+        outputs.insert(object::address(*slot), json!({ "privateIp": address }));
+    }
+    outputs
+}
+
+/// The zone and size of a server's body in ARM, observed or desired.
+pub fn place_in(body: &Value) -> Place {
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    Place { zone: text("/zones/0"), vm_size: text("/sku/name").unwrap_or_default() }
+}
+
+/// The body of a server's scale set as it would be at another place.
+pub fn moved_to(body: &Value, place: &Place) -> Value {
+    let mut body = body.clone();
+    compute::set_place(&mut body, place);
+    body
+}
+
 /// Collects the objects of one cluster.
 struct Builder<'a> {
     spec: &'a ClusterSpec,
+    observed: &'a Observed,
     names: Names,
     objects: BTreeMap<String, DesiredObject>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(spec: &'a ClusterSpec) -> Self {
-        Self { spec, names: Names::new(spec), objects: BTreeMap::new() }
+    fn new(
+        spec: &'a ClusterSpec,
+        observed: &'a Observed,
+        objects: BTreeMap<String, DesiredObject>,
+    ) -> Self {
+        Self { spec, observed, names: Names::new(spec), objects }
+    }
+
+    /// Where the server of this slot is to be: where it is, if the spec allows that, else where it belongs.
+    fn place(&self, slot: u32) -> Place {
+        let own = place_of(slot, self.spec);
+        if self.spec.zone_fallback == ZoneFallback::Strict {
+            return own;
+        }
+        let Some(have) = self.observed.object(&self.names.scale_set(slot)) else { return own };
+        let have = place_in(have);
+        if alternatives(slot, self.spec).contains(&have) { have } else { own }
     }
 
     /// Tags of an object: the user's, then ours, which win.
     fn tags(&self, slot: Option<u32>) -> Value {
-        let mut tags = self.spec.tags.clone();
-        tags.insert(CLUSTER_TAG.into(), self.names.uid.clone());
-        if let Some(slot) = slot {
-            tags.insert(SLOT_TAG.into(), slot.to_string());
+        let mut tags = Map::new();
+        for (key, value) in &self.spec.tags {
+            tags.insert(key.clone(), Value::String(value.clone()));
         }
-        json!(tags)
+        tags.insert(CLUSTER_TAG.into(), Value::String(self.names.uid.clone()));
+        if let Some(slot) = slot {
+            tags.insert(SLOT_TAG.into(), Value::String(slot.to_string()));
+        }
+        Value::Object(tags)
+    }
+
+    /// Whether the cluster has a network of its own.
+    fn has_network(&self) -> bool {
+        self.spec.subnet_id.is_none()
+    }
+
+    /// What an object in the servers' network needs first.
+    fn network_needs(&self) -> &'static [&'static str] {
+        if self.has_network() {
+            &[object::RESOURCE_GROUP, object::VNET]
+        } else {
+            &[object::RESOURCE_GROUP]
+        }
     }
 
     fn add(&mut self, name: impl Into<String>, kind: Kind, id: ArmId, body: Value, needs: &[&str]) {
@@ -157,9 +252,12 @@ impl<'a> Builder<'a> {
         if kind.has_tags() {
             body["tags"] = self.tags(slot);
         }
-        let create_only = create_only(kind);
         let needs = needs.iter().map(|need| (*need).to_owned()).collect();
-        let object = DesiredObject { name: name.clone(), kind, id, body, create_only, needs, slot };
+        let key = id.key();
+        let declared =
+            slot.filter(|_| kind == Kind::ScaleSet).map(|slot| place_of(slot, self.spec));
+        let object =
+            DesiredObject { name: name.clone(), kind, id, key, body, needs, slot, declared };
         self.objects.insert(name, object);
     }
 
@@ -183,16 +281,5 @@ impl<'a> Builder<'a> {
                 &[object::RESOURCE_GROUP],
             );
         }
-    }
-}
-
-/// What counts at creation only: changing it would replace servers, or ARM never shows it again.
-fn create_only(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::ScaleSet => &[
-            "/properties/virtualMachineProfile/osProfile",
-            "/properties/virtualMachineProfile/storageProfile/imageReference",
-        ],
-        _ => &[],
     }
 }

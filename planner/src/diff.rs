@@ -2,9 +2,12 @@
 //! whatever else is there left alone.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::arm::Kind;
+use crate::effect::{self, Effect, effect};
+use crate::names::hex;
 use crate::read_only;
 
 /// One owned property that is not as it should be.
@@ -14,50 +17,188 @@ pub struct Difference {
     pub path: String,
     /// What Azure holds; `Null` when it is missing.
     pub observed: Value,
-    /// What should be there.
+    /// What should be there; `Null` when it should not.
     pub desired: Value,
+    /// What a change of it does.
+    pub effect: Effect,
 }
 
-/// Differences of `observed` from `desired`; `create_only` are JSON pointers that never count.
-pub fn differences(desired: &Value, observed: &Value, create_only: &[&str]) -> Vec<Difference> {
-    let mut found = Vec::new();
-    compare(desired, observed, "", "", create_only, &mut found);
-    found
+/// Marks an element of a named list that is ours and no longer wanted.
+const ABSENT: &str = "$absent";
+
+/// An element of a named list that must not be there.
+pub(crate) fn absent(name: &str) -> Value {
+    json!({ "name": name, ABSENT: true })
 }
 
-fn compare(
-    desired: &Value,
-    observed: &Value,
-    path: &str,
-    pointer: &str,
-    create_only: &[&str],
-    found: &mut Vec<Difference>,
-) {
-    if create_only.contains(&pointer) {
-        return;
+/// The body of an object that does not exist yet: without what must not be there.
+pub(crate) fn without_absent(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.values_mut().for_each(without_absent),
+        Value::Array(items) => {
+            items.retain(|item| item.get(ABSENT).is_none());
+            items.iter_mut().for_each(without_absent);
+        }
+        _ => {}
     }
-    match (desired, observed) {
-        (Value::Object(want), Value::Object(have)) => {
-            for (key, value) in want {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                let pointer = format!("{pointer}/{key}");
-                let other = lookup(have, key).unwrap_or(&Value::Null);
-                compare(value, other, &path, &pointer, create_only, found);
+}
+
+/// Named lists whose elements are all ours: what we do not want there goes.
+const OWNED_LISTS: &[(Kind, &str)] = &[(Kind::LoadBalancer, "loadBalancerBackendAddresses")];
+/// Plain lists to which others may add: what we want must be there.
+const OPEN_LISTS: &[(Kind, &str)] = &[(Kind::VirtualNetwork, "addressPrefixes")];
+/// Properties whose values are told by their hash only.
+const SECRET_NAMES: [&str; 6] = [
+    "customData",
+    "adminPassword",
+    "protectedSettings",
+    "connectionString",
+    "sharedKey",
+    "primaryKey",
+];
+
+/// Differences of `observed` from `desired`, both of an object of this type.
+pub fn differences(kind: Kind, desired: &Value, observed: &Value) -> Vec<Difference> {
+    let mut comparison = Comparison { kind, path: Vec::new(), found: Vec::new() };
+    comparison.compare(desired, observed);
+    comparison.found
+}
+
+/// A step on the way to a property.
+#[derive(Clone, Copy)]
+enum Segment<'a> {
+    Key(&'a str),
+    Element(&'a str),
+}
+
+impl<'a> Segment<'a> {
+    fn text(self) -> &'a str {
+        match self {
+            Self::Key(text) | Self::Element(text) => text,
+        }
+    }
+}
+
+struct Comparison<'a> {
+    kind: Kind,
+    path: Vec<Segment<'a>>,
+    found: Vec<Difference>,
+}
+
+impl<'a> Comparison<'a> {
+    fn compare(&mut self, desired: &'a Value, observed: &Value) {
+        match (desired, observed) {
+            (Value::Object(want), Value::Object(have)) => {
+                for (key, value) in want {
+                    let other = lookup(have, key).unwrap_or(&Value::Null);
+                    self.at(Segment::Key(key), |inner| inner.compare(value, other));
+                }
+            }
+            (Value::Array(want), Value::Array(have)) => self.lists(want, have),
+            (want, have) if same_scalar(want, have) => {}
+            // An empty list or object that ARM leaves out says the same.
+            (Value::Array(want), Value::Null) if want.iter().all(is_absent) => {}
+            (Value::Object(want), Value::Null) if want.is_empty() => {}
+            (Value::String(want), Value::String(have)) if self.is_location(want, have) => {}
+            (want, have) => self.differs(want, have),
+        }
+    }
+
+    fn at(&mut self, segment: Segment<'a>, work: impl FnOnce(&mut Self)) {
+        self.path.push(segment);
+        let path = || self.path.iter().map(|segment| segment.text());
+        if !effect::is_at_creation(self.kind, path) {
+            work(self);
+        }
+        self.path.pop();
+    }
+
+    fn effect(&self) -> Effect {
+        let path: Vec<&str> = self.path.iter().map(|segment| segment.text()).collect();
+        effect(self.kind, &path)
+    }
+
+    /// ARM answers `westeurope` to "West Europe", and some types the other way round.
+    fn is_location(&self, want: &str, have: &str) -> bool {
+        let plain = |text: &str| text.replace(' ', "").to_lowercase();
+        matches!(self.path.as_slice(), [Segment::Key("location")]) && plain(want) == plain(have)
+    }
+
+    fn differs(&mut self, desired: &Value, observed: &Value) {
+        let mut path = String::new();
+        for segment in &self.path {
+            match segment {
+                Segment::Key(key) if path.is_empty() => path.push_str(key),
+                Segment::Key(key) => {
+                    path.push('.');
+                    path.push_str(key);
+                }
+                Segment::Element(name) => {
+                    path.push('[');
+                    path.push_str(name);
+                    path.push(']');
+                }
             }
         }
-        (Value::Array(want), Value::Array(have)) => {
-            compare_lists(want, have, path, pointer, create_only, found);
-        }
-        (want, have) if same_scalar(want, have) => {}
-        // An empty list or object that ARM leaves out says the same.
-        (Value::Array(want), Value::Null) if want.is_empty() => {}
-        (Value::Object(want), Value::Null) if want.is_empty() => {}
-        (want, have) => found.push(Difference {
-            path: path.to_owned(),
-            observed: have.clone(),
-            desired: want.clone(),
-        }),
+        let secret = self.path.iter().any(|segment| SECRET_NAMES.contains(&segment.text()));
+        let shown = |value: &Value| if secret { hashed(value) } else { value.clone() };
+        let (observed, desired) = (shown(observed), shown(desired));
+        self.found.push(Difference { path, observed, desired, effect: self.effect() });
     }
+
+    fn list_is(&self, table: &[(Kind, &str)]) -> bool {
+        let name = self.path.last().map_or("", |segment| segment.text());
+        table.contains(&(self.kind, name))
+    }
+
+    fn lists(&mut self, want: &'a [Value], have: &[Value]) {
+        // Elements with a name: ours must be there as they should be; others may be policy's or somebody's, and stay.
+        if !want.is_empty() && want.iter().all(|element| identity(element).is_some()) {
+            self.named_lists(want, have);
+            return;
+        }
+        // Anything else is one value whose order says nothing.
+        let length_counts = !self.list_is(OPEN_LISTS);
+        let has = |element: &Value| have.iter().any(|other| contains(self.kind, element, other));
+        if (length_counts && want.len() != have.len()) || !want.iter().all(has) {
+            self.differs(&Value::Array(want.to_vec()), &Value::Array(have.to_vec()));
+        }
+    }
+
+    fn named_lists(&mut self, want: &'a [Value], have: &[Value]) {
+        for element in want {
+            let name = identity(element).unwrap_or_default();
+            let other = have.iter().find(|other| same_identity(element, other));
+            let short = name.rsplit('/').next().unwrap_or(name);
+            self.at(Segment::Element(short), |inner| match (element.as_object(), other) {
+                (Some(_), None) if is_absent(element) => {}
+                (Some(_), Some(other)) if is_absent(element) => inner.differs(&Value::Null, other),
+                (Some(map), Some(Value::Object(other))) => {
+                    // Name and id were matched already, without case, which is how ARM means them.
+                    let rest = map.iter().filter(|(key, _)| *key != "name" && *key != "id");
+                    for (key, value) in rest {
+                        let other = lookup(other, key).unwrap_or(&Value::Null);
+                        inner.at(Segment::Key(key), |inner| inner.compare(value, other));
+                    }
+                }
+                (_, other) => inner.differs(element, other.unwrap_or(&Value::Null)),
+            });
+        }
+        if self.list_is(OWNED_LISTS) {
+            let is_wanted = |other: &&Value| want.iter().any(|own| same_identity(own, other));
+            let extra: Vec<&Value> = have.iter().filter(|other| !is_wanted(other)).collect();
+            for other in extra {
+                self.differs(&Value::Null, other);
+            }
+        }
+    }
+}
+
+fn hashed(value: &Value) -> Value {
+    if value.is_null() {
+        return Value::Null;
+    }
+    json!(format!("sha256:{}", hex(&Sha256::digest(value.to_string().as_bytes())[..6])))
 }
 
 /// Ids as keys (attached identities) compare without case, too.
@@ -84,54 +225,45 @@ fn identity(element: &Value) -> Option<&str> {
     ["name", "id"].iter().find_map(|key| element.get(*key).and_then(Value::as_str))
 }
 
-fn compare_lists(
-    want: &[Value],
-    have: &[Value],
-    path: &str,
-    pointer: &str,
-    create_only: &[&str],
-    found: &mut Vec<Difference>,
-) {
-    // Elements with a name: ours must be there as they should be; others may be policy's or somebody's, and stay.
-    if !want.is_empty() && want.iter().all(|element| identity(element).is_some()) {
-        for element in want {
-            let name = identity(element).unwrap_or_default();
-            let other = have
-                .iter()
-                .find(|o| identity(o).is_some_and(|other| other.eq_ignore_ascii_case(name)));
-            let short = name.rsplit('/').next().unwrap_or(name);
-            let (path, pointer) = (format!("{path}[{short}]"), format!("{pointer}/{short}"));
-            let mut element = element.clone();
-            if let (Some(map), Some(_)) = (element.as_object_mut(), other) {
-                // Matched without case already, which is how ARM means names.
-                map.remove("name");
-                map.remove("id");
-            }
-            compare(&element, other.unwrap_or(&Value::Null), &path, &pointer, create_only, found);
-        }
-        return;
-    }
-    // Anything else is one value whose order says nothing.
-    let same = want.len() == have.len() && want.iter().all(|w| have.iter().any(|h| contains(w, h)));
-    if !same {
-        found.push(Difference {
-            path: path.to_owned(),
-            observed: Value::Array(have.to_vec()),
-            desired: Value::Array(want.to_vec()),
-        });
+fn same_identity(a: &Value, b: &Value) -> bool {
+    match (identity(a), identity(b)) {
+        (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+        _ => false,
     }
 }
 
-fn contains(want: &Value, have: &Value) -> bool {
-    let mut found = Vec::new();
-    compare(want, have, "", "", &[], &mut found);
-    found.is_empty()
+fn is_absent(element: &Value) -> bool {
+    element.get(ABSENT).is_some()
+}
+
+fn contains(kind: Kind, want: &Value, have: &Value) -> bool {
+    match (want, have) {
+        (Value::Object(_) | Value::Array(_), _) => differences(kind, want, have).is_empty(),
+        (want, have) => same_scalar(want, have),
+    }
 }
 
 /// The body to PUT: what Azure holds, with our properties over it, so that nobody's additions are lost. What ARM only
-/// shows and does not take is left out.
+/// shows and does not take is left out, and so is what counts at creation only.
 pub fn merged(kind: Kind, desired: &Value, observed: &Value) -> Value {
+    let mut desired = desired.clone();
+    for pointer in effect::at_creation(kind) {
+        remove(&mut desired, pointer);
+    }
+    merge(kind, &desired, observed, &mut Vec::new())
+}
+
+/// The same with what counts at creation: for an object whose first write failed.
+pub(crate) fn merged_whole(kind: Kind, desired: &Value, observed: &Value) -> Value {
     merge(kind, desired, observed, &mut Vec::new())
+}
+
+/// Takes the property away, if it is there.
+pub(crate) fn remove(body: &mut Value, pointer: &str) {
+    let Some((parent, key)) = pointer.rsplit_once('/') else { return };
+    if let Some(map) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
+        map.remove(key);
+    }
 }
 
 fn merge(kind: Kind, desired: &Value, observed: &Value, path: &mut Vec<String>) -> Value {
@@ -159,23 +291,38 @@ fn merge(kind: Kind, desired: &Value, observed: &Value, path: &mut Vec<String>) 
         (Value::Array(want), Value::Array(have))
             if !want.is_empty() && want.iter().all(|element| identity(element).is_some()) =>
         {
-            let same = |a: &Value, b: &Value| match (identity(a), identity(b)) {
-                (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
-                _ => false,
-            };
-            path.push("*".to_owned());
-            let ours = want.iter().map(|w| {
-                let other = have.iter().find(|h| same(w, h)).unwrap_or(&Value::Null);
-                (w, other)
-            });
-            let mut out: Vec<Value> = ours.map(|(w, h)| merge(kind, w, h, path)).collect();
-            let theirs = have.iter().filter(|h| !want.iter().any(|w| same(w, h)));
-            out.extend(theirs.map(|h| writable(kind, h, path)));
-            path.pop();
-            Value::Array(out)
+            merge_named(kind, want, have, path)
         }
-        (want, _) => want.clone(),
+        (Value::Array(want), Value::Array(have)) if is_listed(OPEN_LISTS, kind, path) => {
+            let theirs = have.iter().filter(|h| !want.iter().any(|w| contains(kind, w, h)));
+            Value::Array(want.iter().chain(theirs).cloned().collect())
+        }
+        (want, _) => {
+            let mut want = want.clone();
+            without_absent(&mut want);
+            want
+        }
     }
+}
+
+fn merge_named(kind: Kind, want: &[Value], have: &[Value], path: &mut Vec<String>) -> Value {
+    let is_owned = is_listed(OWNED_LISTS, kind, path);
+    path.push("*".to_owned());
+    let ours = want.iter().filter(|element| !is_absent(element)).map(|w| {
+        let other = have.iter().find(|h| same_identity(w, h)).unwrap_or(&Value::Null);
+        (w, other)
+    });
+    let mut out: Vec<Value> = ours.map(|(w, h)| merge(kind, w, h, path)).collect();
+    if !is_owned {
+        let theirs = have.iter().filter(|h| !want.iter().any(|w| same_identity(w, h)));
+        out.extend(theirs.map(|h| writable(kind, h, path)));
+    }
+    path.pop();
+    Value::Array(out)
+}
+
+fn is_listed(table: &[(Kind, &str)], kind: Kind, path: &[String]) -> bool {
+    path.last().is_some_and(|name| table.contains(&(kind, name.as_str())))
 }
 
 /// What somebody else put there, without what ARM only shows.
@@ -198,7 +345,8 @@ mod tests {
     use serde_json::json;
 
     fn paths(desired: &Value, observed: &Value) -> Vec<String> {
-        differences(desired, observed, &[]).into_iter().map(|d| d.path).collect()
+        let found = differences(Kind::NetworkSecurityGroup, desired, observed);
+        found.into_iter().map(|d| d.path).collect()
     }
 
     #[test]
@@ -242,10 +390,66 @@ mod tests {
     }
 
     #[test]
-    fn create_only_pointers_never_count() {
-        let desired = json!({ "properties": { "osProfile": { "customData": "new" }, "x": 1 } });
-        let observed = json!({ "properties": { "x": 1 } });
-        assert!(differences(&desired, &observed, &["/properties/osProfile"]).is_empty());
+    fn what_counts_at_creation_only_is_no_difference() {
+        let server = |size: &str, data: &str| {
+            json!({ "sku": { "name": size },
+                "properties": { "virtualMachineProfile": { "osProfile": { "customData": data } } } })
+        };
+        let (desired, observed) = (server("a", "new"), server("b", "old"));
+        let found = differences(Kind::ScaleSet, &desired, &observed);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].path.as_str(), found[0].effect), ("sku.name", Effect::RestartsServer));
+        let observed = server("a", "old");
+        assert!(differences(Kind::ScaleSet, &desired, &observed).is_empty());
+    }
+
+    #[test]
+    fn a_location_is_the_same_however_it_is_spelled() {
+        let desired = json!({ "location": "westeurope" });
+        assert!(paths(&desired, &json!({ "location": "West Europe" })).is_empty());
+        assert_eq!(paths(&desired, &json!({ "location": "northeurope" })), ["location"]);
+    }
+
+    #[test]
+    fn what_is_ours_and_no_longer_wanted_goes() {
+        let rule = |name: &str| json!({ "name": name, "properties": { "priority": 1 } });
+        let desired = json!({ "properties": { "securityRules": [rule("a"), absent("old")] } });
+        let with =
+            json!({ "properties": { "securityRules": [rule("OLD"), rule("a"), rule("policy")] } });
+        let without = json!({ "properties": { "securityRules": [rule("a"), rule("policy")] } });
+        assert_eq!(paths(&desired, &with), ["properties.securityRules[old]"]);
+        assert!(paths(&desired, &without).is_empty());
+        assert_eq!(merged(Kind::NetworkSecurityGroup, &desired, &with), without);
+        let mut fresh = desired;
+        without_absent(&mut fresh);
+        assert_eq!(fresh, json!({ "properties": { "securityRules": [rule("a")] } }));
+    }
+
+    #[test]
+    fn some_lists_are_all_ours_and_some_are_open() {
+        let pool = |names: &[&str]| {
+            let rows: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
+            json!({ "properties": { "backendAddressPools": [ { "name": "p",
+                "properties": { "loadBalancerBackendAddresses": rows } } ] } })
+        };
+        let (want, have) = (pool(&["server-0"]), pool(&["server-0", "server-4"]));
+        assert_eq!(differences(Kind::LoadBalancer, &want, &have).len(), 1);
+        assert_eq!(merged(Kind::LoadBalancer, &want, &have), want);
+
+        let space = |prefixes: &[&str]| json!({ "properties": { "addressSpace": { "addressPrefixes": prefixes } } });
+        let (want, have) = (space(&["10.0.0.0/24"]), space(&["10.9.0.0/24", "10.0.0.0/24"]));
+        assert!(differences(Kind::VirtualNetwork, &want, &have).is_empty());
+        let both = merged(Kind::VirtualNetwork, &want, &have);
+        assert_eq!(both, space(&["10.0.0.0/24", "10.9.0.0/24"]));
+    }
+
+    #[test]
+    fn secrets_are_told_by_their_hash() {
+        let desired = json!({ "properties": { "protectedSettings": { "key": "hunter2" } } });
+        let observed = json!({ "properties": { "protectedSettings": { "key": "old" } } });
+        let found = differences(Kind::ScaleSet, &desired, &observed);
+        let text = format!("{found:?}");
+        assert!(text.contains("sha256:") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]

@@ -26,13 +26,24 @@ pub fn seconds(action: &Action) -> u32 {
             Kind::ScaleSet => 90,
             _ => 5,
         },
+        Action::Restart { .. } => 60,
         Action::GrantCallerBlobAccess { .. } => 60,
         Action::UploadArtifact { artifact: Artifact::Consul { .. } } => 20,
         Action::UploadArtifact { artifact: Artifact::HostManager } => 10,
         Action::Ask { .. } => 30,
         Action::WaitHealthy { .. } => 90,
-        Action::WriteDocument { .. } | Action::MintSecret { .. } | Action::ReadAddress { .. } => 1,
+        Action::Withdraw { .. }
+        | Action::WriteDocument { .. }
+        | Action::MintSecret { .. }
+        | Action::ReadAddress { .. } => 1,
     }
+}
+
+/// How long the plan takes along its longest chain of steps.
+pub fn duration_seconds(plan: &Plan) -> u32 {
+    let (path, starts) = critical_path(plan);
+    let last = path.last().and_then(|index| Some((starts.get(index)?, plan.step(*index)?)));
+    last.map_or(0, |(start, step)| start + seconds(&step.action))
 }
 
 /// The longest chain of steps, first to last, and when each step of the plan would start at the earliest.

@@ -1,16 +1,19 @@
 //! Fingerprints of owned properties: what `terraform plan` shows of an Azure object.
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::desired::DesiredObject;
-use crate::diff::Difference;
+use crate::desired::{DesiredObject, moved_to, place_in};
+use crate::diff::{Difference, remove};
+use crate::effect::at_creation;
 use crate::names::hex;
 
-/// Fingerprint of an object as it should be; depends on the spec alone.
+/// Fingerprint of an object as it should be; depends on the spec alone, wherever a server found room.
 pub fn desired(object: &DesiredObject) -> String {
-    let mut body = object.body.clone();
-    for pointer in object.create_only {
+    let mut body = match &object.declared {
+        Some(place) if place_in(&object.body) != *place => moved_to(&object.body, place),
+        _ => object.body.clone(),
+    };
+    for pointer in at_creation(object.kind) {
         remove(&mut body, pointer);
     }
     digest(&[body.to_string().as_bytes()])
@@ -26,13 +29,6 @@ pub fn observed(object: &DesiredObject, differences: &[Difference]) -> String {
     parts.extend(differences.iter().map(|d| format!("{}={}", d.path, d.observed)));
     let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
     digest(&parts)
-}
-
-fn remove(body: &mut Value, pointer: &str) {
-    let Some((parent, key)) = pointer.rsplit_once('/') else { return };
-    if let Some(map) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
-        map.remove(key);
-    }
 }
 
 fn digest(parts: &[&[u8]]) -> String {

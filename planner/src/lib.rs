@@ -5,10 +5,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod arm;
+pub mod assumed;
 pub mod cloud_init;
 pub mod dataplane;
 pub mod desired;
 pub mod diff;
+pub mod effect;
 pub mod estimate;
 pub mod fingerprint;
 pub mod names;

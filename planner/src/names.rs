@@ -13,6 +13,8 @@ const GUID_NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_53b1_94a7_4d7e_8f1e_2a52_7d3
 pub const CLUSTER_TAG: &str = "hcs-cluster";
 /// Tag that names the slot of a per-server object.
 pub const SLOT_TAG: &str = "hcs-slot";
+/// Metadata of a server's DNS record: the `uniqueId` of the scale set whose address it holds.
+pub const SERVER_METADATA: &str = "hcs-server";
 /// The subnet of the servers.
 pub const SUBNET: &str = "servers";
 /// Name of the lock on the managed group.
@@ -69,6 +71,9 @@ pub struct Names {
     /// See [`cluster_uid`].
     pub uid: String,
     name: String,
+    location: String,
+    storage_account: ArmId,
+    own_subnet: Option<ArmId>,
 }
 
 impl Names {
@@ -77,7 +82,15 @@ impl Names {
         let cluster_id =
             ArmId::resource_group(&spec.subscription_id, &spec.managed_resource_group_name);
         let uid = cluster_uid(&cluster_id);
-        Self { cluster_id, uid, name: spec.name.clone() }
+        let account_type = Kind::StorageAccount.resource_type();
+        Self {
+            storage_account: cluster_id.resource(account_type, &format!("hcs{uid}")),
+            cluster_id,
+            uid,
+            name: spec.name.clone(),
+            location: spec.location.clone(),
+            own_subnet: spec.subnet_id.clone(),
+        }
     }
 
     fn in_group(&self, kind: Kind, name: &str) -> ArmId {
@@ -99,14 +112,35 @@ impl Names {
         self.in_group(Kind::NatGateway, &format!("{}-nat", self.name))
     }
 
-    /// Virtual network.
+    /// Virtual network of the servers: the cluster's own, or that of the user's subnet.
     pub fn vnet(&self) -> ArmId {
-        self.in_group(Kind::VirtualNetwork, &format!("{}-vnet", self.name))
+        let users = self.own_subnet.as_ref().and_then(ArmId::parent);
+        users.unwrap_or_else(|| self.in_group(Kind::VirtualNetwork, &format!("{}-vnet", self.name)))
     }
 
-    /// Subnet of the servers.
+    /// Subnet of the servers: the cluster's own, or the user's.
     pub fn subnet(&self) -> ArmId {
-        self.vnet().child("subnets", SUBNET)
+        self.own_subnet.clone().unwrap_or_else(|| self.vnet().child("subnets", SUBNET))
+    }
+
+    /// Public IP of the external endpoint.
+    pub fn endpoint_ip(&self) -> ArmId {
+        self.in_group(Kind::PublicIpAddress, &format!("{}-endpoint-ip", self.name))
+    }
+
+    /// Load balancer of the external endpoint.
+    pub fn endpoint(&self) -> ArmId {
+        self.in_group(Kind::LoadBalancer, &format!("{}-endpoint", self.name))
+    }
+
+    /// Label of the external endpoint's name in Azure's public DNS: unique in a region.
+    pub fn endpoint_label(&self) -> String {
+        format!("{}-{}", self.name, self.uid)
+    }
+
+    /// The external endpoint's name in Azure's public DNS, in the public cloud.
+    pub fn endpoint_name(&self) -> String {
+        format!("{}.{}.cloudapp.azure.com", self.endpoint_label(), self.location)
     }
 
     /// Internal load balancer.
@@ -139,9 +173,9 @@ impl Names {
         format!("{CLUSTER_RECORD}.{}", self.dns_zone_name())
     }
 
-    /// Storage account.
+    /// Storage account, see [`storage_account_name`].
     pub fn storage_account(&self) -> ArmId {
-        self.in_group(Kind::StorageAccount, &storage_account_name(&self.cluster_id))
+        self.storage_account.clone()
     }
 
     /// Blob container.

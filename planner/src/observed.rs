@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::arm::ArmId;
-use crate::dataplane::{ClusterDocument, ServerStatus};
+use crate::dataplane::{ClusterDocument, Request, ServerStatus};
+use crate::plan::Voter;
 use crate::spec::ClusterSpec;
 
 /// One look at a cluster's world.
@@ -24,8 +25,22 @@ pub struct Observed {
     pub ready: Option<ReadyDocument>,
     /// Latest status of each server.
     pub servers: BTreeMap<u32, ObservedServer>,
+    /// Requests to leave that wait for their server, by slot.
+    #[serde(default)]
+    pub leave_requests: BTreeMap<u32, Request>,
+    /// The machines of the scale sets, by slot. Looked at while a change is under way, or where a set is not as
+    /// declared: otherwise the machines follow their sets.
+    #[serde(default)]
+    pub machines: BTreeMap<u32, ObservedMachine>,
     /// Whether blobs could be read; without it the fields above that come from blobs are empty.
     pub blobs_readable: bool,
+}
+
+/// The one machine of a server's scale set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedMachine {
+    /// Size that it runs with; the model of its set may say another one by now.
+    pub vm_size: String,
 }
 
 /// A server's status and its age.
@@ -85,18 +100,20 @@ impl Observed {
     }
 }
 
-/// Why a cluster of exactly `voters` (node names, sorted) is not healthy yet; `None` when it is.
+/// Why a cluster of exactly these voters is not healthy yet; `None` when it is.
 ///
 /// Healthy: every one of them speaks, runs, sees one and the same leader, calls all well, and knows just these voters.
 pub fn unhealthy_reason<'a>(
-    voters: &[String],
+    voters: &[Voter],
     statuses: impl Iterator<Item = &'a ServerStatus>,
 ) -> Option<String> {
     let statuses: BTreeMap<&str, &ServerStatus> =
         statuses.map(|status| (status.node_name.as_str(), status)).collect();
+    let mut names: Vec<&str> = voters.iter().map(|voter| voter.node_name.as_str()).collect();
+    names.sort_unstable();
     let mut leader: Option<&str> = None;
-    for name in voters {
-        let Some(status) = statuses.get(name.as_str()) else {
+    for name in &names {
+        let Some(status) = statuses.get(name) else {
             return Some(format!("{name} has not reported yet"));
         };
         let error = status.last_error.as_deref().unwrap_or("no error reported");
@@ -113,11 +130,11 @@ pub fn unhealthy_reason<'a>(
             return Some(format!("{name} follows another leader than the other servers"));
         }
         leader = Some(own_leader);
-        if consul.voters != voters {
+        if consul.voters != names {
             return Some(format!(
                 "{name} sees voters {}, expected {}",
                 consul.voters.join(", "),
-                voters.join(", ")
+                names.join(", ")
             ));
         }
         if !consul.healthy {
@@ -128,6 +145,26 @@ pub fn unhealthy_reason<'a>(
         }
     }
     None
+}
+
+/// Why these voters do not all run this Consul yet; `None` when they do. Builds of distributions (`+dfsg1`) count as
+/// the version that they build.
+pub fn other_version_reason<'a>(
+    voters: &[Voter],
+    wanted: &semver::Version,
+    statuses: impl Iterator<Item = &'a ServerStatus>,
+) -> Option<String> {
+    let plain = |text: &str| text.split('+').next().unwrap_or_default().to_owned();
+    let wanted = plain(&wanted.to_string());
+    let mut others =
+        statuses.filter(|status| voters.iter().any(|v| v.node_name == status.node_name));
+    others.find_map(|status| {
+        let version = &status.consul.as_ref()?.version;
+        let error = status.last_error.as_deref().unwrap_or("no error reported");
+        (plain(version) != wanted).then(|| {
+            format!("{} runs Consul {version}, not {wanted} yet ({error})", status.node_name)
+        })
+    })
 }
 
 #[cfg(test)]
@@ -160,9 +197,12 @@ mod tests {
         }
     }
 
+    fn voters() -> Vec<Voter> {
+        (0..3).map(|slot| Voter { slot, node_name: format!("s{slot}") }).collect()
+    }
+
     fn reason(statuses: &[ServerStatus]) -> Option<String> {
-        let voters: Vec<String> = ["s0", "s1", "s2"].map(str::to_owned).to_vec();
-        unhealthy_reason(&voters, statuses.iter())
+        unhealthy_reason(&voters(), statuses.iter())
     }
 
     #[test]
@@ -183,5 +223,17 @@ mod tests {
         let mut leaderless = good;
         leaderless[0].consul.as_mut().unwrap().leader = None;
         assert!(reason(&leaderless).unwrap().contains("sees no leader"));
+    }
+
+    #[test]
+    fn a_distributions_build_counts_as_its_version() {
+        let all = ["s0", "s1", "s2"];
+        let mut statuses: Vec<_> = (0..3).map(|slot| status(slot, &all)).collect();
+        statuses[1].consul.as_mut().unwrap().version = "1.8.7+dfsg1".into();
+        let wanted = semver::Version::new(1, 8, 7);
+        assert_eq!(other_version_reason(&voters(), &wanted, statuses.iter()), None);
+        statuses[2].consul.as_mut().unwrap().version = "1.8.6".into();
+        let reason = other_version_reason(&voters(), &wanted, statuses.iter()).unwrap();
+        assert!(reason.starts_with("s2 runs Consul 1.8.6, not 1.8.7 yet"), "{reason}");
     }
 }

@@ -2,7 +2,44 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{ClusterSpec, ZoneFallback};
+
+/// Where a server is made, and as what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Zone; `None` outside of any.
+    pub zone: Option<String>,
+    /// VM size.
+    pub vm_size: String,
+}
+
+/// Where the server of this slot belongs.
+pub fn place_of(slot: u32, spec: &ClusterSpec) -> Place {
+    Place { zone: zone_of(slot, &spec.zones).map(str::to_owned), vm_size: spec.vm_size.clone() }
+}
+
+/// Where else a new server of this slot may be made when its own place has no capacity, in this order: its zone with
+/// another size, the other zones with each size, and at last outside of any zone. Empty when the fallback is strict.
+pub fn alternatives(slot: u32, spec: &ClusterSpec) -> Vec<Place> {
+    if spec.zone_fallback == ZoneFallback::Strict {
+        return vec![];
+    }
+    let count = u32::try_from(spec.zones.len()).unwrap_or(0);
+    let mut zones: Vec<Option<&str>> =
+        (0..count.max(1)).map(|turn| zone_of(slot + turn, &spec.zones)).collect();
+    if spec.zone_fallback == ZoneFallback::BestEffort && count > 0 {
+        zones.push(None);
+    }
+    let sizes = || std::iter::once(&spec.vm_size).chain(&spec.vm_size_fallbacks);
+    let place = |zone: Option<&str>, size: &String| Place {
+        zone: zone.map(str::to_owned),
+        vm_size: size.clone(),
+    };
+    let all = zones.into_iter().flat_map(|zone| sizes().map(move |size| place(zone, size)));
+    all.skip(1).collect()
+}
 
 /// Zone of a slot; `None` in a region without zones.
 pub fn zone_of(slot: u32, zones: &[String]) -> Option<&str> {
@@ -50,6 +87,15 @@ pub fn servers_per_zone(
         }
     }
     per_zone
+}
+
+/// How a change that one server after the other goes through is felt; empty for three servers and more.
+pub fn rolling_warning(servers: u32, restarts: bool) -> Option<String> {
+    (servers == 1 && restarts).then(|| {
+        "The only server restarts: Consul does not answer for a minute or two. Three servers would \
+         not be felt."
+            .to_owned()
+    })
 }
 
 /// Sentences about what the user gave up, empty when one zone or one server may be lost.

@@ -50,6 +50,13 @@ pub fn cloud_init(bootstrap: &Value) -> Value {
     json!({ "$cloud_init": bootstrap })
 }
 
+/// Sets a field of a [`cloud_init`] reference; anything else is left alone.
+pub(crate) fn set_cloud_init(reference: &mut Value, field: &str, value: Value) {
+    if let Some(bootstrap) = reference.get_mut("$cloud_init") {
+        bootstrap[field] = value;
+    }
+}
+
 /// Whether the value holds a reference anywhere.
 pub fn has_reference(value: &Value) -> bool {
     match value {

@@ -25,6 +25,63 @@ pub fn newest() -> Version {
     versions().pop().unwrap_or(Version::new(0, 0, 0))
 }
 
+/// Consul does not go from one version to another.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpgradeRefused {
+    /// Its data would be read by an older version than wrote it.
+    #[error(
+        "the cluster runs Consul {from}, and Consul does not go back to {to}: its data may hold what {to} cannot read; \
+         stay at {from}, or restore a snapshot that {to} took into another cluster"
+    )]
+    Downgrade {
+        /// What runs.
+        from: Version,
+        /// What was asked for.
+        to: Version,
+    },
+    /// Too many releases in between.
+    #[error(
+        "the cluster runs Consul {from}, and {to} is {series} release series on, where Consul goes at most two at a \
+         time; go to {between} first"
+    )]
+    TooFar {
+        /// What runs.
+        from: Version,
+        /// What was asked for.
+        to: Version,
+        /// How many series on.
+        series: usize,
+        /// The newest that can be gone to at once.
+        between: Version,
+    },
+}
+
+/// Whether running servers may go from one version to another: never back, and at most two release series (1.20 to
+/// 1.22) at a time, as Consul's upgrade page says.
+pub fn check_upgrade(from: &Version, to: &Version) -> Result<(), Box<UpgradeRefused>> {
+    const SERIES_MAX: usize = 2;
+    if to < from {
+        return Err(Box::new(UpgradeRefused::Downgrade { from: from.clone(), to: to.clone() }));
+    }
+    let series = |version: &Version| (version.major, version.minor);
+    let mut between: Vec<(u64, u64)> = versions().iter().map(series).collect();
+    between.extend([series(from), series(to)]);
+    between.sort_unstable();
+    between.dedup();
+    between.retain(|other| series(from) < *other && *other <= series(to));
+    if between.len() <= SERIES_MAX {
+        return Ok(());
+    }
+    let reachable = between[SERIES_MAX - 1];
+    let newest = versions().into_iter().rfind(|version| series(version) == reachable);
+    Err(Box::new(UpgradeRefused::TooFar {
+        from: from.clone(),
+        to: to.clone(),
+        series: between.len(),
+        between: newest.unwrap_or(Version::new(reachable.0, reachable.1, 0)),
+    }))
+}
+
 /// File name of the Linux archive.
 pub fn archive_name(version: &Version, architecture: &str) -> String {
     format!("consul_{version}_linux_{architecture}.zip")
@@ -54,5 +111,17 @@ mod tests {
         assert!(rows().all(|(_, _, sum)| sum.len() == 64));
         assert!(newest() >= Version::new(2, 0, 2));
         assert!(archive_sha256(&newest(), "amd64").is_some());
+    }
+
+    #[test]
+    fn consul_goes_forward_two_series_at_a_time() {
+        let version = |text: &str| Version::parse(text).unwrap();
+        let check = |from: &str, to: &str| check_upgrade(&version(from), &version(to));
+        assert_eq!(check("1.20.1", "1.20.1"), Ok(()));
+        assert_eq!(check("1.20.1", "1.22.2"), Ok(()));
+        let back = check("1.22.2", "1.22.1").unwrap_err().to_string();
+        assert!(back.contains("does not go back to 1.22.1"), "{back}");
+        let far = check("1.18.0", "1.22.2").unwrap_err().to_string();
+        assert!(far.contains("go to 1.20."), "{far}");
     }
 }

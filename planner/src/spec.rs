@@ -26,8 +26,14 @@ pub struct ClusterSpec {
     pub server_count: u32,
     /// Zones in the order of placement; empty where the region has none.
     pub zones: Vec<String>,
+    /// What happens to a new server whose zone has no capacity.
+    #[serde(default)]
+    pub zone_fallback: ZoneFallback,
     /// VM size of the servers.
     pub vm_size: String,
+    /// Sizes to try in this order where [`Self::vm_size`] has no capacity; only with a fallback.
+    #[serde(default)]
+    pub vm_size_fallbacks: Vec<String>,
     /// Image of the servers.
     pub image: ImageReference,
     /// Size of the OS disk.
@@ -36,10 +42,16 @@ pub struct ClusterSpec {
     pub data_disk_gib: u32,
     /// Public SSH key for new servers; absent: a key whose private half nobody has.
     pub ssh_public_key: Option<String>,
-    /// Address space of the cluster's own network.
-    pub vnet_cidr: Ipv4Net,
+    /// Address space of the cluster's own network; absent when the servers live in a subnet of the user's.
+    pub vnet_cidr: Option<Ipv4Net>,
+    /// The user's subnet in which the servers live; absent when the cluster has a network of its own.
+    #[serde(default)]
+    pub subnet_id: Option<ArmId>,
     /// Networks to peer with, both ways.
     pub peer_vnet_ids: Vec<ArmId>,
+    /// Reaching Consul's HTTPS API from outside; absent: from inside only.
+    #[serde(default)]
+    pub external_endpoint: Option<ExternalEndpoint>,
     /// Consul version of the cluster.
     pub consul_version: semver::Version,
     /// Where Consul's archive comes from; absent: releases of its maker.
@@ -50,6 +62,40 @@ pub struct ClusterSpec {
     pub deletion_protection: bool,
     /// The user's tags, default tags included.
     pub tags: BTreeMap<String, String>,
+}
+
+/// What happens to a new server whose zone has no capacity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ZoneFallback {
+    /// The apply stops: slot `i` is in `zones[i mod Z]` or nowhere.
+    #[default]
+    Strict,
+    /// The fallback sizes are tried, then the other zones.
+    Prefer,
+    /// As [`Self::Prefer`], then wherever the region has room, outside of any zone.
+    BestEffort,
+}
+
+impl ZoneFallback {
+    /// Every word, in the order of strictness.
+    pub const ALL: [Self; 3] = [Self::Strict, Self::Prefer, Self::BestEffort];
+
+    /// The word in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Prefer => "prefer",
+            Self::BestEffort => "best_effort",
+        }
+    }
+}
+
+/// A way to Consul's HTTPS API from outside of the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalEndpoint {
+    /// Who may come in; never empty.
+    pub allowed_cidrs: Vec<Ipv4Net>,
 }
 
 /// A marketplace image.

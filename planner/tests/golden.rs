@@ -4,160 +4,88 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
 use expect_test::{Expect, expect_file};
+use hcs_planner::assumed::assumed;
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
-use hcs_planner::plan::{Plan, plan, plan_destroy, present_servers, verdict};
+use hcs_planner::plan::{plan, plan_destroy};
 use hcs_planner::render;
-use hcs_planner::spec::{ClusterSpec, LockLevel};
-use serde_json::json;
-use support::{after, finished, peer, spec};
+use hcs_planner::spec::ClusterSpec;
+use serde_json::{Value, json};
+use support::scenarios::{self, Scenario};
+use support::world::World;
+use support::{peer, spec, with};
 
-macro_rules! golden {
-    ($name:literal) => {
-        expect_file![concat!("golden/", $name, ".txt")]
-    };
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn check(spec: &ClusterSpec, world: &Observed, expect: &expect_test::ExpectFile) {
-    expect.assert_eq(&shown(spec, world, &plan(spec, world).unwrap()));
+/// The spec's properties that differ from those of a plain cluster, in one line.
+fn told(spec: &ClusterSpec) -> String {
+    let plain = json!(support::spec(spec.server_count, 3));
+    let own = json!(spec);
+    let mut text = format!("server_count {}", spec.server_count);
+    for (key, value) in own.as_object().unwrap() {
+        if plain.get(key) != Some(value) {
+            let _ = write!(text, ", {key} {value}");
+        }
+    }
+    text
 }
 
-fn shown(spec: &ClusterSpec, world: &Observed, plan: &Plan) -> String {
-    let present = present_servers(&Names::new(spec), world);
-    render::text(spec, plan, &verdict(plan, &present, &spec.zones))
-}
-
-#[test]
-fn three_servers_on_three_zones_from_nothing() {
-    check(&spec(3, 3), &Observed::default(), &golden!("create-3-on-3-zones"));
-}
-
-#[test]
-fn one_server_is_warned_about() {
-    check(&spec(1, 3), &Observed::default(), &golden!("create-1-on-3-zones"));
-}
-
-#[test]
-fn two_zones_are_warned_about() {
-    check(&spec(3, 2), &finished(&spec(3, 2)), &golden!("nothing-to-do-on-2-zones"));
-}
-
-#[test]
-fn a_region_without_zones() {
-    check(&spec(3, 0), &finished(&spec(3, 0)), &golden!("nothing-to-do-without-zones"));
+fn heading(scenario: &Scenario) -> String {
+    let mut text = format!("# {}\n#\n", scenario.title);
+    let before = scenario.before.as_ref().map_or_else(|| "nothing".to_owned(), told);
+    let _ = writeln!(text, "# before:   {before}");
+    for (words, _) in &scenario.events {
+        let _ = writeln!(text, "# then:     {words}");
+    }
+    let _ = writeln!(text, "# declared: {}\n", told(&scenario.now));
+    text
 }
 
 #[test]
-fn three_become_five() {
-    check(&spec(5, 3), &finished(&spec(3, 3)), &golden!("scale-3-to-5"));
-}
-
-#[test]
-fn five_become_three() {
-    check(&spec(3, 3), &finished(&spec(5, 3)), &golden!("scale-5-to-3"));
-}
-
-#[test]
-fn five_become_three_without_a_lock() {
-    let (mut before, mut now) = (spec(5, 3), spec(3, 3));
-    before.lock = LockLevel::None;
-    now.lock = LockLevel::None;
-    check(&now, &finished(&before), &golden!("scale-5-to-3-without-lock"));
-}
-
-#[test]
-fn a_tag_changes_everywhere_and_an_old_one_goes() {
-    let (mut before, mut now) = (spec(1, 3), spec(1, 3));
-    before.tags = [("team".to_owned(), "a".to_owned()), ("old".to_owned(), "1".to_owned())].into();
-    now.tags = [("team".to_owned(), "b".to_owned())].into();
-    check(&now, &finished(&before), &golden!("tags"));
-}
-
-#[test]
-fn a_peer_comes_and_goes() {
-    let mut with = spec(1, 3);
-    with.peer_vnet_ids = vec![peer("hub")];
-    check(&with, &finished(&spec(1, 3)), &golden!("peer-added"));
-    check(&spec(1, 3), &finished(&with), &golden!("peer-removed"));
-}
-
-#[test]
-fn the_lock_is_given_up() {
-    let mut now = spec(1, 3);
-    now.lock = LockLevel::None;
-    check(&now, &finished(&spec(1, 3)), &golden!("lock-none"));
-}
-
-#[test]
-fn a_create_that_was_cut_off_after_the_account() {
-    let spec = spec(3, 3);
-    let whole = plan(&spec, &Observed::default()).unwrap();
-    let world = after(&spec, &Observed::default(), &whole, 40);
-    check(&spec, &world, &golden!("resume-after-40-steps"));
-}
-
-#[test]
-fn a_write_of_an_earlier_run_is_still_under_way() {
-    let spec = spec(3, 3);
-    let mut world = finished(&spec);
-    world.ready = None;
-    let names = Names::new(&spec);
-    let body = world.objects.get_mut(&names.scale_set(1).key()).unwrap();
-    body["properties"]["provisioningState"] = json!("Creating");
-    check(&spec, &world, &golden!("await-a-running-write"));
-}
-
-#[test]
-fn a_failed_scale_set_is_written_again() {
-    let spec = spec(3, 3);
-    let mut world = finished(&spec);
-    let names = Names::new(&spec);
-    let body = world.objects.get_mut(&names.scale_set(1).key()).unwrap();
-    body["properties"]["provisioningState"] = json!("Failed");
-    check(&spec, &world, &golden!("repair-a-failed-scale-set"));
-}
-
-#[test]
-fn a_server_that_somebody_deleted_comes_back() {
-    let spec = spec(3, 3);
-    let mut world = finished(&spec);
-    world.objects.remove(&Names::new(&spec).scale_set(2).key());
-    check(&spec, &world, &golden!("deleted-scale-set"));
-}
-
-#[test]
-fn a_deleted_lock_is_drift() {
-    let spec = spec(3, 3);
-    let mut world = finished(&spec);
-    world.objects.remove(&Names::new(&spec).lock().key());
-    check(&spec, &world, &golden!("deleted-lock"));
-}
-
-#[test]
-fn a_changed_network_rule_is_put_back() {
-    let spec = spec(3, 3);
-    let mut world = finished(&spec);
-    let body = world.objects.get_mut(&Names::new(&spec).security_group().key()).unwrap();
-    body["properties"]["securityRules"][0]["properties"]["access"] = json!("Deny");
-    check(&spec, &world, &golden!("changed-network-rule"));
+fn every_scenario_plans_as_its_golden_says() {
+    let mut names = BTreeSet::new();
+    for scenario in scenarios::all() {
+        assert!(names.insert(scenario.name), "{} is there twice", scenario.name);
+        let plan = scenario.plan().unwrap_or_else(|error| panic!("{}: {error}", scenario.name));
+        let text = heading(&scenario) + &render::text(&scenario.now, &plan);
+        expect_file![folder().join(format!("{}.txt", scenario.name))].assert_eq(&text);
+    }
+    for scenario in scenarios::refused() {
+        assert!(names.insert(scenario.name), "{} is there twice", scenario.name);
+        let error = scenario.plan().map(|plan| plan.len()).unwrap_err();
+        let text = format!("{}error: {error}\n", heading(&scenario));
+        expect_file![folder().join(format!("{}.txt", scenario.name))].assert_eq(&text);
+    }
+    names.insert("destroy");
+    let files = std::fs::read_dir(folder()).unwrap();
+    for file in files {
+        let name = file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(names.contains(name.as_str()), "golden {name} belongs to no scenario");
+    }
+    assert!(names.len() >= 60, "{} scenarios", names.len());
 }
 
 #[test]
 fn destroy_takes_the_lock_the_far_peering_and_the_group() {
-    let mut spec = spec(3, 3);
-    spec.peer_vnet_ids = vec![peer("hub")];
-    let world = finished(&spec);
-    let text = shown(&spec, &world, &plan_destroy(&spec, &world).unwrap());
-    golden!("destroy").assert_eq(&text);
+    let spec = with(spec(3, 3), |s| s.peer_vnet_ids = vec![peer("hub")]);
+    let world = World::finished(&spec).observe(&spec);
+    let plan = plan_destroy(&spec, &world).unwrap();
+    expect_file![folder().join("destroy.txt")].assert_eq(&render::text(&spec, &plan));
 }
 
 #[test]
-fn refusals_name_the_object() {
+fn a_group_that_holds_others_objects_is_not_destroyed() {
     let spec = spec(3, 3);
-    let mut world = finished(&spec);
-    let names = Names::new(&spec);
-    let foreign = names.cluster_id.resource("Microsoft.Compute/disks", "somebodys-disk");
+    let mut world = World::finished(&spec).observe(&spec);
+    let foreign =
+        Names::new(&spec).cluster_id.resource("Microsoft.Compute/disks", "somebodys-disk");
     world.insert(json!({ "id": foreign }));
     refusal(
         plan_destroy(&spec, &world).unwrap_err(),
@@ -165,24 +93,46 @@ fn refusals_name_the_object() {
             "the managed resource group holds objects that hcs did not make: /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-mrg-demo/providers/Microsoft.Compute/disks/somebodys-disk; move or delete them first"
         ]],
     );
-    let body = world.objects.get_mut(&names.cluster_id.key()).unwrap();
-    body["tags"]["hcs-cluster"] = json!("other");
-    let mut lost = finished(&spec);
-    lost.objects.retain(|key, _| !key.contains("/storageaccounts/"));
-    refusal(
-        plan(&spec, &lost).unwrap_err(),
-        &expect_test::expect![
-            "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-mrg-demo/providers/Microsoft.Storage/storageAccounts/hcs2d2da5ebaae9 is gone while servers still run, and with it the cluster's keys; recover it (Azure keeps a deleted storage account or container for some days), or take a snapshot with consul and make the cluster anew"
-        ],
-    );
-    refusal(
-        plan(&spec, &world).unwrap_err(),
-        &expect_test::expect![[
-            "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-mrg-demo exists already and does not belong to this cluster (its tag hcs-cluster is \"other\"); move or delete it, or give the cluster another name"
-        ]],
-    );
 }
 
 fn refusal(error: impl std::fmt::Display, expect: &Expect) {
     expect.assert_eq(&error.to_string());
+}
+
+/// Where only the last declaration is known, plans come out as in the world that was seen.
+#[test]
+fn a_plan_from_the_assumed_world_has_the_steps_of_the_real_one() {
+    for scenario in scenarios::all().iter().filter(|scenario| scenario.events.is_empty()) {
+        let Some(before) = &scenario.before else { continue };
+        let ids = |observed: &Observed| {
+            let plan = plan(&scenario.now, observed).unwrap();
+            plan.steps().iter().map(|(_, step)| step.id.clone()).collect::<Vec<_>>()
+        };
+        // Nobody is known to lead, so who goes last may differ; what is done may not.
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort();
+            ids
+        };
+        let (seen, assumed) = (ids(&scenario.observed()), ids(&assumed(before)));
+        assert_eq!(sorted(seen), sorted(assumed), "{}", scenario.name);
+    }
+}
+
+/// The shape that programs read.
+#[test]
+fn the_json_of_a_plan_has_its_documented_shape() {
+    let spec = spec(1, 3);
+    let plan = plan(&spec, &Observed::default()).unwrap();
+    let value: Value = serde_json::from_str(&render::json(&spec, &plan)).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        keys(&value),
+        ["cluster", "critical_path", "estimated_seconds", "format", "steps", "verdict"]
+    );
+    assert_eq!(value["format"], 2);
+    assert_eq!(
+        keys(&value["steps"][0]),
+        ["estimated_seconds", "id", "needs", "slot", "step", "subject", "verb"]
+    );
+    assert_eq!(keys(&value["verdict"]), ["after", "before", "during", "states", "violations"]);
 }

@@ -1,249 +1,282 @@
-//! Laws that hold for every plan. `PROPTEST_CASES` sets how many worlds are tried.
+//! Laws that hold for every plan. `HCS_CASES` sets how many worlds are tried: 1,000,000 in the long run, see
+//! `cargo xtask sim laws`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
-use std::collections::BTreeSet;
-
-use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::Names;
-use hcs_planner::observed::Observed;
-use hcs_planner::plan::{Action, Plan, plan, plan_destroy, present_servers, verdict};
-use hcs_planner::render;
-use hcs_planner::spec::{ClusterSpec, LockLevel};
+use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, LockLevel, ZoneFallback};
 use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
-use support::{after, finished, peer, spec};
+use support::laws::{Case, Effort, THOROUGH, broken, honest, ids};
+use support::scenarios;
+use support::world::World;
+use support::{peer, spec, with};
 
+const SIZES: [&str; 3] = ["Standard_D2s_v5", "Standard_D4s_v5", "Standard_D2as_v5"];
+
+/// Everything that a user can declare, in small numbers.
 fn specs() -> impl Strategy<Value = ClusterSpec> {
-    let servers = prop_oneof![Just(1_u32), Just(3), Just(5), Just(7)];
+    let servers = prop_oneof![3 => Just(1_u32), 4 => Just(3), 2 => Just(5), 1 => Just(7)];
+    let zones = prop::sample::select(vec![
+        vec![],
+        vec!["1"],
+        vec!["1", "2"],
+        vec!["1", "2", "3"],
+        vec!["1", "2", "3"],
+        vec!["3", "1", "2"],
+        vec!["1", "2", "3", "4"],
+    ]);
     let tags = prop::collection::btree_map("[a-c]", "[x-z]", 0..3);
-    (servers, 0_u32..=4, tags, any::<bool>(), 0_usize..=2).prop_map(
-        |(servers, zones, tags, locked, peers)| {
-            let mut spec = spec(servers, zones);
-            spec.tags = tags;
-            spec.lock = if locked { LockLevel::CanNotDelete } else { LockLevel::None };
-            spec.peer_vnet_ids = (0..peers).map(|n| peer(&format!("hub-{n}"))).collect();
-            spec
+    let fallback = prop_oneof![
+        4 => Just(ZoneFallback::Strict),
+        1 => Just(ZoneFallback::Prefer),
+        1 => Just(ZoneFallback::BestEffort)
+    ];
+    let machine = (prop::sample::select(SIZES.to_vec()), 0_u32..=1, 0_u32..=1, any::<bool>());
+    let around = (any::<bool>(), 0_usize..=2, 0_usize..=2, any::<bool>());
+    (servers, zones, tags, fallback, machine, around).prop_map(
+        |(
+            servers,
+            zones,
+            tags,
+            fallback,
+            (size, os, data, image),
+            (locked, peers, callers, newer),
+        )| {
+            with(spec(servers, 3), |s| {
+                s.zones = zones.into_iter().map(str::to_owned).collect();
+                s.tags = tags;
+                s.zone_fallback = fallback;
+                if fallback != ZoneFallback::Strict {
+                    s.vm_size_fallbacks = vec![SIZES[1].to_owned()];
+                }
+                size.clone_into(&mut s.vm_size);
+                s.os_disk_gib = 64 << os;
+                s.data_disk_gib = 32 << data;
+                if image {
+                    s.image.version = "24.04.202611010".into();
+                }
+                s.lock = if locked { LockLevel::CanNotDelete } else { LockLevel::None };
+                s.peer_vnet_ids = (0..peers).map(|n| peer(&format!("hub-{n}"))).collect();
+                let cidrs = ["203.0.113.0/24", "198.51.100.7/32"];
+                s.external_endpoint = (callers > 0).then(|| ExternalEndpoint {
+                    allowed_cidrs: cidrs[..callers].iter().map(|c| c.parse().unwrap()).collect(),
+                });
+                s.consul_version = if newer { "1.22.2" } else { "1.21.5" }.parse().unwrap();
+            })
         },
     )
 }
 
-/// A cluster that was declared one way and is now declared another; zones never change.
-fn changes() -> impl Strategy<Value = (ClusterSpec, ClusterSpec)> {
-    (specs(), specs()).prop_map(|(before, mut now)| {
-        now.zones.clone_from(&before.zones);
-        (before, now)
+/// What may happen to a world between two applies.
+#[derive(Clone, Debug)]
+enum Event {
+    Policy,
+    DeletedServer(u32),
+    DeletedLock,
+    DeletedRecord(u32),
+    ChangedRule,
+    ChangedSize(u32),
+    Failed(u32),
+    Running(u32),
+    Leads(u32),
+    Asked(u32),
+    CutOff(usize),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        Just(Event::Policy),
+        (0_u32..7).prop_map(Event::DeletedServer),
+        Just(Event::DeletedLock),
+        (0_u32..7).prop_map(Event::DeletedRecord),
+        Just(Event::ChangedRule),
+        (0_u32..7).prop_map(Event::ChangedSize),
+        (0_u32..7).prop_map(Event::Failed),
+        (0_u32..7).prop_map(Event::Running),
+        (0_u32..7).prop_map(Event::Leads),
+        (0_u32..7).prop_map(Event::Asked),
+        (0_usize..120).prop_map(Event::CutOff),
+    ];
+    prop::collection::vec(event, 0..3)
+}
+
+/// A cluster that was declared one way, or not at all, what happened to it, and how it is declared now.
+fn cases() -> impl Strategy<Value = Case> {
+    let before = prop_oneof![4 => specs().prop_map(Some), 1 => Just(None)];
+    // Most changes are small: a few properties of the first spec, not all.
+    let change = (specs(), any::<[bool; 9]>());
+    (before, change, events()).prop_map(|(before, (other, takes), events)| {
+        let mut now = before.clone().unwrap_or_else(|| other.clone());
+        let [count, zones, size, disks, image, tags, peers, around, version] = takes;
+        if count {
+            now.server_count = other.server_count;
+        }
+        if zones {
+            now.zones = other.zones;
+        }
+        if size {
+            now.vm_size = other.vm_size;
+            now.zone_fallback = other.zone_fallback;
+            now.vm_size_fallbacks = other.vm_size_fallbacks;
+        }
+        if disks {
+            (now.os_disk_gib, now.data_disk_gib) = (other.os_disk_gib, other.data_disk_gib);
+        }
+        if image {
+            now.image = other.image;
+        }
+        if tags {
+            now.tags = other.tags;
+        }
+        if peers {
+            now.peer_vnet_ids = other.peer_vnet_ids;
+        }
+        if around {
+            (now.lock, now.external_endpoint) = (other.lock, other.external_endpoint);
+        }
+        if version && other.consul_version > now.consul_version {
+            now.consul_version = other.consul_version;
+        }
+        let mut world = before.as_ref().map_or_else(World::empty, World::finished);
+        let declared = before.as_ref().unwrap_or(&now);
+        for event in events {
+            happen(&mut world, declared, &now, &event);
+        }
+        Case { spec: now, world }
     })
 }
 
-fn ids(plan: &Plan) -> Vec<String> {
-    plan.steps().iter().map(|(_, step)| step.id.clone()).collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_same_world_gives_the_same_bytes((before, now) in changes()) {
-        let world = finished(&before);
-        let bytes = || {
-            let plan = plan(&now, &world).unwrap();
-            let present = present_servers(&Names::new(&now), &world);
-            render::json(&now, &plan, &verdict(&plan, &present, &now.zones)).to_string()
-        };
-        let (first, second) = (bytes(), bytes());
-        prop_assert_eq!(first, second);
-    }
-
-    #[test]
-    fn a_plan_that_was_carried_out_leaves_nothing_to_do((before, now) in changes()) {
-        let world = finished(&before);
-        let change = plan(&now, &world).unwrap();
-        let world = after(&now, &world, &change, usize::MAX);
-        let again = plan(&now, &world).unwrap();
-        prop_assert!(again.is_empty(), "{:?}", ids(&again));
-    }
-
-    #[test]
-    fn a_plan_that_was_cut_off_is_finished_by_the_next((before, now) in changes(), cut in 0_usize..80) {
-        let world = finished(&before);
-        let change = plan(&now, &world).unwrap();
-        let halfway = after(&now, &world, &change, cut);
-        let rest = plan(&now, &halfway).unwrap();
-        let world = after(&now, &halfway, &rest, usize::MAX);
-        let again = plan(&now, &world).unwrap();
-        prop_assert!(again.is_empty(), "{:?}", ids(&again));
-    }
-
-    #[test]
-    fn a_create_that_was_cut_off_never_writes_an_object_again(spec in specs(), cut in 0_usize..120) {
-        let change = plan(&spec, &Observed::default()).unwrap();
-        let halfway = after(&spec, &Observed::default(), &change, cut);
-        for (_, step) in plan(&spec, &halfway).unwrap().steps() {
-            if let Action::Put { id, .. } = &step.action {
-                prop_assert!(halfway.object(id).is_none(), "{} exists", id);
-            }
-            prop_assert!(!matches!(step.action, Action::Delete { .. }), "{}", step.id);
+fn happen(world: &mut World, declared: &ClusterSpec, now: &ClusterSpec, event: &Event) {
+    let names = Names::new(declared);
+    let set = |slot: u32| names.scale_set(slot % declared.server_count);
+    let mut edit = |id: &hcs_planner::arm::ArmId, pointer: &str, value: serde_json::Value| {
+        if let Some(place) = world.objects.get_mut(&id.key()).and_then(|b| b.pointer_mut(pointer)) {
+            *place = value;
         }
-    }
-
-    #[test]
-    fn nothing_is_deleted_that_is_not_ours((before, now) in changes()) {
-        let mut world = finished(&before);
-        let group = ArmId::new(world.objects.values().find_map(|body| {
-            body["id"].as_str().filter(|id| id.ends_with("rg-mrg-demo"))
-        }).unwrap());
-        let foreign = group.resource(Kind::ScaleSet.resource_type(), "somebody-elses");
-        world.insert(json!({ "id": foreign, "tags": { "hcs-cluster": "another", "hcs-slot": "0" } }));
-        let untagged = group.resource(Kind::Identity.resource_type(), "no-tags");
-        world.insert(json!({ "id": untagged }));
-        for (_, step) in plan(&now, &world).unwrap().steps() {
-            if let Action::Delete { id, .. } = &step.action {
-                prop_assert!(*id != foreign && *id != untagged && *id != group, "{}", step.id);
+    };
+    match event {
+        Event::Policy => scenarios::policy(world, declared),
+        // One at a time: a cluster that lost its quorum is not mended by plans.
+        Event::DeletedServer(slot) if declared.server_count > 1 => {
+            let slot = slot % declared.server_count;
+            if world.is_whole(declared.server_count)
+                && world.asked.is_empty()
+                && world.objects.contains_key(&names.scale_set(slot).key())
+            {
+                scenarios::kill(world, declared, slot);
             }
         }
-        prop_assert!(plan_destroy(&now, &world).is_err(), "a group that holds others' objects stays");
-    }
-
-    #[test]
-    fn growing_and_shrinking_back_is_no_change(zones in 0_u32..=4, tags in prop::collection::btree_map("[a-c]", "[x-z]", 0..3)) {
-        let (mut small, mut large) = (spec(3, zones), spec(5, zones));
-        small.tags.clone_from(&tags);
-        large.tags = tags;
-        let start = finished(&small);
-        let grown = after(&large, &start, &plan(&large, &start).unwrap(), usize::MAX);
-        let back = after(&small, &grown, &plan(&small, &grown).unwrap(), usize::MAX);
-        let keys = |world: &Observed| world.objects.keys().cloned().collect::<BTreeSet<_>>();
-        prop_assert_eq!(keys(&start), keys(&back));
-        for slot in 0..3 {
-            let touched = |plan: &Plan| ids(plan).iter().any(|id| id.ends_with(&format!(" server_{slot}")));
-            prop_assert!(!touched(&plan(&large, &start).unwrap()));
-            prop_assert!(!touched(&plan(&small, &grown).unwrap()));
+        Event::DeletedServer(_) => {}
+        Event::DeletedLock => {
+            world.objects.remove(&names.lock().key());
         }
-    }
-
-    #[test]
-    fn people_and_policies_may_add_tags((before, now) in changes()) {
-        let mut world = finished(&before);
-        for body in world.objects.values_mut() {
-            if let Some(tags) = body.get_mut("tags").and_then(|tags| tags.as_object_mut()) {
-                tags.insert("cost-center".into(), json!("42"));
+        Event::DeletedRecord(slot) => {
+            let record = names.dns_record(&format!("server-{}", slot % declared.server_count));
+            world.objects.remove(&record.key());
+        }
+        Event::ChangedRule => {
+            let rule = "/properties/securityRules/0/properties/access";
+            edit(&names.security_group(), rule, json!("Deny"));
+        }
+        Event::ChangedSize(slot) => edit(&set(*slot), "/sku/name", json!("Standard_B1s")),
+        Event::Failed(slot) => edit(&set(*slot), "/properties/provisioningState", json!("Failed")),
+        Event::Running(slot) => {
+            edit(&set(*slot), "/properties/provisioningState", json!("Updating"));
+        }
+        Event::Leads(slot) => world.leader = *slot,
+        // By a run that was killed right after it asked.
+        Event::Asked(slot) if declared.server_count > 1 => {
+            let slot = slot % declared.server_count;
+            let whole = world.is_whole(declared.server_count);
+            let exists = world.objects.contains_key(&names.scale_set(slot).key());
+            if whole && exists && world.asked.is_empty() {
+                world.ask(declared, slot);
             }
         }
-        let change = plan(&now, &world).unwrap();
-        let world = after(&now, &world, &change, usize::MAX);
-        prop_assert!(plan(&now, &world).unwrap().is_empty());
-        let kept = world.objects.values().filter_map(|body| body.get("tags"));
-        let created: BTreeSet<_> = ids(&change).into_iter().filter(|id| id.starts_with("create")).collect();
-        if created.is_empty() {
-            prop_assert!(kept.into_iter().all(|tags| tags["cost-center"] == "42"));
-        }
-    }
-}
-
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
-}
-
-#[test]
-fn one_server_leaves_at_a_time_and_only_when_the_last_is_gone() {
-    let world = finished(&spec(7, 3));
-    let now = spec(3, 3);
-    let plan = plan(&now, &world).unwrap();
-    let leaves: Vec<_> = plan
-        .steps()
-        .into_iter()
-        .filter(|(_, step)| matches!(step.action, Action::Ask { .. }))
-        .collect();
-    assert_eq!(leaves.len(), 4);
-    for pair in leaves.windows(2) {
-        let ((earlier, first), (later, second)) = (&pair[0], &pair[1]);
-        assert!(first.slot > second.slot, "the highest slot goes first");
-        let deleted = format!("delete server_{}", first.slot.unwrap());
-        let direct: Vec<_> =
-            plan.needs(*later).into_iter().filter_map(|need| plan.step(need)).collect();
-        assert!(direct.iter().any(|step| step.id == deleted), "{} waits", second.id);
-        assert_ne!(earlier, later);
-    }
-}
-
-#[test]
-fn a_server_is_made_after_all_that_it_reads() {
-    let plan = plan(&spec(3, 3), &Observed::default()).unwrap();
-    for (index, step) in plan.steps() {
-        let Some(slot) = step.id.strip_prefix("create server_") else { continue };
-        let mut before = BTreeSet::new();
-        let mut open = vec![index];
-        while let Some(next) = open.pop() {
-            for need in plan.needs(next) {
-                if before.insert(plan.step(need).unwrap().id.clone()) {
-                    open.push(need);
-                }
+        Event::Asked(_) => {}
+        Event::CutOff(count) => {
+            if let Ok(plan) = honest(now, &world.observe(now)) {
+                // What a run that dies has done is what counts, whatever stood in its way.
+                let _ = world.run(now, &plan, *count);
             }
         }
-        let reads = [
-            "write cluster document".to_owned(),
-            "mint gossip key".to_owned(),
-            "mint management token".to_owned(),
-            "upload consul".to_owned(),
-            "upload host manager".to_owned(),
-            format!("mint certificate of server {slot}"),
-            format!("mint agent token of server {slot}"),
-            "create role_identity_servers_on_config".to_owned(),
-            "create role_identity_servers_on_artifacts".to_owned(),
-            format!("create role_identity_server_{slot}_on_secrets_{slot}"),
-            format!("create role_identity_server_{slot}_on_status_{slot}"),
-        ];
-        for read in reads {
-            assert!(before.contains(&read), "server {slot} may boot before {read}");
+    }
+}
+
+fn check(cases_count: u32, effort: Effort, strategy: impl Strategy<Value = Case>) {
+    let seed = std::env::var("HCS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1_u64);
+    let config = Config { cases: cases_count, failure_persistence: None, ..Config::default() };
+    let mut bytes = [0_u8; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = proptest::test_runner::TestRng::from_seed(
+        proptest::test_runner::RngAlgorithm::ChaCha,
+        &bytes,
+    );
+    let mut runner = TestRunner::new_with_rng(config, random);
+    let outcome = runner.run(&strategy, |case| match broken(&honest, &case, effort) {
+        None => Ok(()),
+        Some(law) => Err(TestCaseError::fail(law)),
+    });
+    if let Err(error) = outcome {
+        let text = error.to_string();
+        panic!("{}", text.chars().take(3000).collect::<String>());
+    }
+}
+
+fn count(default: u32) -> u32 {
+    std::env::var("HCS_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let observed = self.world.observe(&self.spec);
+        let stored = observed.stored_spec.map(|spec| json!(spec).to_string());
+        let steps = honest(&self.spec, &self.world.observe(&self.spec)).map(|plan| ids(&plan));
+        let raft = &self.world.raft;
+        write!(f, "stored {stored:?}\nnow {}\nraft {raft:?}\nplan {steps:?}", json!(self.spec))
+    }
+}
+
+#[test]
+fn every_plan_keeps_the_laws() {
+    check(count(256), Effort { prefixes: 2, minimal: false }, cases());
+}
+
+#[test]
+fn small_plans_keep_every_law_at_every_prefix_and_without_any_step() {
+    let small = cases().prop_filter("small", |case| case.spec.server_count <= 3);
+    check(count(256).div_ceil(16), Effort { prefixes: 12, minimal: true }, small);
+}
+
+#[test]
+fn every_scenario_keeps_every_law() {
+    for scenario in scenarios::all() {
+        let case = Case { spec: scenario.now.clone(), world: scenario.world() };
+        let law = broken(&honest, &case, THOROUGH);
+        assert_eq!(law, None, "{}", scenario.name);
+    }
+}
+
+#[test]
+fn growing_and_shrinking_back_is_no_change() {
+    for zones in 0..=4 {
+        let (small, large) = (spec(3, zones), spec(5, zones));
+        let start = World::finished(&small);
+        let grow = honest(&large, &start.observe(&large)).unwrap();
+        let mut world = start.clone();
+        world.run(&large, &grow, usize::MAX).unwrap();
+        let shrink = honest(&small, &world.observe(&small)).unwrap();
+        world.run(&small, &shrink, usize::MAX).unwrap();
+        let keys = |world: &World| world.objects.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&start), keys(&world));
+        for plan in [&grow, &shrink] {
+            for slot in 0..3 {
+                assert!(!ids(plan).iter().any(|id| id.ends_with(&format!(" server_{slot}"))));
+            }
         }
     }
-}
-
-#[test]
-fn the_lock_is_removed_before_the_first_delete_and_put_back_after_the_last() {
-    let world = finished(&spec(5, 3));
-    let plan = plan(&spec(3, 3), &world).unwrap();
-    let order = ids(&plan);
-    let at = |id: &str| order.iter().position(|other| other == id).unwrap();
-    let deletes = order.iter().filter(|id| id.starts_with("delete ") && *id != "delete lock");
-    for delete in deletes {
-        assert!(at("delete lock") < at(delete) && at(delete) < at("create lock"), "{delete}");
-    }
-}
-
-#[test]
-fn a_deleted_network_rule_is_put_back_and_somebodys_rule_stays() {
-    let spec = spec(3, 3);
-    let mut world = finished(&spec);
-    let names = Names::new(&spec);
-    let body = world.objects.get_mut(&names.security_group().key()).unwrap();
-    let rules = body["properties"]["securityRules"].as_array_mut().unwrap();
-    rules.retain(|rule| rule["name"] != "consul-rpc");
-    rules.push(json!({ "name": "from-policy", "properties": { "priority": 200 } }));
-    let change = plan(&spec, &world).unwrap();
-    assert_eq!(ids(&change), ["update network_security_group"]);
-    let steps = change.steps();
-    let Action::Put { body, .. } = &steps[0].1.action else { panic!("a put") };
-    let names: BTreeSet<_> = body["properties"]["securityRules"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|rule| rule["name"].as_str().unwrap())
-        .collect();
-    assert!(names.contains("consul-rpc") && names.contains("from-policy"));
-}
-
-#[test]
-fn a_principal_that_died_gets_its_role_again() {
-    let spec = spec(3, 3);
-    let mut world = finished(&spec);
-    let names = Names::new(&spec);
-    world.objects.remove(&names.server_identity(1).key());
-    let order = ids(&plan(&spec, &world).unwrap());
-    let role = "role_identity_server_1_on_secrets_1";
-    assert!(order.contains(&format!("delete stale {role}")), "{order:?}");
-    assert!(order.contains(&format!("create {role}")));
 }

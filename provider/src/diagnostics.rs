@@ -44,9 +44,9 @@ pub(crate) fn refused(what: &str, error: &RefusedError) -> Diagnostic {
                  hcs_cluster.<name> \"{id}\"\n\nTo make another cluster, choose another name."
             ),
         ),
-        RefusedError::Plan(error @ PlanError::Cycle { .. }) => {
-            Diagnostic::error(format!("Cannot plan {what}"), error.to_string())
-        }
+        RefusedError::Plan(
+            error @ (PlanError::Cycle { .. } | PlanError::Twice { .. } | PlanError::Unsafe { .. }),
+        ) => Diagnostic::error(format!("Cannot plan {what}"), error.to_string()),
         RefusedError::Plan(error) => Diagnostic::error(
             format!("Cannot change {what}"),
             format!("{error}.\n\nNothing was changed."),
@@ -101,6 +101,11 @@ fn capitalized(text: &str) -> String {
 fn advice(error: &EngineError) -> String {
     match error {
         EngineError::Arm(error) => arm_advice(error),
+        EngineError::NoCapacity { .. } => {
+            "Azure has no room anywhere that zone_fallback allows: apply again \
+                                           later, add vm_size_fallbacks, or choose another region."
+                .to_owned()
+        }
         EngineError::Transport(_) => {
             "Check the network path to Azure, proxy variables and credentials.".to_owned()
         }
@@ -138,8 +143,8 @@ fn arm_advice(error: &ArmError) -> String {
         | "ZonalAllocationFailed"
         | "AllocationFailed"
         | "OverconstrainedZonalAllocationRequest" => {
-            "Azure has no capacity for this size in that zone now: apply again later, or choose \
-             another vm_size or region."
+            "Azure has no capacity for this size in that zone now: apply again later, choose \
+             another vm_size or region, or let zone_fallback and vm_size_fallbacks name other places."
         }
         "RequestDisallowedByPolicy" => {
             "An Azure Policy forbids it: ask its owner for an exemption on the managed group."

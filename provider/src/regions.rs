@@ -7,6 +7,7 @@ use hcs_engine::error::EngineError;
 use serde_json::Value;
 
 const SKUS_API_VERSION: &str = "2021-07-01";
+const USAGES_API_VERSION: &str = "2024-07-01";
 const LOCATIONS_API_VERSION: &str = "2022-12-01";
 
 /// A region of the subscription.
@@ -15,6 +16,8 @@ pub(crate) struct Region {
     /// By size in lower case: its name, and the zones that offer it to this subscription, sorted; none: the size is
     /// regional only.
     sizes: BTreeMap<String, (String, Vec<String>)>,
+    /// By size in lower case: its family and its cores.
+    cores: BTreeMap<String, (String, u64)>,
     /// Sizes that the region has but this subscription may not use, with the reason.
     restricted: BTreeMap<String, String>,
     /// Logical zone -> physical zone.
@@ -53,6 +56,12 @@ impl Region {
             .collect()
     }
 
+    /// Quota family and cores of a size.
+    pub(crate) fn cores_of(&self, vm_size: &str) -> Option<(&str, u64)> {
+        let (family, cores) = self.cores.get(&vm_size.to_lowercase())?;
+        Some((family, *cores))
+    }
+
     /// The data centre behind a logical zone of this subscription.
     pub(crate) fn physical_zone(&self, zone: &str) -> Option<&str> {
         self.physical_zones.get(zone).map(String::as_str)
@@ -82,6 +91,37 @@ pub(crate) async fn look_up(
         }
     }
     Ok(Ok(region))
+}
+
+/// Cores of one family, or of all, in a region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// The family, or `cores` for all of them.
+    pub(crate) family: String,
+    /// Cores in use.
+    pub(crate) used: u64,
+    /// Cores that may be in use.
+    pub(crate) limit: u64,
+}
+
+/// What the subscription uses of its cores in a region.
+pub(crate) async fn usages(
+    arm: &Arm,
+    subscription_id: &str,
+    location: &str,
+) -> Result<Vec<Usage>, EngineError> {
+    let path = format!(
+        "/subscriptions/{subscription_id}/providers/Microsoft.Compute/locations/{location}/usages?api-version={USAGES_API_VERSION}"
+    );
+    let rows = arm.list(&path).await?;
+    let usage = |row: &Value| {
+        Some(Usage {
+            family: row.pointer("/name/value")?.as_str()?.to_owned(),
+            used: row.get("currentValue")?.as_u64()?,
+            limit: row.get("limit")?.as_u64()?,
+        })
+    };
+    Ok(rows.iter().filter_map(usage).collect())
 }
 
 fn physical_zones(location: &Value) -> BTreeMap<String, String> {
@@ -120,6 +160,12 @@ fn read_sku(sku: &Value, location: &str, region: &mut Region) {
         }
     }
     let zones = zones.into_iter().collect();
+    let capabilities = sku.get("capabilities").and_then(Value::as_array);
+    let cores = capabilities.into_iter().flatten().find(|row| row["name"] == "vCPUs");
+    let cores = cores.and_then(|row| row["value"].as_str()?.parse().ok());
+    if let (Some(family), Some(cores)) = (sku.get("family").and_then(Value::as_str), cores) {
+        region.cores.insert(name.to_lowercase(), (family.to_owned(), cores));
+    }
     region.sizes.insert(name.to_lowercase(), (name.to_owned(), zones));
 }
 

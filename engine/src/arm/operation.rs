@@ -80,6 +80,19 @@ impl Arm {
         Ok(())
     }
 
+    pub(super) async fn follow_post(
+        &self,
+        response: ArmResponse,
+        id: &ArmId,
+        kind: Kind,
+    ) -> Result<(), EngineError> {
+        let handle = handle(&response);
+        if response.status == 202 || !matches!(handle, Handle::Object) {
+            self.poll(Method::Post, id, kind, handle, &response).await?;
+        }
+        Ok(())
+    }
+
     /// Waits for a write that somebody began, until the object is provisioned; returns its body.
     pub async fn await_provisioned(&self, id: &ArmId, kind: Kind) -> Result<Value, EngineError> {
         let none = ArmResponse::default();

@@ -6,11 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::try_join_all;
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::dataplane::{Request, RequestAction, ServerStatus, blob, container};
+use hcs_planner::dataplane::{
+    Request, RequestAction, ServerStatus, blob, container, leave_request_id,
+};
 use hcs_planner::desired::object;
 use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id};
-use hcs_planner::observed::{STATUS_FRESH_SECONDS, unhealthy_reason};
-use hcs_planner::plan::{Action, Artifact, MAX_SLOTS, Step};
+use hcs_planner::observed::{STATUS_FRESH_SECONDS, other_version_reason, unhealthy_reason};
+use hcs_planner::plan::{Action, Artifact, Step, Voter};
 use hcs_planner::reference::{Outputs, Unresolved, resolve};
 use serde_json::{Value, json};
 
@@ -18,7 +20,7 @@ use super::Run;
 use crate::arm::Arm;
 use crate::blob::{BlobError, BlobStore, WriteCondition};
 use crate::error::EngineError;
-use crate::observe::read_status;
+use crate::observe::{machines, read_status};
 use crate::secrets::Mint;
 
 /// Rights on a new account take up to ten minutes (Microsoft's troubleshooting page), with some air.
@@ -36,9 +38,8 @@ const SCALE_SET_NIC_API_VERSION: &str = "2018-10-01";
 impl Run<'_> {
     pub(super) async fn carry_out(&self, step: &Step) -> Result<(), EngineError> {
         match &step.action {
-            Action::Put { object, kind, id, body, .. } => {
-                let body = resolve(body, self)?;
-                let body = self.arm.put(id, *kind, body).await?;
+            Action::Put { object, kind, id, body, alternatives, .. } => {
+                let body = self.put_somewhere(id, *kind, body, alternatives).await?;
                 self.set_output(object, body);
             }
             Action::AwaitProvisioned { object, kind, id } => {
@@ -51,8 +52,9 @@ impl Run<'_> {
                     self.note_lock_removed();
                 }
             }
+            Action::Restart { slot, scale_set, .. } => self.restart(*slot, scale_set).await?,
             Action::GrantCallerBlobAccess { account } => self.grant(account).await?,
-            Action::WriteDocument { container, name, content } => {
+            Action::WriteDocument { container, name, content, .. } => {
                 let content = resolve(content, self)?;
                 let bytes = serde_json::to_vec_pretty(&content).unwrap_or_default();
                 let store = self.store()?;
@@ -69,11 +71,15 @@ impl Run<'_> {
             }
             Action::UploadArtifact { artifact } => self.upload(artifact).await?,
             Action::ReadAddress { slot, scale_set } => self.read_address(*slot, scale_set).await?,
+            Action::Withdraw { slot } => {
+                self.store()?.delete(container::REQUESTS, &blob::leave_request(*slot)).await?;
+            }
             Action::Ask { slot, node_name, request, remaining } => {
                 self.ask(*slot, node_name, *request, remaining).await?;
             }
-            Action::WaitHealthy { voters } => {
-                self.wait_healthy(voters, HEALTHY_MINUTES_MAX, None).await?;
+            Action::WaitHealthy { voters, consul_version } => {
+                let goal = Goal { voters, version: Some(consul_version), gone: None };
+                self.wait_healthy(&goal, HEALTHY_MINUTES_MAX).await?;
             }
         }
         Ok(())
@@ -114,6 +120,18 @@ impl Run<'_> {
         }
     }
 
+    /// The machine takes over its set's model, which restarts it where the size or a disk changed.
+    async fn restart(&self, slot: u32, scale_set: &ArmId) -> Result<(), EngineError> {
+        let machines = machines(&self.arm, scale_set).await?;
+        let ids: Vec<Value> =
+            machines.iter().filter_map(|machine| machine.get("instanceId").cloned()).collect();
+        if ids.is_empty() {
+            return Err(Unresolved { what: format!("the machine of server {slot}") }.into());
+        }
+        let body = json!({ "instanceIds": ids });
+        self.arm.post(scale_set, Kind::ScaleSet, "manualupgrade", body).await
+    }
+
     async fn read_address(&self, slot: u32, scale_set: &ArmId) -> Result<(), EngineError> {
         let path = format!("{scale_set}/networkInterfaces?api-version={SCALE_SET_NIC_API_VERSION}");
         // The NIC list of a scale set that was just made may lag behind the set itself.
@@ -137,42 +155,43 @@ impl Run<'_> {
         slot: u32,
         node_name: &str,
         action: RequestAction,
-        remaining: &[String],
+        remaining: &[Voter],
     ) -> Result<(), EngineError> {
         let server = self.arm.get(&self.names.scale_set(slot), Kind::ScaleSet).await?;
         let unique = server.as_ref().and_then(|body| body.pointer("/properties/uniqueId"));
         let unique = unique.and_then(Value::as_str).unwrap_or_default();
-        let id = hcs_planner::names::deterministic_guid(&["leave", node_name, unique]);
+        let id = leave_request_id(node_name, unique);
         let request = Request { id, slot, action };
         let bytes = serde_json::to_vec_pretty(&request).unwrap_or_default();
         let (store, name) = (self.store()?, blob::leave_request(slot));
         store.put(container::REQUESTS, &name, Bytes::from(bytes), WriteCondition::Always).await?;
-        self.wait_healthy(remaining, LEAVE_MINUTES_MAX, Some(node_name)).await?;
+        let goal = Goal { voters: remaining, version: None, gone: Some(node_name) };
+        self.wait_healthy(&goal, LEAVE_MINUTES_MAX).await?;
         store.delete(container::REQUESTS, &name).await?;
         Ok(())
     }
 
-    /// Waits until exactly `voters` are healthy under one leader and, if named, `gone` has left.
-    async fn wait_healthy(
-        &self,
-        voters: &[String],
-        minutes_max: u64,
-        gone: Option<&str>,
-    ) -> Result<(), EngineError> {
+    async fn wait_healthy(&self, goal: &Goal<'_>, minutes_max: u64) -> Result<(), EngineError> {
+        // The only server has left: nobody is there to say anything.
+        if goal.voters.is_empty() {
+            return Ok(());
+        }
         let store = self.store()?;
         let started_ms = self.arm.clock.now_unix_ms();
+        // A server that has just restarted may still be told of as it was before: only what is written from now on counts.
+        let before = match goal.gone {
+            Some(_) => Vec::new(),
+            None => self.statuses(&store, goal.voters).await?,
+        };
         let mut wait = STATUS_POLL_MIN;
         loop {
-            let statuses = self.statuses(&store, voters).await?;
-            let Some(reason) = unhealthy_reason(voters, statuses.iter()) else { return Ok(()) };
+            let statuses = self.statuses(&store, goal.voters).await?;
+            let reason = goal.missing(&statuses).or_else(|| old_news(&before, &statuses));
+            let Some(reason) = reason else { return Ok(()) };
             let waited =
                 Duration::from_millis(self.arm.clock.now_unix_ms().saturating_sub(started_ms));
             if waited > Duration::from_secs(minutes_max * 60) {
-                let what = gone.map_or_else(
-                    || format!("a healthy cluster of {}", voters.join(", ")),
-                    |gone| format!("the departure of {gone}"),
-                );
-                return Err(EngineError::TimedOut { what, waited, last: reason });
+                return Err(EngineError::TimedOut { what: goal.told(), waited, last: reason });
             }
             tracing::debug!(%reason, "not healthy yet");
             self.arm.sleep(wait).await?;
@@ -184,10 +203,9 @@ impl Run<'_> {
     async fn statuses(
         &self,
         store: &Arc<dyn BlobStore>,
-        node_names: &[String],
+        voters: &[Voter],
     ) -> Result<Vec<ServerStatus>, EngineError> {
-        let slots = (0..MAX_SLOTS).filter(|slot| node_names.contains(&self.names.server(*slot)));
-        let reads = slots.map(|slot| read_status(store.as_ref(), slot));
+        let reads = voters.iter().map(|voter| read_status(store.as_ref(), voter.slot));
         let statuses = try_join_all(reads).await?;
         Ok(statuses
             .into_iter()
@@ -195,6 +213,46 @@ impl Run<'_> {
             .filter(|server| server.age_seconds <= STATUS_FRESH_SECONDS)
             .map(|server| server.status)
             .collect())
+    }
+}
+
+/// Whose status is still the one from before.
+fn old_news(before: &[ServerStatus], now: &[ServerStatus]) -> Option<String> {
+    let is_old = |status: &&ServerStatus| {
+        before.iter().any(|old| {
+            old.node_name == status.node_name
+                && (old.sequence, &old.written_at) == (status.sequence, &status.written_at)
+        })
+    };
+    now.iter().find(is_old).map(|status| format!("{} has not reported since", status.node_name))
+}
+
+/// What a wait waits for.
+struct Goal<'a> {
+    /// Exactly these are healthy voters under one leader.
+    voters: &'a [Voter],
+    /// All of them run this Consul.
+    version: Option<&'a semver::Version>,
+    /// Whose departure it is about.
+    gone: Option<&'a str>,
+}
+
+impl Goal<'_> {
+    /// What is not yet as wanted.
+    fn missing(&self, statuses: &[ServerStatus]) -> Option<String> {
+        unhealthy_reason(self.voters, statuses.iter())
+            .or_else(|| other_version_reason(self.voters, self.version?, statuses.iter()))
+    }
+
+    fn told(&self) -> String {
+        let names: Vec<&str> = self.voters.iter().map(|v| v.node_name.as_str()).collect();
+        match (self.gone, self.version) {
+            (Some(gone), _) => format!("the departure of {gone}"),
+            (None, Some(version)) => {
+                format!("a healthy cluster of {} with Consul {version}", names.join(", "))
+            }
+            (None, None) => format!("a healthy cluster of {}", names.join(", ")),
+        }
     }
 }
 

@@ -31,10 +31,14 @@ impl Manager {
         self.reload_due |= certificate::install(&host.paths, &documents.secrets)?;
         self.board.set_certificate_expires_at(documents.certificate.expires_at());
         let is_current = self.memory.started_with.as_ref() == Some(&wanted.fingerprint);
-        if !is_active || (!is_current && !self.memory.member) {
+        // A machine that came back elsewhere: the Consul that started with it serves nobody.
+        let address = Some(host.instance.address);
+        let has_moved = self.memory.address.is_some() && self.memory.address != address;
+        if !is_active || has_moved || (!is_current && !self.memory.member) {
             wanted.validate(&host).await?;
             wanted.write(&host)?;
             self.memory.started_with = Some(wanted.fingerprint.clone());
+            self.memory.address = address;
             self.memory.save(&host.paths)?;
             tracing::info!(program = %wanted.program.display(), "starting Consul");
             self.reload_due = false;

@@ -6,8 +6,8 @@ use super::{Builder, object, storage};
 use crate::arm::Kind;
 use crate::dataplane::{BootstrapConfig, container};
 use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER};
-use crate::placement::zone_of;
-use crate::reference::{cloud_init, output, parameter, parameter as params};
+use crate::placement::Place;
+use crate::reference::{cloud_init, output, parameter, parameter as params, set_cloud_init};
 
 /// Logical unit number of the data disk.
 const DATA_DISK_LUN: u32 = 10;
@@ -28,27 +28,34 @@ pub(super) fn build(builder: &mut Builder<'_>, slot: u32) {
     for name in [&secrets, &status] {
         storage::add_container(builder, name, Some(slot));
     }
+    // Everything a server reads or writes must be there before it boots.
+    let mut needs =
+        builder.network_needs().iter().map(|need| (*need).to_owned()).collect::<Vec<_>>();
+    needs.extend([object::LOAD_BALANCER.to_owned(), object::SHARED_IDENTITY.to_owned()]);
+    needs.extend(storage::shared_roles());
     let own = [(&secrets, ROLE_BLOB_READER), (&status, ROLE_BLOB_CONTRIBUTOR)];
     for (name, role) in own {
-        storage::add_role(builder, &identity_object, &identity, name, role, Some(slot));
+        let slot = Some(slot);
+        needs.push(storage::add_role(builder, &identity_object, &identity, name, role, slot));
     }
     let shared = builder.names.shared_identity();
-    let (reader, slot_option) = (ROLE_BLOB_READER, Some(slot));
-    storage::add_role(builder, object::SHARED_IDENTITY, &shared, &status, reader, slot_option);
-    scale_set(builder, slot);
+    let (reader, of) = (ROLE_BLOB_READER, object::SHARED_IDENTITY);
+    needs.push(storage::add_role(builder, of, &shared, &status, reader, Some(slot)));
+    needs.push(identity_object);
+    scale_set(builder, slot, &needs);
 }
 
-fn scale_set(builder: &mut Builder<'_>, slot: u32) {
+fn scale_set(builder: &mut Builder<'_>, slot: u32, needs: &[String]) {
     let spec = builder.spec;
-    let zone = zone_of(slot, &spec.zones);
     let identities: Map<String, Value> =
         [builder.names.shared_identity(), builder.names.server_identity(slot)]
             .into_iter()
             .map(|id| (id.as_str().to_owned(), json!({})))
             .collect();
+    let place = builder.place(slot);
     let mut body = json!({
         "location": spec.location,
-        "sku": { "name": spec.vm_size, "tier": "Standard", "capacity": 1 },
+        "sku": { "name": place.vm_size, "tier": "Standard", "capacity": 1 },
         "identity": { "type": "UserAssigned", "userAssignedIdentities": identities },
         "properties": {
             "orchestrationMode": "Uniform",
@@ -65,36 +72,30 @@ fn scale_set(builder: &mut Builder<'_>, slot: u32) {
             },
         },
     });
-    if let Some(zone) = zone {
-        body["zones"] = json!([zone]);
-    } else {
-        // Without zones Azure spreads fault domains itself; one would pin the set to a single rack.
-        body["properties"]["platformFaultDomainCount"] = json!(5);
-        body["properties"]["singlePlacementGroup"] = json!(true);
-    }
+    set_place(&mut body, &place);
     let id = builder.names.scale_set(slot);
-    let needs = needs(builder, slot);
     let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
     builder.add_for_slot(object::server(slot), Kind::ScaleSet, id, body, &needs, Some(slot));
 }
 
-/// Everything a server reads or writes must be there before it boots.
-fn needs(builder: &Builder<'_>, slot: u32) -> Vec<String> {
-    let mut needs = vec![
-        object::VNET.to_owned(),
-        object::LOAD_BALANCER.to_owned(),
-        object::SHARED_IDENTITY.to_owned(),
-        object::server_identity(slot),
-    ];
-    needs.extend(
-        builder
-            .objects
-            .values()
-            .filter(|object| object.kind == Kind::RoleAssignment)
-            .filter(|object| object.slot.is_none() || object.slot == Some(slot))
-            .map(|object| object.name.clone()),
-    );
-    needs
+/// Writes zone and size, and all that follows from them, into a server's body.
+pub(super) fn set_place(body: &mut Value, place: &Place) {
+    body["sku"]["name"] = json!(place.vm_size);
+    let is_zonal = place.zone.is_some();
+    match (&place.zone, body.as_object_mut()) {
+        (Some(zone), _) => body["zones"] = json!([zone]),
+        (None, Some(map)) => {
+            map.remove("zones");
+        }
+        (None, None) => {}
+    }
+    // Without zones Azure spreads fault domains itself; one would pin the set to a single rack.
+    body["properties"]["platformFaultDomainCount"] = json!(if is_zonal { 1 } else { 5 });
+    body["properties"]["singlePlacementGroup"] = json!(!is_zonal);
+    let bootstrap = "/properties/virtualMachineProfile/osProfile/customData";
+    if let Some(custom) = body.pointer_mut(bootstrap) {
+        set_cloud_init(custom, "zone", json!(place.zone));
+    }
 }
 
 fn storage_profile(builder: &Builder<'_>) -> Value {
@@ -123,7 +124,7 @@ fn os_profile(builder: &Builder<'_>, slot: u32) -> Value {
         cluster_id: names.cluster_id.as_str().to_owned(),
         slot,
         node_name: names.server(slot),
-        zone: zone_of(slot, &builder.spec.zones).map(str::to_owned),
+        zone: None,
         blob_endpoint: String::new(),
         shared_identity_id: names.shared_identity().as_str().to_owned(),
         server_identity_id: names.server_identity(slot).as_str().to_owned(),

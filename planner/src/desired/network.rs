@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Builder, object};
 use crate::arm::Kind;
-use crate::names::{CLUSTER_RECORD, SUBNET};
+use crate::diff::absent;
+use crate::names::{CLUSTER_RECORD, SERVER_METADATA, SUBNET};
 use crate::reference::output;
 
 /// Consul's ports that other servers and clients in the address space need; HTTPS replaces HTTP.
@@ -15,13 +16,21 @@ const RULES: [(&str, u32, &str, &[&str]); 4] = [
     ("consul-dns", 130, "*", &["8600"]),
 ];
 
+/// Lets the external endpoint's callers in; the only rule that comes and goes.
+const ENDPOINT_RULE: &str = "consul-https-external";
+
 pub(super) fn build(builder: &mut Builder<'_>) {
-    security_group(builder);
-    nat(builder);
-    vnet(builder);
+    if builder.has_network() {
+        security_group(builder);
+        nat(builder);
+        vnet(builder);
+    }
     load_balancer(builder);
     dns(builder);
     peerings(builder);
+    if builder.spec.external_endpoint.is_some() {
+        endpoint_ip(builder);
+    }
 }
 
 fn security_group(builder: &mut Builder<'_>) {
@@ -31,6 +40,18 @@ fn security_group(builder: &mut Builder<'_>) {
             rule(name, *priority, protocol, "Allow", "VirtualNetwork", ports)
         })
         .collect();
+    rules.push(match &builder.spec.external_endpoint {
+        Some(endpoint) => {
+            let mut external = rule(ENDPOINT_RULE, 125, "Tcp", "Allow", "", &["8501"]);
+            let properties = &mut external["properties"];
+            properties["sourceAddressPrefixes"] = json!(endpoint.allowed_cidrs);
+            if let Some(map) = properties.as_object_mut() {
+                map.remove("sourceAddressPrefix");
+            }
+            external
+        }
+        None => absent(ENDPOINT_RULE),
+    });
     rules.push(rule("health-probe", 140, "Tcp", "Allow", "AzureLoadBalancer", &["8501"]));
     rules.push(rule("deny-everything-else", 4096, "*", "Deny", "*", &["*"]));
     let location = &builder.spec.location;
@@ -99,7 +120,7 @@ fn nat(builder: &mut Builder<'_>) {
 
 /// One PUT with the subnet inline, its security group and NAT gateway attached: a subnet never exists unguarded.
 fn vnet(builder: &mut Builder<'_>) {
-    let cidr = builder.spec.vnet_cidr.trunc();
+    let Some(cidr) = builder.spec.vnet_cidr.map(|cidr| cidr.trunc()) else { return };
     let body = json!({
         "location": builder.spec.location,
         "properties": {
@@ -160,13 +181,81 @@ fn load_balancer(builder: &mut Builder<'_>) {
             } ],
         },
     });
-    builder.add(
-        object::LOAD_BALANCER,
-        Kind::LoadBalancer,
-        id,
-        body,
-        &[object::RESOURCE_GROUP, object::VNET],
-    );
+    let needs = builder.network_needs();
+    builder.add(object::LOAD_BALANCER, Kind::LoadBalancer, id, body, needs);
+}
+
+/// The address of the external endpoint, with a name in Azure's public DNS.
+fn endpoint_ip(builder: &mut Builder<'_>) {
+    let mut body = json!({
+        "location": builder.spec.location,
+        "sku": { "name": "Standard" },
+        "properties": {
+            "publicIPAllocationMethod": "Static",
+            "dnsSettings": { "domainNameLabel": builder.names.endpoint_label() },
+        },
+    });
+    if builder.spec.zones.len() >= 3 {
+        body["zones"] = json!(builder.spec.zones[..3]);
+    }
+    let id = builder.names.endpoint_ip();
+    let needs = [object::RESOURCE_GROUP];
+    builder.add(object::ENDPOINT_IP, Kind::PublicIpAddress, id, body, &needs);
+}
+
+/// Its pool holds addresses, not interfaces: the servers' scale sets do not know of the endpoint.
+fn endpoint(builder: &mut Builder<'_>) {
+    let id = builder.names.endpoint();
+    let child = |segment: &str, name: &str| json!({ "id": id.child(segment, name) });
+    let vnet = builder.names.vnet();
+    let slots = 0..builder.spec.server_count;
+    let backends: Vec<Value> = slots
+        .clone()
+        .map(|slot| {
+            json!({ "name": format!("server-{slot}"), "properties": {
+                "ipAddress": output(&object::address(slot), "/privateIp"),
+                "virtualNetwork": { "id": vnet },
+            } })
+        })
+        .collect();
+    let body = json!({
+        "location": builder.spec.location,
+        "sku": { "name": "Standard" },
+        "properties": {
+            "frontendIPConfigurations": [ {
+                "name": "outside",
+                "properties": { "publicIPAddress": { "id": builder.names.endpoint_ip() } },
+            } ],
+            "backendAddressPools": [ {
+                "name": "servers",
+                "properties": { "loadBalancerBackendAddresses": backends },
+            } ],
+            "probes": [ {
+                "name": "https",
+                "properties": { "protocol": "Tcp", "port": 8501, "intervalInSeconds": 5, "probeThreshold": 2 },
+            } ],
+            "loadBalancingRules": [ {
+                "name": "https",
+                "properties": {
+                    "frontendIPConfiguration": child("frontendIPConfigurations", "outside"),
+                    "backendAddressPool": child("backendAddressPools", "servers"),
+                    "probe": child("probes", "https"),
+                    "protocol": "Tcp",
+                    "frontendPort": 8501,
+                    "backendPort": 8501,
+                    "idleTimeoutInMinutes": 15,
+                    "enableTcpReset": true,
+                    // The way out is the NAT gateway's.
+                    "disableOutboundSnat": true,
+                },
+            } ],
+        },
+    });
+    let servers: Vec<String> = slots.map(object::server).collect();
+    let mut needs = builder.network_needs().to_vec();
+    needs.push(object::ENDPOINT_IP);
+    needs.extend(servers.iter().map(String::as_str));
+    builder.add(object::ENDPOINT, Kind::LoadBalancer, id, body, &needs);
 }
 
 fn dns(builder: &mut Builder<'_>) {
@@ -186,13 +275,9 @@ fn dns(builder: &mut Builder<'_>) {
         },
     });
     let id = builder.names.dns_link();
-    builder.add(
-        object::DNS_LINK,
-        Kind::PrivateDnsLink,
-        id,
-        link,
-        &[object::DNS_ZONE, object::VNET],
-    );
+    let mut needs = builder.network_needs().to_vec();
+    needs.push(object::DNS_ZONE);
+    builder.add(object::DNS_LINK, Kind::PrivateDnsLink, id, link, &needs);
 }
 
 fn peerings(builder: &mut Builder<'_>) {
@@ -218,15 +303,20 @@ fn peerings(builder: &mut Builder<'_>) {
     }
 }
 
-/// Records come last: they hold the addresses of the servers.
-pub(super) fn build_records(builder: &mut Builder<'_>) {
+/// What holds the addresses of the servers comes last.
+pub(super) fn build_addresses(builder: &mut Builder<'_>) {
     let address =
         |slot: u32| json!({ "ipv4Address": output(&object::address(slot), "/privateIp") });
     let slots: Vec<u32> = (0..builder.spec.server_count).collect();
     for slot in &slots {
-        let body = json!({ "properties": { "ttl": 30, "aRecords": [address(*slot)] } });
-        let id = builder.names.dns_record(&format!("server-{slot}"));
         let server = object::server(*slot);
+        // A record says of which scale set it speaks: one that was made anew has another address.
+        let body = json!({ "properties": {
+            "ttl": 30,
+            "aRecords": [address(*slot)],
+            "metadata": { SERVER_METADATA: output(&server, "/properties/uniqueId") },
+        } });
+        let id = builder.names.dns_record(&format!("server-{slot}"));
         builder.add_for_slot(
             object::server_record(*slot),
             Kind::PrivateDnsRecord,
@@ -244,4 +334,7 @@ pub(super) fn build_records(builder: &mut Builder<'_>) {
     needs.extend(servers.iter().map(String::as_str));
     let id = builder.names.dns_record(CLUSTER_RECORD);
     builder.add(object::DNS_RECORD, Kind::PrivateDnsRecord, id, body, &needs);
+    if builder.spec.external_endpoint.is_some() {
+        endpoint(builder);
+    }
 }

@@ -68,7 +68,16 @@ pub(super) fn add_container(builder: &mut Builder<'_>, name: &str, slot: Option<
     );
 }
 
-/// A role of one identity on one container, which is where Azure's rights on blobs end.
+/// Logical names of the roles that every server's boot depends on.
+pub(super) fn shared_roles() -> impl Iterator<Item = String> {
+    SHARED.iter().map(|(name, _)| role_name(object::SHARED_IDENTITY, name))
+}
+
+fn role_name(identity_object: &str, container_name: &str) -> String {
+    format!("role_{identity_object}_on_{}", container_name.replace('-', "_"))
+}
+
+/// A role of one identity on one container, which is where Azure's rights on blobs end; returns its logical name.
 pub(super) fn add_role(
     builder: &mut Builder<'_>,
     identity_object: &str,
@@ -76,7 +85,7 @@ pub(super) fn add_role(
     container_name: &str,
     role: &str,
     slot: Option<u32>,
-) {
+) -> String {
     let scope = builder.names.container(container_name);
     let id = role_assignment_id(&scope, identity.as_str(), role);
     let definition = format!(
@@ -90,12 +99,8 @@ pub(super) fn add_role(
         "principalType": "ServicePrincipal",
     } });
     let container_object = object::container(container_name);
-    builder.add_for_slot(
-        format!("role_{identity_object}_on_{}", container_name.replace('-', "_")),
-        Kind::RoleAssignment,
-        id,
-        body,
-        &[identity_object, &container_object],
-        slot,
-    );
+    let name = role_name(identity_object, container_name);
+    let needs = [identity_object, &container_object];
+    builder.add_for_slot(&name, Kind::RoleAssignment, id, body, &needs, slot);
+    name
 }

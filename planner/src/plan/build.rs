@@ -1,258 +1,66 @@
 //! Diff of desired and observed, turned into steps and edges.
 
+mod addresses;
 mod data;
+pub(super) mod look;
+mod obstacles;
 mod order;
 mod orphans;
+mod puts;
+mod rolling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::graph::{Draft, StepRef};
 use super::verdict::{Violation, verdict};
-use super::{Action, Draft, Plan};
-use crate::arm::{ArmId, Kind};
-use crate::dataplane::container;
-use crate::desired::{Desired, DesiredObject};
-use crate::diff::{Difference, differences, merged};
-use crate::names::{CLUSTER_TAG, Names};
+use super::{Action, Plan, PlanError, Situation, Voter};
+use crate::desired::{Desired, DesiredObject, object};
+use crate::diff::Difference;
+use crate::effect::Effect;
+use crate::names::Names;
 use crate::observed::Observed;
-use crate::reference::{Outputs, is_reference, resolve};
 use crate::spec::ClusterSpec;
 
-/// Why there is no plan.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// A bug of ours.
-    #[error("the plan has a cycle through step {step:?}; please report this")]
-    Cycle {
-        /// A step on the cycle.
-        step: String,
-    },
-    /// An object has our id but is not this cluster's.
-    #[error(
-        "{id} exists already and does not belong to this cluster (its tag hcs-cluster is {tag}); \
-         move or delete it, or give the cluster another name"
-    )]
-    Foreign {
-        /// Its id.
-        id: ArmId,
-        /// What its tag says.
-        tag: String,
-    },
-    /// Servers run, but what they share is gone: making it anew would give new servers another CA than the old ones.
-    #[error(
-        "{} is gone while servers still run, and with it the cluster's keys; recover it (Azure keeps a deleted storage \
-         account or container for some days), or take a snapshot with consul and make the cluster anew",
-        id
-    )]
-    LostSecrets {
-        /// The account or container.
-        id: ArmId,
-    },
-    /// A state of the plan would break the cluster.
-    #[error("the plan is not safe: step {step:?}: {reason}; please report this")]
-    Unsafe {
-        /// The step that leads there.
-        step: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The managed group holds objects that are not ours.
-    #[error(
-        "the managed resource group holds objects that hcs did not make: {}; move or delete them first",
-        ids.iter().map(ArmId::as_str).collect::<Vec<_>>().join(", ")
-    )]
-    NotOurs {
-        /// Their ids.
-        ids: Vec<ArmId>,
-    },
-}
+use look::Look;
+
+/// Slots that a cluster can ever have had: seven servers, and room for helpers while servers are made anew.
+pub const MAX_SLOTS: u32 = 9;
+
+const WRITE_SPEC: &str = "write spec";
+const WRITE_DOCUMENT: &str = "write cluster document";
+const MARK_READY: &str = "mark ready";
+const WAIT_HEALTHY: &str = "wait until healthy";
 
 /// Steps from `observed` to what `spec` declares. Pure and deterministic; empty when nothing is to do.
 pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
-    let planner = Planner {
-        spec,
-        observed,
-        names: Names::new(spec),
-        desired: Desired::new(spec),
-        draft: Draft::default(),
-    };
-    planner.run()
-}
-
-struct Planner<'a> {
-    spec: &'a ClusterSpec,
-    observed: &'a Observed,
-    names: Names,
-    desired: Desired,
-    draft: Draft,
-}
-
-impl Planner<'_> {
-    fn run(mut self) -> Result<Plan, PlanError> {
-        self.check_secrets()?;
-        let orphans = self.orphans();
-        let recreated = self.objects()?;
-        let document = self.documents(&orphans);
-        self.secrets();
-        self.addresses();
-        self.removals(&orphans);
-        self.readiness(&document);
-        self.order(&recreated);
-        self.lock();
-        self.store_spec();
-        let present = self.present_servers();
-        let plan = self.draft.finish()?;
-        // Not handed out unproven.
-        match verdict(&plan, &present, &self.spec.zones).violations.into_iter().next() {
-            Some(Violation { step, reason }) => Err(PlanError::Unsafe { step, reason }),
-            None => Ok(plan),
+    let mut planner = Planner::new(spec, observed);
+    planner.check_secrets()?;
+    planner.check_peers()?;
+    let mut servers = planner.servers()?;
+    servers.helper = planner.bring_helper(&servers);
+    let looks = planner.look(&servers)?;
+    let orphans = planner.orphans();
+    planner.puts(&looks, &servers);
+    let document = planner.documents(&servers)?;
+    planner.addresses(&servers);
+    planner.roll(&servers, &orphans);
+    planner.secrets();
+    planner.readiness(&document);
+    planner.order(&servers);
+    planner.check_locks()?;
+    if planner.draft.is_empty() {
+        return Ok(Plan::default());
+    }
+    let mut plan = planner.draft.finish()?;
+    plan.verdict = verdict(&plan, &planner.situation, &spec.zones);
+    // Not handed out unproven.
+    match plan.verdict.violations.first() {
+        Some(Violation { step, reason }) => {
+            Err(PlanError::Unsafe { step: step.clone(), reason: reason.clone() })
         }
-    }
-
-    /// Slots whose servers exist now.
-    fn present_servers(&self) -> BTreeSet<u32> {
-        present_servers(&self.names, self.observed)
-    }
-
-    fn check_secrets(&self) -> Result<(), PlanError> {
-        if self.present_servers().is_empty() {
-            return Ok(());
-        }
-        let shared = [container::SECRETS_SHARED, container::CERTIFICATES];
-        let containers = shared.map(|name| self.names.container(name));
-        let needed = [self.names.storage_account()].into_iter().chain(containers);
-        match needed.into_iter().find(|id| self.observed.object(id).is_none()) {
-            Some(id) => Err(PlanError::LostSecrets { id }),
-            None => Ok(()),
-        }
-    }
-
-    /// Puts for all that is missing or differs; returns the objects that have to be deleted first.
-    fn objects(&mut self) -> Result<Vec<String>, PlanError> {
-        let mut recreated = Vec::new();
-        for object in self.desired.objects.values() {
-            let Some(have) = self.observed.object(&object.id) else {
-                let id = format!("create {}", object.name);
-                self.draft.add(id, create(object), object.slot);
-                continue;
-            };
-            self.check_owner(object, have)?;
-            match provisioning(have) {
-                Provisioning::Running => {
-                    let (name, id) = (object.name.clone(), object.id.clone());
-                    let action = Action::AwaitProvisioned { object: name, kind: object.kind, id };
-                    self.draft.add(format!("await {}", object.name), action, object.slot);
-                    continue;
-                }
-                Provisioning::Failed => {
-                    let id = format!("update {}", object.name);
-                    let difference = Difference {
-                        path: "properties.provisioningState".into(),
-                        observed: have
-                            .pointer("/properties/provisioningState")
-                            .cloned()
-                            .unwrap_or_default(),
-                        desired: json!("Succeeded"),
-                    };
-                    self.draft.add(
-                        id,
-                        update(object, object.body.clone(), vec![difference]),
-                        object.slot,
-                    );
-                    continue;
-                }
-                Provisioning::Done => {}
-            }
-            let want = resolve_known(&object.body, self);
-            // What refers to an object that is still to come differs by definition: it is written again then.
-            let found = differences(&want, have, object.create_only);
-            let stale_tags = self.stale_tags(object, have);
-            if found.is_empty() && stale_tags.is_empty() {
-                continue;
-            }
-            if object.kind == Kind::RoleAssignment {
-                // Azure refuses to change an assignment: its principal died, so it goes and comes back.
-                let reason = "its principal changed".to_owned();
-                let action = Action::Delete { kind: object.kind, id: object.id.clone(), reason };
-                self.draft.add(format!("delete stale {}", object.name), action, object.slot);
-                let id = format!("create {}", object.name);
-                self.draft.add(id, create(object), object.slot);
-                recreated.push(object.name.clone());
-                continue;
-            }
-            let mut body = merged(object.kind, &without_create_only(object), have);
-            if let Some(tags) = body.get_mut("tags").and_then(Value::as_object_mut) {
-                tags.retain(|key, _| !stale_tags.contains(key));
-            }
-            let id = format!("update {}", object.name);
-            self.draft.add(id, update(object, body, found), object.slot);
-        }
-        Ok(recreated)
-    }
-
-    /// Tags that an earlier spec set and this one does not; anybody else's tags stay.
-    fn stale_tags(&self, object: &DesiredObject, have: &Value) -> Vec<String> {
-        let (Some(stored), true) = (&self.observed.stored_spec, object.kind.has_tags()) else {
-            return vec![];
-        };
-        let present = have.get("tags").and_then(Value::as_object);
-        stored
-            .tags
-            .keys()
-            .filter(|key| !self.spec.tags.contains_key(*key))
-            .filter(|key| present.is_some_and(|tags| tags.contains_key(*key)))
-            .cloned()
-            .collect()
-    }
-
-    fn check_owner(&self, object: &DesiredObject, have: &Value) -> Result<(), PlanError> {
-        let tag = have.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
-        if !object.kind.has_tags() || tag == Some(self.names.uid.as_str()) {
-            return Ok(());
-        }
-        // A group that carries the cluster's storage account lost its tag; anything else is somebody's.
-        if tag.is_none() && object.kind != Kind::ResourceGroup && self.group_is_ours() {
-            return Ok(());
-        }
-        let tag = tag.map_or_else(|| "missing".to_owned(), |tag| format!("{tag:?}"));
-        Err(PlanError::Foreign { id: object.id.clone(), tag })
-    }
-
-    fn group_is_ours(&self) -> bool {
-        self.observed
-            .object(&self.names.cluster_id)
-            .and_then(|group| group.pointer(&format!("/tags/{CLUSTER_TAG}")))
-            .is_some_and(|tag| tag == self.names.uid.as_str())
-    }
-}
-
-/// References resolve to what is observed where it is; the rest stays a reference.
-fn resolve_known(value: &Value, outputs: &dyn Outputs) -> Value {
-    if let Ok(resolved) = resolve(value, outputs) {
-        return resolved;
-    }
-    match value {
-        Value::Object(map) if !is_reference(map) => Value::Object(
-            map.iter().map(|(key, item)| (key.clone(), resolve_known(item, outputs))).collect(),
-        ),
-        Value::Array(items) => items.iter().map(|item| resolve_known(item, outputs)).collect(),
-        unresolved => unresolved.clone(),
-    }
-}
-
-impl Outputs for Planner<'_> {
-    fn output(&self, object_name: &str, pointer: &str) -> Option<Value> {
-        if let Some(slot) = object_name.strip_prefix("address_server_") {
-            let address = self.observed.addresses.get(&slot.parse().ok()?)?;
-            return Some(json!(address));
-        }
-        let object = self.desired.objects.get(object_name)?;
-        self.observed.object(&object.id)?.pointer(pointer).cloned()
-    }
-
-    fn parameter(&self, _: &str) -> Option<Value> {
-        None
+        None => Ok(plan),
     }
 }
 
@@ -261,73 +69,146 @@ pub fn survey(
     spec: &ClusterSpec,
     observed: &Observed,
 ) -> BTreeMap<String, Option<Vec<Difference>>> {
-    let planner = Planner {
-        spec,
-        observed,
-        names: Names::new(spec),
-        desired: Desired::new(spec),
-        draft: Draft::default(),
-    };
-    let look = |object: &DesiredObject| {
-        let have = observed.object(&object.id)?;
-        let want = resolve_known(&object.body, &planner);
-        Some(differences(&want, have, object.create_only))
-    };
-    planner.desired.objects.values().map(|o| (o.name.clone(), look(o))).collect()
+    let planner = Planner::new(spec, observed);
+    let objects = planner.desired.objects.values();
+    let nobody = BTreeSet::new();
+    objects.map(|object| (object.name.clone(), planner.differences(object, &nobody))).collect()
 }
 
-/// Slots whose servers exist.
-pub fn present_servers(names: &Names, observed: &Observed) -> BTreeSet<u32> {
-    (0..MAX_SLOTS).filter(|slot| observed.object(&names.scale_set(*slot)).is_some()).collect()
+struct Planner<'a> {
+    spec: &'a ClusterSpec,
+    observed: &'a Observed,
+    names: Names,
+    desired: Desired,
+    situation: Situation,
+    draft: Draft,
+    /// First and last step that writes an object, by logical name.
+    writes: BTreeMap<String, (StepRef, StepRef)>,
 }
 
-/// What a step may do to a desired object.
-const VERBS: [&str; 3] = ["create", "update", "await"];
-
-const WRITE_SPEC: &str = "write spec";
-
-/// Slots that a cluster can ever have had: seven servers, and room for servers that are replaced add-first.
-pub const MAX_SLOTS: u32 = 9;
-
-/// What ARM says of an object's last write.
-enum Provisioning {
-    Done,
-    Running,
-    Failed,
+/// What becomes of the servers.
+#[derive(Default)]
+struct Servers {
+    /// Slots that have no scale set yet.
+    missing: BTreeSet<u32>,
+    /// Slots that are made anew.
+    replaced: BTreeMap<u32, Vec<Difference>>,
+    /// Slots that restart with a new model, and why.
+    restarted: BTreeMap<u32, String>,
+    /// Slots whose scale set is no longer wanted.
+    surplus: BTreeSet<u32>,
+    /// One more server for as long as others are made anew.
+    helper: Option<u32>,
 }
 
-/// Absent means done; a word that we do not know is never success.
-fn provisioning(body: &Value) -> Provisioning {
-    match body.pointer("/properties/provisioningState").and_then(Value::as_str) {
-        None => Provisioning::Done,
-        Some(word) if word.eq_ignore_ascii_case("Succeeded") => Provisioning::Done,
-        Some(word)
-            if ["failed", "canceled", "cancelled"].contains(&word.to_lowercase().as_str()) =>
-        {
-            Provisioning::Failed
-        }
-        Some(_) => Provisioning::Running,
+impl Servers {
+    /// Servers whose scale set comes anew: what is known of an old one is void.
+    fn fresh(&self) -> BTreeSet<u32> {
+        self.missing.iter().chain(self.replaced.keys()).copied().collect()
+    }
+
+    /// Whether any server comes, goes or restarts.
+    fn change(&self) -> bool {
+        !(self.missing.is_empty()
+            && self.replaced.is_empty()
+            && self.restarted.is_empty()
+            && self.surplus.is_empty())
     }
 }
 
-fn create(object: &DesiredObject) -> Action {
-    let (name, id, body) = (object.name.clone(), object.id.clone(), object.body.clone());
-    Action::Put { object: name, kind: object.kind, id, body, update: false, differences: vec![] }
-}
-
-fn update(object: &DesiredObject, body: Value, differences: Vec<Difference>) -> Action {
-    let (name, id) = (object.name.clone(), object.id.clone());
-    Action::Put { object: name, kind: object.kind, id, body, update: true, differences }
-}
-
-fn without_create_only(object: &DesiredObject) -> Value {
-    let mut body = object.body.clone();
-    for pointer in object.create_only {
-        if let Some((parent, key)) = pointer.rsplit_once('/')
-            && let Some(map) = body.pointer_mut(parent).and_then(Value::as_object_mut)
-        {
-            map.remove(key);
+impl<'a> Planner<'a> {
+    fn new(spec: &'a ClusterSpec, observed: &'a Observed) -> Self {
+        let names = Names::new(spec);
+        let situation = Situation::new(&names, observed);
+        Self {
+            spec,
+            observed,
+            desired: Desired::for_world(spec, observed),
+            names,
+            situation,
+            draft: Draft::default(),
+            writes: BTreeMap::new(),
         }
     }
-    body
+
+    /// Which servers come, go, restart or are made anew.
+    fn servers(&self) -> Result<Servers, PlanError> {
+        let mut servers = Servers::default();
+        for slot in &self.desired.slots {
+            let Some(object) = self.desired.objects.get(&object::server(*slot)) else { continue };
+            let Look::Found(found) = self.look_at(object, &BTreeSet::new())? else {
+                servers.missing.insert(*slot);
+                continue;
+            };
+            let is = |effect| found.differences.iter().any(|d: &Difference| d.effect == effect);
+            // What was asked to leave never comes back by itself.
+            if is(Effect::ReplacesServer) || self.situation.leaving.contains(slot) {
+                servers.replaced.insert(*slot, found.differences);
+            } else if let Some(reason) = self.restarts(object, *slot, is(Effect::RestartsServer)) {
+                servers.restarted.insert(*slot, reason);
+            }
+        }
+        let declared = self.spec.server_count;
+        let present = self.situation.present.keys();
+        servers.surplus = present.copied().filter(|slot| *slot >= declared).collect();
+        Ok(servers)
+    }
+
+    /// Why the machine of a server must restart. It follows its scale set only then, so what counts is the machine: a
+    /// run may have been cut off between the two, or somebody may have changed a model that no machine follows.
+    fn restarts(&self, object: &DesiredObject, slot: u32, differs: bool) -> Option<String> {
+        let wanted = object.body.pointer("/sku/name").and_then(Value::as_str)?;
+        match self.observed.machines.get(&slot) {
+            Some(machine) if machine.vm_size.eq_ignore_ascii_case(wanted) => None,
+            Some(machine) => {
+                Some(format!("its machine is {} and should be {wanted}", machine.vm_size))
+            }
+            None if differs => Some(format!("its machine should be {wanted}")),
+            None => None,
+        }
+    }
+
+    /// A server is made anew only beside another one that came first. One that comes or goes anyway will do.
+    fn bring_helper(&mut self, servers: &Servers) -> Option<u32> {
+        let leaving = &self.situation.leaving;
+        let has_surplus = servers.surplus.iter().any(|slot| !leaving.contains(slot));
+        // One that is on its way out already is finished, not spared.
+        let replaces = servers.replaced.keys().any(|slot| !leaving.contains(slot));
+        if !replaces || has_surplus || !servers.missing.is_empty() {
+            return None;
+        }
+        let present = &self.situation.present;
+        let slot = (self.spec.server_count..MAX_SLOTS).find(|slot| !present.contains_key(slot))?;
+        self.desired.add_helper(self.spec, slot);
+        Some(slot)
+    }
+
+    fn voter(&self, slot: u32) -> Voter {
+        Voter { slot, node_name: self.names.server(slot) }
+    }
+
+    fn voters(&self, slots: &BTreeSet<u32>) -> Vec<Voter> {
+        slots.iter().map(|slot| self.voter(*slot)).collect()
+    }
+
+    /// Adds a step that writes a desired object.
+    fn add_write(
+        &mut self,
+        object: &str,
+        id: String,
+        action: Action,
+        slot: Option<u32>,
+    ) -> StepRef {
+        let step = self.draft.add(id, action, slot);
+        self.writes
+            .entry(object.to_owned())
+            .and_modify(|(_, last)| *last = step)
+            .or_insert((step, step));
+        step
+    }
+
+    /// The last step that writes an object, if any does.
+    fn written(&self, object: &str) -> Option<StepRef> {
+        self.writes.get(object).map(|(_, last)| *last)
+    }
 }

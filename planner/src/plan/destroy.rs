@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Action, Draft, Plan, PlanError};
+use super::graph::Draft;
+use super::{Action, Plan, PlanError};
 use crate::arm::{ArmId, Kind};
 use crate::names::{CLUSTER_TAG, Names};
 use crate::observed::Observed;
@@ -20,8 +21,11 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
         if observed.object(&id).is_some() {
             let reason = "the cluster's network goes".to_owned();
             let step = format!("delete peering {}", id.name());
-            draft.add(&step, Action::Delete { kind: Kind::Peering, id, reason }, None);
-            before_group.push(step);
+            before_group.push(draft.add(
+                step,
+                Action::Delete { kind: Kind::Peering, id, reason },
+                None,
+            ));
         }
     }
     if let Some(group) = observed.object(&names.cluster_id) {
@@ -37,18 +41,14 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
         if observed.object(&names.lock()).is_some() {
             let reason = "it is in the way".to_owned();
             let action = Action::Delete { kind: Kind::Lock, id: names.lock(), reason };
-            draft.add("delete lock", action, None);
-            draft.edge("delete lock", "delete resource_group");
+            before_group.push(draft.add("delete lock", action, None));
         }
         let reason = "the cluster is destroyed".to_owned();
         let id = names.cluster_id.clone();
-        draft.add(
-            "delete resource_group",
-            Action::Delete { kind: Kind::ResourceGroup, id, reason },
-            None,
-        );
+        let action = Action::Delete { kind: Kind::ResourceGroup, id, reason };
+        let group = draft.add("delete resource_group", action, None);
         for step in before_group {
-            draft.edge(&step, "delete resource_group");
+            draft.edge(step, group);
         }
     }
     draft.finish()

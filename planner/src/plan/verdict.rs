@@ -2,21 +2,19 @@
 //!
 //! A state is a down-set of the DAG: steps that may be done together with all that they need. Only steps that change
 //! voters matter, so the DAG is projected on them; steps that are ready at the same time may be under way at the same
-//! time, and what is under way may be out.
+//! time, and what is under way may be out. A server that was restarted or made anew counts as out until a step that
+//! waits for it has seen it healthy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use petgraph::algo::has_path_connecting;
-use petgraph::graph::NodeIndex;
 use serde::Serialize;
 
-use super::{Action, Plan, StepIndex};
-use crate::arm::Kind;
-use crate::dataplane::RequestAction;
-use crate::placement::{quorum, zone_of};
+use super::projection::{Change, Projection, State, bit};
+use super::{Plan, Situation};
+use crate::placement::quorum;
 
 /// What a plan means for the cluster while it runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Voters before, and what they survive.
     pub before: Standing,
@@ -31,7 +29,7 @@ pub struct Verdict {
 }
 
 /// Voters and what they survive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Standing {
     /// Voters that serve.
     pub voters: u32,
@@ -50,137 +48,314 @@ pub struct Violation {
     pub reason: String,
 }
 
-/// How a step changes the voters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    /// A server comes.
-    Joins(u32),
-    /// A server goes and Raft knows.
-    Leaves(u32),
-    /// A server goes; Raft still counts it unless it left before.
-    Dies(u32),
-}
-
-fn change(action: &Action, slot: Option<u32>) -> Option<Change> {
-    let slot = slot?;
-    match action {
-        Action::Put { kind: Kind::ScaleSet, update: false, .. } => Some(Change::Joins(slot)),
-        Action::Ask { request: RequestAction::Leave, .. } => Some(Change::Leaves(slot)),
-        Action::Delete { kind: Kind::ScaleSet, .. } => Some(Change::Dies(slot)),
-        _ => None,
-    }
-}
-
-/// Raft's members and those of them that serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Voters {
-    members: BTreeSet<u32>,
-    serving: BTreeSet<u32>,
-}
-
-impl Voters {
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::Joins(slot) => {
-                self.members.insert(slot);
-                self.serving.insert(slot);
-            }
-            Change::Leaves(slot) => {
-                self.members.remove(&slot);
-                self.serving.remove(&slot);
-            }
-            Change::Dies(slot) => {
-                self.serving.remove(&slot);
-            }
-        }
-    }
-
-    fn has_quorum(&self) -> bool {
-        self.members.is_empty() || count(&self.serving) >= quorum(count(&self.members))
-    }
-
-    fn standing(&self, zones: &[String]) -> Standing {
-        let (members, serving) = (count(&self.members), count(&self.serving));
-        let needed = quorum(members);
-        let survives = |zone: &&String| {
-            let lost = |slot: &&u32| zone_of(**slot, zones) == Some(zone.as_str());
-            let left = self.serving.iter().filter(|slot| !lost(slot)).count();
-            u32::try_from(left).is_ok_and(|left| left >= needed)
-        };
-        let zone_losses =
-            if members == 0 { vec![] } else { zones.iter().filter(survives).cloned().collect() };
-        Standing { voters: serving, server_losses: serving.saturating_sub(needed), zone_losses }
-    }
-}
-
-fn count(slots: &BTreeSet<u32>) -> u32 {
-    u32::try_from(slots.len()).unwrap_or(u32::MAX)
-}
-
-/// Looks at every state of the plan, from a cluster whose servers are in `slots`.
-pub fn verdict(plan: &Plan, slots: &BTreeSet<u32>, zones: &[String]) -> Verdict {
-    let projected = Projection::new(plan);
-    let start = Voters { members: slots.clone(), serving: slots.clone() };
-    let before = start.standing(zones);
-    let mut during: Option<Standing> = (!slots.is_empty()).then(|| before.clone());
-    let mut violations = BTreeSet::new();
-    let states = projected.down_sets();
-    let mut after = before.clone();
-    for state in &states {
-        let voters = projected.after(&start, state);
-        let under_way = projected.ready(state);
-        check(&projected, &voters, state, &under_way, &mut violations);
-        let standing = voters.standing(zones);
-        if state.len() == projected.steps.len() {
-            after = standing.clone();
-        }
+/// Looks at every state of the plan. `zones` are those whose loss is asked about.
+pub fn verdict(plan: &Plan, situation: &Situation, zones: &[String]) -> Verdict {
+    let judge = Judge::new(plan, situation, zones);
+    let before = judge.standing(&judge.servers(0));
+    let all = judge.all_done();
+    let after = judge.standing(&judge.servers(all));
+    if situation.present.is_empty() {
         // A cluster that is being made stands for nothing yet.
-        if !slots.is_empty() {
-            during =
-                Some(during.map_or_else(|| standing.clone(), |least| weaker(least, &standing)));
-        }
+        return Verdict { before, during: after.clone(), after, states: 1, violations: vec![] };
     }
-    let during = during.unwrap_or_else(|| after.clone());
+    let states = judge.projection.down_sets();
+    let mut during = before.clone();
+    let mut violations = judge.leader_first();
+    violations.extend(judge.unasked());
+    violations.extend(judge.cut_short());
+    for state in &states {
+        let servers = judge.servers(*state);
+        during = weaker(during, &judge.standing(&servers));
+        judge.check(*state, &servers, &mut violations);
+    }
     let violations = violations.into_iter().collect();
     Verdict { before, during, after, states: states.len(), violations }
 }
 
-fn check(
-    projected: &Projection,
-    voters: &Voters,
-    state: &BTreeSet<usize>,
-    under_way: &[usize],
-    violations: &mut BTreeSet<Violation>,
-) {
-    let name = |at: usize| projected.steps.get(at).map_or_else(String::new, |step| step.0.clone());
-    if !voters.has_quorum()
-        && let Some(last) = state.iter().next_back()
-    {
-        let reason = format!(
-            "{} of {} voters are left then, fewer than the quorum",
-            voters.serving.len(),
-            voters.members.len()
-        );
-        violations.insert(Violation { step: name(*last), reason });
+/// The servers in one state.
+#[derive(Default)]
+struct Servers<'a> {
+    /// Raft's members, with their zones.
+    members: BTreeMap<u32, Option<&'a str>>,
+    /// Members that serve.
+    serving: BTreeSet<u32>,
+    /// Servers that went out, or came, and that nobody has seen healthy since.
+    unseen: BTreeSet<u32>,
+    /// The host managers are restarting one after the other.
+    rolling: bool,
+}
+
+impl Servers<'_> {
+    /// How many the host managers may have out: they restart one at a time, and none that the others could not spare.
+    fn rolled_out(&self) -> u32 {
+        let (members, serving) = (count(self.members.len()), count(self.serving.len()));
+        let can_spare = members == 1 || serving > quorum(members);
+        u32::from(self.rolling && can_spare)
     }
-    let going: Vec<usize> = under_way
-        .iter()
-        .copied()
-        .filter(|at| match projected.steps.get(*at).map(|step| step.1) {
-            Some(Change::Leaves(slot) | Change::Dies(slot)) => voters.serving.contains(&slot),
-            _ => false,
+
+    /// Servers that certainly serve.
+    fn serving_at_least(&self) -> u32 {
+        count(self.serving.len()).saturating_sub(self.rolled_out())
+    }
+}
+
+struct Judge<'a> {
+    projection: Projection,
+    situation: &'a Situation,
+    zones: Vec<String>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(plan: &Plan, situation: &'a Situation, zones: &[String]) -> Self {
+        let mut zones = zones.to_vec();
+        for zone in situation.present.values().flatten() {
+            if !zones.contains(zone) {
+                zones.push(zone.clone());
+            }
+        }
+        Self { projection: Projection::new(plan), situation, zones }
+    }
+
+    fn all_done(&self) -> State {
+        (0..self.projection.steps.len()).fold(0, |all, at| all | bit(at))
+    }
+
+    /// Whether somebody has seen the server of this slot healthy after the step `since`.
+    fn seen(&self, state: State, slot: u32, since: usize) -> bool {
+        self.projection.steps.iter().enumerate().any(|(at, (_, change))| {
+            let names = match change {
+                Change::Seen { slots } | Change::Leaves { seen: slots, .. } => {
+                    slots.contains(&slot)
+                }
+                _ => false,
+            };
+            names && state & bit(at) != 0 && self.projection.before(at) & bit(since) != 0
         })
-        .collect();
-    if let [_, second, ..] = going.as_slice() {
-        let reason = format!("it may run while {} runs: two servers out at once", name(going[0]));
-        violations.insert(Violation { step: name(*second), reason });
     }
-    for at in going {
-        if let Some((_, Change::Dies(slot))) = projected.steps.get(at) {
-            let reason = format!("server {slot} would die without having left");
-            violations.insert(Violation { step: name(at), reason });
+
+    fn servers(&self, state: State) -> Servers<'_> {
+        let mut servers = Servers::default();
+        for (slot, zone) in &self.situation.present {
+            if !self.situation.leaving.contains(slot) {
+                servers.members.insert(*slot, zone.as_deref());
+                servers.serving.insert(*slot);
+            } else if self.comes_back(*slot) {
+                servers.unseen.insert(*slot);
+            }
+        }
+        // In the order of the plan: a server leaves before it dies, and comes back after that.
+        for (at, (_, change)) in self.projection.steps.iter().enumerate() {
+            if state & bit(at) == 0 {
+                continue;
+            }
+            match change {
+                Change::Joins { slot, zone } => {
+                    servers.members.insert(*slot, zone.as_deref());
+                    servers.serving.insert(*slot);
+                    servers.unseen.insert(*slot);
+                    if self.seen(state, *slot, at) {
+                        servers.unseen.remove(slot);
+                    }
+                }
+                Change::Leaves { slot, .. } => {
+                    servers.members.remove(slot);
+                    servers.serving.remove(slot);
+                    if self.comes_back(*slot) {
+                        servers.unseen.insert(*slot);
+                    } else {
+                        servers.unseen.remove(slot);
+                    }
+                }
+                Change::Dies { slot } => {
+                    servers.serving.remove(slot);
+                }
+                Change::Restarts { slot } if !self.seen(state, *slot, at) => {
+                    servers.serving.remove(slot);
+                    servers.unseen.insert(*slot);
+                }
+                Change::Rolls => servers.rolling = !self.all_seen(state, at),
+                Change::Restarts { .. } | Change::Seen { .. } => {}
+            }
+        }
+        servers
+    }
+
+    /// Whether somebody has seen all that were there from the beginning with the Consul that is wanted, after the step
+    /// `since`.
+    fn all_seen(&self, state: State, since: usize) -> bool {
+        self.situation.voters().into_iter().all(|slot| {
+            self.projection.steps.iter().enumerate().any(|(at, (_, change))| {
+                matches!(change, Change::Seen { slots } if slots.contains(&slot))
+                    && state & bit(at) != 0
+                    && self.projection.before(at) & bit(since) != 0
+            })
+        })
+    }
+
+    /// Whether the server was there from the beginning, goes and is made anew. A helper only comes and goes.
+    fn comes_back(&self, slot: u32) -> bool {
+        if !self.situation.present.contains_key(&slot) {
+            return false;
+        }
+        let joins =
+            |change: &Change| matches!(change, Change::Joins { slot: own, .. } if *own == slot);
+        self.projection.steps.iter().any(|(_, change)| joins(change))
+    }
+
+    fn standing(&self, servers: &Servers<'_>) -> Standing {
+        let needed = quorum(count(servers.members.len()));
+        let serving = servers.serving_at_least();
+        let survives = |zone: &&String| {
+            let lost = |slot: &&u32| servers.members.get(slot) == Some(&Some(zone.as_str()));
+            let left = count(servers.serving.iter().filter(|slot| !lost(slot)).count());
+            left.saturating_sub(servers.rolled_out()) >= needed
+        };
+        let zone_losses = if servers.members.is_empty() {
+            vec![]
+        } else {
+            self.zones.iter().filter(survives).cloned().collect()
+        };
+        Standing { voters: serving, server_losses: serving.saturating_sub(needed), zone_losses }
+    }
+
+    fn name(&self, at: usize) -> String {
+        self.projection.steps.get(at).map_or_else(String::new, |step| step.0.clone())
+    }
+
+    fn check(&self, state: State, servers: &Servers<'_>, violations: &mut BTreeSet<Violation>) {
+        let members = count(servers.members.len());
+        let last = (0..self.projection.steps.len()).rev().find(|at| state & bit(*at) != 0);
+        let enough = servers.serving_at_least() >= quorum(members);
+        if !enough
+            // The only server cannot be spared, and nobody is asked whether it can.
+            && members > 1
+            && let Some(last) = last
+        {
+            let reason = format!(
+                "{} of {members} voters are left then, fewer than the quorum",
+                servers.serving_at_least()
+            );
+            violations.insert(Violation { step: self.name(last), reason });
+        }
+        let going: Vec<usize> = self
+            .projection
+            .under_way(state)
+            .filter(|at| match self.projection.steps.get(*at).map(|step| &step.1) {
+                Some(
+                    Change::Leaves { slot, .. } | Change::Dies { slot } | Change::Restarts { slot },
+                ) => servers.serving.contains(slot),
+                // The host managers restart nobody whom the others could not spare.
+                _ => false,
+            })
+            .collect();
+        if let [first, second, ..] = going.as_slice() {
+            let first = self.name(*first);
+            let reason = format!("it may run while {first} runs: two servers out at once");
+            violations.insert(Violation { step: self.name(*second), reason });
+        }
+        for at in going {
+            let Some((_, change)) = self.projection.steps.get(at) else { continue };
+            if servers.rolling {
+                let reason = "the host managers may be restarting another server".to_owned();
+                violations.insert(Violation { step: self.name(at), reason });
+            }
+            let own = match change {
+                Change::Leaves { slot, .. } | Change::Dies { slot } | Change::Restarts { slot } => {
+                    Some(slot)
+                }
+                _ => None,
+            };
+            if let Some(other) = servers.unseen.iter().find(|other| Some(*other) != own) {
+                let reason = format!("nobody has seen server {other} healthy yet");
+                violations.insert(Violation { step: self.name(at), reason });
+            }
+            if let Change::Dies { slot } = change {
+                let reason = format!("server {slot} would die without having left");
+                violations.insert(Violation { step: self.name(at), reason });
+            }
         }
     }
+
+    /// Steps with which a server that stays goes for a while. One that has begun to leave is finished, whatever else.
+    fn moves(&self) -> Vec<(usize, u32)> {
+        let steps = self.projection.steps.iter().enumerate();
+        steps
+            .filter_map(|(at, (_, change))| match change {
+                Change::Restarts { slot } => Some((at, *slot)),
+                Change::Leaves { slot, .. }
+                    if self.comes_back(*slot) && !self.situation.leaving.contains(slot) =>
+                {
+                    Some((at, *slot))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// No server that stays goes before somebody has seen all of them healthy.
+    fn unasked(&self) -> BTreeSet<Violation> {
+        let voters = self.situation.voters();
+        let sees_all = |change: &Change| match change {
+            Change::Seen { slots } | Change::Leaves { seen: slots, .. } => voters.is_subset(slots),
+            _ => false,
+        };
+        let is_gated = |at: usize| {
+            let earlier = self.projection.steps.iter().enumerate();
+            earlier
+                .filter(|(other, _)| self.projection.before(at) & bit(*other) != 0)
+                .any(|(_, (_, change))| sees_all(change))
+        };
+        let ungated = self.moves().into_iter().filter(|(at, _)| !is_gated(*at));
+        ungated
+            .map(|(at, _)| {
+                let reason = "nobody has looked before whether the cluster is healthy".to_owned();
+                Violation { step: self.name(at), reason }
+            })
+            .collect()
+    }
+
+    /// A server that was asked to leave, and has not been seen to have left, is waited for before its machine goes.
+    fn cut_short(&self) -> BTreeSet<Violation> {
+        let steps = self.projection.steps.iter().enumerate();
+        let short = steps.filter(|(at, (_, change))| match change {
+            Change::Dies { slot } => {
+                let has_left = |(other, (_, change)): (usize, &(String, Change))| {
+                    matches!(change, Change::Leaves { slot: own, .. } if own == slot)
+                        && self.projection.before(*at) & bit(other) != 0
+                };
+                self.situation.leaving.contains(slot)
+                    && !self.situation.left.contains(slot)
+                    && !self.projection.steps.iter().enumerate().any(has_left)
+            }
+            _ => false,
+        });
+        short
+            .map(|(at, _)| {
+                let reason = "the server is still on its way out".to_owned();
+                Violation { step: self.name(at), reason }
+            })
+            .collect()
+    }
+
+    /// The leader restarts or is made anew after all others that do.
+    fn leader_first(&self) -> BTreeSet<Violation> {
+        let Some(leader) = self.situation.leader else { return BTreeSet::new() };
+        let moves = self.moves();
+        let leads = moves.iter().filter(|(_, slot)| *slot == leader);
+        leads
+            .filter_map(|(at, _)| {
+                let early = moves.iter().find(|(other, slot)| {
+                    *slot != leader && self.projection.before(*at) & bit(*other) == 0
+                })?;
+                let reason = format!("the leader goes before {}", self.name(early.0));
+                Some(Violation { step: self.name(*at), reason })
+            })
+            .collect()
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn weaker(least: Standing, other: &Standing) -> Standing {
@@ -195,217 +370,5 @@ fn weaker(least: Standing, other: &Standing) -> Standing {
     }
 }
 
-/// The DAG on the steps that change voters only.
-struct Projection {
-    /// Step id and what it does to the voters.
-    steps: Vec<(String, Change)>,
-    /// For each step the ones that must be done before.
-    needs: BTreeMap<usize, BTreeSet<usize>>,
-}
-
-impl Projection {
-    fn new(plan: &Plan) -> Self {
-        let found: Vec<(StepIndex, String, Change)> = plan
-            .steps()
-            .into_iter()
-            .filter_map(|(index, step)| {
-                Some((index, step.id.clone(), change(&step.action, step.slot)?))
-            })
-            .collect();
-        let mut needs = BTreeMap::new();
-        for (at, (index, ..)) in found.iter().enumerate() {
-            let before = found.iter().enumerate().filter(|(other, (earlier, ..))| {
-                let (from, to) = (NodeIndex::new(earlier.0), NodeIndex::new(index.0));
-                *other != at && has_path_connecting(&plan.graph, from, to, None)
-            });
-            needs.insert(at, before.map(|(other, _)| other).collect());
-        }
-        Self { steps: found.into_iter().map(|(_, id, change)| (id, change)).collect(), needs }
-    }
-
-    /// Steps that may start in this state.
-    fn ready(&self, state: &BTreeSet<usize>) -> Vec<usize> {
-        (0..self.steps.len())
-            .filter(|at| !state.contains(at))
-            .filter(|at| self.needs.get(at).is_some_and(|needs| needs.is_subset(state)))
-            .collect()
-    }
-
-    /// Every down-set, the empty one first.
-    fn down_sets(&self) -> Vec<BTreeSet<usize>> {
-        let mut seen = BTreeSet::from([BTreeSet::new()]);
-        let mut open = vec![BTreeSet::new()];
-        while let Some(state) = open.pop() {
-            for next in self.ready(&state) {
-                let mut larger = state.clone();
-                larger.insert(next);
-                if seen.insert(larger.clone()) {
-                    open.push(larger);
-                }
-            }
-        }
-        seen.into_iter().collect()
-    }
-
-    fn after(&self, start: &Voters, state: &BTreeSet<usize>) -> Voters {
-        let mut voters = start.clone();
-        // In the order of the plan: a server leaves before it dies.
-        for at in state {
-            if let Some((_, change)) = self.steps.get(*at) {
-                voters.apply(*change);
-            }
-        }
-        voters
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::arm::ArmId;
-    use crate::plan::Draft;
-
-    fn zones() -> Vec<String> {
-        ["1", "2", "3"].map(str::to_owned).to_vec()
-    }
-
-    fn leave(draft: &mut Draft, slot: u32) -> String {
-        let action = Action::Ask {
-            slot,
-            node_name: format!("s{slot}"),
-            request: RequestAction::Leave,
-            remaining: vec![],
-        };
-        draft.add(format!("leave server_{slot}"), action, Some(slot))
-    }
-
-    fn delete(draft: &mut Draft, slot: u32) -> String {
-        let (kind, id) = (Kind::ScaleSet, ArmId::new(format!("/s/{slot}")));
-        let action = Action::Delete { kind, id, reason: String::new() };
-        draft.add(format!("delete server_{slot}"), action, Some(slot))
-    }
-
-    fn judge(draft: Draft, servers: u32) -> Verdict {
-        verdict(&draft.finish().unwrap(), &(0..servers).collect(), &zones())
-    }
-
-    #[test]
-    fn one_after_the_other_is_safe() {
-        let mut draft = Draft::default();
-        let steps = [
-            leave(&mut draft, 4),
-            delete(&mut draft, 4),
-            leave(&mut draft, 3),
-            delete(&mut draft, 3),
-        ];
-        steps.windows(2).for_each(|pair| draft.edge(&pair[0], &pair[1]));
-        let verdict = judge(draft, 5);
-        assert_eq!(verdict.violations, []);
-        assert_eq!((verdict.before.voters, verdict.during.voters, verdict.after.voters), (5, 3, 3));
-        // Four servers are 2/1/1: the loss of zone 1 stops them.
-        assert_eq!(verdict.during.zone_losses, ["2", "3"]);
-        assert_eq!(verdict.after.zone_losses, zones());
-    }
-
-    #[test]
-    fn two_at_once_are_refused() {
-        let mut draft = Draft::default();
-        leave(&mut draft, 4);
-        leave(&mut draft, 3);
-        let verdict = judge(draft, 5);
-        assert!(verdict.violations.iter().any(|v| v.reason.contains("two servers out at once")));
-    }
-
-    #[test]
-    fn a_server_that_dies_without_leaving_is_refused() {
-        let mut draft = Draft::default();
-        delete(&mut draft, 2);
-        let verdict = judge(draft, 3);
-        assert!(verdict.violations.iter().any(|v| v.step == "delete server_2"), "{verdict:?}");
-    }
-
-    #[test]
-    fn losing_the_quorum_is_refused_with_the_step() {
-        let mut draft = Draft::default();
-        let steps = [delete(&mut draft, 1), delete(&mut draft, 2)];
-        draft.edge(&steps[0], &steps[1]);
-        let verdict = judge(draft, 3);
-        let named = |v: &Violation| v.step == "delete server_2" && v.reason.contains("quorum");
-        assert!(verdict.violations.iter().any(named), "{verdict:?}");
-    }
-
-    /// Every order of up to 12 steps, half of which change nothing, walked one by one.
-    fn brute_force(plan: &Plan, servers: u32) -> (u32, bool) {
-        fn walk(
-            plan: &Plan,
-            done: &mut Vec<StepIndex>,
-            voters: &Voters,
-            least: &mut (u32, bool),
-            seen: &mut BTreeSet<Vec<StepIndex>>,
-        ) {
-            let mut key = done.clone();
-            key.sort_unstable();
-            if !seen.insert(key) {
-                return;
-            }
-            least.0 = least.0.min(count(&voters.serving));
-            least.1 &= voters.has_quorum();
-            for (index, step) in plan.steps() {
-                if done.contains(&index)
-                    || !plan.needs(index).iter().all(|need| done.contains(need))
-                {
-                    continue;
-                }
-                let mut next = voters.clone();
-                if let Some(change) = change(&step.action, step.slot) {
-                    next.apply(change);
-                }
-                done.push(index);
-                walk(plan, done, &next, least, seen);
-                done.pop();
-            }
-        }
-        let slots: BTreeSet<u32> = (0..servers).collect();
-        let start = Voters { members: slots.clone(), serving: slots };
-        let mut least = (servers, true);
-        walk(plan, &mut Vec::new(), &start, &mut least, &mut BTreeSet::new());
-        least
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn the_projection_sees_what_brute_force_sees(
-            kinds in prop::collection::vec(0_u8..3, 1..=9),
-            edges in prop::collection::vec((0_usize..9, 0_usize..9), 0..14),
-        ) {
-            let mut draft = Draft::default();
-            let names: Vec<String> = kinds.iter().enumerate().map(|(at, kind)| {
-                let slot = u32::try_from(at).unwrap_or_default() % 5;
-                match kind {
-                    // One step a server, so that orders matter only through the DAG.
-                    0 if at < 5 => leave(&mut draft, slot),
-                    1 if at < 5 => delete(&mut draft, slot),
-                    _ => {
-                        let action = Action::WaitHealthy { voters: vec![] };
-                        draft.add(format!("wait {at}"), action, None)
-                    }
-                }
-            }).collect();
-            for (from, to) in edges {
-                if from < to && to < names.len() {
-                    draft.edge(&names[from], &names[to]);
-                }
-            }
-            let plan = draft.finish().unwrap();
-            let (least, always) = brute_force(&plan, 5);
-            let verdict = verdict(&plan, &(0..5).collect(), &zones());
-            prop_assert_eq!(verdict.during.voters, least);
-            let lost = verdict.violations.iter().any(|v| v.reason.contains("quorum"));
-            prop_assert_eq!(lost, !always);
-        }
-    }
-}
+mod tests;

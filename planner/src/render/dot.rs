@@ -14,11 +14,12 @@ pub fn dot(plan: &Plan) -> String {
             "update" => "lightyellow",
             "delete" => "lightpink",
             "wait" | "ask" => "lightblue",
+            "restart" => "orange",
             _ => "white",
         };
         let id = quote(&step.id);
         let _ = writeln!(out, "  {id} [style=filled, fillcolor={color}];");
-        for need in plan.direct_needs(index) {
+        for need in plan.needs(index) {
             if let Some(need) = plan.step(need) {
                 let _ = writeln!(out, "  {} -> {id};", quote(&need.id));
             }

@@ -37,7 +37,7 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } .lane { fill: v
 ";
 
 /// The page of a plan.
-pub fn html(spec: &ClusterSpec, plan: &Plan, verdict: &Verdict) -> String {
+pub fn html(spec: &ClusterSpec, plan: &Plan) -> String {
     let (critical, _) = critical_path(plan);
     let total: u32 =
         critical.iter().filter_map(|i| plan.step(*i)).map(|step| seconds(&step.action)).sum();
@@ -54,7 +54,7 @@ pub fn html(spec: &ClusterSpec, plan: &Plan, verdict: &Verdict) -> String {
         plan.len(),
         total.div_ceil(60)
     );
-    standings(verdict, &mut out);
+    standings(plan.verdict(), &mut out);
     out.push_str("<p class=\"legend\">");
     for word in ["create", "update", "delete", "write", "wait"] {
         let _ = write!(out, "<span class=\"{word}\">{word}</span>");
@@ -151,7 +151,7 @@ impl<'a> Drawing<'a> {
             );
         }
         for index in self.boxes.keys() {
-            for need in self.plan.direct_needs(*index) {
+            for need in self.plan.needs(*index) {
                 self.edge(need, *index, out);
             }
         }

@@ -6,14 +6,16 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use similar::TextDiff;
 
-use super::{subject, verb};
+use super::{VERBS, readable, subject, verb};
 use crate::diff::Difference;
+use crate::effect::Effect;
+use crate::estimate::duration_seconds;
 use crate::placement::{servers_per_zone, survival, warnings};
 use crate::plan::{Action, Plan, StepIndex, Verdict};
-use crate::spec::ClusterSpec;
+use crate::spec::{ClusterSpec, ZoneFallback};
 
 /// The plan of one cluster, with what is proven about it.
-pub fn text(spec: &ClusterSpec, plan: &Plan, verdict: &Verdict) -> String {
+pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "cluster {} in {}", spec.name, spec.location);
     layout(spec, &mut out);
@@ -22,7 +24,8 @@ pub fn text(spec: &ClusterSpec, plan: &Plan, verdict: &Verdict) -> String {
         return out;
     }
     let _ = writeln!(out, "\n{}", summary(plan));
-    proven(verdict, &mut out);
+    proven(plan.verdict(), &mut out);
+    out.push('\n');
     let steps = plan.steps();
     let numbers: BTreeMap<StepIndex, usize> =
         steps.iter().enumerate().map(|(at, (index, _))| (*index, at + 1)).collect();
@@ -30,11 +33,8 @@ pub fn text(spec: &ClusterSpec, plan: &Plan, verdict: &Verdict) -> String {
     for (index, step) in &steps {
         let number = numbers.get(index).copied().unwrap_or_default();
         let mut line = format!("{number:>4}  {:<width$}  {}", step.id, subject(step));
-        let mut needs: Vec<usize> = plan
-            .direct_needs(*index)
-            .iter()
-            .filter_map(|need| numbers.get(need).copied())
-            .collect();
+        let mut needs: Vec<usize> =
+            plan.needs(*index).iter().filter_map(|need| numbers.get(need).copied()).collect();
         needs.sort_unstable();
         if !needs.is_empty() {
             let needs: Vec<String> = needs.iter().map(ToString::to_string).collect();
@@ -42,8 +42,19 @@ pub fn text(spec: &ClusterSpec, plan: &Plan, verdict: &Verdict) -> String {
         }
         let _ = writeln!(out, "{}", line.trim_end());
         match &step.action {
-            Action::Put { differences, .. } => differences.iter().for_each(|d| change(d, &mut out)),
-            Action::Delete { reason, .. } => {
+            Action::Put { differences, alternatives, .. } => {
+                for difference in differences {
+                    change(difference, &mut out);
+                }
+                for place in alternatives {
+                    let zone = place.zone.as_ref().map_or_else(
+                        || "outside of any zone".to_owned(),
+                        |zone| format!("in zone {zone}"),
+                    );
+                    let _ = writeln!(out, "        without capacity: {} {zone}", place.vm_size);
+                }
+            }
+            Action::Delete { reason, .. } | Action::Restart { reason, .. } => {
                 let _ = writeln!(out, "        because {reason}");
             }
             _ => {}
@@ -68,6 +79,13 @@ fn layout(spec: &ClusterSpec, out: &mut String) {
         "quorum {}; survives the loss of {} server(s) and of {losses}",
         survival.size, survival.server_losses
     );
+    if spec.zone_fallback != ZoneFallback::Strict {
+        let word = spec.zone_fallback.as_str();
+        let _ = writeln!(
+            out,
+            "a new server whose zone is full goes elsewhere (zone_fallback = {word})"
+        );
+    }
     for warning in warnings(spec.server_count, &spec.zones) {
         let _ = writeln!(out, "warning: {warning}");
     }
@@ -99,23 +117,40 @@ fn summary(plan: &Plan) -> String {
     for (_, step) in plan.steps() {
         *counts.entry(verb(step)).or_default() += 1;
     }
-    let order = ["create", "update", "delete", "write", "ask", "read", "wait"];
     let parts: Vec<String> =
-        order.iter().filter_map(|verb| Some(format!("{} {verb}", counts.get(verb)?))).collect();
-    format!("{} steps: {}", plan.len(), parts.join(", "))
+        VERBS.iter().filter_map(|verb| Some(format!("{} {verb}", counts.get(verb)?))).collect();
+    let minutes = duration_seconds(plan).div_ceil(60);
+    format!("{} steps: {}; about {minutes} min on Azure", plan.len(), parts.join(", "))
 }
 
-/// One line for plain values, a diff for lists and objects.
+/// One line for plain values, the changed lines for lists and objects.
 fn change(difference: &Difference, out: &mut String) {
-    let Difference { path, observed, desired } = difference;
+    let Difference { path, observed, desired, effect } = difference;
+    let (observed, desired) = (readable(observed), readable(desired));
+    let effect = match effect {
+        Effect::RestartsServer => "  (restarts the server)",
+        Effect::ReplacesServer => "  (makes the server anew)",
+        Effect::InPlace | Effect::RecreatesObject | Effect::AtCreation | Effect::Impossible => "",
+    };
     let is_plain = |value: &Value| !value.is_array() && !value.is_object();
-    if is_plain(observed) && is_plain(desired) {
-        let _ = writeln!(out, "        {path}: {observed} -> {desired}");
+    if is_plain(&observed) && is_plain(&desired) {
+        let _ = writeln!(out, "        {path}: {observed} -> {desired}{effect}");
         return;
     }
-    let _ = writeln!(out, "        {path}:");
+    let _ = writeln!(out, "        {path}:{effect}");
+    if observed.is_null() {
+        let _ = writeln!(out, "        + {desired}");
+        return;
+    }
+    if desired.is_null() {
+        let _ = writeln!(out, "        - {observed}");
+        return;
+    }
     let (before, after) = (format!("{observed:#}\n"), format!("{desired:#}\n"));
-    for part in TextDiff::from_lines(&before, &after).iter_all_changes() {
-        let _ = write!(out, "        {} {part}", part.tag());
+    let diff = TextDiff::from_lines(&before, &after);
+    for op in diff.grouped_ops(1).iter().flatten() {
+        for part in diff.iter_changes(op) {
+            let _ = write!(out, "        {} {part}", part.tag());
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::spec::{ArtifactSource, ClusterSpec, ImageReference, LockLevel};
+use hcs_planner::spec::{
+    ArtifactSource, ClusterSpec, ExternalEndpoint, ImageReference, LockLevel, ZoneFallback,
+};
 use tfplugin::Value;
 
 /// Server count when none is given.
@@ -18,7 +20,7 @@ pub(crate) const DATA_DISK_GIB: i64 = 32;
 pub(crate) const VNET_CIDR: &str = "172.25.16.0/24";
 
 /// Every input, in the order of [`super::state::inputs`].
-pub(super) const INPUTS: [&str; 19] = [
+pub(super) const INPUTS: [&str; 24] = [
     "name",
     "resource_group_name",
     "location",
@@ -26,14 +28,19 @@ pub(super) const INPUTS: [&str; 19] = [
     "consul_datacenter",
     "server_count",
     "zones",
+    "zone_fallback",
     "vm_size",
+    "vm_size_fallbacks",
     "image",
     "os_disk_gib",
     "data_disk_gib",
     "ssh_public_key",
     "artifact_source",
     "vnet_cidr",
+    "subnet_id",
     "peer_vnet_ids",
+    "consul_external_endpoint",
+    "allowed_cidrs",
     "consul_version",
     "lock",
     "deletion_protection",
@@ -67,16 +74,26 @@ pub(crate) fn spec_of(
         consul_datacenter: text("consul_datacenter")?,
         server_count: number("server_count")?,
         zones: texts(value.get("zones")).ok_or("zones")?,
+        zone_fallback: fallback(value)?,
         vm_size: text("vm_size")?,
+        vm_size_fallbacks: match value.get("vm_size_fallbacks") {
+            sizes if sizes.is_null() => vec![],
+            sizes => texts(sizes).ok_or("vm_size_fallbacks")?,
+        },
         image: image(value.get("image"))?,
         os_disk_gib: number("os_disk_gib")?,
         data_disk_gib: number("data_disk_gib")?,
         ssh_public_key: known(value, "ssh_public_key")?,
-        vnet_cidr: text("vnet_cidr")?.parse().map_err(|_| "vnet_cidr")?,
+        vnet_cidr: match known(value, "vnet_cidr")? {
+            Some(cidr) => Some(cidr.parse().map_err(|_| "vnet_cidr")?),
+            None => None,
+        },
+        subnet_id: known(value, "subnet_id")?.map(ArmId::new),
         peer_vnet_ids: match value.get("peer_vnet_ids") {
             ids if ids.is_null() => vec![],
             ids => texts(ids).ok_or("peer_vnet_ids")?.into_iter().map(ArmId::new).collect(),
         },
+        external_endpoint: endpoint(value)?,
         consul_version: text("consul_version")?.parse().map_err(|_| "consul_version")?,
         artifact_source: artifact_source(value.get("artifact_source"))?,
         lock: match text("lock")?.as_str() {
@@ -115,6 +132,25 @@ fn known(value: &Value, name: &str) -> Result<Option<String>, String> {
         item if item.is_unknown() => Err(name.to_owned()),
         item => Ok(item.as_str().map(str::to_owned)),
     }
+}
+
+fn fallback(value: &Value) -> Result<ZoneFallback, String> {
+    let word = known(value, "zone_fallback")?;
+    let all = ZoneFallback::ALL.into_iter();
+    Ok(all.into_iter().find(|one| word.as_deref() == Some(one.as_str())).unwrap_or_default())
+}
+
+fn endpoint(value: &Value) -> Result<Option<ExternalEndpoint>, String> {
+    let (name, cidrs) = ("consul_external_endpoint", "allowed_cidrs");
+    if value.get(name).is_unknown() {
+        return Err(name.to_owned());
+    }
+    if value.get(name).as_bool() != Some(true) {
+        return Ok(None);
+    }
+    let texts = texts(value.get(cidrs)).ok_or(cidrs)?;
+    let parsed: Result<_, _> = texts.iter().map(|cidr| cidr.parse()).collect();
+    Ok(Some(ExternalEndpoint { allowed_cidrs: parsed.map_err(|_| cidrs)? }))
 }
 
 fn image(value: &Value) -> Result<ImageReference, String> {

@@ -1,8 +1,10 @@
 //! Plans `hcs_cluster` from configuration, prior state and the region's offer only: core plans again inside apply, and
 //! known values must come out the same, whatever Azure holds by then.
 
+mod change;
 mod checks;
 mod inputs;
+mod offer;
 
 use std::sync::Arc;
 
@@ -11,37 +13,33 @@ use hcs_planner::desired::Desired;
 use hcs_planner::desired::object;
 use hcs_planner::names::Names;
 use hcs_planner::placement;
-use hcs_planner::spec::ClusterSpec;
+use hcs_planner::spec::{ClusterSpec, ZoneFallback};
 use tfplugin::{Context, Diagnostic, Diagnostics, Path, PlanRequest, PlanResponse, Value};
 
 use super::{model, phase, state};
 use crate::client::{Client, SharedClient};
 use crate::regions::Region;
+use change::Change;
 
-/// Changing one of these makes another cluster.
-const REPLACES: [&str; 6] = [
+/// Changing one of these makes another cluster: names and places of everything follow from them, and Azure moves
+/// neither a network nor a region.
+const REPLACES: [&str; 7] = [
     "name",
     "resource_group_name",
     "location",
     "managed_resource_group_name",
     "consul_datacenter",
     "vnet_cidr",
-];
-
-/// Changing one of these is a rolling change, which this release does not do yet.
-const FIXED: [(&str, &str); 6] = [
-    ("vm_size", "the size of running servers"),
-    ("zones", "the zones of running servers"),
-    ("image", "the image of running servers"),
-    ("os_disk_gib", "the disks of running servers"),
-    ("data_disk_gib", "the disks of running servers"),
-    ("consul_version", "the version of a running cluster"),
+    "subnet_id",
 ];
 
 /// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
 /// plan and apply, and only a read changes it.
 const UNKNOWN_ON_CREATE: [&str; 5] =
     ["id", "vnet_id", "state", "consul_ca_file", "certificates_expire_at"];
+
+/// Known when the endpoint is there.
+const ENDPOINT_URL: &str = "consul_external_endpoint_url";
 
 pub(super) async fn plan(
     client: &SharedClient,
@@ -100,9 +98,6 @@ impl Planner {
         self.version();
         self.tags();
         let replace = self.replaced();
-        if replace.is_empty() {
-            self.refuse_fixed();
-        }
         self.computed(&replace).await;
         PlanResponse {
             planned: self.planned,
@@ -149,22 +144,6 @@ impl Planner {
         self.prior.get(name) == self.planned.get(name)
     }
 
-    fn refuse_fixed(&mut self) {
-        if self.is_create() {
-            return;
-        }
-        for (name, what) in FIXED {
-            if !self.same(name) {
-                let detail = format!(
-                    "This release cannot change {what} yet, and replacing the cluster would lose \
-                     its data. Put {name} back to {}.",
-                    describe(self.prior.get(name))
-                );
-                self.error(name, &format!("{name} cannot be changed"), detail);
-            }
-        }
-    }
-
     /// Everything that follows from the inputs, or unknown where an input is.
     async fn computed(&mut self, replace: &[Path]) {
         let is_new = self.is_create() || !replace.is_empty();
@@ -174,28 +153,46 @@ impl Planner {
             self.all_unknown();
             return;
         };
-        if is_new {
+        let prior = model::spec_of(&self.prior, &subscription, &tags).ok();
+        let prior = prior.filter(|_| !is_new);
+        let change = self.change(prior.as_ref(), &spec);
+        if prior.as_ref().is_none_or(|prior| prior.consul_version != spec.consul_version) {
             self.check_artifact(&spec);
         }
         self.check_peers(&spec).await;
+        self.check_subnet(&spec, is_new).await;
+        self.check_endpoint(&spec);
+        self.check_offer(prior.as_ref(), &spec, &change).await;
         for sentence in placement::warnings(spec.server_count, &spec.zones) {
             self.warn("server_count", "The cluster survives less than it could", sentence);
         }
-        let desired = Desired::new(&spec);
-        let resources = state::desired_resources(&desired);
+        self.tell(&spec, &change, is_new);
+        let resources = state::desired_resources(&Desired::new(&spec));
         for (name, value) in state::derived(&spec) {
             self.planned.set(name, value);
         }
         if !is_new && !self.has_changes(&resources) {
-            for name in UNKNOWN_ON_CREATE.iter().chain(&["servers", "azure_resources", "drift"]) {
+            let kept = ["servers", "quorum", "azure_resources", "drift", ENDPOINT_URL];
+            for name in UNKNOWN_ON_CREATE.iter().chain(&kept) {
                 self.planned.set(*name, self.prior.get(name).clone());
             }
             return;
         }
+        let places_known = spec.zone_fallback == ZoneFallback::Strict;
         self.planned.set("azure_resources", resources.clone());
         self.planned.set("drift", Value::list([]));
-        let servers = self.servers(&spec, &resources, is_new);
+        let servers = self.servers(&spec, &resources, &change, is_new);
         self.planned.set("servers", servers);
+        let quorum = match (places_known, change.makes_servers()) {
+            (true, _) => state::quorum(&spec),
+            // Servers that stay keep their zones, and with them what the cluster survives.
+            (false, false) => self.prior.get("quorum").clone(),
+            (false, true) => {
+                let survival = placement::survival(spec.server_count, &spec.zones);
+                state::quorum_with(&survival, Value::unknown())
+            }
+        };
+        self.planned.set("quorum", quorum);
         for name in UNKNOWN_ON_CREATE {
             let value = if is_new { Value::unknown() } else { self.prior.get(name).clone() };
             self.planned.set(name, value);
@@ -207,6 +204,12 @@ impl Planner {
                 self.planned.set(name, Value::unknown());
             }
         }
+        let url = match (&spec.external_endpoint, self.prior.get(ENDPOINT_URL)) {
+            (None, _) => Value::Null,
+            (Some(_), known) if !is_new && !known.is_null() => known.clone(),
+            (Some(_), _) => Value::unknown(),
+        };
+        self.planned.set(ENDPOINT_URL, url);
     }
 
     /// Whether an apply would do anything.
@@ -217,30 +220,47 @@ impl Planner {
         inputs || drifted || converging || self.prior.get("azure_resources") != resources
     }
 
-    /// Servers that stay keep what is known of them; of new ones only name, slot and zone are known.
-    fn servers(&self, spec: &ClusterSpec, resources: &Value, is_new: bool) -> Value {
+    /// Servers that stay keep what is known of them; of those that come or are made anew only name, slot and zone are.
+    fn servers(
+        &self,
+        spec: &ClusterSpec,
+        resources: &Value,
+        change: &Change,
+        is_new: bool,
+    ) -> Value {
         let names = Names::new(spec);
         let prior = self.prior.get("servers").as_list().unwrap_or_default();
+        let places_known = spec.zone_fallback == ZoneFallback::Strict;
+        let is_whole = self.prior.get("state").as_str() != Some(phase::CONVERGING);
         Value::list((0..spec.server_count).map(|slot| {
             let server = object::server(slot);
-            let existed = !self.prior.get("azure_resources").get(&server).is_null();
+            let before = self.prior.get("azure_resources").get(&server);
+            // What differs from its last declaration may be made anew, unless the whole change is known.
+            let stays = !change.makes(slot)
+                && !before.is_null()
+                && (is_whole || before == resources.get(&server));
             let known = prior
                 .iter()
                 .find(|server| server.get("slot").as_i64() == Some(i64::from(slot)))
-                .filter(|known| !is_new && existed && !known.get("private_ip").is_null());
-            debug_assert!(!resources.get(&server).is_null());
-            if let Some(known) = known {
+                .filter(|known| !is_new && !known.get("private_ip").is_null());
+            if let (Some(known), true) = (known, stays) {
                 return known.clone();
             }
-            let [zone, physical_zone] = state::zone_values(spec, self.region.as_deref(), slot);
+            let [zone, physical_zone] = if places_known {
+                state::zone_values(placement::zone_of(slot, &spec.zones), self.region.as_deref())
+            } else {
+                [Value::unknown(), Value::unknown()]
+            };
+            let kept =
+                |name: &str| known.map_or_else(Value::unknown, |known| known.get(name).clone());
             Value::object([
                 ("name", Value::from(names.server(slot))),
                 ("slot", Value::from(i64::from(slot))),
                 ("zone", zone),
                 ("physical_zone", physical_zone),
-                ("vmss_id", Value::unknown()),
+                ("vmss_id", kept("vmss_id")),
                 ("private_ip", Value::unknown()),
-                ("consul_version", Value::unknown()),
+                ("consul_version", kept("consul_version")),
             ])
         }))
     }
@@ -258,6 +278,7 @@ impl Planner {
             "consul_config_file",
             "retry_join",
             "consul_private_endpoint_url",
+            ENDPOINT_URL,
         ];
         for name in names.into_iter().chain(UNKNOWN_ON_CREATE) {
             self.planned.set(name, Value::unknown());
@@ -265,25 +286,12 @@ impl Planner {
     }
 }
 
-fn describe(value: &Value) -> String {
-    if let Some(text) = value.as_str() {
-        return format!("{text:?}");
-    }
-    if let Some(number) = value.as_i64() {
-        return number.to_string();
-    }
-    if let Some(items) = model::texts(value) {
-        return format!("{items:?}");
-    }
-    if value.is_null() { "null (leave it out)".to_owned() } else { "what it was".to_owned() }
-}
-
 #[cfg(test)]
 pub(in crate::cluster) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use hcs_planner::spec::{ImageReference, LockLevel};
+    use hcs_planner::spec::{ExternalEndpoint, ImageReference, LockLevel};
 
     pub(in crate::cluster) fn spec() -> ClusterSpec {
         ClusterSpec {
@@ -295,13 +303,19 @@ pub(in crate::cluster) mod tests {
             consul_datacenter: "demo".into(),
             server_count: 3,
             zones: vec!["1".into(), "2".into(), "3".into()],
+            zone_fallback: ZoneFallback::Prefer,
             vm_size: model::VM_SIZE.into(),
+            vm_size_fallbacks: vec!["Standard_D2as_v5".into()],
             image: ImageReference::default(),
             os_disk_gib: 64,
             data_disk_gib: 32,
             ssh_public_key: None,
-            vnet_cidr: model::VNET_CIDR.parse().unwrap(),
+            vnet_cidr: Some(model::VNET_CIDR.parse().unwrap()),
+            subnet_id: None,
             peer_vnet_ids: vec![],
+            external_endpoint: Some(ExternalEndpoint {
+                allowed_cidrs: vec!["203.0.113.0/24".parse().unwrap()],
+            }),
             consul_version: semver::Version::new(1, 22, 2),
             artifact_source: None,
             lock: LockLevel::CanNotDelete,

@@ -12,6 +12,8 @@ pub(super) fn schema() -> Schema {
              turn, TLS and ACLs on from the first second.",
         )
         .attributes(inputs())
+        .attributes(machine_inputs())
+        .attributes(network_inputs())
         .attributes(computed_attributes())
         .blocks(super::timeouts().block())
 }
@@ -43,31 +45,8 @@ fn inputs() -> Vec<Attribute> {
             .describe("Number of servers: 1, 3 (default), 5 or 7. Can be changed in place."),
         Attribute::list("zones", Type::String).optional().computed().describe(
             "Zones in the order of placement: server `i` lives in `zones[i mod length]`. \
-             Default: all that offer the size.",
+             Default: all that offer the size. A server whose zone changes is made anew.",
         ),
-        Attribute::string("vm_size")
-            .optional()
-            .computed()
-            .describe("VM size of the servers; default `Standard_D2s_v5`."),
-        Attribute::nested_single(
-            "image",
-            [
-                Attribute::string("publisher").required().describe("e.g. `Canonical`."),
-                Attribute::string("offer").required().describe("e.g. `ubuntu-24_04-lts`."),
-                Attribute::string("sku").required().describe("e.g. `server`."),
-                Attribute::string("version").required().describe("An exact version or `latest`."),
-            ],
-        )
-        .optional()
-        .describe("Marketplace image of new servers; default Ubuntu 24.04 LTS."),
-        Attribute::number("os_disk_gib")
-            .optional()
-            .computed()
-            .describe("OS disk of a server in GiB; default 64."),
-        Attribute::number("data_disk_gib")
-            .optional()
-            .computed()
-            .describe("Data disk of a server in GiB, which holds Consul's data; default 32."),
         Attribute::string("ssh_public_key").optional().describe(
             "Public SSH key of servers that are made from now on; default: a key whose private \
              half nobody has.",
@@ -89,16 +68,10 @@ fn inputs() -> Vec<Attribute> {
             "Where Consul's archive comes from; default: HashiCorp's releases. Once set it is \
              remembered.",
         ),
-        Attribute::string("vnet_cidr").optional().computed().describe(
-            "Address space of the cluster's network, /27 or larger; default `172.25.16.0/24`.",
+        Attribute::string("consul_version").optional().computed().describe(
+            "Exact Consul version; default: the newest known at creation. A newer one is \
+                 rolled out one server at a time, the leader last; Consul does not go back.",
         ),
-        Attribute::list("peer_vnet_ids", Type::String)
-            .optional()
-            .describe("Ids of virtual networks to peer with, both ways."),
-        Attribute::string("consul_version")
-            .optional()
-            .computed()
-            .describe("Exact Consul version; default: the newest known at creation."),
         Attribute::string("lock")
             .optional()
             .computed()
@@ -108,6 +81,69 @@ fn inputs() -> Vec<Attribute> {
             .computed()
             .describe("Whether a destroy is refused while planning; default false."),
         Attribute::map("tags", Type::String).optional().describe("Tags of the cluster's objects."),
+    ]
+}
+
+fn machine_inputs() -> Vec<Attribute> {
+    vec![
+        Attribute::string("zone_fallback").optional().computed().describe(
+            "What happens to a new server whose zone has no capacity: `strict` (default) stops \
+             the apply, `prefer` tries `vm_size_fallbacks` and then the other zones, \
+             `best_effort` at last goes outside of any zone. With a fallback the zones of new \
+             servers are known after the apply.",
+        ),
+        Attribute::string("vm_size").optional().computed().describe(
+            "VM size of the servers; default `Standard_D2s_v5`. Changing it restarts one server \
+             after the other, the leader last.",
+        ),
+        Attribute::list("vm_size_fallbacks", Type::String).optional().describe(
+            "Sizes to try in this order where `vm_size` has no capacity; only with a \
+             `zone_fallback`.",
+        ),
+        Attribute::nested_single(
+            "image",
+            [
+                Attribute::string("publisher").required().describe("e.g. `Canonical`."),
+                Attribute::string("offer").required().describe("e.g. `ubuntu-24_04-lts`."),
+                Attribute::string("sku").required().describe("e.g. `server`."),
+                Attribute::string("version").required().describe("An exact version or `latest`."),
+            ],
+        )
+        .optional()
+        .describe(
+            "Marketplace image of the servers; default Ubuntu 24.04 LTS. Changing it makes one \
+             server after the other anew, beside a helper that joins first.",
+        ),
+        Attribute::number("os_disk_gib").optional().computed().describe(
+            "OS disk of a server in GiB; default 64. Changing it makes the servers anew.",
+        ),
+        Attribute::number("data_disk_gib").optional().computed().describe(
+            "Data disk of a server in GiB, which holds Consul's data; default 32. Changing it \
+                 makes the servers anew.",
+        ),
+    ]
+}
+
+fn network_inputs() -> Vec<Attribute> {
+    vec![
+        Attribute::string("vnet_cidr").optional().computed().describe(
+            "Address space of the cluster's network, /27 or larger; default `172.25.16.0/24`.",
+        ),
+        Attribute::string("subnet_id").optional().describe(
+            "Your own subnet for the servers, instead of a network of the cluster's: /27 or \
+             larger, in the cluster's region, with a way out. Its security group is yours to keep. \
+             Changing it makes another cluster.",
+        ),
+        Attribute::list("peer_vnet_ids", Type::String)
+            .optional()
+            .describe("Ids of virtual networks to peer with, both ways; not with `subnet_id`."),
+        Attribute::bool("consul_external_endpoint").optional().computed().describe(
+            "Whether Consul's HTTPS API can be reached from outside, by `allowed_cidrs` only; \
+             default false.",
+        ),
+        Attribute::list("allowed_cidrs", Type::String)
+            .optional()
+            .describe("IPv4 ranges that may call the external endpoint; needed with it."),
     ]
 }
 
@@ -175,6 +211,10 @@ fn computed_attributes() -> Vec<Attribute> {
             .computed()
             .describe("What clients join: a private DNS name that lists all servers."),
         text("consul_private_endpoint_url", "Consul's HTTPS API inside the network."),
+        text(
+            "consul_external_endpoint_url",
+            "Consul's HTTPS API from outside; null without an external endpoint.",
+        ),
         text("certificates_expire_at", "When the first server certificate expires, as last read."),
     ]
 }

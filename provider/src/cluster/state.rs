@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::container;
-use hcs_planner::desired::{Desired, DesiredObject};
+use hcs_planner::desired::{Desired, DesiredObject, place_in};
 use hcs_planner::diff::Difference;
 use hcs_planner::fingerprint;
 use hcs_planner::names::Names;
 use hcs_planner::observed::{Observed, unhealthy_reason};
-use hcs_planner::placement::{survival, zone_of};
-use hcs_planner::plan::survey;
+use hcs_planner::placement::{Survival, survival, zone_of};
+use hcs_planner::plan::{Voter, survey};
 use hcs_planner::spec::{ClusterSpec, ImageReference};
 use serde_json::json;
 use tfplugin::Value;
@@ -45,6 +45,8 @@ pub(crate) fn inputs(
         .filter(|(key, value)| default_tags.get(*key) != Some(*value))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
+    let callers = spec.external_endpoint.iter().flat_map(|endpoint| &endpoint.allowed_cidrs);
+    let callers: Vec<String> = callers.map(ToString::to_string).collect();
     let peers: Vec<String> = spec.peer_vnet_ids.iter().map(|id| id.as_str().to_owned()).collect();
     vec![
         ("name", Value::from(&spec.name)),
@@ -54,19 +56,29 @@ pub(crate) fn inputs(
         ("consul_datacenter", Value::from(&spec.consul_datacenter)),
         ("server_count", Value::from(i64::from(spec.server_count))),
         ("zones", Value::from(spec.zones.clone())),
+        ("zone_fallback", Value::from(spec.zone_fallback.as_str())),
         ("vm_size", Value::from(&spec.vm_size)),
+        ("vm_size_fallbacks", list_or_null(spec.vm_size_fallbacks.clone())),
         ("image", image.unwrap_or(Value::Null)),
         ("os_disk_gib", Value::from(i64::from(spec.os_disk_gib))),
         ("data_disk_gib", Value::from(i64::from(spec.data_disk_gib))),
         ("ssh_public_key", Value::from(spec.ssh_public_key.clone())),
         ("artifact_source", artifact_source.unwrap_or(Value::Null)),
-        ("vnet_cidr", Value::from(spec.vnet_cidr.to_string())),
-        ("peer_vnet_ids", if peers.is_empty() { Value::Null } else { peers.into() }),
+        ("vnet_cidr", Value::from(spec.vnet_cidr.map(|cidr| cidr.to_string()))),
+        ("subnet_id", Value::from(spec.subnet_id.as_ref().map(|id| id.as_str().to_owned()))),
+        ("peer_vnet_ids", list_or_null(peers)),
+        ("consul_external_endpoint", Value::from(spec.external_endpoint.is_some())),
+        ("allowed_cidrs", list_or_null(callers)),
         ("consul_version", Value::from(spec.consul_version.to_string())),
         ("lock", Value::from(spec.lock.as_str())),
         ("deletion_protection", Value::from(spec.deletion_protection)),
         ("tags", if own_tags.is_empty() { Value::Null } else { own_tags.into() }),
     ]
+}
+
+/// What is empty is left out of a configuration.
+fn list_or_null(texts: Vec<String>) -> Value {
+    if texts.is_empty() { Value::Null } else { texts.into() }
 }
 
 /// `azure_resources` as it will be.
@@ -87,14 +99,46 @@ fn resource(object: &DesiredObject, fingerprint: String) -> Value {
     ])
 }
 
-/// `quorum`: depends on the spec alone.
+/// `quorum` of servers that are where they belong: depends on the spec alone.
 pub(super) fn quorum(spec: &ClusterSpec) -> Value {
     let survival = survival(spec.server_count, &spec.zones);
+    let losses = Value::from(survival.zone_losses.clone());
+    quorum_with(&survival, losses)
+}
+
+/// `quorum` whose zones are told by `zone_losses`.
+pub(super) fn quorum_with(survival: &Survival, zone_losses: Value) -> Value {
     Value::object([
         ("size", Value::from(i64::from(survival.size))),
         ("server_losses", Value::from(i64::from(survival.server_losses))),
-        ("zone_losses", Value::from(survival.zone_losses)),
+        ("zone_losses", zone_losses),
     ])
+}
+
+/// `quorum` of the servers where they are.
+fn observed_quorum(spec: &ClusterSpec, names: &Names, observed: &Observed) -> Value {
+    let survival = survival(spec.server_count, &spec.zones);
+    let zone = |slot| observed_zone(spec, names, observed, slot);
+    let zones: Vec<Option<String>> = (0..spec.server_count).map(zone).collect();
+    let survives = |zone: &&String| {
+        let left = zones.iter().filter(|own| own.as_ref() != Some(*zone)).count();
+        u32::try_from(left).is_ok_and(|left| left >= survival.size)
+    };
+    let losses: Vec<String> = spec.zones.iter().filter(survives).cloned().collect();
+    quorum_with(&survival, losses.into())
+}
+
+/// The zone in which a server is, or belongs while it is not there.
+fn observed_zone(
+    spec: &ClusterSpec,
+    names: &Names,
+    observed: &Observed,
+    slot: u32,
+) -> Option<String> {
+    match observed.object(&names.scale_set(slot)) {
+        Some(body) => place_in(body).zone,
+        None => zone_of(slot, &spec.zones).map(str::to_owned),
+    }
 }
 
 /// Attributes that follow from the spec, known in every plan; with `id` only where the cluster exists.
@@ -102,13 +146,15 @@ pub(super) fn derived(spec: &ClusterSpec) -> Vec<(&'static str, Value)> {
     let names = Names::new(spec);
     vec![
         ("vnet_name", Value::from(names.vnet().name())),
-        ("vnet_resource_group_name", Value::from(&spec.managed_resource_group_name)),
+        (
+            "vnet_resource_group_name",
+            Value::from(names.vnet().segment("resourceGroups").unwrap_or_default()),
+        ),
         ("storage_account_name", Value::from(names.storage_account().name())),
         ("blob_container_name", Value::from(container::SNAPSHOTS)),
         ("retry_join", Value::from(vec![names.join_name()])),
         ("consul_private_endpoint_url", Value::from(format!("https://{}:8501", names.join_name()))),
         ("consul_config_file", Value::from(STANDARD.encode(client_config(spec, &names)))),
-        ("quorum", quorum(spec)),
         ("tags_all", spec.tags.clone().into()),
     ]
 }
@@ -126,9 +172,8 @@ fn client_config(spec: &ClusterSpec, names: &Names) -> String {
     serde_json::to_string_pretty(&config).unwrap_or_default()
 }
 
-/// Zone attributes of a slot.
-pub(super) fn zone_values(spec: &ClusterSpec, region: Option<&Region>, slot: u32) -> [Value; 2] {
-    let zone = zone_of(slot, &spec.zones);
+/// A zone and the data centre behind it.
+pub(super) fn zone_values(zone: Option<&str>, region: Option<&Region>) -> [Value; 2] {
     let physical = zone.and_then(|zone| region.and_then(|region| region.physical_zone(zone)));
     [Value::from(zone.map(str::to_owned)), Value::from(physical.map(str::to_owned))]
 }
@@ -141,7 +186,7 @@ pub(crate) fn computed(
     ca_certificate: Option<&str>,
 ) -> Vec<(&'static str, Value)> {
     let names = Names::new(spec);
-    let desired = Desired::new(spec);
+    let desired = Desired::for_world(spec, observed);
     let survey = survey(spec, observed);
     let mut attributes = derived(spec);
     let servers: Vec<Value> =
@@ -150,10 +195,12 @@ pub(crate) fn computed(
         ("id", Value::from(names.cluster_id.as_str())),
         ("state", Value::from(state_word(&names, &desired, observed))),
         ("servers", Value::list(servers)),
+        ("quorum", observed_quorum(spec, &names, observed)),
         ("azure_resources", observed_resources(&desired, &survey)),
         ("drift", Value::from(drift(&names, &desired, &survey, observed))),
         ("vnet_id", Value::from(names.vnet().as_str())),
         ("consul_ca_file", Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
+        ("consul_external_endpoint_url", Value::from(endpoint_url(&names, observed))),
         ("certificates_expire_at", Value::from(first_expiry(observed))),
     ]);
     attributes
@@ -166,7 +213,8 @@ fn server(
     region: Option<&Region>,
     slot: u32,
 ) -> Value {
-    let [zone, physical_zone] = zone_values(spec, region, slot);
+    let zone = observed_zone(spec, names, observed, slot);
+    let [zone, physical_zone] = zone_values(zone.as_deref(), region);
     let version = observed
         .servers
         .get(&slot)
@@ -187,8 +235,8 @@ fn state_word(names: &Names, desired: &Desired, observed: &Observed) -> &'static
     if !observed.is_ready() {
         return phase::CONVERGING;
     }
-    let mut voters: Vec<String> = desired.slots.iter().map(|slot| names.server(*slot)).collect();
-    voters.sort();
+    let voter = |slot: &u32| Voter { slot: *slot, node_name: names.server(*slot) };
+    let voters: Vec<Voter> = desired.slots.iter().map(voter).collect();
     match unhealthy_reason(&voters, observed.fresh()) {
         None => phase::RUNNING,
         Some(_) => phase::DEGRADED,
@@ -222,6 +270,11 @@ fn drift(
                 format!("{label}: {} is {}.", difference.path, short(&difference.observed))
             })),
         }
+        let state =
+            observed.objects.get(&object.key).map(|body| &body["properties"]["provisioningState"]);
+        if state.and_then(serde_json::Value::as_str).is_some_and(|word| word == "Failed") {
+            sentences.push(format!("{label}: its last write failed."));
+        }
     }
     let uid = names.uid.as_str();
     let extra = observed.objects.values().filter_map(|body| {
@@ -241,6 +294,11 @@ fn short(value: &serde_json::Value) -> String {
     } else {
         text
     }
+}
+
+fn endpoint_url(names: &Names, observed: &Observed) -> Option<String> {
+    let name = observed.object(&names.endpoint_ip())?.pointer("/properties/dnsSettings/fqdn")?;
+    Some(format!("https://{}:8501", name.as_str()?))
 }
 
 fn first_expiry(observed: &Observed) -> Option<String> {

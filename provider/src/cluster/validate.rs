@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hcs_planner::spec::LockLevel;
+use hcs_planner::spec::{LockLevel, ZoneFallback};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
 use crate::naming;
@@ -24,11 +24,15 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     text("vnet_cidr", "Invalid network", &|cidr| naming::vnet_cidr(cidr).map(|_| ()));
     text("consul_version", "Invalid Consul version", &version);
     text("lock", "Invalid lock", &lock);
+    text("zone_fallback", "Invalid zone_fallback", &zone_fallback);
+    text("subnet_id", "Invalid subnet", &subnet_id);
     text("ssh_public_key", "Invalid SSH key", &ssh_public_key);
     numbers(config, &mut found);
     zones(config, &mut found);
     peers(config, &mut found);
     same_group(config, &mut found);
+    exclusive(config, &mut found);
+    endpoint(config, &mut found);
     if let Some(tags) = super::model::texts_by_key(config.get("tags")) {
         found.extend(check_tags(&tags, &Path::root("tags")));
     }
@@ -62,6 +66,90 @@ fn lock(text: &str) -> Result<(), String> {
         "lock is {text:?}; it is \"CanNotDelete\" or \"none\". ReadOnly would stop the servers' \
          own upkeep."
     ))
+}
+
+fn zone_fallback(text: &str) -> Result<(), String> {
+    let known = ZoneFallback::ALL.map(ZoneFallback::as_str);
+    if known.contains(&text) {
+        return Ok(());
+    }
+    Err(format!("zone_fallback is {text:?}; it is {}.", known.map(|w| format!("{w:?}")).join(", ")))
+}
+
+fn subnet_id(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_subnet = parts.len() == 11
+        && parts[1].eq_ignore_ascii_case("subscriptions")
+        && parts[7].eq_ignore_ascii_case("virtualNetworks")
+        && parts[9].eq_ignore_ascii_case("subnets");
+    if is_subnet {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is not the id of a subnet; it ends in virtualNetworks/<network>/subnets/<subnet>."
+    ))
+}
+
+/// Inputs of which the cluster takes one.
+fn exclusive(config: &Value, found: &mut Diagnostics) {
+    let is_set = |name: &str| !config.get(name).is_null() && !config.get(name).is_unknown();
+    let pairs = [
+        (
+            "subnet_id",
+            "vnet_cidr",
+            "The servers live in your subnet or in a network of the cluster's own; leave one out.",
+        ),
+        (
+            "subnet_id",
+            "peer_vnet_ids",
+            "The servers live in your network: peer that one, and leave peer_vnet_ids out.",
+        ),
+    ];
+    for (own, other, why) in pairs {
+        if is_set(own) && is_set(other) {
+            let summary = format!("{other} does not go with {own}");
+            found.push(Diagnostic::error(summary, why).at(other));
+        }
+    }
+    let strict = matches!(config.get("zone_fallback").as_str(), Some("strict") | None)
+        && !config.get("zone_fallback").is_unknown();
+    if strict && is_set("vm_size_fallbacks") {
+        let detail = "With zone_fallback = \"strict\" (the default) a server is what is declared, where it is \
+                      declared, or nothing. Set zone_fallback to \"prefer\" or \"best_effort\", or leave \
+                      vm_size_fallbacks out.";
+        let summary = "vm_size_fallbacks needs a zone_fallback";
+        found.push(Diagnostic::error(summary, detail).at("vm_size_fallbacks"));
+    }
+}
+
+fn endpoint(config: &Value, found: &mut Diagnostics) {
+    let (wanted, cidrs) = (config.get("consul_external_endpoint"), config.get("allowed_cidrs"));
+    let is_wanted = wanted.as_bool() == Some(true);
+    let empty = cidrs.is_null() || cidrs.as_list().is_some_and(<[Value]>::is_empty);
+    if is_wanted && empty {
+        let detail = "Consul would be open to nobody, or to all. List the IPv4 ranges that may call it, e.g. \
+                      [\"203.0.113.0/24\"].";
+        let diagnostic = Diagnostic::error("The external endpoint needs allowed_cidrs", detail);
+        found.push(diagnostic.at("allowed_cidrs"));
+    }
+    if !is_wanted && !wanted.is_unknown() && !empty && !cidrs.is_unknown() {
+        let detail = "There is no external endpoint that they could call. Set consul_external_endpoint = true, or \
+                      leave allowed_cidrs out.";
+        let diagnostic = Diagnostic::error("allowed_cidrs without an external endpoint", detail);
+        found.push(diagnostic.at("allowed_cidrs"));
+    }
+    for (index, cidr) in cidrs.as_list().unwrap_or_default().iter().enumerate() {
+        let Some(text) = cidr.as_str() else { continue };
+        let parsed: Option<ipnet::Ipv4Net> = text.parse().ok();
+        if parsed.is_none_or(|net| net.addr() != net.network()) {
+            let detail = match parsed {
+                Some(net) => format!("{text} has host bits set; the range is {}.", net.trunc()),
+                None => format!("{text:?} is no IPv4 range; write e.g. \"203.0.113.0/24\"."),
+            };
+            let path = Path::root("allowed_cidrs").index(index);
+            found.push(Diagnostic::error("Invalid allowed_cidrs", detail).at(path));
+        }
+    }
 }
 
 fn ssh_public_key(text: &str) -> Result<(), String> {
@@ -191,6 +279,11 @@ mod tests {
             ("zones", vec!["a".to_owned()].into(), "zones are"),
             ("zones", vec!["1".to_owned(), "1".to_owned()].into(), "twice"),
             ("peer_vnet_ids", vec!["vnet".to_owned()].into(), "not the id"),
+            ("zone_fallback", "never".into(), "\"strict\", \"prefer\", \"best_effort\""),
+            ("subnet_id", "/subscriptions/s".into(), "not the id of a subnet"),
+            ("vm_size_fallbacks", vec!["Standard_D2as_v5".to_owned()].into(), "Set zone_fallback"),
+            ("allowed_cidrs", vec!["10.0.0.0/8".to_owned()].into(), "no external endpoint"),
+            ("consul_external_endpoint", true.into(), "List the IPv4 ranges"),
             ("ssh_public_key", "-----BEGIN PRIVATE KEY-----".into(), "public half"),
         ];
         for (name, value, expected) in table {
@@ -198,6 +291,23 @@ mod tests {
             assert_eq!(found.len(), 1, "{name}: {found:?}");
             assert!(found[0].contains(expected), "{name}: {}", found[0]);
         }
+    }
+
+    #[test]
+    fn inputs_that_exclude_each_other_are_told() {
+        let subnet = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/s";
+        let both = errors(vec![("subnet_id", subnet.into()), ("vnet_cidr", "10.0.0.0/24".into())]);
+        assert_eq!(both.len(), 1);
+        assert!(both[0].contains("leave one out"), "{both:?}");
+        let callers = vec!["203.0.113.7/24".to_owned(), "all".to_owned()];
+        let found = errors(vec![
+            ("consul_external_endpoint", true.into()),
+            ("allowed_cidrs", callers.into()),
+        ]);
+        assert!(
+            found[0].contains("203.0.113.0/24") && found[1].contains("no IPv4 range"),
+            "{found:?}"
+        );
     }
 
     #[test]

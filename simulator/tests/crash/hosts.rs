@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hcs_planner::dataplane::{ConsulStatus, ServerPhase, ServerStatus, blob, container};
+use hcs_planner::dataplane::{
+    ClusterDocument, ConsulStatus, Request, ServerPhase, ServerStatus, blob, container,
+};
 use hcs_simulator::SimCloud;
 
 /// From power to Raft.
@@ -15,29 +17,33 @@ const ROUND_SECONDS: u64 = 5;
 pub(crate) async fn run(cloud: SimCloud, account: String) {
     let mut up_seconds: BTreeMap<String, u64> = BTreeMap::new();
     let mut members: BTreeSet<String> = BTreeSet::new();
-    let mut gone: BTreeSet<String> = BTreeSet::new();
+    let mut gone: BTreeMap<String, String> = BTreeMap::new();
     for sequence in 1.. {
         tokio::time::sleep(Duration::from_secs(ROUND_SECONDS)).await;
         let machines = cloud.with_world(|world| world.running_machines());
         let running: BTreeMap<String, String> =
             machines.into_iter().map(|m| (m.scale_set, m.id)).collect();
         up_seconds.retain(|name, _| running.contains_key(name));
-        gone.retain(|name| running.contains_key(name));
+        gone.retain(|name, _| running.contains_key(name));
         // What autopilot does with a server whose VM is gone.
         members.retain(|name| running.contains_key(name));
         for name in running.keys() {
             let up = up_seconds.entry(name.clone()).or_default();
             *up += ROUND_SECONDS;
-            let slot = slot_of(name);
-            if cloud.has_blob(&account, container::REQUESTS, &blob::leave_request(slot)) {
+            let request = blob::leave_request(slot_of(name));
+            let request: Option<Request> = read(&cloud, &account, container::REQUESTS, &request);
+            if let Some(request) = request {
                 members.remove(name);
-                gone.insert(name.clone());
-            } else if *up >= JOIN_SECONDS && !gone.contains(name) {
+                gone.insert(name.clone(), request.id);
+            } else if *up >= JOIN_SECONDS && !gone.contains_key(name) {
                 members.insert(name.clone());
             }
         }
+        let document: Option<ClusterDocument> =
+            read(&cloud, &account, container::CONFIG, blob::CLUSTER);
+        let version = document.map(|document| document.consul.version.to_string());
         for name in running.keys() {
-            let status = status(name, sequence, &members, gone.contains(name));
+            let status = status(name, sequence, &members, gone.get(name), version.as_deref());
             let bytes = serde_json::to_vec(&status).expect("a status").into();
             cloud.plant_blob(&account, &container::status(slot_of(name)), blob::STATUS, bytes);
         }
@@ -48,10 +54,26 @@ fn slot_of(name: &str) -> u32 {
     name.rsplit('-').next().and_then(|slot| slot.parse().ok()).expect("a slot")
 }
 
-fn status(name: &str, sequence: u64, members: &BTreeSet<String>, left: bool) -> ServerStatus {
+fn read<T: serde::de::DeserializeOwned>(
+    cloud: &SimCloud,
+    account: &str,
+    container: &str,
+    name: &str,
+) -> Option<T> {
+    let blobs = cloud.blobs(account);
+    serde_json::from_slice(blobs.get(&format!("{container}/{name}"))?).ok()
+}
+
+fn status(
+    name: &str,
+    sequence: u64,
+    members: &BTreeSet<String>,
+    left: Option<&String>,
+    version: Option<&str>,
+) -> ServerStatus {
     let voters: Vec<String> = members.iter().cloned().collect();
-    let consul = (!left && !members.is_empty()).then(|| ConsulStatus {
-        version: "1.22.2".into(),
+    let consul = (left.is_none() && !members.is_empty()).then(|| ConsulStatus {
+        version: version.unwrap_or_default().to_owned(),
         leader: Some("10.0.0.4:8300".into()),
         is_leader: voters.first().is_some_and(|first| first == name),
         healthy: true,
@@ -66,10 +88,10 @@ fn status(name: &str, sequence: u64, members: &BTreeSet<String>, left: bool) -> 
         written_at: String::new(),
         sequence,
         address: [127, 0, 0, 1].into(),
-        phase: if left { ServerPhase::Left } else { ServerPhase::Running },
+        phase: if left.is_some() { ServerPhase::Left } else { ServerPhase::Running },
         last_error: None,
         consul,
-        done_requests: vec![],
+        done_requests: left.cloned().into_iter().collect(),
         certificate_expires_at: None,
         host_manager_version: "0".into(),
     }

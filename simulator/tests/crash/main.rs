@@ -11,7 +11,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use hcs_engine::reconcile::{Beginning, Intent};
-use hcs_planner::spec::ClusterSpec;
+use hcs_planner::spec::{ClusterSpec, ExternalEndpoint};
 use interrupt::{Kill, Position};
 use world::{Azure, End, spec};
 
@@ -30,12 +30,52 @@ fn tagged(mut spec: ClusterSpec) -> ClusterSpec {
     spec
 }
 
+fn with(mut spec: ClusterSpec, change: impl FnOnce(&mut ClusterSpec)) -> ClusterSpec {
+    change(&mut spec);
+    spec
+}
+
+fn larger(spec: ClusterSpec) -> ClusterSpec {
+    with(spec, |s| s.vm_size = "Standard_D4s_v5".into())
+}
+
+fn larger_disk(spec: ClusterSpec) -> ClusterSpec {
+    with(spec, |s| s.data_disk_gib = 64)
+}
+
+fn reachable(spec: ClusterSpec) -> ClusterSpec {
+    let allowed_cidrs = vec!["203.0.113.0/24".parse().unwrap()];
+    with(spec, |s| s.external_endpoint = Some(ExternalEndpoint { allowed_cidrs }))
+}
+
+fn old_consul(spec: ClusterSpec) -> ClusterSpec {
+    with(spec, |s| s.consul_version = "1.21.5".parse().unwrap())
+}
+
+fn two_zones(spec: ClusterSpec) -> ClusterSpec {
+    with(spec, |s| {
+        s.zones.pop();
+    })
+}
+
 fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario { name: "create", from: None, to: Some(spec(3)) },
         Scenario { name: "scale 3 to 5", from: Some(spec(3)), to: Some(spec(5)) },
         Scenario { name: "scale 5 to 3", from: Some(spec(5)), to: Some(spec(3)) },
         Scenario { name: "tags", from: Some(spec(3)), to: Some(tagged(spec(3))) },
+        Scenario { name: "resize", from: Some(spec(3)), to: Some(larger(spec(3))) },
+        Scenario { name: "larger disk", from: Some(spec(3)), to: Some(larger_disk(spec(3))) },
+        Scenario { name: "larger disk, 1", from: Some(spec(1)), to: Some(larger_disk(spec(1))) },
+        Scenario { name: "zone removed", from: Some(spec(3)), to: Some(two_zones(spec(3))) },
+        Scenario { name: "endpoint added", from: Some(spec(3)), to: Some(reachable(spec(3))) },
+        Scenario { name: "endpoint removed", from: Some(reachable(spec(3))), to: Some(spec(3)) },
+        Scenario { name: "upgrade", from: Some(old_consul(spec(3))), to: Some(spec(3)) },
+        Scenario {
+            name: "all at once",
+            from: Some(old_consul(spec(3))),
+            to: Some(reachable(larger_disk(larger(spec(5))))),
+        },
         Scenario { name: "destroy", from: Some(spec(3)), to: None },
     ]
 }

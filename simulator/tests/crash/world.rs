@@ -12,10 +12,11 @@ use hcs_engine::artifact::{ArtifactFile, Artifacts};
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::Report;
+use hcs_engine::observe::observe_machines;
 use hcs_engine::reconcile::{Beginning, Intent, Reconciler, observe};
 use hcs_planner::names::Names;
 use hcs_planner::plan::plan;
-use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel};
+use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
 use hcs_simulator::{Settings, SimClock, SimCloud};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -46,13 +47,17 @@ pub(crate) fn spec(servers: u32) -> ClusterSpec {
         consul_datacenter: "dc1".into(),
         server_count: servers,
         zones: ["1", "2", "3"].map(str::to_owned).to_vec(),
+        zone_fallback: ZoneFallback::Strict,
         vm_size: "Standard_D2s_v5".into(),
+        vm_size_fallbacks: vec![],
         image: ImageReference::default(),
         os_disk_gib: 64,
         data_disk_gib: 32,
         ssh_public_key: None,
-        vnet_cidr: "172.25.16.0/24".parse().unwrap(),
+        vnet_cidr: Some("172.25.16.0/24".parse().unwrap()),
+        subnet_id: None,
         peer_vnet_ids: vec![],
+        external_endpoint: None,
         consul_version: "1.22.2".parse().unwrap(),
         artifact_source: None,
         lock: LockLevel::CanNotDelete,
@@ -166,7 +171,8 @@ impl Azure {
         tokio::time::sleep(Duration::from_mins(1)).await;
         let cloud = self.interrupted(None);
         let arm = Arm::new(Arc::new(cloud.clone()), Arc::new(self.clock), CancellationToken::new());
-        let observed = observe(&arm, &cloud, spec).await.unwrap();
+        let mut observed = observe(&arm, &cloud, spec).await.unwrap();
+        observe_machines(&arm, &Names::new(spec), spec, &mut observed).await.unwrap();
         let plan = plan(spec, &observed).unwrap();
         plan.steps().into_iter().map(|(_, step)| step.id.clone()).collect()
     }

@@ -16,7 +16,8 @@ use crate::{HarnessError, tools};
 /// A running emulator.
 #[derive(Debug)]
 pub struct Emulator {
-    child: Child,
+    /// `None` in a second hand on the same emulator.
+    child: Option<Child>,
     /// Its folder.
     pub dir: PathBuf,
     /// `https://127.0.0.1:N`.
@@ -58,7 +59,14 @@ impl Emulator {
             return Err(HarnessError::Unexpected(format!("the emulator did not start:\n{log}")));
         };
         let env = read_env(&dir.join("env"))?;
-        Ok(Self { child, dir: dir.to_owned(), url, env })
+        Ok(Self { child: Some(child), dir: dir.to_owned(), url, env })
+    }
+
+    /// A second hand on it, for a thread of its own. It ends nothing.
+    #[must_use]
+    pub fn handle(&self) -> Self {
+        let (dir, url, env) = (self.dir.clone(), self.url.clone(), self.env.clone());
+        Self { child: None, dir, url, env }
     }
 
     /// Its CA certificate.
@@ -160,17 +168,18 @@ impl Emulator {
 
     /// Asks it to end, and waits; kills it after half a minute.
     pub fn stop(&mut self) {
-        let pid = self.child.id().to_string();
+        let Some(child) = &mut self.child else { return };
+        let pid = child.id().to_string();
         let _ = tools::run(Command::new("kill").args(["-TERM", &pid]));
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(30) {
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            if !matches!(child.try_wait(), Ok(None)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 
     /// Command lines of processes that belong to this emulator's VMs.

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hcs_acceptance::consul::Consul;
+use hcs_acceptance::load::{Load, Seen};
 use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::{Scenario, emulator};
 use serde_json::Value;
@@ -78,8 +75,8 @@ fn no_secrets(scenario: &Scenario) -> Done {
 
 fn scale(scenario: &mut Scenario) -> Done {
     let first: BTreeMap<String, Value> = vm_identity(scenario)?;
-    let consul = Arc::new(scenario.consul()?);
-    let load = Load::start(Arc::clone(&consul));
+    let consul = scenario.consul()?;
+    let load = Load::start(scenario)?;
 
     scenario.terraform.set("TF_VAR_server_count", "5");
     let up = scenario.terraform.apply(&[])?;
@@ -101,7 +98,7 @@ fn scale(scenario: &mut Scenario) -> Done {
     );
     scenario.terraform.plan(&[])?.expect_code(0)?;
 
-    let (acknowledged, longest_gap) = load.stop();
+    let Seen { acknowledged, longest_gap } = load.stop();
     println!(
         "{} writes acknowledged; longest time without a leader: {longest_gap:?}",
         acknowledged.len()
@@ -126,59 +123,6 @@ fn vm_identity(scenario: &Scenario) -> Result<BTreeMap<String, Value>, Box<dyn E
         .into_iter()
         .map(|row| (row["name"].as_str().unwrap_or_default().to_owned(), row))
         .collect())
-}
-
-/// Writes keys all the time and watches for a leader.
-struct Load {
-    stop: Arc<AtomicBool>,
-    writer: JoinHandle<Vec<String>>,
-    watcher: JoinHandle<Duration>,
-}
-
-impl Load {
-    fn start(consul: Arc<Consul>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (writer_stop, watcher_stop) = (Arc::clone(&stop), Arc::clone(&stop));
-        let writing = Arc::clone(&consul);
-        let writer = thread::spawn(move || {
-            let mut acknowledged = Vec::new();
-            for number in 0.. {
-                if writer_stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                let key = format!("load/{number}");
-                let slot = number % 3;
-                let answer = writing.ask(slot, "PUT", &format!("kv/{key}"), Some("x"), true);
-                if answer.is_ok_and(|answer| answer.status == 200 && answer.text().trim() == "true")
-                {
-                    acknowledged.push(key);
-                }
-                thread::sleep(Duration::from_millis(100));
-            }
-            acknowledged
-        });
-        let watcher = thread::spawn(move || {
-            let mut longest = Duration::ZERO;
-            let mut seen = Instant::now();
-            while !watcher_stop.load(Ordering::Relaxed) {
-                let has_leader =
-                    (0..3).any(|slot| consul.leader(slot).is_ok_and(|leader| !leader.is_empty()));
-                longest = longest.max(seen.elapsed());
-                if has_leader {
-                    seen = Instant::now();
-                }
-                thread::sleep(Duration::from_millis(50));
-            }
-            longest
-        });
-        Self { stop, writer, watcher }
-    }
-
-    fn stop(self) -> (Vec<String>, Duration) {
-        self.stop.store(true, Ordering::Relaxed);
-        let acknowledged = self.writer.join().unwrap_or_default();
-        (acknowledged, self.watcher.join().unwrap_or(Duration::MAX))
-    }
 }
 
 fn import(scenario: &Scenario) -> Done {

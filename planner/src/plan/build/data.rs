@@ -1,22 +1,31 @@
-//! The data plane's part: documents, secrets, programs, addresses, and the last look that calls a cluster ready.
+//! The data plane's part: documents, secrets, programs, and the last look that calls a cluster ready.
 
 use serde_json::{Value, json};
 
-use super::orphans::Orphan;
-use super::{Planner, VERBS, WRITE_SPEC};
+use super::{MARK_READY, Planner, Servers, WAIT_HEALTHY, WRITE_DOCUMENT, WRITE_SPEC};
+use crate::arm::Kind;
 use crate::dataplane::{ClusterDocument, ConsulArtifact, blob, container};
-use crate::desired::object;
 use crate::observed::{READY_BLOB, ReadyDocument};
-use crate::plan::{Action, Artifact, Secret};
+use crate::plan::graph::StepRef;
+use crate::plan::{Action, Artifact, PlanError, Secret};
 use crate::reference;
 use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256};
+use crate::releases::check_upgrade;
+
+const UPLOAD_CONSUL: &str = "upload consul";
+const UPLOAD_HOST_MANAGER: &str = "upload host manager";
 
 impl Planner<'_> {
     /// `spec.json` and `cluster.json` where they differ; returns the document that will be in force.
-    pub(super) fn documents(&mut self, orphans: &[Orphan]) -> ClusterDocument {
+    pub(super) fn documents(&mut self, servers: &Servers) -> Result<ClusterDocument, PlanError> {
         let stored = self.observed.document.as_ref();
-        let keeps_consul =
-            stored.filter(|document| document.consul.version == self.spec.consul_version);
+        let version = &self.spec.consul_version;
+        let runs = stored.filter(|_| !self.situation.present.is_empty());
+        if let Some(document) = runs {
+            check_upgrade(&document.consul.version, version).map_err(PlanError::Upgrade)?;
+        }
+        let upgrades = runs.is_some_and(|document| document.consul.version != *version);
+        let keeps_consul = stored.filter(|document| document.consul.version == *version);
         let mut wanted = ClusterDocument {
             generation: stored.map_or(0, |document| document.generation),
             datacenter: self.spec.consul_datacenter.clone(),
@@ -24,111 +33,90 @@ impl Planner<'_> {
             slots: self.desired.slots.clone(),
             consul: keeps_consul.map_or_else(
                 || ConsulArtifact {
-                    version: self.spec.consul_version.clone(),
+                    version: version.clone(),
                     sha256: String::new(),
                     file_name: String::new(),
                 },
                 |document| document.consul.clone(),
             ),
         };
-        let servers_change = !orphans.is_empty()
-            || self
-                .desired
-                .slots
-                .iter()
-                .any(|slot| self.observed.object(&self.names.scale_set(*slot)).is_none());
-        if stored != Some(&wanted) || (servers_change && self.observed.is_ready()) {
+        if stored != Some(&wanted) || (servers.change() && self.observed.is_ready()) {
             wanted.generation += 1;
             let mut content = json!(wanted);
+            let mut upload = None;
             if keeps_consul.is_none() {
                 content["consul"]["sha256"] = reference::parameter(CONSUL_SHA256);
                 content["consul"]["file_name"] = reference::parameter(CONSUL_FILE_NAME);
-                let version = self.spec.consul_version.clone();
-                let artifact = Artifact::Consul { version };
-                self.draft.add("upload consul", Action::UploadArtifact { artifact }, None);
-                self.draft.edge("upload consul", "write cluster document");
+                let artifact = Artifact::Consul { version: version.clone() };
+                let action = Action::UploadArtifact { artifact };
+                upload = Some(self.draft.add(UPLOAD_CONSUL, action, None));
             }
-            self.write("write cluster document", blob::CLUSTER, content);
+            let document = self.write(WRITE_DOCUMENT, blob::CLUSTER, content, upgrades);
+            if let Some(upload) = upload {
+                self.draft.edge(upload, document);
+            }
         }
         if self.observed.stored_spec.as_ref() != Some(self.spec) {
-            self.write(WRITE_SPEC, blob::SPEC, json!(self.spec));
+            self.write(WRITE_SPEC, blob::SPEC, json!(self.spec), false);
         }
-        wanted
+        Ok(wanted)
     }
 
-    pub(super) fn write(&mut self, id: &str, name: &str, content: Value) {
-        let action = Action::WriteDocument {
-            container: container::CONFIG.into(),
-            name: name.into(),
-            content,
-        };
-        self.draft.add(id, action, None);
+    fn write(&mut self, id: &str, name: &str, content: Value, restarts_servers: bool) -> StepRef {
+        let (container, name) = (container::CONFIG.to_owned(), name.to_owned());
+        let action = Action::WriteDocument { container, name, content, restarts_servers };
+        self.draft.add(id, action, None)
     }
 
-    /// Secrets and programs of servers that do not exist yet. What is in the containers already is kept.
+    /// Secrets and programs of servers that come: what all of them share is there when one of them is.
     pub(super) fn secrets(&mut self) {
-        let new: Vec<u32> = self
-            .desired
-            .slots
-            .iter()
-            .copied()
-            .filter(|slot| self.draft.has(&format!("create {}", object::server(*slot))))
+        let new: Vec<(StepRef, u32, bool)> = self
+            .draft
+            .refs()
+            .filter_map(|(at, step)| match &step.action {
+                Action::Put { kind: Kind::ScaleSet, update: false, .. } => {
+                    let slot = step.slot?;
+                    Some((at, slot, self.situation.present.contains_key(&slot)))
+                }
+                _ => None,
+            })
             .collect();
         if new.is_empty() {
             return;
         }
-        let shared = [
-            ("mint certificate authority", Secret::CertificateAuthority),
-            ("mint gossip key", Secret::GossipKey),
-            ("mint management token", Secret::ManagementToken),
-        ];
-        for (id, secret) in shared {
-            self.draft.add(id, Action::MintSecret { secret }, None);
+        let mut shared = Vec::new();
+        let mut authority = None;
+        if self.situation.present.is_empty() {
+            let mint = |draft: &mut super::Draft, id: &str, secret| {
+                draft.add(id, Action::MintSecret { secret }, None)
+            };
+            let draft = &mut self.draft;
+            authority =
+                Some(mint(draft, "mint certificate authority", Secret::CertificateAuthority));
+            shared.push(mint(draft, "mint gossip key", Secret::GossipKey));
+            shared.push(mint(draft, "mint management token", Secret::ManagementToken));
         }
-        let artifact = Artifact::HostManager;
-        self.draft.add("upload host manager", Action::UploadArtifact { artifact }, None);
-        for slot in new {
-            let server = format!("create {}", object::server(slot));
-            let certificate = format!("mint certificate of server {slot}");
-            let token = format!("mint agent token of server {slot}");
-            let secret = Secret::ServerCertificate { slot };
-            self.draft.add(&certificate, Action::MintSecret { secret }, Some(slot));
-            let secret = Secret::AgentToken { slot };
-            self.draft.add(&token, Action::MintSecret { secret }, Some(slot));
-            self.draft.edge("mint certificate authority", &certificate);
-            for before in [&certificate, &token] {
-                self.draft.edge(before, &server);
+        let action = Action::UploadArtifact { artifact: Artifact::HostManager };
+        shared.push(self.draft.add(UPLOAD_HOST_MANAGER, action, None));
+        shared.extend([UPLOAD_CONSUL, WRITE_DOCUMENT].iter().filter_map(|id| self.draft.find(id)));
+        for (server, slot, is_anew) in new {
+            for before in &shared {
+                self.draft.edge(*before, server);
             }
-            for before in [
-                "mint gossip key",
-                "mint management token",
-                "upload host manager",
-                "upload consul",
-                "write cluster document",
-            ] {
-                self.draft.edge(before, &server);
-            }
-        }
-    }
-
-    /// Addresses of servers that no record names yet.
-    pub(super) fn addresses(&mut self) {
-        for slot in self.desired.slots.clone() {
-            let server = object::server(slot);
-            if self.observed.addresses.contains_key(&slot)
-                && !self.draft.has(&format!("create {server}"))
-            {
+            // Its own secrets outlive its machine.
+            if is_anew {
                 continue;
             }
-            let address = format!("read address of server {slot}");
-            let scale_set = self.names.scale_set(slot);
-            self.draft.add(&address, Action::ReadAddress { slot, scale_set }, Some(slot));
-            for verb in VERBS {
-                self.draft.edge(&format!("{verb} {server}"), &address);
-            }
-            for record in [object::server_record(slot), object::DNS_RECORD.to_owned()] {
-                self.draft.edge(&address, &format!("create {record}"));
-                self.draft.edge(&address, &format!("update {record}"));
+            let secrets = [
+                (format!("mint certificate of server {slot}"), Secret::ServerCertificate { slot }),
+                (format!("mint agent token of server {slot}"), Secret::AgentToken { slot }),
+            ];
+            for (id, secret) in secrets {
+                let mint = self.draft.add(id, Action::MintSecret { secret }, Some(slot));
+                if let (Some(authority), Secret::ServerCertificate { .. }) = (authority, secret) {
+                    self.draft.edge(authority, mint);
+                }
+                self.draft.edge(mint, server);
             }
         }
     }
@@ -143,26 +131,34 @@ impl Planner<'_> {
         if generation_ready {
             return;
         }
-        let voters = self.node_names(&self.desired.slots);
-        let wait = self.draft.add("wait until healthy", Action::WaitHealthy { voters }, None);
-        let servers: Vec<String> = self
-            .draft
-            .steps
-            .iter()
-            .filter(|step| {
-                step.id.starts_with("create server_")
-                    || step.id.starts_with("update server_")
-                    || step.id.starts_with("await server_")
-                    || step.id.starts_with("delete server_")
-                    || step.id == "write cluster document"
-            })
-            .map(|step| step.id.clone())
-            .collect();
-        for server in servers {
-            self.draft.edge(&server, &wait);
-        }
+        let wait = self.draft.find(WAIT_HEALTHY).unwrap_or_else(|| {
+            let slots = self.desired.slots.iter().copied().collect();
+            let (voters, consul_version) = (self.voters(&slots), self.spec.consul_version.clone());
+            let wait =
+                self.draft.add(WAIT_HEALTHY, Action::WaitHealthy { voters, consul_version }, None);
+            let before: Vec<StepRef> = self
+                .draft
+                .refs()
+                .filter(|(_, step)| changes_servers(&step.action) || step.id == WRITE_DOCUMENT)
+                .map(|(at, _)| at)
+                .collect();
+            for step in before {
+                self.draft.edge(step, wait);
+            }
+            wait
+        });
         let content = json!(ReadyDocument { generation: document.generation });
-        self.write("mark ready", READY_BLOB, content);
-        self.draft.edge(&wait, "mark ready");
+        let ready = self.write(MARK_READY, READY_BLOB, content, false);
+        self.draft.edge(wait, ready);
     }
+}
+
+fn changes_servers(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Put { kind: Kind::ScaleSet, .. }
+            | Action::AwaitProvisioned { kind: Kind::ScaleSet, .. }
+            | Action::Delete { kind: Kind::ScaleSet, .. }
+            | Action::Restart { .. }
+    )
 }

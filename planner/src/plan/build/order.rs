@@ -1,120 +1,121 @@
 //! Which step waits for which: objects for what they need, blobs for the caller's right to write them, the lock for all.
 
-use super::{Planner, VERBS, WRITE_SPEC, create};
+use super::look::is_address_book;
+use super::{MARK_READY, Planner, Servers, WRITE_SPEC};
 use crate::arm::Kind;
 use crate::dataplane::container;
 use crate::desired::object;
+use crate::plan::graph::StepRef;
 use crate::plan::{Action, Secret};
 
 impl Planner<'_> {
-    /// Edges between puts, and from the storage account's chain to everything that writes blobs.
-    pub(super) fn order(&mut self, recreated: &[String]) {
+    pub(super) fn order(&mut self, servers: &Servers) {
         for object in self.desired.objects.values() {
-            for verb in VERBS {
-                let own = format!("{verb} {}", object.name);
-                for need in &object.needs {
-                    for before in VERBS {
-                        self.draft.edge(&format!("{before} {need}"), &own);
-                    }
+            let Some((own, _)) = self.writes.get(&object.name) else { continue };
+            for need in &object.needs {
+                // A book is written before and after a server is made anew; who comes when is told there.
+                if is_address_book(object) && is_of_replaced(need, servers) {
+                    continue;
                 }
-            }
-            if recreated.contains(&object.name) {
-                let own = format!("create {}", object.name);
-                self.draft.edge(&format!("delete stale {}", object.name), &own);
+                if let Some((_, need)) = self.writes.get(need) {
+                    self.draft.edge(*need, *own);
+                }
             }
         }
         self.grant();
+        let lock = self.lock();
+        self.store_spec();
+        if let (Some(lock), Some(ready)) = (lock, self.draft.find(MARK_READY)) {
+            self.draft.edge(lock, ready);
+        }
     }
 
     /// The caller's own right on blobs comes right after the account and before the first blob.
-    pub(super) fn grant(&mut self) {
-        let blob_steps: Vec<(String, Vec<String>)> = self
+    fn grant(&mut self) {
+        let blob_steps: Vec<(StepRef, Vec<String>)> = self
             .draft
-            .steps
-            .iter()
-            .map(|step| (step.id.clone(), blob_containers(&step.action)))
+            .refs()
+            .map(|(at, step)| (at, blob_containers(&step.action)))
             .filter(|(_, containers)| !containers.is_empty())
             .collect();
         if blob_steps.is_empty() {
             return;
         }
         let account = self.names.storage_account();
-        let grant = "grant caller blob access";
-        self.draft.add(grant, Action::GrantCallerBlobAccess { account }, None);
-        for verb in VERBS {
-            self.draft.edge(&format!("{verb} {}", object::STORAGE_ACCOUNT), grant);
-            self.draft.edge(&format!("{verb} {}", object::container(container::CONFIG)), grant);
+        let action = Action::GrantCallerBlobAccess { account };
+        let grant = self.draft.add("grant caller blob access", action, None);
+        for object in [object::STORAGE_ACCOUNT.to_owned(), object::container(container::CONFIG)] {
+            if let Some(written) = self.written(&object) {
+                self.draft.edge(written, grant);
+            }
         }
         for (step, containers) in blob_steps {
-            self.draft.edge(grant, &step);
+            self.draft.edge(grant, step);
             for container in containers {
-                self.draft.edge(&format!("create {}", object::container(&container)), &step);
+                self.draft.edge_from(&format!("create {}", object::container(&container)), step);
             }
         }
     }
 
-    /// The lock goes first where something is deleted, and is put back last.
-    pub(super) fn lock(&mut self) {
+    /// The lock goes first where something is deleted or may have to be, and is put back last.
+    fn lock(&mut self) -> Option<StepRef> {
         let lock = self.names.lock();
         let present = self.observed.object(&lock).is_some();
-        let wanted = self.desired.objects.contains_key(object::LOCK);
-        let deletes: Vec<String> = self
+        let wanted = self.desired.objects.get(object::LOCK).cloned();
+        let deletes: Vec<StepRef> = self
             .draft
-            .steps
-            .iter()
-            .filter(|step| matches!(step.action, Action::Delete { .. }))
-            .map(|step| step.id.clone())
-            .collect();
-        let create_lock = format!("create {}", object::LOCK);
-        if present && (!wanted || !deletes.is_empty()) {
-            let reason =
-                if wanted { "it is in the way; it is put back last" } else { "lock = none" };
-            let reason = reason.to_owned();
-            let action = Action::Delete { kind: Kind::Lock, id: lock, reason };
-            self.draft.add("delete lock", action, None);
-            for delete in &deletes {
-                self.draft.edge("delete lock", delete);
-            }
-            if let (true, Some(object)) = (wanted, self.desired.objects.get(object::LOCK)) {
-                let update = format!("update {}", object::LOCK);
-                self.draft.steps.retain(|step| step.id != update);
-                self.draft.add(create_lock.clone(), create(object), None);
-                self.draft.edge("delete lock", &create_lock);
-            }
-        }
-        let others: Vec<String> = self
-            .draft
-            .steps
-            .iter()
-            .filter(|step| {
-                ![create_lock.as_str(), "mark ready", WRITE_SPEC].contains(&step.id.as_str())
+            .refs()
+            .filter(|(_, step)| match &step.action {
+                Action::Delete { .. } => true,
+                Action::Put { alternatives, .. } => !alternatives.is_empty(),
+                _ => false,
             })
-            .map(|step| step.id.clone())
+            .map(|(at, _)| at)
             .collect();
-        for other in others {
-            self.draft.edge(&other, &create_lock);
+        if present && (wanted.is_none() || !deletes.is_empty()) {
+            let reason = if wanted.is_some() {
+                "it is in the way; it is put back last"
+            } else {
+                "lock = none"
+            };
+            let action = Action::Delete { kind: Kind::Lock, id: lock, reason: reason.to_owned() };
+            let gone = self.draft.add("delete lock", action, None);
+            for delete in &deletes {
+                self.draft.edge(gone, *delete);
+            }
+            if let Some(wanted) = wanted {
+                self.draft.forget(&format!("update {}", object::LOCK));
+                let action = self.create(&wanted, vec![]);
+                let id = format!("create {}", object::LOCK);
+                let back = self.draft.add(id, action, None);
+                self.draft.edge(gone, back);
+            }
         }
-        self.draft.edge(&create_lock, "mark ready");
+        let back = self.draft.find(&format!("create {}", object::LOCK))?;
+        let after = [MARK_READY, WRITE_SPEC].map(|id| self.draft.find(id));
+        self.draft.last(back, &after);
+        Some(back)
     }
 
     /// A first spec is stored at once, so that whoever finds half a cluster knows what it was to be. A changed one
     /// comes last: until then the stored one tells which tags and peerings were ours.
-    pub(super) fn store_spec(&mut self) {
-        self.draft.edge(WRITE_SPEC, "mark ready");
-        if self.observed.stored_spec.is_none() {
-            return;
+    fn store_spec(&mut self) {
+        let (spec, ready) = (self.draft.find(WRITE_SPEC), self.draft.find(MARK_READY));
+        let Some(spec) = spec else { return };
+        if let Some(ready) = ready {
+            self.draft.edge(spec, ready);
         }
-        let others: Vec<String> = self
-            .draft
-            .steps
-            .iter()
-            .filter(|step| step.id != WRITE_SPEC && step.id != "mark ready")
-            .map(|step| step.id.clone())
-            .collect();
-        for other in others {
-            self.draft.edge(&other, WRITE_SPEC);
+        if self.observed.stored_spec.is_some() {
+            self.draft.last(spec, &[ready]);
         }
     }
+}
+
+/// Whether the object is of a server that is made anew.
+fn is_of_replaced(object_name: &str, servers: &Servers) -> bool {
+    servers.replaced.keys().any(|slot| {
+        object_name == object::server(*slot) || object_name == object::server_record(*slot)
+    })
 }
 
 /// Containers that a step reads or writes; none for steps that need no blobs.
@@ -132,11 +133,12 @@ fn blob_containers(action: &Action) -> Vec<String> {
                 vec![container::secrets(*slot)]
             }
         },
-        Action::Ask { .. } => one(container::REQUESTS),
+        Action::Ask { .. } | Action::Withdraw { .. } => one(container::REQUESTS),
         Action::WaitHealthy { .. } => one(container::CONFIG),
         Action::Put { .. }
         | Action::AwaitProvisioned { .. }
         | Action::Delete { .. }
+        | Action::Restart { .. }
         | Action::GrantCallerBlobAccess { .. }
         | Action::ReadAddress { .. } => vec![],
     }

@@ -1,14 +1,17 @@
-//! What the cluster has and no longer wants: found by tag and by deterministic id, never anything else. Servers leave
-//! one at a time, highest slot first, before their VMs go.
+//! What the cluster has and no longer wants: found by tag and by deterministic id, never anything else.
+
+use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{MAX_SLOTS, Planner};
+use super::look::is_going;
+use super::{MAX_SLOTS, Planner, Servers};
 use crate::arm::{ArmId, Kind};
-use crate::dataplane::{RequestAction, container};
+use crate::dataplane::container;
 use crate::desired::object;
 use crate::names::{CLUSTER_TAG, SLOT_TAG};
 use crate::plan::Action;
+use crate::plan::graph::StepRef;
 
 /// An object of this cluster that the spec no longer wants.
 pub(super) struct Orphan {
@@ -24,11 +27,13 @@ impl Planner<'_> {
     /// Objects of this cluster that the spec no longer wants.
     pub(super) fn orphans(&self) -> Vec<Orphan> {
         let mut orphans = Vec::new();
-        for body in self.observed.objects.values() {
-            let Some(id) = body.get("id").and_then(Value::as_str).map(ArmId::new) else { continue };
-            if self.desired.by_id(&id).is_some() {
+        let wanted: HashSet<&str> =
+            self.desired.objects.values().map(|object| object.key.as_str()).collect();
+        for (key, body) in &self.observed.objects {
+            if wanted.contains(key.as_str()) {
                 continue;
             }
+            let Some(id) = body.get("id").and_then(Value::as_str).map(ArmId::new) else { continue };
             if let Some((kind, slot)) = self.classify(&id, body) {
                 orphans.push(Orphan { kind, id, slot });
             }
@@ -40,6 +45,14 @@ impl Planner<'_> {
     pub(super) fn classify(&self, id: &ArmId, body: &Value) -> Option<(Kind, Option<u32>)> {
         let tag = |name: &str| body.pointer(&format!("/tags/{name}")).and_then(Value::as_str);
         if tag(CLUSTER_TAG) == Some(self.names.uid.as_str()) {
+            for (kind, own) in [
+                (Kind::LoadBalancer, self.names.endpoint()),
+                (Kind::PublicIpAddress, self.names.endpoint_ip()),
+            ] {
+                if own == *id {
+                    return Some((kind, None));
+                }
+            }
             let slot = tag(SLOT_TAG).and_then(|slot| slot.parse().ok());
             let kind =
                 [Kind::ScaleSet, Kind::Identity].into_iter().find(|kind| kind_of(id, *kind))?;
@@ -70,58 +83,57 @@ impl Planner<'_> {
         is_peering.then_some((Kind::Peering, None))
     }
 
-    /// Scale-down and leftovers: highest slot first, each server leaves before its VM goes.
-    pub(super) fn removals(&mut self, orphans: &[Orphan]) {
-        let mut servers: Vec<&Orphan> =
-            orphans.iter().filter(|orphan| orphan.kind == Kind::ScaleSet).collect();
-        servers.sort_by_key(|orphan| std::cmp::Reverse(orphan.slot));
-        let mut present: Vec<u32> = self.present_slots();
-        let mut previous: Option<String> = None;
-        for orphan in servers {
-            let Some(slot) = orphan.slot else { continue };
-            present.retain(|other| *other != slot);
-            let leave = format!("leave server_{slot}");
-            let action = Action::Ask {
-                slot,
-                node_name: self.names.server(slot),
-                request: RequestAction::Leave,
-                remaining: self.node_names(&present),
-            };
-            self.draft.add(&leave, action, Some(slot));
-            let delete = format!("delete server_{slot}");
-            self.draft.add(&delete, delete_action(orphan), Some(slot));
-            self.draft.edge(&leave, &delete);
-            self.draft.edge("write cluster document", &leave);
-            // Clients stop asking a server before it goes.
-            self.draft.edge(&format!("update {}", object::DNS_RECORD), &leave);
-            if let Some(previous) = &previous {
-                self.draft.edge(previous, &leave);
+    fn is_going(&self, id: &ArmId) -> bool {
+        self.observed.object(id).is_some_and(is_going)
+    }
+
+    /// What a server leaves behind, and what else is no longer wanted.
+    pub(super) fn leftovers(&mut self, servers: &Servers, orphans: &[Orphan]) {
+        let helpers = self
+            .desired
+            .objects
+            .values()
+            .filter(|object| servers.helper.is_some() && object.slot == servers.helper)
+            .map(|object| Orphan { kind: object.kind, id: object.id.clone(), slot: object.slot });
+        let helpers: Vec<Orphan> = helpers.collect();
+        let mut deletes: Vec<(Kind, ArmId, StepRef)> = Vec::new();
+        for orphan in orphans.iter().chain(&helpers) {
+            if let (Kind::ScaleSet, Some(slot)) = (orphan.kind, orphan.slot) {
+                // The others have had their turn.
+                if self.is_going(&orphan.id) {
+                    let name = object::server(slot);
+                    self.finish_delete(orphan.kind, &orphan.id, &name, Some(slot));
+                }
+                continue;
             }
-            previous = Some(delete);
-        }
-        for orphan in orphans.iter().filter(|orphan| orphan.kind != Kind::ScaleSet) {
             if orphan.kind == Kind::Lock {
                 continue;
             }
             let id = format!("delete {}", leftover_name(orphan));
-            self.draft.add(&id, delete_action(orphan), orphan.slot);
+            let reason = orphan.slot.map_or_else(
+                || "the configuration no longer asks for it".to_owned(),
+                |slot| format!("the cluster no longer has a slot {slot}"),
+            );
+            let action = Action::Delete { kind: orphan.kind, id: orphan.id.clone(), reason };
+            let delete = self.draft.add(id, action, orphan.slot);
+            deletes.push((orphan.kind, orphan.id.clone(), delete));
             if let Some(slot) = orphan.slot {
-                self.draft.edge(&format!("delete server_{slot}"), &id);
+                self.draft.edge_from(&format!("delete server_{slot}"), delete);
             }
         }
-    }
-
-    pub(super) fn present_slots(&self) -> Vec<u32> {
-        let wanted = self.desired.slots.iter().copied();
-        let extra = (self.spec.server_count..MAX_SLOTS)
-            .filter(|slot| self.observed.object(&self.names.scale_set(*slot)).is_some());
-        wanted.chain(extra).collect()
-    }
-
-    pub(super) fn node_names(&self, slots: &[u32]) -> Vec<String> {
-        let mut names: Vec<String> = slots.iter().map(|slot| self.names.server(*slot)).collect();
-        names.sort();
-        names
+        for (kind, id, delete) in &deletes {
+            for (other_kind, other, before) in &deletes {
+                // A role goes before the container it is on, and a balancer before its address.
+                let waits = match (kind, other_kind) {
+                    (Kind::BlobContainer, Kind::RoleAssignment) => other.is_within(id),
+                    (Kind::PublicIpAddress, Kind::LoadBalancer) => true,
+                    _ => false,
+                };
+                if waits {
+                    self.draft.edge(*before, *delete);
+                }
+            }
+        }
     }
 }
 
@@ -131,14 +143,6 @@ fn kind_of(id: &ArmId, kind: Kind) -> bool {
     key.rfind("/providers/").is_some_and(|at| key[at..].starts_with(&marker))
 }
 
-fn delete_action(orphan: &Orphan) -> Action {
-    let reason = orphan.slot.map_or_else(
-        || "the configuration no longer asks for it".to_owned(),
-        |slot| format!("the cluster no longer has a slot {slot}"),
-    );
-    Action::Delete { kind: orphan.kind, id: orphan.id.clone(), reason }
-}
-
 fn leftover_name(orphan: &Orphan) -> String {
     let kind = match orphan.kind {
         Kind::Identity => "identity",
@@ -146,7 +150,16 @@ fn leftover_name(orphan: &Orphan) -> String {
         Kind::RoleAssignment => "role assignment",
         Kind::PrivateDnsRecord => "dns record",
         Kind::Peering => "peering",
+        Kind::LoadBalancer => "load balancer",
+        Kind::PublicIpAddress => "public ip",
         _ => "object",
     };
-    format!("{kind} {}", orphan.id.name())
+    let name = orphan.id.name();
+    match orphan.id.parent() {
+        // Both sides of a peering, and the far sides of all peerings, may have the same name.
+        Some(network) if orphan.kind == Kind::Peering => {
+            format!("{kind} {name} of {}", network.name())
+        }
+        _ => format!("{kind} {name}"),
+    }
 }

@@ -3,6 +3,7 @@
 use hcs_planner::arm::Kind;
 use hcs_planner::spec::ClusterSpec;
 use ipnet::Ipv4Net;
+use serde_json::Value;
 use tfplugin::Path;
 
 use super::Planner;
@@ -19,8 +20,8 @@ impl Planner {
 
     /// Peered address spaces must not overlap, neither with the cluster's nor with each other.
     pub(super) async fn check_peers(&mut self, spec: &ClusterSpec) {
-        let mut taken: Vec<(String, Ipv4Net)> =
-            vec![("the cluster's network".to_owned(), spec.vnet_cidr)];
+        let own = spec.vnet_cidr.map(|cidr| ("the cluster's network".to_owned(), cidr));
+        let mut taken: Vec<(String, Ipv4Net)> = own.into_iter().collect();
         for (index, peer) in spec.peer_vnet_ids.iter().enumerate() {
             let path = Path::root("peer_vnet_ids").index(index);
             let body = match self.arm.get(peer, Kind::VirtualNetwork).await {
@@ -38,7 +39,7 @@ impl Planner {
                 }
             };
             let spaces = body.pointer("/properties/addressSpace/addressPrefixes");
-            let spaces = spaces.and_then(serde_json::Value::as_array).into_iter().flatten();
+            let spaces = spaces.and_then(Value::as_array).into_iter().flatten();
             let spaces: Vec<Ipv4Net> =
                 spaces.filter_map(|space| space.as_str()?.parse().ok()).collect();
             for space in spaces {
@@ -55,6 +56,89 @@ impl Planner {
                 }
                 taken.push((format!("the network {}", peer.name()), space));
             }
+        }
+    }
+
+    /// The user's subnet must be in the region, free for machines, and large enough for all servers and a helper.
+    pub(super) async fn check_subnet(&mut self, spec: &ClusterSpec, is_new: bool) {
+        let Some(subnet) = spec.subnet_id.as_ref().filter(|_| is_new) else { return };
+        let Some(vnet) = subnet.parent() else { return };
+        let body = match self.arm.get(&vnet, Kind::VirtualNetwork).await {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                let detail = format!("{vnet} is not there. That is fine when this run makes it.");
+                self.warn("subnet_id", "Network does not exist yet", detail);
+                return;
+            }
+            Err(error) => {
+                let what = format!("the network {vnet}");
+                self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                return;
+            }
+        };
+        let location = body.get("location").and_then(Value::as_str).unwrap_or_default();
+        if crate::naming::location(location) != spec.location {
+            let detail = format!(
+                "The network {} is in {location}, the cluster in {}. Azure puts machines into networks of their \
+                 own region only: choose a subnet there, or set location = {location:?}.",
+                vnet.name(),
+                spec.location
+            );
+            self.error("subnet_id", "Subnet is in another region", detail);
+            return;
+        }
+        let subnets = body.pointer("/properties/subnets").and_then(Value::as_array);
+        let name = subnet.name();
+        let own = subnets.into_iter().flatten().find(|row| {
+            row.get("name")
+                .and_then(Value::as_str)
+                .is_some_and(|own| own.eq_ignore_ascii_case(name))
+        });
+        match own {
+            None => {
+                let detail = format!(
+                    "The network {} has no subnet {name:?} now. That is fine when this run makes it.",
+                    vnet.name()
+                );
+                self.warn("subnet_id", "Subnet does not exist yet", detail);
+            }
+            Some(own) => self.check_subnet_body(name, own),
+        }
+    }
+
+    fn check_subnet_body(&mut self, name: &str, subnet: &Value) {
+        let delegations = subnet.pointer("/properties/delegations").and_then(Value::as_array);
+        if let Some(delegation) = delegations.and_then(|rows| rows.first()) {
+            let to = delegation.pointer("/properties/serviceName").and_then(Value::as_str);
+            let to = to.unwrap_or("a service");
+            let detail = format!(
+                "The subnet {name} is delegated to {to}, so no machine can be put into it. Choose another subnet."
+            );
+            self.error("subnet_id", "Subnet is delegated", detail);
+        }
+        let prefix = subnet.pointer("/properties/addressPrefix").and_then(Value::as_str);
+        let prefix: Option<Ipv4Net> = prefix.and_then(|prefix| prefix.parse().ok());
+        if let Some(prefix) = prefix.filter(|prefix| prefix.prefix_len() > 27) {
+            let detail = format!(
+                "The subnet {name} is {prefix}: Azure keeps 5 addresses of it, the load balancer needs one and \
+                 the servers up to 9. Choose one of /27 or larger."
+            );
+            self.error("subnet_id", "Subnet is too small", detail);
+        }
+    }
+
+    /// An endpoint for everybody is told; the user's own security group is theirs.
+    pub(super) fn check_endpoint(&mut self, spec: &ClusterSpec) {
+        let Some(endpoint) = &spec.external_endpoint else { return };
+        if endpoint.allowed_cidrs.iter().any(|cidr| cidr.prefix_len() == 0) {
+            let detail = "allowed_cidrs holds 0.0.0.0/0: everybody reaches Consul's HTTPS API, and only \
+                          tokens keep them out.";
+            self.warn("allowed_cidrs", "The endpoint is open to the world", detail);
+        }
+        if spec.subnet_id.is_some() {
+            let detail = "The servers live in your subnet, whose security group hcs does not touch: let \
+                          allowed_cidrs in on TCP 8501 there.";
+            self.warn("consul_external_endpoint", "Your security group decides", detail);
         }
     }
 }

@@ -15,7 +15,8 @@ impl Planner {
     /// Azure does not tell "West Europe" from "westeurope", nor one case of a group's name from another: what is stored
     /// stays where it means the same, so that an import or a respelling plans nothing.
     pub(super) fn keep_spellings(&mut self) {
-        for name in ["location", "resource_group_name", "managed_resource_group_name"] {
+        for name in ["location", "resource_group_name", "managed_resource_group_name", "subnet_id"]
+        {
             let meaning = naming::location;
             let (prior, planned) = (self.prior.get(name).as_str(), self.planned.get(name).as_str());
             if let (Some(prior), Some(planned)) = (prior, planned)
@@ -99,12 +100,13 @@ impl Planner {
     }
 
     pub(super) fn defaults(&mut self) {
-        let plain: [(&str, Value); 7] = [
+        let plain: [(&str, Value); 8] = [
+            ("zone_fallback", "strict".into()),
+            ("consul_external_endpoint", false.into()),
             ("server_count", model::SERVER_COUNT.into()),
             ("vm_size", model::VM_SIZE.into()),
             ("os_disk_gib", model::OS_DISK_GIB.into()),
             ("data_disk_gib", model::DATA_DISK_GIB.into()),
-            ("vnet_cidr", model::VNET_CIDR.into()),
             ("lock", "CanNotDelete".into()),
             ("deletion_protection", false.into()),
         ];
@@ -114,6 +116,12 @@ impl Planner {
             }
         }
         self.default("artifact_source", |_| Value::Null);
+        if !self.configured("vnet_cidr") {
+            // A network of the cluster's own, unless the servers live in the user's.
+            let own =
+                if self.configured("subnet_id") { Value::Null } else { model::VNET_CIDR.into() };
+            self.planned.set("vnet_cidr", own);
+        }
     }
 
     pub(super) async fn zones(&mut self) {
@@ -145,7 +153,7 @@ impl Planner {
         let offered = match region.zones_of(&size) {
             Ok(offered) => offered.to_vec(),
             // A size that Azure retires keeps running where it runs.
-            Err(_) if !self.is_create() => {
+            Err(_) if !self.is_create() && self.same("vm_size") => {
                 self.default("zones", |_| Value::unknown());
                 return;
             }
@@ -157,26 +165,55 @@ impl Planner {
             }
         };
         self.default("zones", |_| offered.clone().into());
-        if self.is_create() {
+        self.fallback_sizes(&location, &region);
+        let unchanged = ["zones", "vm_size", "zone_fallback"].iter().all(|name| self.same(name));
+        if self.is_create() || !unchanged {
             self.check_zones(&location, &size, &offered);
         }
     }
 
-    pub(super) fn check_zones(&mut self, location: &str, size: &str, offered: &[String]) {
-        let Some(zones) = self.config.get("zones").as_list().map(<[Value]>::to_vec) else { return };
+    /// Sizes to fall back to must be sizes of the region.
+    fn fallback_sizes(&mut self, location: &str, region: &crate::regions::Region) {
+        let sizes = model::texts(self.planned.get("vm_size_fallbacks")).unwrap_or_default();
+        for (index, size) in sizes.iter().enumerate() {
+            if let Err(reason) = region.zones_of(size) {
+                let detail = no_size(location, size, &reason, &region.alternatives());
+                let path = Path::root("vm_size_fallbacks").index(index);
+                self.error(path, "VM size is not available", detail);
+            }
+        }
+    }
+
+    /// A zone that exists for the size; where a server may go elsewhere, a zone that withholds it is only a warning.
+    fn check_zones(&mut self, location: &str, size: &str, offered: &[String]) {
+        let Some(zones) = model::texts(self.planned.get("zones")) else { return };
+        let chosen = self.configured("zones");
+        let is_strict = self.planned.get("zone_fallback").as_str() != Some("prefer")
+            && self.planned.get("zone_fallback").as_str() != Some("best_effort");
         for (index, zone) in zones.iter().enumerate() {
-            let Some(zone) = zone.as_str() else { continue };
-            if !offered.iter().any(|other| other == zone) {
-                let detail = if offered.is_empty() {
-                    format!("{location} has no zones for {size}. Set zones = [] or leave it out.")
-                } else {
-                    format!(
-                        "{location} does not offer {size} in zone {zone} to this subscription. It \
-                         offers it in zones {}.",
-                        offered.join(", ")
-                    )
-                };
-                self.error(Path::root("zones").index(index), "Unknown zone", detail);
+            if offered.contains(zone) {
+                continue;
+            }
+            let (path, what) = if chosen {
+                (Path::root("zones").index(index), "Unknown zone")
+            } else {
+                (Path::root("vm_size"), "VM size is not available in a zone of the cluster")
+            };
+            let detail = if offered.is_empty() {
+                format!(
+                    "{location} has no zones for {size}. Set zones = [] or choose another vm_size."
+                )
+            } else {
+                format!(
+                    "{location} does not offer {size} in zone {zone} to this subscription. It \
+                     offers it in zones {}.",
+                    offered.join(", ")
+                )
+            };
+            if is_strict {
+                self.error(path, what, detail);
+            } else {
+                self.warn(path, what, format!("{detail} A server there goes elsewhere."));
             }
         }
     }

@@ -13,6 +13,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -143,10 +144,14 @@ impl Machines {
 
     /// An address whose metadata port is ours from now on.
     async fn claim_address(&self, wanted: Option<Ipv4Addr>) -> Option<(Ipv4Addr, TcpListener)> {
-        if let Some(address) = wanted
-            && let Ok(listener) = TcpListener::bind((address, METADATA_PORT)).await
-        {
-            return Some((address, listener));
+        // A machine that restarts keeps its address; its last listener may need a moment to go.
+        if let Some(address) = wanted {
+            for _ in 0..40 {
+                if let Ok(listener) = TcpListener::bind((address, METADATA_PORT)).await {
+                    return Some((address, listener));
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
         // Emulators of different folders start in different places, to meet seldom.
         let seed = self

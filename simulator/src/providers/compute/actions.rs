@@ -1,8 +1,8 @@
 //! POST actions on scale sets and instances: power, reimage, upgrade, delete.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::instances::INSTANCE;
+use super::instances::{INSTANCE, apply_model, model};
 use super::scale_set::SCALE_SET;
 use crate::world::World;
 use crate::world::crud::missing;
@@ -77,7 +77,11 @@ pub(crate) fn run(world: &mut World, req: &Request, path: &ArmPath) -> Answer {
     let mut keys = vec![set_key.clone()];
     for instance in &chosen {
         keys.push(instance.key());
-        apply(world, &action, &set, instance);
+        if action == "manualupgrade" {
+            apply_model(world, &set, &instance.key());
+        } else {
+            apply(world, &action, &set, instance);
+        }
     }
     let location = set.location().to_owned();
     let operation =
@@ -99,19 +103,11 @@ fn apply(world: &mut World, action: &str, set: &Resource, instance: &Resource) {
         _ => "running",
     };
     let fresh = action.starts_with("reimage");
-    let model = set.body.pointer("/properties/virtualMachineProfile").map(Value::to_string);
+    let model = model(set);
     let Some(stored) = world.resources.get_mut(&key) else { return };
-    match action {
-        "manualupgrade" => {
-            stored.body["properties"]["latestModelApplied"] = json!(true);
-            stored.secret["model"] = json!(model);
-            return;
-        }
-        "delete" => {
-            stored.state = State::Deleting;
-            return;
-        }
-        _ => {}
+    if action == "delete" {
+        stored.state = State::Deleting;
+        return;
     }
     stored.secret["power"] = json!(power);
     if fresh {

@@ -58,12 +58,15 @@ pub(crate) fn reconcile(world: &mut World, set_key: &str) {
         }
     }
     let manual = text(&set.body, "/properties/upgradePolicy/mode") != "Automatic";
-    let model = set.body.pointer("/properties/virtualMachineProfile").map(ToString::to_string);
+    let model = model(&set);
     for row in &rows {
-        let Some(instance) = world.resources.get_mut(&row.key()) else { continue };
-        let same = instance.secret["model"].as_str() == model.as_deref();
-        instance.body["properties"]["latestModelApplied"] = json!(same || !manual);
-        instance.body["sku"]["name"] = set.body["sku"]["name"].clone();
+        if manual {
+            let Some(instance) = world.resources.get_mut(&row.key()) else { continue };
+            let same = instance.secret["model"].as_str() == Some(model.as_str());
+            instance.body["properties"]["latestModelApplied"] = json!(same);
+        } else {
+            apply_model(world, &set, &row.key());
+        }
     }
     for surplus in rows.iter().skip(capacity) {
         if let Some(instance) = world.resources.get_mut(&surplus.key()) {
@@ -71,7 +74,47 @@ pub(crate) fn reconcile(world: &mut World, set_key: &str) {
         }
     }
     for _ in rows.len()..capacity {
-        add(world, &set, model.as_deref().unwrap_or_default());
+        add(world, &set, &model);
+    }
+}
+
+/// What an instance is made after: size and profile.
+pub(crate) fn model(set: &Resource) -> String {
+    let profile = set.body.pointer("/properties/virtualMachineProfile");
+    format!("{} {}", text(&set.body, "/sku/name"), profile.unwrap_or(&Value::Null))
+}
+
+/// Gives an instance its set's model. A running one restarts where its size or an image changed; another image, or
+/// another OS disk, is a fresh one.
+pub(crate) fn apply_model(world: &mut World, set: &Resource, key: &str) {
+    let model = model(set);
+    let Some(instance) = world.resources.get_mut(key) else { return };
+    let storage = "/properties/storageProfile";
+    let fresh = {
+        let of_set = |tail: &str| {
+            set.body
+                .pointer(&format!("/properties/virtualMachineProfile/storageProfile/{tail}"))
+                .cloned()
+        };
+        let own = |tail: &str| instance.body.pointer(&format!("{storage}/{tail}")).cloned();
+        ["imageReference", "osDisk"].iter().any(|tail| of_set(tail) != own(tail))
+    };
+    let resized = instance.body["sku"]["name"] != set.body["sku"]["name"];
+    let running = instance.secret["power"] == "running";
+    instance.body["sku"]["name"] = set.body["sku"]["name"].clone();
+    instance.body["properties"]["latestModelApplied"] = json!(true);
+    instance.body["properties"]["storageProfile"] =
+        set.body["properties"]["virtualMachineProfile"]["storageProfile"].clone();
+    instance.secret["model"] = json!(model);
+    if fresh {
+        instance.secret["customData"] = set.secret["customData"].clone();
+    }
+    let id = instance.id.clone();
+    if running && (resized || fresh) {
+        world.events.push(Event::VmStopped { id: id.clone(), gone: fresh });
+        if let Some(machine) = world.machine(&ids::key(&id)) {
+            world.events.push(Event::VmStarted { machine, fresh });
+        }
     }
 }
 

@@ -301,7 +301,9 @@ fn fill(world: &World, put: &Put<'_>) -> Prepared {
     properties["timeCreated"] = json!(rfc3339(put.old.map_or(world.now_ms, |old| old.created_ms)));
     let old_id = put.old.map(|old| old.text("/properties/uniqueId").to_owned());
     properties["uniqueId"] = json!(old_id.unwrap_or_else(|| {
-        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, put.id.as_bytes()).to_string()
+        // Another set of the same name has another one.
+        let name = format!("{} {}", put.id, world.now_ms);
+        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
     }));
     let profile = &mut properties["virtualMachineProfile"];
     profile["timeCreated"] = properties_time(put, world);

@@ -6,7 +6,7 @@ use super::in_use;
 use crate::world::errors::{Answer, ArmError};
 use crate::world::kind::{Kind, NETWORK, Prepared, Put, own_parts};
 use crate::world::resource::{default, list, text};
-use crate::world::{World, names, regions};
+use crate::world::{World, ids, names, regions};
 
 /// Public addresses.
 pub(crate) const PUBLIC_IP: Kind = Kind {
@@ -71,6 +71,38 @@ pub(crate) fn check_zones(put: &Put<'_>) -> Answer<()> {
     Ok(())
 }
 
+/// A label is unique in its region.
+fn check_label(world: &World, put: &Put<'_>, label: &str) -> Answer<()> {
+    let valid = (3..=63).contains(&label.len())
+        && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && label.starts_with(|c: char| c.is_ascii_lowercase());
+    if !valid {
+        return Err(ArmError::invalid(
+            "InvalidDomainNameLabel",
+            format!(
+                "The domain name label {label} is invalid. It must conform to the following \
+                 regular expression: ^[a-z][a-z0-9-]{{1,61}}[a-z0-9]$."
+            ),
+        ));
+    }
+    let taken = world.resources.values().any(|other| {
+        other.rtype == PUBLIC_IP.rtype
+            && other.key() != ids::key(put.id)
+            && other.location() == put.location
+            && other.text("/properties/dnsSettings/domainNameLabel") == label
+    });
+    if taken {
+        return Err(ArmError::invalid(
+            "DnsRecordInUse",
+            format!(
+                "DNS record {label}.{}.cloudapp.azure.com is already used by another public IP.",
+                put.location
+            ),
+        ));
+    }
+    Ok(())
+}
+
 fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
     check_zones(put)?;
     let sku = text(put.body, "/sku/name");
@@ -106,6 +138,12 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
     default(properties, "idleTimeoutInMinutes", json!(4));
     default(properties, "ipTags", json!([]));
     default(properties, "ddosSettings", json!({"protectionMode": "VirtualNetworkInherited"}));
+    let label = text(put.body, "/properties/dnsSettings/domainNameLabel").to_owned();
+    if !label.is_empty() {
+        check_label(world, put, &label)?;
+        let fqdn = format!("{label}.{}.cloudapp.azure.com", put.location);
+        properties["dnsSettings"]["fqdn"] = json!(fqdn);
+    }
     if let Some(old) = put.old {
         properties["resourceGuid"] = old.body["properties"]["resourceGuid"].clone();
         let ip = old.body["properties"]["ipAddress"].clone();

@@ -1,0 +1,95 @@
+//! A world in which a spec was carried out, without having seen it: what a plan starts from when only the last
+//! declaration is known. Values that Azure would have given stand as words in it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::dataplane::{ClusterDocument, ConsulArtifact};
+use crate::desired::{Desired, object};
+use crate::diff::without_absent;
+use crate::observed::{Observed, ReadyDocument};
+use crate::reference::{Outputs, is_reference, resolve};
+use crate::spec::ClusterSpec;
+
+/// The world of `spec`, all done and ready. A plan of the same spec from it is empty.
+pub fn assumed(spec: &ClusterSpec) -> Observed {
+    let desired = Desired::new(spec);
+    let mut referred = BTreeSet::new();
+    for object in desired.objects.values() {
+        references(&object.body, &mut referred);
+    }
+    let mut observed = Observed::default();
+    for object in desired.objects.values() {
+        let mut body = object.body.clone();
+        without_absent(&mut body);
+        // A reference that cannot be filled in would be ours to mend; as it is, it differs from itself nowhere.
+        let mut body = resolve(&body, &Words).unwrap_or(body);
+        body["id"] = json!(object.id);
+        for (_, pointer) in referred.iter().filter(|(name, _)| *name == object.name) {
+            set(&mut body, pointer, word(&object.name, pointer));
+        }
+        observed.insert(body);
+    }
+    for slot in &desired.slots {
+        let Value::String(address) = word(&object::address(*slot), "/privateIp") else { continue };
+        observed.addresses.insert(*slot, address);
+    }
+    observed.document = Some(ClusterDocument {
+        generation: 1,
+        datacenter: spec.consul_datacenter.clone(),
+        server_count: spec.server_count,
+        slots: desired.slots,
+        consul: ConsulArtifact {
+            version: spec.consul_version.clone(),
+            sha256: String::new(),
+            file_name: String::new(),
+        },
+    });
+    observed.ready = Some(ReadyDocument { generation: 1 });
+    observed.stored_spec = Some(spec.clone());
+    observed.blobs_readable = true;
+    observed
+}
+
+/// Every value as a word that names it.
+struct Words;
+
+impl Outputs for Words {
+    fn output(&self, object: &str, pointer: &str) -> Option<Value> {
+        Some(word(object, pointer))
+    }
+
+    fn parameter(&self, name: &str) -> Option<Value> {
+        Some(json!(name))
+    }
+}
+
+fn word(object: &str, pointer: &str) -> Value {
+    json!(format!("{object}{pointer}"))
+}
+
+fn references(value: &Value, found: &mut BTreeSet<(String, String)>) {
+    match value {
+        Value::Object(map) if is_reference(map) => {
+            if let Some(output) = map.get("$output") {
+                let text = |key: &str| output[key].as_str().unwrap_or_default().to_owned();
+                found.insert((text("object"), text("pointer")));
+            }
+        }
+        Value::Object(map) => map.values().for_each(|item| references(item, found)),
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+fn set(body: &mut Value, pointer: &str, value: Value) {
+    let mut place = body;
+    for segment in pointer.split('/').skip(1) {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        place = &mut place[segment];
+    }
+    *place = value;
+}

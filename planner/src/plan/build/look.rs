@@ -1,0 +1,215 @@
+//! One look at each desired object: is it there, is it ours, and in what does it differ?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{Planner, Servers};
+use crate::arm::Kind;
+use crate::desired::{DesiredObject, object};
+use crate::diff::{Difference, differences};
+use crate::effect::{self, Effect};
+use crate::names::CLUSTER_TAG;
+use crate::plan::{Impossible, PlanError};
+use crate::reference::{Outputs, is_reference, resolve};
+
+/// What is observed of a desired object.
+pub(super) enum Look {
+    /// It is not there.
+    Missing,
+    /// A delete that an earlier run, or somebody, began is under way.
+    Going,
+    /// It is there.
+    Found(Found),
+}
+
+/// What is observed of an object that is there.
+pub(super) struct Found {
+    /// A write of an earlier run is under way.
+    pub(super) running: bool,
+    /// Its last write failed.
+    pub(super) failed: bool,
+    /// Owned properties that differ.
+    pub(super) differences: Vec<Difference>,
+    /// Tags that an earlier spec set and this one does not.
+    pub(super) stale_tags: Vec<String>,
+}
+
+impl Planner<'_> {
+    /// A look at every desired object.
+    pub(super) fn look(&self, servers: &Servers) -> Result<BTreeMap<String, Look>, PlanError> {
+        let fresh = servers.fresh();
+        let mut looks = BTreeMap::new();
+        for object in self.desired.objects.values() {
+            // What lists all servers keeps the old address of one that is made anew until it is there.
+            let void = if is_address_book(object) { &servers.missing } else { &fresh };
+            looks.insert(object.name.clone(), self.look_at(object, void)?);
+        }
+        Ok(looks)
+    }
+
+    pub(super) fn look_at(
+        &self,
+        object: &DesiredObject,
+        fresh: &BTreeSet<u32>,
+    ) -> Result<Look, PlanError> {
+        let Some(have) = self.observed.objects.get(&object.key) else { return Ok(Look::Missing) };
+        self.check_owner(object, have)?;
+        if is_going(have) {
+            return Ok(Look::Going);
+        }
+        let (running, failed) = provisioning(have);
+        let differences = self.differences(object, fresh).unwrap_or_default();
+        let impossible = differences.iter().find(|d| d.effect == Effect::Impossible);
+        if let Some(difference) = impossible {
+            let path: Vec<&str> = difference.path.split('.').collect();
+            return Err(PlanError::Impossible(Box::new(Impossible {
+                id: object.id.clone(),
+                path: difference.path.clone(),
+                observed: difference.observed.clone(),
+                desired: difference.desired.clone(),
+                reason: effect::reason(object.kind, &path),
+            })));
+        }
+        let stale_tags = self.stale_tags(object, have);
+        Ok(Look::Found(Found { running, failed, differences, stale_tags }))
+    }
+
+    /// In what an object differs; `None` when it is not there. `fresh` servers have no address and no scale set yet.
+    pub(super) fn differences(
+        &self,
+        object: &DesiredObject,
+        fresh: &BTreeSet<u32>,
+    ) -> Option<Vec<Difference>> {
+        let have = self.observed.objects.get(&object.key)?;
+        let known = Known { planner: self, fresh };
+        // What refers to an object that is still to come differs by definition: it is written again then.
+        let found = match resolve_known(&object.body, &known) {
+            Some(want) => differences(object.kind, &want, have),
+            None => differences(object.kind, &object.body, have),
+        };
+        Some(found)
+    }
+
+    /// Anybody else's tags stay.
+    pub(super) fn stale_tags(&self, object: &DesiredObject, have: &Value) -> Vec<String> {
+        let (Some(stored), true) = (&self.observed.stored_spec, object.kind.has_tags()) else {
+            return vec![];
+        };
+        let present = have.get("tags").and_then(Value::as_object);
+        stored
+            .tags
+            .keys()
+            .filter(|key| !self.spec.tags.contains_key(*key))
+            .filter(|key| present.is_some_and(|tags| tags.contains_key(*key)))
+            .cloned()
+            .collect()
+    }
+
+    fn check_owner(&self, object: &DesiredObject, have: &Value) -> Result<(), PlanError> {
+        if !object.kind.has_tags() {
+            return Ok(());
+        }
+        let tag = have.get("tags").and_then(|tags| tags.get(CLUSTER_TAG)).and_then(Value::as_str);
+        if tag == Some(self.names.uid.as_str()) {
+            return Ok(());
+        }
+        // What lost its tag in a group that is ours is ours.
+        if tag.is_none() && object.kind != Kind::ResourceGroup && self.group_is_ours() {
+            return Ok(());
+        }
+        let tag = tag.map_or_else(|| "missing".to_owned(), |tag| format!("{tag:?}"));
+        Err(PlanError::Foreign { id: object.id.clone(), tag })
+    }
+
+    fn group_is_ours(&self) -> bool {
+        self.observed
+            .object(&self.names.cluster_id)
+            .and_then(|group| group.pointer(&format!("/tags/{CLUSTER_TAG}")))
+            .is_some_and(|tag| tag == self.names.uid.as_str())
+    }
+}
+
+/// Whether the object holds the addresses of all servers.
+pub(super) fn is_address_book(object: &DesiredObject) -> bool {
+    [object::DNS_RECORD, object::ENDPOINT].contains(&object.name.as_str())
+}
+
+/// Whether the object is being deleted: what it is now says nothing about afterwards.
+pub(in crate::plan) fn is_going(body: &Value) -> bool {
+    let word = body.pointer("/properties/provisioningState").and_then(Value::as_str);
+    word.is_some_and(|word| {
+        ["deleting", "deprovisioning"].iter().any(|going| word.eq_ignore_ascii_case(going))
+    })
+}
+
+/// Whether a write of the object is under way.
+pub(super) fn is_running(body: &Value) -> bool {
+    provisioning(body).0
+}
+
+/// What ARM says of an object's last write: whether it runs, whether it failed. Absent means done; a word that we do
+/// not know is never success.
+fn provisioning(body: &Value) -> (bool, bool) {
+    match body.pointer("/properties/provisioningState").and_then(Value::as_str) {
+        None => (false, false),
+        Some(word) if word.eq_ignore_ascii_case("Succeeded") => (false, false),
+        Some(word) => {
+            let failed =
+                ["failed", "canceled", "cancelled"].contains(&word.to_lowercase().as_str());
+            (!failed, failed)
+        }
+    }
+}
+
+/// Values that are known before anything is done.
+struct Known<'p> {
+    planner: &'p Planner<'p>,
+    fresh: &'p BTreeSet<u32>,
+}
+
+impl Outputs for Known<'_> {
+    fn output(&self, object_name: &str, pointer: &str) -> Option<Value> {
+        if let Some(slot) = object_name.strip_prefix(object::ADDRESS_PREFIX) {
+            let slot = slot.parse().ok().filter(|slot| !self.fresh.contains(slot))?;
+            return Some(json!(self.planner.observed.addresses.get(&slot)?));
+        }
+        let object = self.planner.desired.objects.get(object_name)?;
+        if object.kind == Kind::ScaleSet
+            && object.slot.is_some_and(|slot| self.fresh.contains(&slot))
+        {
+            return None;
+        }
+        self.planner.observed.objects.get(&object.key)?.pointer(pointer).cloned()
+    }
+
+    fn parameter(&self, _: &str) -> Option<Value> {
+        None
+    }
+}
+
+/// The value with all references replaced that are known; `None` when there is none to replace.
+fn resolve_known(value: &Value, outputs: &dyn Outputs) -> Option<Value> {
+    match value {
+        Value::Object(map) if is_reference(map) => resolve(value, outputs).ok(),
+        Value::Object(map) => {
+            let mut changed: Option<serde_json::Map<String, Value>> = None;
+            for (key, item) in map {
+                if let Some(known) = resolve_known(item, outputs) {
+                    changed.get_or_insert_with(|| map.clone()).insert(key.clone(), known);
+                }
+            }
+            changed.map(Value::Object)
+        }
+        Value::Array(items) => {
+            let mut changed: Option<Vec<Value>> = None;
+            for (at, item) in items.iter().enumerate() {
+                if let Some(known) = resolve_known(item, outputs) {
+                    changed.get_or_insert_with(|| items.clone())[at] = known;
+                }
+            }
+            changed.map(Value::Array)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,87 @@
+//! What no plan may pass over: lost keys, networks that overlap, locks of others.
+
+use ipnet::Ipv4Net;
+use serde_json::Value;
+
+use super::Planner;
+use crate::arm::ArmId;
+use crate::dataplane::container;
+use crate::plan::{Action, PlanError};
+
+impl Planner<'_> {
+    pub(super) fn check_secrets(&self) -> Result<(), PlanError> {
+        if self.situation.present.is_empty() {
+            return Ok(());
+        }
+        let shared = [container::SECRETS_SHARED, container::CERTIFICATES];
+        let containers = shared.map(|name| self.names.container(name));
+        let needed = [self.names.storage_account()].into_iter().chain(containers);
+        match needed.into_iter().find(|id| self.observed.object(id).is_none()) {
+            Some(id) => Err(PlanError::LostSecrets { id }),
+            None => Ok(()),
+        }
+    }
+
+    /// Networks that are peered must not share addresses, neither with the cluster's nor with each other.
+    pub(super) fn check_peers(&self) -> Result<(), PlanError> {
+        let own = self.spec.vnet_cidr.map(|cidr| ("the cluster's network".to_owned(), cidr));
+        let mut taken: Vec<(String, Ipv4Net)> = own.into_iter().collect();
+        for peer in &self.spec.peer_vnet_ids {
+            let spaces = self.observed.object(peer).map(address_spaces).unwrap_or_default();
+            for space in spaces {
+                let clash = taken.iter().find(|(_, other)| {
+                    other.contains(&space.addr()) || space.contains(&other.addr())
+                });
+                if let Some((whose, other)) = clash {
+                    let (peer, whose, other) = (peer.clone(), whose.clone(), *other);
+                    return Err(PlanError::Overlap { peer, space, other, whose });
+                }
+                taken.push((format!("the network {}", peer.name()), space));
+            }
+        }
+        Ok(())
+    }
+
+    /// Locks that are not ours stay, and forbid what they forbid.
+    pub(super) fn check_locks(&self) -> Result<(), PlanError> {
+        let own = self.names.lock().key();
+        for (key, body) in &self.observed.objects {
+            let Some((scope, _)) = key.rsplit_once("/providers/microsoft.authorization/locks/")
+            else {
+                continue;
+            };
+            if *key == own {
+                continue;
+            }
+            let level = body.pointer("/properties/level").and_then(Value::as_str);
+            let level = level.unwrap_or("CanNotDelete");
+            let scope = ArmId::new(scope);
+            let forbidden = self.draft.steps.iter().find(|step| match &step.action {
+                Action::Put { id, .. } => level == "ReadOnly" && id.is_within(&scope),
+                Action::Delete { id, .. } => id.is_within(&scope) || scope.is_within(id),
+                Action::Restart { scale_set, .. } => {
+                    level == "ReadOnly" && scale_set.is_within(&scope)
+                }
+                _ => false,
+            });
+            if let Some(step) = forbidden {
+                return Err(PlanError::Locked {
+                    lock: body
+                        .get("id")
+                        .and_then(Value::as_str)
+                        .map_or_else(|| ArmId::new(key), ArmId::new),
+                    level: level.to_owned(),
+                    step: step.id.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Address spaces of a network's body.
+fn address_spaces(network: &Value) -> Vec<Ipv4Net> {
+    let spaces = network.pointer("/properties/addressSpace/addressPrefixes");
+    let spaces = spaces.and_then(Value::as_array).into_iter().flatten();
+    spaces.filter_map(|space| space.as_str()?.parse().ok()).collect()
+}

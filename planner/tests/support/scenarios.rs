@@ -1,0 +1,194 @@
+//! Scenarios: a cluster as it was declared, what happened to its world, and what is declared now.
+
+mod changes;
+mod events;
+
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::names::Names;
+use hcs_planner::observed::Observed;
+use hcs_planner::plan::{Plan, PlanError, plan};
+use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, LockLevel, ZoneFallback};
+use serde_json::{Value, json};
+
+use super::world::World;
+use super::{peer, spec, with};
+
+/// What happened to a world between two applies.
+type Event = Box<dyn Fn(&mut World, &ClusterSpec)>;
+
+/// One scenario; its golden has its name.
+pub(crate) struct Scenario {
+    /// File name of the golden.
+    pub(crate) name: &'static str,
+    /// What a reader sees first.
+    pub(crate) title: &'static str,
+    /// As it was declared; `None`: nothing is there.
+    pub(crate) before: Option<ClusterSpec>,
+    /// What happened since, in words and deeds.
+    pub(crate) events: Vec<(&'static str, Event)>,
+    /// As it is declared now.
+    pub(crate) now: ClusterSpec,
+}
+
+impl Scenario {
+    pub(crate) fn world(&self) -> World {
+        let mut world = self.before.as_ref().map_or_else(World::empty, World::finished);
+        let before = self.before.as_ref().unwrap_or(&self.now);
+        for (_, event) in &self.events {
+            event(&mut world, before);
+        }
+        world
+    }
+
+    pub(crate) fn observed(&self) -> Observed {
+        self.world().observe(&self.now)
+    }
+
+    pub(crate) fn plan(&self) -> Result<Plan, PlanError> {
+        plan(&self.now, &self.observed())
+    }
+}
+
+struct Builder {
+    scenarios: Vec<Scenario>,
+}
+
+impl Builder {
+    fn add(
+        &mut self,
+        name: &'static str,
+        title: &'static str,
+        before: Option<ClusterSpec>,
+        now: ClusterSpec,
+    ) -> &mut Self {
+        self.scenarios.push(Scenario { name, title, before, events: vec![], now });
+        self
+    }
+
+    fn after(
+        &mut self,
+        words: &'static str,
+        event: impl Fn(&mut World, &ClusterSpec) + 'static,
+    ) -> &mut Self {
+        self.scenarios.last_mut().unwrap().events.push((words, Box::new(event)));
+        self
+    }
+
+    /// The spec stays as it was.
+    fn kept(
+        &mut self,
+        name: &'static str,
+        title: &'static str,
+        spec: ClusterSpec,
+        words: &'static str,
+        event: impl Fn(&mut World, &ClusterSpec) + 'static,
+    ) -> &mut Self {
+        self.add(name, title, Some(spec.clone()), spec).after(words, event)
+    }
+}
+
+/// Changes the body of an object.
+fn edit(world: &mut World, id: &ArmId, change: impl FnOnce(&mut Value)) {
+    change(world.objects.get_mut(&id.key()).expect("it is there"));
+}
+
+fn gone(world: &mut World, id: &ArmId) {
+    assert!(world.objects.remove(&id.key()).is_some(), "{id} was there");
+}
+
+/// Somebody deleted a server's scale set.
+pub(crate) fn kill(world: &mut World, spec: &ClusterSpec, slot: u32) {
+    gone(world, &Names::new(spec).scale_set(slot));
+    world.lose_machine(slot);
+}
+
+/// A run to this spec ended after the step with this id.
+pub(crate) fn cut_after(to: ClusterSpec, step: &'static str) -> impl Fn(&mut World, &ClusterSpec) {
+    move |world, _| {
+        let plan = plan(&to, &world.observe(&to)).unwrap();
+        let at = plan.steps().iter().position(|(_, s)| s.id == step);
+        let at = at.unwrap_or_else(|| panic!("no step {step}"));
+        world.run(&to, &plan, at + 1).unwrap();
+    }
+}
+
+fn sized(size: &'static str) -> impl FnOnce(&mut ClusterSpec) {
+    move |s| s.vm_size = size.into()
+}
+
+fn zones(list: &'static [&'static str]) -> impl FnOnce(&mut ClusterSpec) {
+    move |s| s.zones = list.iter().map(|z| (*z).to_owned()).collect()
+}
+
+fn version(text: &'static str) -> impl FnOnce(&mut ClusterSpec) {
+    move |s| s.consul_version = text.parse().unwrap()
+}
+
+fn endpoint(cidrs: &'static [&'static str]) -> impl FnOnce(&mut ClusterSpec) {
+    move |s| {
+        let allowed_cidrs = cidrs.iter().map(|c| c.parse().unwrap()).collect();
+        s.external_endpoint = Some(ExternalEndpoint { allowed_cidrs });
+    }
+}
+
+fn team(pairs: &'static [(&'static str, &'static str)]) -> impl FnOnce(&mut ClusterSpec) {
+    move |s| s.tags = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn own_subnet(s: &mut ClusterSpec) {
+    s.vnet_cidr = None;
+    s.subnet_id = Some(peer("hub").child("subnets", "consul"));
+}
+
+fn unlocked(s: &mut ClusterSpec) {
+    s.lock = LockLevel::None;
+}
+
+fn prefers(s: &mut ClusterSpec) {
+    s.zone_fallback = ZoneFallback::Prefer;
+    s.vm_size_fallbacks = vec!["Standard_D2as_v5".into()];
+}
+
+const LARGER: &str = "Standard_D4s_v5";
+
+/// Every scenario that ends in a plan.
+pub(crate) fn all() -> Vec<Scenario> {
+    let mut b = Builder { scenarios: Vec::new() };
+    changes::creating(&mut b);
+    changes::scaling(&mut b);
+    changes::rolling(&mut b);
+    changes::moving(&mut b);
+    changes::surroundings(&mut b);
+    events::drifting(&mut b);
+    events::resuming(&mut b);
+    b.scenarios
+}
+
+/// Scenarios that are refused, with the words.
+pub(crate) fn refused() -> Vec<Scenario> {
+    let mut b = Builder { scenarios: Vec::new() };
+    events::refused(&mut b);
+    b.scenarios
+}
+
+/// What others put onto a cluster's objects.
+pub(crate) fn policy(world: &mut World, spec: &ClusterSpec) {
+    let names = Names::new(spec);
+    for body in world.objects.values_mut() {
+        if let Some(tags) = body.get_mut("tags").and_then(Value::as_object_mut) {
+            tags.insert("cost-center".into(), json!("42"));
+        }
+    }
+    if let Some(group) = world.objects.get_mut(&names.security_group().key()) {
+        let rules = group["properties"]["securityRules"].as_array_mut().unwrap();
+        rules.push(
+            json!({ "name": "from-policy", "properties": { "priority": 200, "access": "Deny" } }),
+        );
+    }
+    for slot in 0..spec.server_count {
+        let Some(set) = world.objects.get_mut(&names.scale_set(slot).key()) else { continue };
+        let identity = names.cluster_id.resource(Kind::Identity.resource_type(), "backup-agent");
+        set["identity"]["userAssignedIdentities"][identity.as_str()] = json!({});
+        set["properties"]["virtualMachineProfile"]["extensionProfile"] = json!({ "extensions": [{ "name": "AzureMonitorLinuxAgent", "properties": { "publisher": "Microsoft.Azure.Monitor" } }] });
+    }
+}
