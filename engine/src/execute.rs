@@ -49,11 +49,24 @@ pub struct Failure {
     pub error: EngineError,
 }
 
+/// When a step ran, by the run's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The step's id.
+    pub step: String,
+    /// Milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// Milliseconds since the Unix epoch.
+    pub ended_ms: u64,
+}
+
 /// What became of a plan.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Ids of the steps that are done, in the order in which they ended.
     pub done: Vec<String>,
+    /// When the steps that are done ran.
+    pub spans: Vec<Span>,
     /// Steps that failed.
     pub failures: Vec<Failure>,
     /// Ids of the steps that never started or were left while they waited.
@@ -122,9 +135,11 @@ impl<'a> Run<'a> {
                 let Some(step) = plan.step(index) else { continue };
                 running.push(self.observe_step(index, step));
             }
-            let Some((index, step, result)) = running.next().await else { break };
+            let Some((index, step, started_ms, result)) = running.next().await else { break };
             match result {
                 Ok(()) => {
+                    let ended_ms = self.arm.clock.now_unix_ms();
+                    report.spans.push(Span { step: step.id.clone(), started_ms, ended_ms });
                     open.remove(&index);
                     report.done.push(step.id.clone());
                     for next in plan.feeds(index) {
@@ -154,7 +169,7 @@ impl<'a> Run<'a> {
         &self,
         index: StepIndex,
         step: &'s Step,
-    ) -> (StepIndex, &'s Step, Result<(), EngineError>) {
+    ) -> (StepIndex, &'s Step, u64, Result<(), EngineError>) {
         tracing::info!(step = %step.id, "started");
         let started_ms = self.arm.clock.now_unix_ms();
         let result = self.carry_out(step).await;
@@ -165,7 +180,7 @@ impl<'a> Run<'a> {
                 tracing::warn!(step = %step.id, took_ms, error = %crate::error::chain(error), "not done");
             }
         }
-        (index, step, result)
+        (index, step, started_ms, result)
     }
 
     fn set_output(&self, object: &str, body: Value) {

@@ -13,6 +13,7 @@ use crate::names::{CLUSTER_TAG, Names, SLOT_TAG};
 use crate::observed::Observed;
 use crate::placement::{Place, alternatives, place_of};
 use crate::plan::MAX_SLOTS;
+use crate::reference::point;
 use crate::spec::{ClusterSpec, LockLevel, ZoneFallback};
 
 /// Logical names of the objects that there is one of.
@@ -86,6 +87,8 @@ pub struct DesiredObject {
     pub id: ArmId,
     /// [`ArmId::key`] of it.
     pub key: String,
+    /// Its place in the order of the logical names.
+    pub number: usize,
     /// Its body: owned properties only, with references ([`crate::reference`]).
     pub body: Value,
     /// Logical names that must exist first.
@@ -121,7 +124,16 @@ impl Desired {
             compute::build(&mut builder, slot);
         }
         network::build_addresses(&mut builder);
-        Self { objects: builder.objects, slots: (0..spec.server_count).collect() }
+        let mut desired =
+            Self { objects: builder.objects, slots: (0..spec.server_count).collect() };
+        desired.number();
+        desired
+    }
+
+    fn number(&mut self) {
+        for (number, object) in self.objects.values_mut().enumerate() {
+            object.number = number;
+        }
     }
 
     /// Adds one more server for a while: its objects, without anything that tells clients of it.
@@ -130,6 +142,7 @@ impl Desired {
         let mut builder = Builder::new(spec, &nothing, std::mem::take(&mut self.objects));
         compute::build(&mut builder, slot);
         self.objects = builder.objects;
+        self.number();
     }
 
     /// An object by its id.
@@ -169,7 +182,7 @@ pub fn outputs(spec: &ClusterSpec, observed: &Observed) -> BTreeMap<String, Valu
 
 /// The zone and size of a server's body in ARM, observed or desired.
 pub fn place_in(body: &Value) -> Place {
-    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let text = |pointer: &str| point(body, pointer).and_then(Value::as_str).map(str::to_owned);
     Place { zone: text("/zones/0"), vm_size: text("/sku/name").unwrap_or_default() }
 }
 
@@ -256,9 +269,9 @@ impl<'a> Builder<'a> {
         let key = id.key();
         let declared =
             slot.filter(|_| kind == Kind::ScaleSet).map(|slot| place_of(slot, self.spec));
-        let object =
-            DesiredObject { name: name.clone(), kind, id, key, body, needs, slot, declared };
-        self.objects.insert(name, object);
+        let name_of = name.clone();
+        let object = DesiredObject { name, kind, id, key, number: 0, body, needs, slot, declared };
+        self.objects.insert(name_of, object);
     }
 
     fn groups(&mut self) {

@@ -9,6 +9,7 @@ use crate::arm::Kind;
 use crate::effect::{self, Effect, effect};
 use crate::names::hex;
 use crate::read_only;
+use crate::reference::{Outputs, is_reference, resolve};
 
 /// One owned property that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +58,14 @@ const SECRET_NAMES: [&str; 6] = [
     "primaryKey",
 ];
 
-/// Differences of `observed` from `desired`, both of an object of this type.
-pub fn differences(kind: Kind, desired: &Value, observed: &Value) -> Vec<Difference> {
-    let mut comparison = Comparison { kind, path: Vec::new(), found: Vec::new() };
+/// Differences of `observed` from `desired`, both of an object of this type. What `outputs` does not know yet differs.
+pub fn differences(
+    kind: Kind,
+    desired: &Value,
+    observed: &Value,
+    outputs: &dyn Outputs,
+) -> Vec<Difference> {
+    let mut comparison = Comparison { kind, outputs, path: Vec::new(), found: Vec::new() };
     comparison.compare(desired, observed);
     comparison.found
 }
@@ -81,6 +87,7 @@ impl<'a> Segment<'a> {
 
 struct Comparison<'a> {
     kind: Kind,
+    outputs: &'a dyn Outputs,
     path: Vec<Segment<'a>>,
     found: Vec<Difference>,
 }
@@ -88,6 +95,13 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn compare(&mut self, desired: &'a Value, observed: &Value) {
         match (desired, observed) {
+            (Value::Object(want), have) if is_reference(want) => {
+                match resolve(desired, self.outputs) {
+                    Ok(known) if same_scalar(&known, have) => {}
+                    Ok(known) => self.differs(&known, have),
+                    Err(_) => self.differs(desired, have),
+                }
+            }
             (Value::Object(want), Value::Object(have)) => {
                 for (key, value) in want {
                     let other = lookup(have, key).unwrap_or(&Value::Null);
@@ -159,9 +173,13 @@ impl<'a> Comparison<'a> {
         }
         // Anything else is one value whose order says nothing.
         let length_counts = !self.list_is(OPEN_LISTS);
-        let has = |element: &Value| have.iter().any(|other| contains(self.kind, element, other));
+        let outputs = self.outputs;
+        let has =
+            |element: &Value| have.iter().any(|other| contains(self.kind, element, other, outputs));
         if (length_counts && want.len() != have.len()) || !want.iter().all(has) {
-            self.differs(&Value::Array(want.to_vec()), &Value::Array(have.to_vec()));
+            let known = |element: &Value| resolve_known(element, outputs);
+            let want = want.iter().map(known).collect();
+            self.differs(&Value::Array(want), &Value::Array(have.to_vec()));
         }
     }
 
@@ -236,10 +254,29 @@ fn is_absent(element: &Value) -> bool {
     element.get(ABSENT).is_some()
 }
 
-fn contains(kind: Kind, want: &Value, have: &Value) -> bool {
+fn contains(kind: Kind, want: &Value, have: &Value, outputs: &dyn Outputs) -> bool {
     match (want, have) {
-        (Value::Object(_) | Value::Array(_), _) => differences(kind, want, have).is_empty(),
+        (Value::Object(_) | Value::Array(_), _) => {
+            differences(kind, want, have, outputs).is_empty()
+        }
         (want, have) => same_scalar(want, have),
+    }
+}
+
+/// The value with all references replaced that are known.
+fn resolve_known(value: &Value, outputs: &dyn Outputs) -> Value {
+    match value {
+        Value::Object(map) if is_reference(map) => {
+            resolve(value, outputs).unwrap_or_else(|_| value.clone())
+        }
+        Value::Object(map) => {
+            let known = map.iter().map(|(key, item)| (key.clone(), resolve_known(item, outputs)));
+            Value::Object(known.collect())
+        }
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| resolve_known(item, outputs)).collect())
+        }
+        plain => plain.clone(),
     }
 }
 
@@ -294,7 +331,7 @@ fn merge(kind: Kind, desired: &Value, observed: &Value, path: &mut Vec<String>) 
             merge_named(kind, want, have, path)
         }
         (Value::Array(want), Value::Array(have)) if is_listed(OPEN_LISTS, kind, path) => {
-            let theirs = have.iter().filter(|h| !want.iter().any(|w| contains(kind, w, h)));
+            let theirs = have.iter().filter(|h| !want.iter().any(|w| same_scalar(w, h)));
             Value::Array(want.iter().chain(theirs).cloned().collect())
         }
         (want, _) => {
@@ -343,6 +380,21 @@ fn writable(kind: Kind, value: &Value, path: &mut Vec<String>) -> Value {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    struct Nothing;
+
+    impl Outputs for Nothing {
+        fn output(&self, _: &str, _: &str) -> Option<Value> {
+            None
+        }
+        fn parameter(&self, _: &str) -> Option<Value> {
+            None
+        }
+    }
+
+    fn differences(kind: Kind, desired: &Value, observed: &Value) -> Vec<Difference> {
+        super::differences(kind, desired, observed, &Nothing)
+    }
 
     fn paths(desired: &Value, observed: &Value) -> Vec<String> {
         let found = differences(Kind::NetworkSecurityGroup, desired, observed);

@@ -57,6 +57,17 @@ pub(crate) fn set_cloud_init(reference: &mut Value, field: &str, value: Value) {
     }
 }
 
+/// The value at a JSON pointer whose names need no escapes, as all of ours. `Value::pointer` unescapes each name into a
+/// string of its own, which shows where it is called for every object.
+pub(crate) fn point<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
+    let mut names = pointer.split('/').skip(1);
+    names.try_fold(value, |value, name| match value {
+        Value::Object(map) => map.get(name),
+        Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
 /// Whether the value holds a reference anywhere.
 pub fn has_reference(value: &Value) -> bool {
     match value {

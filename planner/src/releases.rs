@@ -60,6 +60,9 @@ pub enum UpgradeRefused {
 /// 1.22) at a time, as Consul's upgrade page says.
 pub fn check_upgrade(from: &Version, to: &Version) -> Result<(), Box<UpgradeRefused>> {
     const SERIES_MAX: usize = 2;
+    if to == from {
+        return Ok(());
+    }
     if to < from {
         return Err(Box::new(UpgradeRefused::Downgrade { from: from.clone(), to: to.clone() }));
     }

@@ -21,9 +21,10 @@ use crate::diff::Difference;
 use crate::effect::Effect;
 use crate::names::Names;
 use crate::observed::Observed;
+use crate::reference::point;
 use crate::spec::ClusterSpec;
 
-use look::Look;
+use look::{Found, Look};
 
 /// Slots that a cluster can ever have had: seven servers, and room for helpers while servers are made anew.
 pub const MAX_SLOTS: u32 = 9;
@@ -40,7 +41,7 @@ pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> 
     planner.check_peers()?;
     let mut servers = planner.servers()?;
     servers.helper = planner.bring_helper(&servers);
-    let looks = planner.look(&servers)?;
+    let looks = planner.look(&mut servers)?;
     let orphans = planner.orphans();
     planner.puts(&looks, &servers);
     let document = planner.documents(&servers)?;
@@ -84,6 +85,10 @@ struct Planner<'a> {
     draft: Draft,
     /// First and last step that writes an object, by logical name.
     writes: BTreeMap<String, (StepRef, StepRef)>,
+    /// What is observed of the desired objects, in their order.
+    seen: Vec<Option<&'a Value>>,
+    /// What is observed and not desired.
+    others: Vec<(&'a String, &'a Value)>,
 }
 
 /// What becomes of the servers.
@@ -99,6 +104,8 @@ struct Servers {
     surplus: BTreeSet<u32>,
     /// One more server for as long as others are made anew.
     helper: Option<u32>,
+    /// What was seen of the scale sets.
+    looks: BTreeMap<String, Look>,
 }
 
 impl Servers {
@@ -120,7 +127,7 @@ impl<'a> Planner<'a> {
     fn new(spec: &'a ClusterSpec, observed: &'a Observed) -> Self {
         let names = Names::new(spec);
         let situation = Situation::new(&names, observed);
-        Self {
+        let mut planner = Self {
             spec,
             observed,
             desired: Desired::for_world(spec, observed),
@@ -128,7 +135,35 @@ impl<'a> Planner<'a> {
             situation,
             draft: Draft::default(),
             writes: BTreeMap::new(),
+            seen: Vec::new(),
+            others: Vec::new(),
+        };
+        planner.compare_ids();
+        planner
+    }
+
+    /// Finds each desired object in what is observed, and what is left over: one walk over both in the order of their
+    /// keys. A search for each key would compare long ids that begin alike again and again.
+    fn compare_ids(&mut self) {
+        let objects = self.desired.objects.values().enumerate();
+        let mut wanted: Vec<(&str, usize)> = objects.map(|(at, o)| (o.key.as_str(), at)).collect();
+        wanted.sort_unstable();
+        let mut seen = vec![None; wanted.len()];
+        let mut others = Vec::new();
+        let mut wanted = wanted.into_iter().peekable();
+        for (key, body) in &self.observed.objects {
+            while wanted.next_if(|(own, _)| *own < key.as_str()).is_some() {}
+            match wanted.next_if(|(own, _)| *own == key.as_str()) {
+                Some((_, at)) => seen[at] = Some(body),
+                None => others.push((key, body)),
+            }
         }
+        (self.seen, self.others) = (seen, others);
+    }
+
+    /// What is observed of a desired object.
+    fn have(&self, object: &DesiredObject) -> Option<&'a Value> {
+        self.seen.get(object.number).copied().flatten()
     }
 
     /// Which servers come, go, restart or are made anew.
@@ -136,17 +171,14 @@ impl<'a> Planner<'a> {
         let mut servers = Servers::default();
         for slot in &self.desired.slots {
             let Some(object) = self.desired.objects.get(&object::server(*slot)) else { continue };
-            let Look::Found(found) = self.look_at(object, &BTreeSet::new())? else {
-                servers.missing.insert(*slot);
-                continue;
-            };
-            let is = |effect| found.differences.iter().any(|d: &Difference| d.effect == effect);
-            // What was asked to leave never comes back by itself.
-            if is(Effect::ReplacesServer) || self.situation.leaving.contains(slot) {
-                servers.replaced.insert(*slot, found.differences);
-            } else if let Some(reason) = self.restarts(object, *slot, is(Effect::RestartsServer)) {
-                servers.restarted.insert(*slot, reason);
+            let look = self.look_at(object, &BTreeSet::new())?;
+            match &look {
+                Look::Missing | Look::Going => {
+                    servers.missing.insert(*slot);
+                }
+                Look::Found(found) => self.sort_in(*slot, object, found, &mut servers),
             }
+            servers.looks.insert(object.name.clone(), look);
         }
         let declared = self.spec.server_count;
         let present = self.situation.present.keys();
@@ -154,10 +186,21 @@ impl<'a> Planner<'a> {
         Ok(servers)
     }
 
+    /// What becomes of a server that is there.
+    fn sort_in(&self, slot: u32, object: &DesiredObject, found: &Found, servers: &mut Servers) {
+        let is = |effect| found.differences.iter().any(|d: &Difference| d.effect == effect);
+        // What was asked to leave never comes back by itself.
+        if is(Effect::ReplacesServer) || self.situation.leaving.contains(&slot) {
+            servers.replaced.insert(slot, found.differences.clone());
+        } else if let Some(reason) = self.restarts(object, slot, is(Effect::RestartsServer)) {
+            servers.restarted.insert(slot, reason);
+        }
+    }
+
     /// Why the machine of a server must restart. It follows its scale set only then, so what counts is the machine: a
     /// run may have been cut off between the two, or somebody may have changed a model that no machine follows.
     fn restarts(&self, object: &DesiredObject, slot: u32, differs: bool) -> Option<String> {
-        let wanted = object.body.pointer("/sku/name").and_then(Value::as_str)?;
+        let wanted = point(&object.body, "/sku/name").and_then(Value::as_str)?;
         match self.observed.machines.get(&slot) {
             Some(machine) if machine.vm_size.eq_ignore_ascii_case(wanted) => None,
             Some(machine) => {
@@ -180,6 +223,7 @@ impl<'a> Planner<'a> {
         let present = &self.situation.present;
         let slot = (self.spec.server_count..MAX_SLOTS).find(|slot| !present.contains_key(slot))?;
         self.desired.add_helper(self.spec, slot);
+        self.compare_ids();
         Some(slot)
     }
 

@@ -6,6 +6,7 @@ use crate::dataplane::leave_request_id;
 use crate::desired::place_in;
 use crate::names::Names;
 use crate::observed::Observed;
+use crate::reference::point;
 
 use super::MAX_SLOTS;
 use super::build::look::is_going;
@@ -34,7 +35,7 @@ impl Situation {
                 continue;
             }
             situation.present.insert(slot, place_in(body).zone);
-            let unique = body.pointer("/properties/uniqueId").and_then(serde_json::Value::as_str);
+            let unique = point(body, "/properties/uniqueId").and_then(serde_json::Value::as_str);
             let request = leave_request_id(&names.server(slot), unique.unwrap_or_default());
             let asked = observed.leave_requests.get(&slot).is_some_and(|asked| asked.id == request);
             let status = observed.servers.get(&slot).map(|server| &server.status);

@@ -33,6 +33,9 @@ pub(crate) enum Position {
 pub(crate) struct Switch {
     /// Calls so far.
     pub(crate) calls: AtomicUsize,
+    /// Requests to ARM so far that read, and that write.
+    pub(crate) reads: AtomicUsize,
+    pub(crate) writes: AtomicUsize,
     /// Tells the run's owner to drop it.
     pub(crate) killed: Notify,
     /// Whether conditions of writes are ignored: a planted bug.
@@ -72,6 +75,9 @@ impl Interrupted {
 #[async_trait]
 impl Cloud for Interrupted {
     async fn send(&self, request: &ArmRequest) -> Result<ArmResponse, TransportError> {
+        let counter =
+            if request.method.is_read() { &self.switch.reads } else { &self.switch.writes };
+        counter.fetch_add(1, Ordering::Relaxed);
         self.call(self.cloud.send(request)).await
     }
 

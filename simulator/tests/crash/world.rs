@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,11 +11,12 @@ use hcs_engine::arm::Arm;
 use hcs_engine::artifact::{ArtifactFile, Artifacts};
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::{EngineError, chain};
-use hcs_engine::execute::Report;
+use hcs_engine::execute::{Report, Span};
 use hcs_engine::observe::observe_machines;
 use hcs_engine::reconcile::{Beginning, Intent, Reconciler, observe};
 use hcs_planner::names::Names;
-use hcs_planner::plan::plan;
+use hcs_planner::observed::Observed;
+use hcs_planner::plan::{Plan, plan};
 use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
 use hcs_simulator::{Settings, SimClock, SimCloud};
 use serde_json::json;
@@ -169,12 +170,33 @@ impl Azure {
     pub(crate) async fn plan(&self, spec: &ClusterSpec) -> Vec<String> {
         // Rights and locks settle within seconds.
         tokio::time::sleep(Duration::from_mins(1)).await;
+        let plan = plan(spec, &self.observed(spec).await).unwrap();
+        plan.steps().into_iter().map(|(_, step)| step.id.clone()).collect()
+    }
+
+    /// Carries out a plan from what is observed; it must come to its end. Returns it with when its steps ran.
+    pub(crate) async fn run(&self, spec: &ClusterSpec) -> (Plan, Vec<Span>) {
+        let cloud = self.interrupted(None);
+        let reconciler = self.reconciler(spec, cloud);
+        let plan = plan(spec, &self.observed(spec).await).unwrap();
+        let outcome = reconciler.apply(Intent::Update).await.unwrap();
+        assert_eq!(end(&outcome.report), End::Complete);
+        (plan, outcome.report.spans)
+    }
+
+    /// What a plan starts from.
+    pub(crate) async fn observed(&self, spec: &ClusterSpec) -> Observed {
         let cloud = self.interrupted(None);
         let arm = Arm::new(Arc::new(cloud.clone()), Arc::new(self.clock), CancellationToken::new());
         let mut observed = observe(&arm, &cloud, spec).await.unwrap();
         observe_machines(&arm, &Names::new(spec), spec, &mut observed).await.unwrap();
-        let plan = plan(spec, &observed).unwrap();
-        plan.steps().into_iter().map(|(_, step)| step.id.clone()).collect()
+        observed
+    }
+
+    /// Requests to ARM of all runs so far: reads and writes.
+    pub(crate) fn requests(&self) -> (usize, usize) {
+        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        (count(&self.switch.reads), count(&self.switch.writes))
     }
 
     /// Calls of all runs so far.

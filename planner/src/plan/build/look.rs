@@ -11,7 +11,7 @@ use crate::diff::{Difference, differences};
 use crate::effect::{self, Effect};
 use crate::names::CLUSTER_TAG;
 use crate::plan::{Impossible, PlanError};
-use crate::reference::{Outputs, is_reference, resolve};
+use crate::reference::{Outputs, point};
 
 /// What is observed of a desired object.
 pub(super) enum Look {
@@ -37,10 +37,14 @@ pub(super) struct Found {
 
 impl Planner<'_> {
     /// A look at every desired object.
-    pub(super) fn look(&self, servers: &Servers) -> Result<BTreeMap<String, Look>, PlanError> {
+    pub(super) fn look(&self, servers: &mut Servers) -> Result<BTreeMap<String, Look>, PlanError> {
         let fresh = servers.fresh();
         let mut looks = BTreeMap::new();
         for object in self.desired.objects.values() {
+            if let Some(look) = servers.looks.remove(&object.name) {
+                looks.insert(object.name.clone(), look);
+                continue;
+            }
             // What lists all servers keeps the old address of one that is made anew until it is there.
             let void = if is_address_book(object) { &servers.missing } else { &fresh };
             looks.insert(object.name.clone(), self.look_at(object, void)?);
@@ -53,7 +57,7 @@ impl Planner<'_> {
         object: &DesiredObject,
         fresh: &BTreeSet<u32>,
     ) -> Result<Look, PlanError> {
-        let Some(have) = self.observed.objects.get(&object.key) else { return Ok(Look::Missing) };
+        let Some(have) = self.have(object) else { return Ok(Look::Missing) };
         self.check_owner(object, have)?;
         if is_going(have) {
             return Ok(Look::Going);
@@ -81,14 +85,8 @@ impl Planner<'_> {
         object: &DesiredObject,
         fresh: &BTreeSet<u32>,
     ) -> Option<Vec<Difference>> {
-        let have = self.observed.objects.get(&object.key)?;
-        let known = Known { planner: self, fresh };
-        // What refers to an object that is still to come differs by definition: it is written again then.
-        let found = match resolve_known(&object.body, &known) {
-            Some(want) => differences(object.kind, &want, have),
-            None => differences(object.kind, &object.body, have),
-        };
-        Some(found)
+        let have = self.have(object)?;
+        Some(differences(object.kind, &object.body, have, &Known { planner: self, fresh }))
     }
 
     /// Anybody else's tags stay.
@@ -137,10 +135,13 @@ pub(super) fn is_address_book(object: &DesiredObject) -> bool {
 
 /// Whether the object is being deleted: what it is now says nothing about afterwards.
 pub(in crate::plan) fn is_going(body: &Value) -> bool {
-    let word = body.pointer("/properties/provisioningState").and_then(Value::as_str);
-    word.is_some_and(|word| {
+    provisioning_word(body).is_some_and(|word| {
         ["deleting", "deprovisioning"].iter().any(|going| word.eq_ignore_ascii_case(going))
     })
+}
+
+fn provisioning_word(body: &Value) -> Option<&str> {
+    body.get("properties")?.get("provisioningState")?.as_str()
 }
 
 /// Whether a write of the object is under way.
@@ -151,7 +152,7 @@ pub(super) fn is_running(body: &Value) -> bool {
 /// What ARM says of an object's last write: whether it runs, whether it failed. Absent means done; a word that we do
 /// not know is never success.
 fn provisioning(body: &Value) -> (bool, bool) {
-    match body.pointer("/properties/provisioningState").and_then(Value::as_str) {
+    match provisioning_word(body) {
         None => (false, false),
         Some(word) if word.eq_ignore_ascii_case("Succeeded") => (false, false),
         Some(word) => {
@@ -180,36 +181,10 @@ impl Outputs for Known<'_> {
         {
             return None;
         }
-        self.planner.observed.objects.get(&object.key)?.pointer(pointer).cloned()
+        point(self.planner.have(object)?, pointer).cloned()
     }
 
     fn parameter(&self, _: &str) -> Option<Value> {
         None
-    }
-}
-
-/// The value with all references replaced that are known; `None` when there is none to replace.
-fn resolve_known(value: &Value, outputs: &dyn Outputs) -> Option<Value> {
-    match value {
-        Value::Object(map) if is_reference(map) => resolve(value, outputs).ok(),
-        Value::Object(map) => {
-            let mut changed: Option<serde_json::Map<String, Value>> = None;
-            for (key, item) in map {
-                if let Some(known) = resolve_known(item, outputs) {
-                    changed.get_or_insert_with(|| map.clone()).insert(key.clone(), known);
-                }
-            }
-            changed.map(Value::Object)
-        }
-        Value::Array(items) => {
-            let mut changed: Option<Vec<Value>> = None;
-            for (at, item) in items.iter().enumerate() {
-                if let Some(known) = resolve_known(item, outputs) {
-                    changed.get_or_insert_with(|| items.clone())[at] = known;
-                }
-            }
-            changed.map(Value::Array)
-        }
-        _ => None,
     }
 }

@@ -1,7 +1,5 @@
 //! What the cluster has and no longer wants: found by tag and by deterministic id, never anything else.
 
-use std::collections::HashSet;
-
 use serde_json::Value;
 
 use super::look::is_going;
@@ -27,12 +25,7 @@ impl Planner<'_> {
     /// Objects of this cluster that the spec no longer wants.
     pub(super) fn orphans(&self) -> Vec<Orphan> {
         let mut orphans = Vec::new();
-        let wanted: HashSet<&str> =
-            self.desired.objects.values().map(|object| object.key.as_str()).collect();
-        for (key, body) in &self.observed.objects {
-            if wanted.contains(key.as_str()) {
-                continue;
-            }
+        for (_, body) in &self.others {
             let Some(id) = body.get("id").and_then(Value::as_str).map(ArmId::new) else { continue };
             if let Some((kind, slot)) = self.classify(&id, body) {
                 orphans.push(Orphan { kind, id, slot });
@@ -43,7 +36,7 @@ impl Planner<'_> {
 
     /// Kind and slot of an object that is ours; `None` for anything that we must not touch.
     pub(super) fn classify(&self, id: &ArmId, body: &Value) -> Option<(Kind, Option<u32>)> {
-        let tag = |name: &str| body.pointer(&format!("/tags/{name}")).and_then(Value::as_str);
+        let tag = |name: &str| body.get("tags")?.get(name)?.as_str();
         if tag(CLUSTER_TAG) == Some(self.names.uid.as_str()) {
             for (kind, own) in [
                 (Kind::LoadBalancer, self.names.endpoint()),

@@ -121,7 +121,7 @@ impl Planner<'_> {
         stale_tags: &[String],
         failed: bool,
     ) -> Action {
-        let have = self.observed.objects.get(&object.key).unwrap_or(&Value::Null);
+        let have = self.have(object).unwrap_or(&Value::Null);
         // A server that never came up: what counts at its creation still counts, and it may find another place.
         let is_new =
             failed && object.slot.is_some_and(|slot| !self.observed.servers.contains_key(&slot));
@@ -155,7 +155,7 @@ impl Planner<'_> {
 
     /// What Azure holds with what is ours over it, without the tags that an earlier spec set.
     fn over_observed(&self, object: &DesiredObject) -> Value {
-        let Some(have) = self.observed.objects.get(&object.key) else {
+        let Some(have) = self.have(object) else {
             return object.body.clone();
         };
         let mut body = merged(object.kind, &object.body, have);
@@ -181,7 +181,7 @@ impl Planner<'_> {
         if servers.replaced.is_empty() || !servers.missing.is_empty() {
             return false;
         }
-        let Some(have) = self.observed.objects.get(&object.key) else { return false };
+        let Some(have) = self.have(object) else { return false };
         let mut told = HashSet::new();
         texts(have, &mut told);
         let addresses = self.desired.slots.iter().map(|slot| self.observed.addresses.get(slot));
