@@ -8,7 +8,7 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::plan::{Action, Artifact, Plan, PlanError, plan, plan_destroy};
-use hcs_planner::reference::parameter;
+use hcs_planner::reference::{has_reference, parameter};
 use hcs_planner::spec::ClusterSpec;
 use serde_json::json;
 
@@ -160,7 +160,7 @@ impl Reconciler<'_> {
             host_manager = Some(file);
         }
         let creates_servers = plan.steps().iter().any(|(_, step)| {
-            matches!(&step.action, Action::Put { kind: Kind::ScaleSet, update: false, .. })
+            matches!(&step.action, Action::Put { kind: Kind::ScaleSet, body, .. } if has_reference(body))
         });
         if creates_servers {
             match &self.spec.ssh_public_key {

@@ -1,14 +1,16 @@
 //! A world in which a spec was carried out, without having seen it: what a plan starts from when only the last
 //! declaration is known. Values that Azure would have given stand as words in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::dataplane::{ClusterDocument, ConsulArtifact};
-use crate::desired::{Desired, object};
+use crate::desired::{Desired, moved_to, object, place_in};
 use crate::diff::without_absent;
+use crate::names::Names;
 use crate::observed::{Observed, ReadyDocument};
+use crate::placement::Place;
 use crate::reference::{Outputs, is_reference, resolve};
 use crate::spec::ClusterSpec;
 
@@ -49,6 +51,19 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
     observed.ready = Some(ReadyDocument { generation: 1 });
     observed.stored_spec = Some(spec.clone());
     observed.blobs_readable = true;
+    observed
+}
+
+/// The same, with servers in the zones in which they were last seen.
+pub fn assumed_in(spec: &ClusterSpec, zones: &BTreeMap<u32, Option<String>>) -> Observed {
+    let mut observed = assumed(spec);
+    let names = Names::new(spec);
+    for (slot, zone) in zones {
+        if let Some(body) = observed.objects.get_mut(&names.scale_set(*slot).key()) {
+            let place = Place { zone: zone.clone(), vm_size: place_in(body).vm_size };
+            *body = moved_to(body, &place);
+        }
+    }
     observed
 }
 

@@ -197,6 +197,7 @@ fn order() -> Vec<Bug> {
     ]
 }
 
+#[allow(clippy::too_many_lines)]
 fn content() -> Vec<Bug> {
     vec![
         bug(

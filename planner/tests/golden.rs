@@ -118,6 +118,17 @@ fn a_plan_from_the_assumed_world_has_the_steps_of_the_real_one() {
     }
 }
 
+#[test]
+fn the_table_of_changes_names_goldens_that_exist() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guides/changes.md");
+    let text = std::fs::read_to_string(guide).unwrap();
+    let named: Vec<&str> = text.split('`').filter(|word| word.ends_with(".txt")).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        assert!(folder().join(name).is_file(), "{name}");
+    }
+}
+
 /// The shape that programs read.
 #[test]
 fn the_json_of_a_plan_has_its_documented_shape() {

@@ -4,6 +4,7 @@
 
 mod figures;
 mod peers;
+mod planning;
 mod plans;
 mod start;
 
@@ -43,7 +44,8 @@ pub(crate) fn run(json_file: Option<&Path>) -> Result<(), Failure> {
     figures.push(size()?);
     figures.extend(start::measure(&peers)?);
     figures.extend(plans::measure(&peers, &dir)?);
-    println!("\n{:<58} {:>14} {:>10}", "figure", "measured", "promised");
+    figures.extend(planning::measure(&dir)?);
+    println!("\n{:<62} {:>14} {:>10}", "figure", "measured", "promised");
     for figure in &figures {
         println!("{figure}");
     }

@@ -59,6 +59,12 @@ enum Command {
         /// What is simulated.
         #[arg(value_enum)]
         what: Simulation,
+        /// How many worlds, for `laws`.
+        #[arg(long, default_value_t = 1_000_000)]
+        cases: u64,
+        /// Start of the sequence, for `laws`; the same seed gives the same worlds.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Writes the plans under planner/tests/golden anew, or checks that they are what the planner says.
     Golden {
@@ -75,6 +81,8 @@ enum Command {
 enum Simulation {
     /// Kills a run at every single call, before it and after it, and runs again.
     Crash,
+    /// Plans random changes of random worlds and holds each plan against every law.
+    Laws,
 }
 
 fn main() -> ExitCode {
@@ -83,7 +91,8 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Docs => docs::run(),
         Command::Bench { json } => bench::run(json.as_deref()),
-        Command::Sim { what: Simulation::Crash } => test::simulate_crashes(),
+        Command::Sim { what: Simulation::Crash, .. } => test::simulate_crashes(),
+        Command::Sim { what: Simulation::Laws, cases, seed } => test::hold_laws(cases, seed),
         Command::Golden { check } => test::golden(check),
         Command::Fuzz { execs, seed } => test::fuzz(execs, seed),
         Command::Soup => soup::run(),

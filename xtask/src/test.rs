@@ -23,6 +23,15 @@ pub(crate) fn simulate_crashes() -> Result<(), Failure> {
     cargo_with(&[&["test"], &test[..]].concat(), &[("HCS_SIM_FULL", "1")])
 }
 
+/// The planner's laws on so many random worlds. A million take some hours.
+pub(crate) fn hold_laws(cases: u64, seed: u64) -> Result<(), Failure> {
+    let test = ["test", "--release", "--package", "hcs-planner", "--test", "laws"];
+    let (cases, seed) = (cases.to_string(), seed.to_string());
+    cargo_with(&test, &[("HCS_CASES", &cases), ("HCS_SEED", &seed)])?;
+    println!("{cases} worlds from seed {seed}: every plan keeps every law");
+    Ok(())
+}
+
 /// Hostile input to the plugin framework, `execs` times.
 pub(crate) fn fuzz(execs: u64, seed: u64) -> Result<(), Failure> {
     let test =

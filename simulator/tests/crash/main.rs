@@ -11,9 +11,9 @@ mod world;
 use std::collections::BTreeSet;
 
 use hcs_engine::reconcile::{Beginning, Intent};
-use hcs_planner::spec::{ClusterSpec, ExternalEndpoint};
+use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, ZoneFallback};
 use interrupt::{Kill, Position};
-use world::{Azure, End, spec};
+use world::{Azure, End, elsewhere, spec};
 
 /// Runs of one scenario in the default test.
 const RUNS_PER_SCENARIO: usize = 40;
@@ -178,6 +178,38 @@ async fn lost_answers_and_throttling_only_cost_time() {
         }
         assert_eq!(azure.plan(&spec(3)).await, Vec::<String>::new(), "{fault}");
     }
+}
+
+/// A zone that has no room: with a fallback the server takes the next place of the plan and stays there; without one
+/// the apply ends with Azure's words, and goes on when there is room.
+#[tokio::test(start_paused = true)]
+async fn a_full_zone_leads_to_the_next_place_or_stops() {
+    let prefers = with(spec(3), |s| {
+        s.zone_fallback = ZoneFallback::Prefer;
+        s.vm_size_fallbacks = vec!["Standard_D2as_v5".into()];
+    });
+    for refused in 1..=2 {
+        let azure = Azure::new().await;
+        azure.inject(&format!("capacity:virtualMachineScaleSets:{refused}"));
+        assert_eq!(azure.apply(&prefers, Intent::Create, None).await, End::Complete);
+        assert_eq!(azure.plan(&prefers).await, Vec::<String>::new(), "it stays where it is");
+        let observed = azure.observed(&prefers).await;
+        let elsewhere = elsewhere(&prefers, &observed);
+        assert!((1..=2).contains(&elsewhere), "{elsewhere} servers are elsewhere");
+        // A new server may be moved under a lock, too.
+        azure.inject("capacity:virtualMachineScaleSets:1");
+        let five = with(prefers.clone(), |s| s.server_count = 5);
+        assert_eq!(azure.apply(&five, Intent::Update, None).await, End::Complete);
+        assert_eq!(azure.plan(&five).await, Vec::<String>::new());
+    }
+    let azure = Azure::new().await;
+    azure.inject("capacity:virtualMachineScaleSets:1");
+    let End::Failed(words) = azure.apply(&spec(3), Intent::Create, None).await else {
+        panic!("strict means strict")
+    };
+    assert!(words.contains("ZonalAllocationFailed"), "{words}");
+    assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete);
+    assert_eq!(azure.plan(&spec(3)).await, Vec::<String>::new());
 }
 
 /// A planted bug: secrets that are written whatever is there. The check above must see it.

@@ -14,8 +14,10 @@ use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::{Report, Span};
 use hcs_engine::observe::observe_machines;
 use hcs_engine::reconcile::{Beginning, Intent, Reconciler, observe};
+use hcs_planner::desired::place_in;
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
+use hcs_planner::placement::place_of;
 use hcs_planner::plan::{Plan, plan};
 use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
 use hcs_simulator::{Settings, SimClock, SimCloud};
@@ -174,7 +176,8 @@ impl Azure {
         plan.steps().into_iter().map(|(_, step)| step.id.clone()).collect()
     }
 
-    /// Carries out a plan from what is observed; it must come to its end. Returns it with when its steps ran.
+    /// For the benchmarks. Carries out a plan from what is observed; it must come to its end. Returns it with when its steps ran.
+    #[allow(dead_code)]
     pub(crate) async fn run(&self, spec: &ClusterSpec) -> (Plan, Vec<Span>) {
         let cloud = self.interrupted(None);
         let reconciler = self.reconciler(spec, cloud);
@@ -193,7 +196,8 @@ impl Azure {
         observed
     }
 
-    /// Requests to ARM of all runs so far: reads and writes.
+    /// For the benchmarks. Requests to ARM of all runs so far: reads and writes.
+    #[allow(dead_code)]
     pub(crate) fn requests(&self) -> (usize, usize) {
         let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         (count(&self.switch.reads), count(&self.switch.writes))
@@ -248,6 +252,17 @@ impl Azure {
         let request = ArmRequest::new(Method::Delete, Target::Path(path));
         assert!(self.cloud.send(&request).await.unwrap().status < 300);
     }
+}
+
+/// How many servers are not where they belong.
+#[allow(dead_code)]
+pub(crate) fn elsewhere(spec: &ClusterSpec, observed: &Observed) -> usize {
+    let names = Names::new(spec);
+    let is_elsewhere = |slot: &u32| {
+        let body = observed.object(&names.scale_set(*slot)).expect("a scale set");
+        place_in(body) != place_of(*slot, spec)
+    };
+    (0..spec.server_count).filter(is_elsewhere).count()
 }
 
 fn end(report: &Report) -> End {

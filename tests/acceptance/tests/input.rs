@@ -40,7 +40,7 @@ fn each_bad_input_is_refused_while_planning() -> Done {
         "{}/providers/Microsoft.Network/virtualNetworks/peer",
         scenario.azure.group_id(GROUP)
     );
-    let body = r#"{"location":"westeurope","properties":{"addressSpace":{"addressPrefixes":["172.25.0.0/16"]}}}"#;
+    let body = r#"{"location":"westeurope","properties":{"addressSpace":{"addressPrefixes":["172.25.0.0/16"]},"subnets":[{"name":"small","properties":{"addressPrefix":"172.25.0.0/28"}}]}}"#;
     let made = scenario.azure.arm("PUT", &format!("{peer}?api-version=2024-01-01"), Some(body))?;
     assert!(made.status < 300, "{}", made.text());
     let peers = format!("  peer_vnet_ids = [\"{peer}\"]");
@@ -72,9 +72,42 @@ fn each_bad_input_is_refused_while_planning() -> Done {
         ),
         (cluster("  consul_version = \"1.22\""), &["consul_version", "three numbers"]),
         (cluster("  consul_version = \"1.8.99\""), &["consul_version", "artifact_source"]),
+        (cluster("  consul_external_endpoint = true"), &["allowed_cidrs", "List the IPv4 ranges"]),
         (
-            cluster("  consul_external_endpoint = true"),
-            &["consul_external_endpoint", "not expected here"],
+            cluster("  consul_external_endpoint = true\n  allowed_cidrs = [\"203.0.113.7/24\"]"),
+            &["allowed_cidrs", "the range is 203.0.113.0/24"],
+        ),
+        (
+            cluster("  allowed_cidrs = [\"203.0.113.0/24\"]"),
+            &["allowed_cidrs", "no external endpoint", "consul_external_endpoint = true"],
+        ),
+        (cluster("  zone_fallback = \"maybe\""), &["zone_fallback", "best_effort"]),
+        (
+            cluster("  vm_size_fallbacks = [\"Standard_D2as_v5\"]"),
+            &["vm_size_fallbacks", "Set zone_fallback"],
+        ),
+        (
+            cluster("  zone_fallback = \"prefer\"\n  vm_size_fallbacks = [\"Standard_Z99\"]"),
+            &["vm_size_fallbacks", "does not have the VM size"],
+        ),
+        (cluster("  subnet_id = \"/subscriptions/x\""), &["subnet_id", "not the id of a subnet"]),
+        (
+            cluster(&format!("  subnet_id = \"{peer}/subnets/s\"\n  vnet_cidr = \"10.0.0.0/24\"")),
+            &["vnet_cidr", "leave one out"],
+        ),
+        (
+            cluster(&format!("  subnet_id = \"{peer}/subnets/small\"")),
+            &["subnet_id", "172.25.0.0/28", "/27 or larger"],
+        ),
+        (
+            cluster(&format!(
+                "  subnet_id = \"{peer}/subnets/small\"\n  location = \"northeurope\""
+            )),
+            &["subnet_id", "another region"],
+        ),
+        (
+            cluster("  server_count = 7\n  vm_size = \"Standard_D64s_v5\""),
+            &["vm_size", "448 more cores", "Raise the quota"],
         ),
         (policy("  interval = \"10s\""), &["interval", "smallest is \"1m\""]),
         (policy("  interval = \"soon\""), &["interval", "Write e.g."]),

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::process::Command;
 use std::time::Duration;
 
 use hcs_acceptance::Scenario;
+use hcs_acceptance::bins::binary;
 use hcs_acceptance::load::{Load, Seen};
 use hcs_acceptance::scenario::{CLUSTER, GROUP};
 use serde_json::{Value, json};
@@ -73,6 +75,7 @@ fn resize(scenario: &Scenario) -> Done {
     let words = plan.words();
     assert!(words.contains("0 to add, 1 to change, 0 to destroy"), "{words}");
     assert!(words.contains("Servers 0, 1, 2 restart as Standard_D4s_v5, one at a time"), "{words}");
+    steps_as_hcs_tells_them(scenario)?;
     scenario.azure.reset_requests()?;
     terraform.apply(&[])?;
     let requests = scenario.azure.requests()?;
@@ -84,6 +87,37 @@ fn resize(scenario: &Scenario) -> Done {
     assert_eq!(sizes(scenario)?, ["Standard_D4s_v5"; 3]);
     assert_eq!(addresses(scenario)?, before, "a restart keeps the address");
     settled(scenario, &["1", "2", "3"])
+}
+
+/// The engine without Terraform reads Terraform's plan and tells the steps behind it.
+fn steps_as_hcs_tells_them(scenario: &Scenario) -> Done {
+    let terraform = &scenario.terraform;
+    terraform.plan(&["-out=resize.tfplan"])?.expect_code(2)?;
+    let shown = terraform.run(&["show", "-json", "resize.tfplan"])?.expect_code(0)?;
+    let file = scenario.dir.join("plan.json");
+    std::fs::write(&file, &shown.stdout)?;
+    let hcs = |words: &[&str]| {
+        Command::new(binary("hcs")?)
+            .args(words)
+            .arg("-f")
+            .arg(&file)
+            .output()
+            .map_err(Box::<dyn Error>::from)
+    };
+    let told = hcs(&["plan"])?;
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert_eq!(told.status.code(), Some(2), "there are changes: {text}");
+    for step in ["restart server_2", "wait for server_2", "restart server_0", "wait until healthy"]
+    {
+        assert!(text.contains(step), "{step} in {text}");
+    }
+    assert!(!text.contains("create server_"), "{text}");
+    let lost = hcs(&["plan", "--lose-zone", "2"])?;
+    let text = String::from_utf8_lossy(&lost.stdout).into_owned();
+    assert!(text.contains("at its weakest it stops"), "{text}");
+    let drawn = hcs(&["graph", "--format", "html"])?;
+    assert!(String::from_utf8_lossy(&drawn.stdout).starts_with("<!doctype html>"));
+    Ok(())
 }
 
 /// Another disk makes each server anew, beside a helper; the endpoint follows the new addresses.

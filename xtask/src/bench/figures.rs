@@ -22,6 +22,24 @@ impl Figure {
         Self { name: name.into(), value, unit, promised_max }
     }
 
+    /// Reads `figure <tab> name <tab> value <tab> unit <tab> promised at most`.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let mut parts = line.strip_prefix("figure\t")?.split('\t');
+        let (name, value, unit) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+        let unit = ["s", "ms", "MB", "x", ""].into_iter().find(|known| *known == unit)?;
+        let promised = parts.next().and_then(|text| text.parse().ok());
+        Some(Self::new(name, value, unit, promised))
+    }
+
+    /// Whether this is the figure of that name.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    pub(crate) fn value(&self) -> f64 {
+        self.value
+    }
+
     pub(crate) fn json(&self) -> Value {
         json!({ "name": self.name, "value": self.value, "unit": self.unit, "promised_max": self.promised_max })
     }
@@ -35,7 +53,7 @@ impl fmt::Display for Figure {
             Some(max) => format!("<= {max} MISSED"),
             None => "-".to_owned(),
         };
-        write!(f, "{:<58} {measured:>14} {promised:>10}", self.name)
+        write!(f, "{:<62} {measured:>14} {promised:>10}", self.name)
     }
 }
 

@@ -17,7 +17,7 @@ const COUNT: usize = 1000;
 const RUNS: usize = 5;
 
 /// One provider with a thousand of its simplest resources.
-struct Subject {
+pub(super) struct Subject {
     dir: PathBuf,
     process: &'static str,
 }
@@ -101,7 +101,7 @@ fn interleaved(a: &Subject, b: &Subject) -> Result<[Vec<Sample>; 2], Failure> {
 }
 
 impl Subject {
-    fn new(
+    pub(super) fn new(
         dir: &Path,
         name: &'static str,
         program: &Path,
@@ -132,7 +132,7 @@ impl Subject {
         Ok(Self { dir, process })
     }
 
-    fn command(&self, words: &[&str]) -> Result<Command, Failure> {
+    pub(super) fn command(&self, words: &[&str]) -> Result<Command, Failure> {
         let mut command = Command::new(tools::terraform()?);
         command
             .current_dir(&self.dir)

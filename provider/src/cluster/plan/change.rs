@@ -1,15 +1,16 @@
 //! What a changed configuration does to the servers: planned by the engine that will do it, from the world in which the
 //! last configuration was carried out. What Azure holds at the moment has no part in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hcs_planner::arm::Kind;
-use hcs_planner::assumed::assumed;
+use hcs_planner::assumed::assumed_in;
 use hcs_planner::estimate::duration_seconds;
 use hcs_planner::observed::Observed;
 use hcs_planner::placement::{alternatives, rolling_warning};
 use hcs_planner::plan::{Action, Plan, PlanError, plan};
 use hcs_planner::spec::ClusterSpec;
+use tfplugin::Value;
 
 use super::Planner;
 
@@ -79,7 +80,7 @@ impl Planner {
     /// The change from the last configuration, or a create. What the engine would refuse is told here.
     pub(super) fn change(&mut self, prior: Option<&ClusterSpec>, spec: &ClusterSpec) -> Change {
         let (world, servers) = match prior {
-            Some(prior) => (assumed(prior), prior.server_count),
+            Some(prior) => (assumed_in(prior, &self.last_zones()), prior.server_count),
             None => (Observed::default(), 0),
         };
         match plan(spec, &world) {
@@ -98,6 +99,15 @@ impl Planner {
                 Change::default()
             }
         }
+    }
+
+    /// Zones of the servers as last read; of one that never became known there is none.
+    fn last_zones(&self) -> BTreeMap<u32, Option<String>> {
+        let servers = self.prior.get("servers").as_list().unwrap_or_default();
+        let slot = |server: &Value| server.get("slot").as_i64().and_then(|n| u32::try_from(n).ok());
+        let zone = |server: &Value| server.get("zone").as_str().map(str::to_owned);
+        let rows = servers.iter().filter_map(|server| Some((slot(server)?, zone(server)?)));
+        rows.map(|(slot, zone)| (slot, Some(zone))).collect()
     }
 
     /// Says in words what the numbers of a plan do not: who restarts, who is made anew, how long it takes.

@@ -28,6 +28,7 @@ pub(crate) const SIZES: &[Size] = &[
     size("Standard_D2s_v5", "standardDSv5Family", 2, 8),
     size("Standard_D4s_v5", "standardDSv5Family", 4, 16),
     size("Standard_D8s_v5", "standardDSv5Family", 8, 32),
+    size("Standard_D64s_v5", "standardDSv5Family", 64, 256),
     size("Standard_D2ds_v5", "standardDDSv5Family", 2, 8),
     size("Standard_D2as_v5", "standardDASv5Family", 2, 8),
     size("Standard_D4as_v5", "standardDASv5Family", 4, 16),
