@@ -68,9 +68,10 @@ pub fn decide(
     if let (true, Some(recorded)) = (member, recorded) {
         return recorded;
     }
-    // A single server whose VM was replaced has nobody to join: it is the cluster.
+    // A single server whose VM is gone has nobody to join: it is the cluster. While it is made anew, others hold its
+    // data: it joins them.
     let alone = cluster.slots == [slot] && cluster.server_count == 1;
-    if alone {
+    if alone && cluster.others.is_empty() {
         return Formation::Found { expect: 1 };
     }
     let exists = evidence.iter().any(Evidence::shows_a_cluster);
@@ -96,6 +97,7 @@ mod tests {
             datacenter: "dc1".into(),
             server_count,
             slots: (0..server_count).collect(),
+            others: vec![],
             consul: ConsulArtifact {
                 version: semver::Version::new(1, 8, 7),
                 sha256: String::new(),

@@ -23,6 +23,13 @@ pub async fn evidence(
         slots.push(host.bootstrap.slot);
     }
     let mut evidence = Vec::new();
+    for slot in cluster.others.iter().copied().filter(|slot| !slots.contains(slot)) {
+        // One that is gone has taken its container along, or our right to read it.
+        match host.stores.status(slot).await {
+            Ok(status) => evidence.push(Evidence { slot, formed: false, status }),
+            Err(error) => tracing::info!(slot, error = %chain(&error), "this server is gone"),
+        }
+    }
     for slot in slots {
         let status = host.stores.status(slot).await?;
         let formed = host.stores.formed(slot).await?;
@@ -33,7 +40,7 @@ pub async fn evidence(
 
 /// The last status of every other slot that can be read.
 pub async fn peers(stores: &Stores, own: u32, cluster: &ClusterDocument) -> Vec<ServerStatus> {
-    let others = cluster.slots.iter().copied().filter(|&slot| slot != own);
+    let others = cluster.slots.iter().chain(&cluster.others).copied().filter(|&slot| slot != own);
     let read = others.map(|slot| async move { (slot, stores.status(slot).await) });
     let mut peers = Vec::new();
     for (slot, status) in futures::future::join_all(read).await {

@@ -176,6 +176,7 @@ mod tests {
             datacenter: "dc1".to_owned(),
             server_count: 3,
             slots: vec![0, 1, 2],
+            others: vec![],
             consul: ConsulArtifact {
                 version: semver::Version::new(1, 22, 2),
                 sha256: String::new(),

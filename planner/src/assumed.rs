@@ -42,6 +42,7 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
         datacenter: spec.consul_datacenter.clone(),
         server_count: spec.server_count,
         slots: desired.slots,
+        others: vec![],
         consul: ConsulArtifact {
             version: spec.consul_version.clone(),
             sha256: String::new(),

@@ -120,6 +120,10 @@ pub struct ClusterDocument {
     pub server_count: u32,
     /// Slots that belong to the cluster, ascending.
     pub slots: Vec<u32>,
+    /// Slots that are there for a while: a helper, servers that are about to go. They may hold the cluster's data when
+    /// a server of [`Self::slots`] is made anew, so it meets them before it founds anything.
+    #[serde(default)]
+    pub others: Vec<u32>,
     /// Which Consul to run.
     pub consul: ConsulArtifact,
 }

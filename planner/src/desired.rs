@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::arm::{ArmId, Kind};
 use crate::names::{CLUSTER_TAG, Names, SLOT_TAG};
-use crate::observed::Observed;
+use crate::observed::{Observed, STATUS_FRESH_SECONDS};
 use crate::placement::{Place, alternatives, place_of};
-use crate::plan::MAX_SLOTS;
+use crate::plan::{MAX_SLOTS, has_failed};
 use crate::reference::point;
 use crate::spec::{ClusterSpec, LockLevel, ZoneFallback};
 
@@ -217,8 +217,16 @@ impl<'a> Builder<'a> {
             return own;
         }
         let Some(have) = self.observed.object(&self.names.scale_set(slot)) else { return own };
+        // One that never came up is tried at its own place first.
+        let speaks = self.observed.servers.get(&slot);
+        if has_failed(have) && speaks.is_none_or(|s| s.age_seconds > STATUS_FRESH_SECONDS) {
+            return own;
+        }
         let have = place_in(have);
-        if alternatives(slot, self.spec).contains(&have) { have } else { own }
+        // Where it was declared before it is not because it found room there: it follows the declaration.
+        let stored = self.observed.stored_spec.as_ref();
+        let was_declared = stored.is_some_and(|spec| place_of(slot, spec) == have);
+        if !was_declared && alternatives(slot, self.spec).contains(&have) { have } else { own }
     }
 
     /// Tags of an object: the user's, then ours, which win.

@@ -70,6 +70,24 @@ pub fn differences(
     comparison.found
 }
 
+/// Whether the two differ in a property of this class. What refers to other objects is left out.
+pub(crate) fn differs_in(kind: Kind, desired: &Value, observed: &Value, effect: Effect) -> bool {
+    differences(kind, desired, observed, &Nothing).iter().any(|found| found.effect == effect)
+}
+
+/// Knows no value.
+struct Nothing;
+
+impl Outputs for Nothing {
+    fn output(&self, _: &str, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn parameter(&self, _: &str) -> Option<Value> {
+        None
+    }
+}
+
 /// A step on the way to a property.
 #[derive(Clone, Copy)]
 enum Segment<'a> {
@@ -380,17 +398,6 @@ fn writable(kind: Kind, value: &Value, path: &mut Vec<String>) -> Value {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    struct Nothing;
-
-    impl Outputs for Nothing {
-        fn output(&self, _: &str, _: &str) -> Option<Value> {
-            None
-        }
-        fn parameter(&self, _: &str) -> Option<Value> {
-            None
-        }
-    }
 
     fn differences(kind: Kind, desired: &Value, observed: &Value) -> Vec<Difference> {
         super::differences(kind, desired, observed, &Nothing)

@@ -9,6 +9,7 @@ mod situation;
 mod step;
 mod verdict;
 
+pub(crate) use build::look::has_failed;
 pub use build::{MAX_SLOTS, plan, survey};
 pub use destroy::plan_destroy;
 pub use error::{Impossible, PlanError};

@@ -18,6 +18,8 @@ pub(crate) struct Region {
     sizes: BTreeMap<String, (String, Vec<String>)>,
     /// By size in lower case: its family and its cores.
     cores: BTreeMap<String, (String, u64)>,
+    /// Sizes that the region has and hcs cannot use, with the reason.
+    unfit: BTreeMap<String, &'static str>,
     /// Sizes that the region has but this subscription may not use, with the reason.
     restricted: BTreeMap<String, String>,
     /// Logical zone -> physical zone.
@@ -60,6 +62,11 @@ impl Region {
     pub(crate) fn cores_of(&self, vm_size: &str) -> Option<(&str, u64)> {
         let (family, cores) = self.cores.get(&vm_size.to_lowercase())?;
         Some((family, *cores))
+    }
+
+    /// Why a server cannot run on this size, wherever the region offers it.
+    pub(crate) fn unfit(&self, vm_size: &str) -> Option<&'static str> {
+        self.unfit.get(&vm_size.to_lowercase()).copied()
     }
 
     /// The data centre behind a logical zone of this subscription.
@@ -161,8 +168,18 @@ fn read_sku(sku: &Value, location: &str, region: &mut Region) {
     }
     let zones = zones.into_iter().collect();
     let capabilities = sku.get("capabilities").and_then(Value::as_array);
-    let cores = capabilities.into_iter().flatten().find(|row| row["name"] == "vCPUs");
-    let cores = cores.and_then(|row| row["value"].as_str()?.parse().ok());
+    let capability = |name: &str| {
+        let mut rows = capabilities.into_iter().flatten();
+        rows.find(|row| row["name"] == name)?.get("value")?.as_str()
+    };
+    if capability("CpuArchitectureType").is_some_and(|word| word.eq_ignore_ascii_case("Arm64")) {
+        let why = "its processor is Arm64, and the servers' programs are for x64";
+        region.unfit.insert(name.to_lowercase(), why);
+    } else if capability("DiskControllerTypes").is_some_and(|words| !words.contains("SCSI")) {
+        let why = "it has NVMe disks only, and the servers find their data disk as a SCSI disk";
+        region.unfit.insert(name.to_lowercase(), why);
+    }
+    let cores = capability("vCPUs").and_then(|value| value.parse().ok());
     if let (Some(family), Some(cores)) = (sku.get("family").and_then(Value::as_str), cores) {
         region.cores.insert(name.to_lowercase(), (family.to_owned(), cores));
     }

@@ -110,6 +110,7 @@ impl World {
             datacenter: DATACENTER.to_owned(),
             server_count,
             slots: (0..server_count).collect(),
+            others: vec![],
             consul: self.artifact.clone(),
         };
         let text = serde_json::to_vec(&document).unwrap();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Builder, object};
-use crate::arm::Kind;
+use crate::arm::{ArmId, Kind};
 use crate::diff::absent;
 use crate::names::{CLUSTER_RECORD, SERVER_METADATA, SUBNET};
 use crate::reference::output;
@@ -148,7 +148,6 @@ fn vnet(builder: &mut Builder<'_>) {
 
 fn load_balancer(builder: &mut Builder<'_>) {
     let id = builder.names.load_balancer();
-    let child = |segment: &str, name: &str| json!({ "id": id.child(segment, name) });
     let body = json!({
         "location": builder.spec.location,
         "sku": { "name": "Standard" },
@@ -161,28 +160,38 @@ fn load_balancer(builder: &mut Builder<'_>) {
                 },
             } ],
             "backendAddressPools": [ { "name": "servers" } ],
-            // A TCP probe asks whether the server is there; /v1/status/leader answers 200 without a leader, too.
-            "probes": [ {
-                "name": "https",
-                "properties": { "protocol": "Tcp", "port": 8501, "intervalInSeconds": 5, "probeThreshold": 2 },
-            } ],
-            "loadBalancingRules": [ {
-                "name": "https",
-                "properties": {
-                    "frontendIPConfiguration": child("frontendIPConfigurations", "servers"),
-                    "backendAddressPool": child("backendAddressPools", "servers"),
-                    "probe": child("probes", "https"),
-                    "protocol": "Tcp",
-                    "frontendPort": 8501,
-                    "backendPort": 8501,
-                    "idleTimeoutInMinutes": 15,
-                    "enableTcpReset": true,
-                },
-            } ],
+            "probes": [https_probe()],
+            "loadBalancingRules": [https_rule(&id, "servers")],
         },
     });
     let needs = builder.network_needs();
     builder.add(object::LOAD_BALANCER, Kind::LoadBalancer, id, body, needs);
+}
+
+/// A TCP probe asks whether the server is there; `/v1/status/leader` answers 200 without a leader, too.
+fn https_probe() -> Value {
+    json!({
+        "name": "https",
+        "properties": { "protocol": "Tcp", "port": 8501, "intervalInSeconds": 5, "probeThreshold": 2 },
+    })
+}
+
+/// From a frontend of this balancer to Consul's HTTPS API.
+fn https_rule(balancer: &ArmId, frontend: &str) -> Value {
+    let child = |segment: &str, name: &str| json!({ "id": balancer.child(segment, name) });
+    json!({
+        "name": "https",
+        "properties": {
+            "frontendIPConfiguration": child("frontendIPConfigurations", frontend),
+            "backendAddressPool": child("backendAddressPools", "servers"),
+            "probe": child("probes", "https"),
+            "protocol": "Tcp",
+            "frontendPort": 8501,
+            "backendPort": 8501,
+            "idleTimeoutInMinutes": 15,
+            "enableTcpReset": true,
+        },
+    })
 }
 
 /// The address of the external endpoint, with a name in Azure's public DNS.
@@ -206,7 +215,9 @@ fn endpoint_ip(builder: &mut Builder<'_>) {
 /// Its pool holds addresses, not interfaces: the servers' scale sets do not know of the endpoint.
 fn endpoint(builder: &mut Builder<'_>) {
     let id = builder.names.endpoint();
-    let child = |segment: &str, name: &str| json!({ "id": id.child(segment, name) });
+    let mut rule = https_rule(&id, "outside");
+    // The way out is the NAT gateway's.
+    rule["properties"]["disableOutboundSnat"] = json!(true);
     let vnet = builder.names.vnet();
     let slots = 0..builder.spec.server_count;
     let backends: Vec<Value> = slots
@@ -230,25 +241,8 @@ fn endpoint(builder: &mut Builder<'_>) {
                 "name": "servers",
                 "properties": { "loadBalancerBackendAddresses": backends },
             } ],
-            "probes": [ {
-                "name": "https",
-                "properties": { "protocol": "Tcp", "port": 8501, "intervalInSeconds": 5, "probeThreshold": 2 },
-            } ],
-            "loadBalancingRules": [ {
-                "name": "https",
-                "properties": {
-                    "frontendIPConfiguration": child("frontendIPConfigurations", "outside"),
-                    "backendAddressPool": child("backendAddressPools", "servers"),
-                    "probe": child("probes", "https"),
-                    "protocol": "Tcp",
-                    "frontendPort": 8501,
-                    "backendPort": 8501,
-                    "idleTimeoutInMinutes": 15,
-                    "enableTcpReset": true,
-                    // The way out is the NAT gateway's.
-                    "disableOutboundSnat": true,
-                },
-            } ],
+            "probes": [https_probe()],
+            "loadBalancingRules": [rule],
         },
     });
     let servers: Vec<String> = slots.map(object::server).collect();
@@ -283,7 +277,7 @@ fn dns(builder: &mut Builder<'_>) {
 fn peerings(builder: &mut Builder<'_>) {
     let vnet = builder.names.vnet();
     for (index, peer) in builder.spec.peer_vnet_ids.iter().enumerate() {
-        let side = |remote: &crate::arm::ArmId| {
+        let side = |remote: &ArmId| {
             json!({ "properties": {
                 "remoteVirtualNetwork": { "id": remote },
                 "allowVirtualNetworkAccess": true,

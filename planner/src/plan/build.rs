@@ -2,7 +2,7 @@
 
 mod addresses;
 mod data;
-pub(super) mod look;
+pub(crate) mod look;
 mod obstacles;
 mod order;
 mod orphans;
@@ -126,7 +126,7 @@ impl Servers {
 impl<'a> Planner<'a> {
     fn new(spec: &'a ClusterSpec, observed: &'a Observed) -> Self {
         let names = Names::new(spec);
-        let situation = Situation::new(&names, observed);
+        let situation = Situation::new(spec, observed);
         let mut planner = Self {
             spec,
             observed,
@@ -176,6 +176,9 @@ impl<'a> Planner<'a> {
                 Look::Missing | Look::Going => {
                     servers.missing.insert(*slot);
                 }
+                Look::Found(_) if self.situation.unborn.contains(slot) => {
+                    servers.missing.insert(*slot);
+                }
                 Look::Found(found) => self.sort_in(*slot, object, found, &mut servers),
             }
             servers.looks.insert(object.name.clone(), look);
@@ -220,8 +223,9 @@ impl<'a> Planner<'a> {
         if !replaces || has_surplus || !servers.missing.is_empty() {
             return None;
         }
-        let present = &self.situation.present;
-        let slot = (self.spec.server_count..MAX_SLOTS).find(|slot| !present.contains_key(slot))?;
+        // One whose set is still being deleted is not free either.
+        let is_free = |slot: &u32| self.observed.object(&self.names.scale_set(*slot)).is_none();
+        let slot = (self.spec.server_count..MAX_SLOTS).find(is_free)?;
         self.desired.add_helper(self.spec, slot);
         self.compare_ids();
         Some(slot)

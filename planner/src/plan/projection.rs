@@ -6,6 +6,7 @@ use super::{Action, Plan, Step};
 use crate::arm::Kind;
 use crate::dataplane::RequestAction;
 use crate::desired::place_in;
+use crate::reference::has_reference;
 
 /// What a step does to the voters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,10 @@ pub(super) enum Change {
 pub(super) fn change(step: &Step) -> Option<Change> {
     let slots = |voters: &[super::Voter]| voters.iter().map(|voter| voter.slot).collect();
     match (&step.action, step.slot) {
-        (Action::Put { kind: Kind::ScaleSet, update: false, body, .. }, Some(slot)) => {
+        // What boots refers to its cloud-init; a write of a running one does not.
+        (Action::Put { kind: Kind::ScaleSet, update, body, .. }, Some(slot))
+            if !update || has_reference(body) =>
+        {
             Some(Change::Joins { slot, zone: place_in(body).zone })
         }
         (Action::Ask { slot, request: RequestAction::Leave, remaining, .. }, _) => {

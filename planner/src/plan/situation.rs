@@ -2,40 +2,54 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dataplane::leave_request_id;
-use crate::desired::place_in;
-use crate::names::Names;
-use crate::observed::Observed;
-use crate::reference::point;
+use serde_json::Value;
 
-use super::MAX_SLOTS;
-use super::build::look::is_going;
+use super::build::look::{has_failed, is_going};
+use super::{MAX_SLOTS, Voter};
+use crate::dataplane::leave_request_id;
+use crate::desired::{Desired, object, place_in};
+use crate::diff::differs_in;
+use crate::effect::Effect;
+use crate::names::Names;
+use crate::observed::{Observed, other_version_reason};
+use crate::reference::point;
+use crate::spec::ClusterSpec;
 
 /// The servers as a plan finds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Situation {
-    /// Slots whose scale set exists, with its zone.
+    /// Slots whose scale set exists and whose server votes or is about to, with its zone.
     pub present: BTreeMap<u32, Option<String>>,
-    /// Those of them that were asked to leave by a run that did not end, whether they have left or not.
+    /// Slots whose scale set exists, but whose server never came up and is not waited for: its set failed, or it is a
+    /// helper of another kind than is needed now and no other server knows it.
+    pub unborn: BTreeSet<u32>,
+    /// Those of [`Self::present`] that were asked to leave by a run that did not end, whether they have left or not.
     pub leaving: BTreeSet<u32>,
     /// Those of [`Self::leaving`] that have left.
     pub left: BTreeSet<u32>,
     /// The leader, if a fresh status names it.
     pub leader: Option<u32>,
+    /// Whether some server does not run the version of the document yet: the host managers may be restarting others.
+    pub is_rolling: bool,
 }
 
 impl Situation {
     /// As observed.
-    pub fn new(names: &Names, observed: &Observed) -> Self {
+    pub fn new(spec: &ClusterSpec, observed: &Observed) -> Self {
+        let names = Names::new(spec);
         let mut situation = Self::default();
         for slot in 0..MAX_SLOTS {
             let Some(body) = observed.object(&names.scale_set(slot)) else { continue };
-            // One that is being deleted is as good as gone.
+            // One that is being deleted, or whose machine somebody deleted, is as good as gone.
             if is_going(body) {
                 continue;
             }
+            if is_unborn(spec, &names, observed, slot, body) {
+                situation.unborn.insert(slot);
+                continue;
+            }
             situation.present.insert(slot, place_in(body).zone);
-            let unique = point(body, "/properties/uniqueId").and_then(serde_json::Value::as_str);
+            let unique = point(body, "/properties/uniqueId").and_then(Value::as_str);
             let request = leave_request_id(&names.server(slot), unique.unwrap_or_default());
             let asked = observed.leave_requests.get(&slot).is_some_and(|asked| asked.id == request);
             let status = observed.servers.get(&slot).map(|server| &server.status);
@@ -51,6 +65,13 @@ impl Situation {
             status.consul.as_ref().is_some_and(|consul| consul.is_leader)
         };
         situation.leader = observed.fresh().find(leads).map(|status| status.slot);
+        if let Some(document) = &observed.document {
+            let voter = |slot: u32| Voter { slot, node_name: names.server(slot) };
+            let voters: Vec<Voter> = situation.voters().into_iter().map(voter).collect();
+            let version = &document.consul.version;
+            situation.is_rolling =
+                other_version_reason(&voters, version, observed.fresh()).is_some();
+        }
         situation
     }
 
@@ -58,4 +79,34 @@ impl Situation {
     pub fn voters(&self) -> BTreeSet<u32> {
         self.present.keys().copied().filter(|slot| !self.leaving.contains(slot)).collect()
     }
+}
+
+fn is_unborn(
+    spec: &ClusterSpec,
+    names: &Names,
+    observed: &Observed,
+    slot: u32,
+    body: &Value,
+) -> bool {
+    let has_failed = has_failed(body);
+    if !has_failed && slot < spec.server_count {
+        return false;
+    }
+    let name = names.server(slot);
+    let mut peers = observed.fresh().filter_map(|status| status.consul.as_ref());
+    if peers.any(|consul| consul.peers.contains(&name)) {
+        return false;
+    }
+    if has_failed {
+        return !observed.fresh().any(|status| status.slot == slot);
+    }
+    // Whether the others know it can only be told by others that speak.
+    let others_speak =
+        observed.fresh().any(|status| status.slot != slot && status.consul.is_some());
+    let mut helper = Desired { objects: BTreeMap::new(), slots: vec![] };
+    helper.add_helper(spec, slot);
+    let wanted = helper.objects.get(&object::server(slot));
+    let is_other = wanted
+        .is_some_and(|wanted| differs_in(wanted.kind, &wanted.body, body, Effect::ReplacesServer));
+    others_speak && is_other
 }

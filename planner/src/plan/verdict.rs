@@ -134,7 +134,10 @@ impl<'a> Judge<'a> {
     }
 
     fn servers(&self, state: State) -> Servers<'_> {
-        let mut servers = Servers::default();
+        let mut servers = Servers { rolling: self.situation.is_rolling, ..Servers::default() };
+        if self.all_seen(state, None) {
+            servers.rolling = false;
+        }
         for (slot, zone) in &self.situation.present {
             if !self.situation.leaving.contains(slot) {
                 servers.members.insert(*slot, zone.as_deref());
@@ -173,21 +176,21 @@ impl<'a> Judge<'a> {
                     servers.serving.remove(slot);
                     servers.unseen.insert(*slot);
                 }
-                Change::Rolls => servers.rolling = !self.all_seen(state, at),
+                Change::Rolls => servers.rolling = !self.all_seen(state, Some(at)),
                 Change::Restarts { .. } | Change::Seen { .. } => {}
             }
         }
         servers
     }
 
-    /// Whether somebody has seen all that were there from the beginning with the Consul that is wanted, after the step
-    /// `since`.
-    fn all_seen(&self, state: State, since: usize) -> bool {
+    /// Whether somebody has seen all that were there from the beginning with the Consul that is wanted, if need be after
+    /// the step `since`.
+    fn all_seen(&self, state: State, since: Option<usize>) -> bool {
         self.situation.voters().into_iter().all(|slot| {
             self.projection.steps.iter().enumerate().any(|(at, (_, change))| {
                 matches!(change, Change::Seen { slots } if slots.contains(&slot))
                     && state & bit(at) != 0
-                    && self.projection.before(at) & bit(since) != 0
+                    && since.is_none_or(|since| self.projection.before(at) & bit(since) != 0)
             })
         })
     }

@@ -117,7 +117,7 @@ fn input_order(
 
 /// The verdict, looked at by somebody else than the planner.
 fn safe(case: &Case, observed: &Observed, plan: &Plan) -> Result<(), String> {
-    let situation = Situation::new(&Names::new(&case.spec), observed);
+    let situation = Situation::new(&case.spec, observed);
     let verdict = verdict(plan, &situation, &case.spec.zones);
     let first = verdict.violations.first();
     ensure("verdict", first.is_none(), || {

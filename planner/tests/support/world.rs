@@ -99,7 +99,10 @@ impl World {
             {
                 observed.addresses.insert(slot, address.as_str().unwrap().to_owned());
             }
-            observed.servers.insert(slot, self.status(&names, slot));
+            // Who never came up has never spoken.
+            if self.machines.contains_key(&slot) || self.left.contains_key(&slot) {
+                observed.servers.insert(slot, self.status(&names, slot));
+            }
             let differs = place_in(set).vm_size != spec.vm_size;
             if (!is_ready || differs)
                 && let Some(size) = self.machines.get(&slot)
@@ -240,6 +243,17 @@ impl World {
     pub(crate) fn lose_machine(&mut self, slot: u32) {
         self.machines.remove(&slot);
         self.addresses.remove(&slot);
+    }
+
+    /// A server's machine never came up, and no other server knows it.
+    pub(crate) fn never_came_up(&mut self, slot: u32) {
+        self.lose_machine(slot);
+        self.raft.remove(&slot);
+    }
+
+    /// A server still runs this version.
+    pub(crate) fn runs(&mut self, slot: u32, version: &str) {
+        self.versions.insert(slot, version.parse().expect("a version"));
     }
 
     /// A run asked a server to leave and was killed.

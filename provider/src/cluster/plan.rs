@@ -181,13 +181,15 @@ impl Planner {
         let places_known = spec.zone_fallback == ZoneFallback::Strict;
         self.planned.set("azure_resources", resources.clone());
         self.planned.set("drift", Value::list([]));
-        let servers = self.servers(&spec, &resources, &change, is_new);
+        let servers = self.servers(prior.as_ref(), &spec, &resources, &change, is_new);
         self.planned.set("servers", servers);
         let quorum = match (places_known, change.makes_servers()) {
             (true, _) => state::quorum(&spec),
-            // Servers that stay keep their zones, and with them what the cluster survives.
-            (false, false) => self.prior.get("quorum").clone(),
-            (false, true) => {
+            // The same servers keep their zones, and with them what the cluster survives.
+            (false, false) if self.same("server_count") && self.same("zones") => {
+                self.prior.get("quorum").clone()
+            }
+            (false, _) => {
                 let survival = placement::survival(spec.server_count, &spec.zones);
                 state::quorum_with(&survival, Value::unknown())
             }
@@ -223,6 +225,7 @@ impl Planner {
     /// Servers that stay keep what is known of them; of those that come or are made anew only name, slot and zone are.
     fn servers(
         &self,
+        prior_spec: Option<&ClusterSpec>,
         spec: &ClusterSpec,
         resources: &Value,
         change: &Change,
@@ -232,13 +235,16 @@ impl Planner {
         let prior = self.prior.get("servers").as_list().unwrap_or_default();
         let places_known = spec.zone_fallback == ZoneFallback::Strict;
         let is_whole = self.prior.get("state").as_str() != Some(phase::CONVERGING);
+        // What somebody changed by hand since the last apply may make a server anew, too.
+        let declared = prior_spec.map(|prior| state::desired_resources(&Desired::new(prior)));
         Value::list((0..spec.server_count).map(|slot| {
             let server = object::server(slot);
             let before = self.prior.get("azure_resources").get(&server);
             // What differs from its last declaration may be made anew, unless the whole change is known.
+            let as_declared = declared.as_ref().is_some_and(|all| before == all.get(&server));
             let stays = !change.makes(slot)
                 && !before.is_null()
-                && (is_whole || before == resources.get(&server));
+                && ((is_whole && as_declared) || before == resources.get(&server));
             let known = prior
                 .iter()
                 .find(|server| server.get("slot").as_i64() == Some(i64::from(slot)))

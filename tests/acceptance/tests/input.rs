@@ -105,6 +105,7 @@ fn each_bad_input_is_refused_while_planning() -> Done {
             )),
             &["subnet_id", "another region"],
         ),
+        (cluster("  vm_size = \"Standard_D2ps_v5\""), &["vm_size", "Arm64"]),
         (
             cluster("  server_count = 7\n  vm_size = \"Standard_D64s_v5\""),
             &["vm_size", "448 more cores", "Raise the quota"],

@@ -31,6 +31,11 @@ impl Planner<'_> {
             datacenter: self.spec.consul_datacenter.clone(),
             server_count: self.spec.server_count,
             slots: self.desired.slots.clone(),
+            others: if servers.change() {
+                servers.surplus.iter().copied().chain(servers.helper).collect()
+            } else {
+                stored.map(|document| document.others.clone()).unwrap_or_default()
+            },
             consul: keeps_consul.map_or_else(
                 || ConsulArtifact {
                     version: version.clone(),

@@ -12,12 +12,14 @@ use crate::effect::{self, Effect};
 use crate::names::CLUSTER_TAG;
 use crate::plan::{Impossible, PlanError};
 use crate::reference::{Outputs, point};
+use crate::spec::ZoneFallback;
 
 /// What is observed of a desired object.
 pub(super) enum Look {
     /// It is not there.
     Missing,
-    /// A delete that an earlier run, or somebody, began is under way.
+    /// It is there, but has to go before it comes anew: its delete is under way, its machine is gone, or it never came
+    /// up and may find another place.
     Going,
     /// It is there.
     Found(Found),
@@ -74,6 +76,15 @@ impl Planner<'_> {
                 desired: difference.desired.clone(),
                 reason: effect::reason(object.kind, &path),
             })));
+        }
+        // A server that never came up is made at its own place, unless writing it again may do.
+        let is_unborn = object.kind == Kind::ScaleSet
+            && object.slot.is_some_and(|slot| self.situation.unborn.contains(&slot));
+        if is_unborn {
+            let moves = differences.iter().any(|d| d.effect == Effect::ReplacesServer);
+            if moves || self.spec.zone_fallback != ZoneFallback::Strict {
+                return Ok(Look::Going);
+            }
         }
         let stale_tags = self.stale_tags(object, have);
         Ok(Look::Found(Found { running, failed, differences, stale_tags }))
@@ -135,9 +146,21 @@ pub(super) fn is_address_book(object: &DesiredObject) -> bool {
 
 /// Whether the object is being deleted: what it is now says nothing about afterwards.
 pub(in crate::plan) fn is_going(body: &Value) -> bool {
-    provisioning_word(body).is_some_and(|word| {
+    let is_deleting = provisioning_word(body).is_some_and(|word| {
         ["deleting", "deprovisioning"].iter().any(|going| word.eq_ignore_ascii_case(going))
-    })
+    });
+    is_deleting || is_empty(body)
+}
+
+/// Whether somebody deleted the machine of a scale set. Another one would have another address and no data, so the set
+/// goes, too, and all that follows from a new set follows.
+pub(super) fn is_empty(body: &Value) -> bool {
+    point(body, "/sku/capacity").is_some_and(|capacity| capacity == 0)
+}
+
+/// Whether the object's last write failed.
+pub(crate) fn has_failed(body: &Value) -> bool {
+    provisioning(body).1
 }
 
 fn provisioning_word(body: &Value) -> Option<&str> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::look::{Found, Look, is_address_book};
+use super::look::{Found, Look, is_address_book, is_empty};
 use super::{Planner, Servers};
 use crate::arm::{ArmId, Kind};
 use crate::desired::{DesiredObject, object};
@@ -39,7 +39,7 @@ impl Planner<'_> {
         self.desired.objects = objects;
     }
 
-    /// Waits until a delete that is under way has ended: asking again changes nothing.
+    /// Deletes what has no server, or waits until a delete that is under way has ended: asking again changes nothing.
     pub(super) fn finish_delete(
         &mut self,
         kind: Kind,
@@ -47,7 +47,13 @@ impl Planner<'_> {
         name: &str,
         slot: Option<u32>,
     ) -> StepRef {
-        let reason = "its delete has begun and is waited for".to_owned();
+        let have = self.observed.object(id);
+        let reason = match slot {
+            Some(slot) if self.situation.unborn.contains(&slot) => "its server never came up",
+            _ if have.is_some_and(is_empty) => "its machine is gone",
+            _ => "its delete has begun and is waited for",
+        };
+        let reason = reason.to_owned();
         let action = Action::Delete { kind, id: id.clone(), reason };
         self.draft.add(format!("delete {name}"), action, slot)
     }
@@ -122,9 +128,9 @@ impl Planner<'_> {
         failed: bool,
     ) -> Action {
         let have = self.have(object).unwrap_or(&Value::Null);
-        // A server that never came up: what counts at its creation still counts, and it may find another place.
+        // A server that never came up: what counts at its creation still counts.
         let is_new =
-            failed && object.slot.is_some_and(|slot| !self.observed.servers.contains_key(&slot));
+            failed && object.slot.is_some_and(|slot| self.situation.unborn.contains(&slot));
         let body = if is_new {
             merged_whole(object.kind, &object.body, have)
         } else {

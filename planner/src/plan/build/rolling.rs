@@ -55,7 +55,7 @@ impl Planner<'_> {
             after: self.arrivals(),
             has_unseen: !servers.missing.is_empty() || servers.helper.is_some(),
             has_looked: false,
-            restarts_all: self.restarts_everybody(),
+            restarts_all: self.restarts_everybody() || self.situation.is_rolling,
         };
         rolling.voters.extend(&servers.missing);
         rolling.voters.extend(servers.helper);

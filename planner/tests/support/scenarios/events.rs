@@ -16,6 +16,16 @@ pub(super) fn drifting(b: &mut Builder) {
         |w, s| kill(w, s, 2),
     );
     b.kept(
+        "emptied-scale-set",
+        "A machine that somebody deleted inside its set: set, address and data are new",
+        three(),
+        "somebody deleted the machine of server 1, not its set",
+        |w, s| {
+            w.lose_machine(1);
+            edit(w, &Names::new(s).scale_set(1), |b| b["sku"]["capacity"] = json!(0));
+        },
+    );
+    b.kept(
         "deleted-leader",
         "The leader's machine is gone",
         three(),
@@ -296,6 +306,52 @@ pub(super) fn resuming(b: &mut Builder) {
         "an apply ended after the document was written",
         cut_after(three(), "write cluster document"),
     );
+    b.add(
+        "resume-upgrade-and-scale-down",
+        "Some servers do not run the new version yet: nobody leaves before all do",
+        Some(with(spec(5, 3), version("1.21.5"))),
+        three(),
+    )
+    .after("an apply ended after the document was written", |world, spec| {
+        cut_after(with(spec.clone(), version("1.22.2")), "write cluster document")(world, spec);
+        world.runs(4, "1.21.5");
+    });
+    b.add(
+        "resume-after-a-failed-set",
+        "A new server's set failed: it is written again, and the others go on",
+        Some(three()),
+        spec(5, 3),
+    )
+    .after("an apply ended after server 4 was made", cut_after(spec(5, 3), "create server_4"))
+    .after("server 4 never came up: its set failed", |w, s| {
+        w.never_came_up(4);
+        edit(w, &Names::new(s).scale_set(4), |b| {
+            b["properties"]["provisioningState"] = json!("Failed");
+        });
+    });
+    b.add(
+        "failed-set-and-other-zones",
+        "A new server's set failed, and the zones are changed: it goes without a word and comes where it belongs",
+        Some(three()),
+        with(spec(5, 3), zones(&["1", "3", "2"])),
+    )
+    .after("an apply to five servers ended after server 4 was made", cut_after(spec(5, 3), "create server_4"))
+    .after("server 4 never came up: its set failed", |w, s| {
+        w.never_came_up(4);
+        edit(w, &Names::new(s).scale_set(4), |b| {
+            b["properties"]["provisioningState"] = json!("Failed");
+        });
+    });
+    b.add(
+        "bad-helper",
+        "A helper with an image that does not work goes, and another one comes",
+        Some(three()),
+        with(three(), |s| s.image.sku = "good".into()),
+    )
+    .after("an apply with another image ended after its helper was made", |w, s| {
+        cut_after(with(s.clone(), |s| s.image.sku = "bad".into()), "create server_3")(w, s);
+    })
+    .after("the helper boots and never joins", |w, _| w.never_came_up(3));
     b.add(
         "leftovers-of-a-helper",
         "What a helper was to have is taken away again when it is not needed",

@@ -99,6 +99,7 @@ impl<'w> Run<'w> {
             }
             Action::WaitHealthy { voters, consul_version } => {
                 self.healthy(voters)?;
+                self.finish_rolling();
                 for voter in voters {
                     let runs = self.world.versions.get(&voter.slot);
                     if runs != Some(consul_version) {
@@ -132,6 +133,17 @@ impl<'w> Run<'w> {
             self.world.versions.insert(slot, version.clone());
         }
         Ok(())
+    }
+
+    /// By the time that anybody waits for, the host managers have done what the document says.
+    fn finish_rolling(&mut self) {
+        let document = self.world.documents.get(blob::CLUSTER);
+        let Some(version) = document.map(|document| document["consul"]["version"].clone()) else {
+            return;
+        };
+        for slot in self.world.raft.clone() {
+            self.world.versions.insert(slot, from(version.clone()));
+        }
     }
 
     fn rights(&self) -> Result<(), String> {
@@ -224,10 +236,11 @@ impl<'w> Run<'w> {
             }
             Kind::ScaleSet => {
                 let slot = slot.ok_or("a scale set without a slot")?;
+                if !self.world.machines.contains_key(&slot) {
+                    self.boot(slot, &mut body)?;
+                }
                 if let Some(old) = old {
                     body["properties"]["uniqueId"] = old["properties"]["uniqueId"].clone();
-                } else {
-                    self.boot(slot, &mut body)?;
                 }
             }
             Kind::Peering if !self.world.has(&self.names.vnet()) => return Err("no network".into()),

@@ -106,8 +106,9 @@ impl Planner {
         let servers = self.prior.get("servers").as_list().unwrap_or_default();
         let slot = |server: &Value| server.get("slot").as_i64().and_then(|n| u32::try_from(n).ok());
         let zone = |server: &Value| server.get("zone").as_str().map(str::to_owned);
-        let rows = servers.iter().filter_map(|server| Some((slot(server)?, zone(server)?)));
-        rows.map(|(slot, zone)| (slot, Some(zone))).collect()
+        let is_known = |server: &&Value| !server.get("private_ip").is_null();
+        let rows = servers.iter().filter(is_known);
+        rows.filter_map(|server| Some((slot(server)?, zone(server)))).collect()
     }
 
     /// Says in words what the numbers of a plan do not: who restarts, who is made anew, how long it takes.

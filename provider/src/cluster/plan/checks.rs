@@ -63,6 +63,16 @@ impl Planner {
     pub(super) async fn check_subnet(&mut self, spec: &ClusterSpec, is_new: bool) {
         let Some(subnet) = spec.subnet_id.as_ref().filter(|_| is_new) else { return };
         let Some(vnet) = subnet.parent() else { return };
+        let theirs = subnet.segment("subscriptions").unwrap_or_default();
+        if !theirs.eq_ignore_ascii_case(&spec.subscription_id) {
+            let detail = format!(
+                "The subnet is in subscription {theirs}, the cluster in {}. Azure puts machines into networks of \
+                 their own subscription only: share the network by peering, or choose a subnet of this one.",
+                spec.subscription_id
+            );
+            self.error("subnet_id", "Subnet is in another subscription", detail);
+            return;
+        }
         let body = match self.arm.get(&vnet, Kind::VirtualNetwork).await {
             Ok(Some(body)) => body,
             Ok(None) => {
@@ -116,7 +126,9 @@ impl Planner {
             );
             self.error("subnet_id", "Subnet is delegated", detail);
         }
-        let prefix = subnet.pointer("/properties/addressPrefix").and_then(Value::as_str);
+        let prefix = ["/properties/addressPrefix", "/properties/addressPrefixes/0"]
+            .iter()
+            .find_map(|pointer| subnet.pointer(pointer)?.as_str());
         let prefix: Option<Ipv4Net> = prefix.and_then(|prefix| prefix.parse().ok());
         if let Some(prefix) = prefix.filter(|prefix| prefix.prefix_len() > 27) {
             let detail = format!(

@@ -118,8 +118,12 @@ impl Planner {
         self.default("artifact_source", |_| Value::Null);
         if !self.configured("vnet_cidr") {
             // A network of the cluster's own, unless the servers live in the user's.
-            let own =
-                if self.configured("subnet_id") { Value::Null } else { model::VNET_CIDR.into() };
+            let own = match self.config.get("subnet_id") {
+                // Whether there is one is known when it is.
+                subnet if subnet.is_unknown() => Value::unknown(),
+                subnet if subnet.is_null() => model::VNET_CIDR.into(),
+                _ => Value::Null,
+            };
             self.planned.set("vnet_cidr", own);
         }
     }
@@ -164,6 +168,13 @@ impl Planner {
                 return;
             }
         };
+        if let (Some(why), true) = (region.unfit(&size), self.is_create() || !self.same("vm_size"))
+        {
+            let others = region.alternatives().join(", ");
+            let detail =
+                format!("{size} does not fit: {why}. {location} has for instance {others}.");
+            self.error("vm_size", "VM size does not fit", detail);
+        }
         self.default("zones", |_| offered.clone().into());
         self.fallback_sizes(&location, &region);
         let unchanged = ["zones", "vm_size", "zone_fallback"].iter().all(|name| self.same(name));
@@ -176,6 +187,10 @@ impl Planner {
     fn fallback_sizes(&mut self, location: &str, region: &crate::regions::Region) {
         let sizes = model::texts(self.planned.get("vm_size_fallbacks")).unwrap_or_default();
         for (index, size) in sizes.iter().enumerate() {
+            if let Some(why) = region.unfit(size) {
+                let path = Path::root("vm_size_fallbacks").index(index);
+                self.error(path, "VM size does not fit", format!("{size} does not fit: {why}."));
+            }
             if let Err(reason) = region.zones_of(size) {
                 let detail = no_size(location, size, &reason, &region.alternatives());
                 let path = Path::root("vm_size_fallbacks").index(index);

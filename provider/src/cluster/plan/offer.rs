@@ -1,7 +1,9 @@
 //! Cores that a change needs and the subscription has: a quota that is too small is told before anything is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use hcs_engine::error::EngineError;
+use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::spec::ClusterSpec;
 
 use super::Planner;
@@ -32,8 +34,20 @@ impl Planner {
                     return;
                 }
             };
-        let total: u64 = needed.values().sum();
-        let families = needed.iter().map(|(family, cores)| (family.as_str(), *cores));
+        let owned = match self.owned_cores(&region, prior, spec).await {
+            Ok(owned) => owned,
+            Err(error) => {
+                self.diagnostics
+                    .push(crate::diagnostics::read("the scale sets that exist", &error));
+                return;
+            }
+        };
+        let own = |family: &str| owned.get(family).copied().unwrap_or(0);
+        let families = needed
+            .iter()
+            .map(|(family, cores)| (family.as_str(), cores.saturating_sub(own(family))));
+        let all: u64 = owned.values().sum();
+        let total = total_needed(&region, prior, spec, change).saturating_sub(all);
         for (family, cores) in families.chain([("cores", total)]) {
             let usage = usages.iter().find(|usage| usage.family.eq_ignore_ascii_case(family));
             let Some(usage) = usage.filter(|usage| usage.used + cores > usage.limit) else {
@@ -59,6 +73,49 @@ impl Planner {
             return;
         }
     }
+
+    /// Cores that the cluster has already while Terraform knows no cluster: of a create that was cut off, or of the
+    /// one that goes before this one comes. Azure counts them as used.
+    async fn owned_cores(
+        &self,
+        region: &Region,
+        prior: Option<&ClusterSpec>,
+        spec: &ClusterSpec,
+    ) -> Result<BTreeMap<String, u64>, EngineError> {
+        let mut owned: BTreeMap<String, u64> = BTreeMap::new();
+        if prior.is_some() {
+            return Ok(owned);
+        }
+        let own = spec.managed_resource_group_name.as_str();
+        let before = self.prior.get("managed_resource_group_name").as_str();
+        let groups: BTreeSet<&str> = std::iter::once(own).chain(before).collect();
+        for group in groups {
+            let id = ArmId::resource_group(&spec.subscription_id, group);
+            let (kind, version) = (Kind::ScaleSet.resource_type(), Kind::ScaleSet.api_version());
+            for set in
+                self.arm.list(&format!("{id}/providers/{kind}?api-version={version}")).await?
+            {
+                let size = set.pointer("/sku/name").and_then(serde_json::Value::as_str);
+                if let Some((family, cores)) = size.and_then(|size| region.cores_of(size)) {
+                    *owned.entry(family.to_owned()).or_default() += cores;
+                }
+            }
+        }
+        Ok(owned)
+    }
+}
+
+/// Cores that are needed on top of those in use, whatever their family: a restart frees what it had.
+fn total_needed(
+    region: &Region,
+    prior: Option<&ClusterSpec>,
+    spec: &ClusterSpec,
+    change: &Change,
+) -> u64 {
+    let cores = |size: &str| region.cores_of(size).map_or(0, |(_, cores)| cores);
+    let (new, old) = (cores(&spec.vm_size), prior.map_or(0, |prior| cores(&prior.vm_size)));
+    let stay = prior.map_or(0, |prior| u64::from(prior.server_count.min(spec.server_count)));
+    u64::from(change.more_servers()) * new + stay * new.saturating_sub(old)
 }
 
 /// Cores that are needed on top of those in use, by family.

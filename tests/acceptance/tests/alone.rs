@@ -1,0 +1,55 @@
+//! A lone server: another disk makes it anew, and what it knew must reach the new one through the helper.
+
+use std::error::Error;
+
+use hcs_acceptance::Scenario;
+use hcs_acceptance::scenario::GROUP;
+use serde_json::Value;
+
+type Done = Result<(), Box<dyn Error>>;
+
+fn configuration(lines: &str) -> String {
+    format!(
+        r#"
+terraform {{
+  required_providers {{ hcs = {{ source = "hcs-community/hcs" }} }}
+}}
+provider "hcs" {{}}
+variable "consul_version" {{ type = string }}
+variable "consul_archive" {{ type = string }}
+variable "resource_group_name" {{ type = string }}
+resource "hcs_cluster" "main" {{
+  name                = "alone"
+  resource_group_name = "{GROUP}"
+  server_count        = 1
+  consul_version      = var.consul_version
+  artifact_source     = {{ location = var.consul_archive }}
+{lines}
+}}
+"#
+    )
+}
+
+#[test]
+fn a_lone_server_made_anew_keeps_what_it_knew() -> Done {
+    let scenario = Scenario::start("alone", "", 30)?;
+    let terraform = &scenario.terraform;
+    terraform.write("main.tf", &configuration(""))?;
+    terraform.init()?;
+    terraform.apply(&[])?;
+    let answer = scenario.consul()?.ask(0, "PUT", "kv/before", Some("kept"), true)?;
+    assert_eq!(answer.text().trim(), "true");
+    terraform.write("main.tf", &configuration("  data_disk_gib = 64"))?;
+    let words = terraform.plan(&[])?.expect_code(2)?.words();
+    assert!(words.contains("0 to add, 1 to change, 0 to destroy"), "{words}");
+    assert!(words.contains("beside a helper that joins first and leaves last"), "{words}");
+    terraform.apply(&[])?;
+    let consul = scenario.consul()?;
+    let kept = consul.get(0, "kv/before")?;
+    assert_eq!(kept[0]["Value"], Value::from("a2VwdA=="), "{kept}");
+    assert_eq!(consul.voters(0)?, ["alone-server-0"], "the helper is gone");
+    terraform.plan(&[])?.expect_code(0)?;
+    terraform.destroy(&[])?;
+    assert_eq!(scenario.made()?, Vec::<String>::new());
+    Ok(())
+}
