@@ -1,6 +1,6 @@
 //! The whole life of a cluster: create, scale under load, import, destroy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn no_secrets(scenario: &Scenario) -> Done {
 }
 
 fn scale(scenario: &mut Scenario) -> Done {
-    let first: BTreeMap<String, Value> = vm_identity(scenario)?;
+    let first = vm_identity(scenario)?;
     let consul = scenario.consul()?;
     let load = Load::start(scenario)?;
 
@@ -110,19 +110,28 @@ fn scale(scenario: &mut Scenario) -> Done {
         assert_eq!(found.status, 200, "the acknowledged write {key} is lost");
     }
     let after = vm_identity(scenario)?;
-    for (name, identity) in first {
-        assert_eq!(after.get(&name), Some(&identity), "server {name} was touched");
+    for (name, (machine, processes)) in first {
+        let (now, running) = after.get(&name).ok_or_else(|| format!("{name} is gone"))?;
+        assert_eq!(now, &machine, "server {name} was touched");
+        let lasting = processes.intersection(running).count();
+        assert!(lasting >= 2, "{name} restarted its programs: {processes:?}, now {running:?}");
     }
     Ok(())
 }
 
-/// What changes when a VM is replaced or its processes are restarted.
-fn vm_identity(scenario: &Scenario) -> Result<BTreeMap<String, Value>, Box<dyn Error>> {
-    let rows = scenario.vms()?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row["name"].as_str().unwrap_or_default().to_owned(), row))
-        .collect())
+/// A machine as Azure has it, and its processes: the host manager, Consul, and what either calls for a moment.
+type Machine = (Value, BTreeSet<u64>);
+
+/// What changes when a VM is replaced or its programs are restarted.
+fn vm_identity(scenario: &Scenario) -> Result<BTreeMap<String, Machine>, Box<dyn Error>> {
+    let mut machines = BTreeMap::new();
+    for mut row in scenario.vms()? {
+        let name = row["name"].as_str().unwrap_or_default().to_owned();
+        let pids = row.as_object_mut().and_then(|row| row.remove("pids")).unwrap_or_default();
+        let processes = pids.as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+        machines.insert(name, (row, processes));
+    }
+    Ok(machines)
 }
 
 fn import(scenario: &Scenario) -> Done {
