@@ -16,10 +16,6 @@ mod regions;
 
 use std::process::ExitCode;
 
-/// A plan is thousands of small values that live for milliseconds: `cargo xtask bench` shows what the allocator is worth.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     tfplugin::serve(provider::HcsProvider::default())
 }
