@@ -3,31 +3,13 @@
 use std::error::Error;
 
 use hcs_acceptance::Scenario;
-use hcs_acceptance::scenario::GROUP;
+use hcs_acceptance::scenario;
 use serde_json::Value;
 
 type Done = Result<(), Box<dyn Error>>;
 
 fn configuration(lines: &str) -> String {
-    format!(
-        r#"
-terraform {{
-  required_providers {{ hcs = {{ source = "hcs-community/hcs" }} }}
-}}
-provider "hcs" {{}}
-variable "consul_version" {{ type = string }}
-variable "consul_archive" {{ type = string }}
-variable "resource_group_name" {{ type = string }}
-resource "hcs_cluster" "main" {{
-  name                = "alone"
-  resource_group_name = "{GROUP}"
-  server_count        = 1
-  consul_version      = var.consul_version
-  artifact_source     = {{ location = var.consul_archive }}
-{lines}
-}}
-"#
-    )
+    scenario::configuration("alone", "", &format!("  server_count = 1\n{lines}"))
 }
 
 #[test]

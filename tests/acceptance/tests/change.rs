@@ -3,35 +3,14 @@
 use std::error::Error;
 
 use hcs_acceptance::Scenario;
-use hcs_acceptance::scenario::{CLUSTER, GROUP};
+use hcs_acceptance::scenario::{self, CLUSTER};
 use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
 
 fn configuration(lines: &str) -> String {
-    format!(
-        r#"
-terraform {{
-  required_providers {{ hcs = {{ source = "hcs-community/hcs" }} }}
-}}
-provider "hcs" {{
-  default_tags {{
-    tags = {{ owner = "platform" }}
-  }}
-}}
-variable "consul_version" {{ type = string }}
-variable "consul_archive" {{ type = string }}
-variable "resource_group_name" {{ type = string }}
-resource "hcs_cluster" "main" {{
-  name                = "change"
-  resource_group_name = "{GROUP}"
-  server_count        = 1
-  consul_version      = var.consul_version
-  artifact_source     = {{ location = var.consul_archive }}
-{lines}
-}}
-"#
-    )
+    let provider = "  default_tags {\n    tags = { owner = \"platform\" }\n  }";
+    scenario::configuration("change", provider, &format!("  server_count = 1\n{lines}"))
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hcs_acceptance::scenario::{CLUSTER, GROUP};
+use hcs_acceptance::scenario::{self, CLUSTER};
 use hcs_acceptance::{Scenario, blobs, tools};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -14,24 +14,7 @@ type Done = Result<(), Box<dyn Error>>;
 const TIME_SCALE: u32 = 30;
 
 fn configuration(policy: &str) -> String {
-    format!(
-        r#"
-terraform {{
-  required_providers {{ hcs = {{ source = "hcs-community/hcs" }} }}
-}}
-provider "hcs" {{}}
-variable "consul_version" {{ type = string }}
-variable "consul_archive" {{ type = string }}
-variable "resource_group_name" {{ type = string }}
-resource "hcs_cluster" "main" {{
-  name                = "snapshots"
-  resource_group_name = "{GROUP}"
-  consul_version      = var.consul_version
-  artifact_source     = {{ location = var.consul_archive }}
-}}
-{policy}
-"#
-    )
+    scenario::configuration("snapshots", "", "") + policy
 }
 
 fn policy(lines: &str) -> String {

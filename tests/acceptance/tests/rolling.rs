@@ -8,7 +8,7 @@ use std::time::Duration;
 use hcs_acceptance::Scenario;
 use hcs_acceptance::bins::binary;
 use hcs_acceptance::load::{Load, Seen};
-use hcs_acceptance::scenario::{CLUSTER, GROUP};
+use hcs_acceptance::scenario::{self, CLUSTER};
 use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -16,24 +16,7 @@ type Done = Result<(), Box<dyn Error>>;
 const SERVERS: [&str; 3] = ["rolling-server-0", "rolling-server-1", "rolling-server-2"];
 
 fn configuration(lines: &str) -> String {
-    format!(
-        r#"
-terraform {{
-  required_providers {{ hcs = {{ source = "hcs-community/hcs" }} }}
-}}
-provider "hcs" {{}}
-variable "consul_version" {{ type = string }}
-variable "consul_archive" {{ type = string }}
-variable "resource_group_name" {{ type = string }}
-resource "hcs_cluster" "main" {{
-  name                = "rolling"
-  resource_group_name = "{GROUP}"
-  consul_version      = var.consul_version
-  artifact_source     = {{ location = var.consul_archive }}
-{lines}
-}}
-"#
-    )
+    scenario::configuration("rolling", "", lines)
 }
 
 #[test]

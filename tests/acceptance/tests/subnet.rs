@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use hcs_acceptance::Scenario;
-use hcs_acceptance::scenario::{CLUSTER, GROUP};
+use hcs_acceptance::scenario::{self, CLUSTER, GROUP};
 use serde_json::Value;
 
 type Done = Result<(), Box<dyn Error>>;
@@ -22,24 +22,10 @@ fn a_cluster_lives_in_a_subnet_of_the_users_and_leaves_it_as_it_was() -> Done {
     let terraform = &scenario.terraform;
     terraform.write(
         "main.tf",
-        &format!(
-            r#"
-terraform {{
-  required_providers {{ hcs = {{ source = "hcs-community/hcs" }} }}
-}}
-provider "hcs" {{}}
-variable "consul_version" {{ type = string }}
-variable "consul_archive" {{ type = string }}
-variable "resource_group_name" {{ type = string }}
-resource "hcs_cluster" "main" {{
-  name                = "subnet"
-  resource_group_name = "{GROUP}"
-  server_count        = 1
-  subnet_id           = "{vnet}/subnets/consul"
-  consul_version      = var.consul_version
-  artifact_source     = {{ location = var.consul_archive }}
-}}
-"#
+        &scenario::configuration(
+            "subnet",
+            "",
+            &format!("  server_count = 1\n  subnet_id = \"{vnet}/subnets/consul\""),
         ),
     )?;
     terraform.init()?;
