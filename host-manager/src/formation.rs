@@ -172,6 +172,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_lone_server_joins_who_holds_its_data() {
+        let beside_helper = ClusterDocument { others: vec![1], ..cluster(1) };
+        let helper =
+            seen(1, true, Some(status(ServerPhase::Running, &["s1"], Some("10.0.0.5:8300"))));
+        assert_eq!(decide(0, None, false, &beside_helper, &[helper]), Formation::Join);
+        // Alone in the document, and nothing is heard of a helper: nobody else can hold anything.
+        assert_eq!(decide(0, None, false, &cluster(1), &[]), Formation::Found { expect: 1 });
+    }
+
     /// Name, what was decided, whether a member, servers in the document, whether a cluster
     /// exists, what must be decided now.
     type Again = (&'static str, Formation, bool, u32, bool, Formation);
