@@ -80,18 +80,7 @@ impl Arm {
         let path = format!("{id}?api-version={}", kind.api_version());
         let mut request = ArmRequest::new(Method::Put, Target::Path(path));
         request.body = Some(body);
-        let mut tries = Tries::new(self);
-        loop {
-            let error = match self.put_once(&request, id, kind).await {
-                Ok(body) => return Ok(body),
-                Err(EngineError::Arm(error)) => error,
-                Err(error) => return Err(error),
-            };
-            let bound = write_bound(&error);
-            if !tries.again(self, &error, bound).await? {
-                return Err(error.into());
-            }
-        }
+        self.persist(|| self.put_once(&request, id, kind), write_bound).await
     }
 
     async fn put_once(
@@ -155,18 +144,7 @@ impl Arm {
         let path = format!("{id}/{action}?api-version={}", kind.api_version());
         let mut request = ArmRequest::new(Method::Post, Target::Path(path));
         request.body = Some(body);
-        let mut tries = Tries::new(self);
-        loop {
-            let error = match self.post_once(&request, id, kind).await {
-                Ok(()) => return Ok(()),
-                Err(EngineError::Arm(error)) => error,
-                Err(error) => return Err(error),
-            };
-            let bound = write_bound(&error);
-            if !tries.again(self, &error, bound).await? {
-                return Err(error.into());
-            }
-        }
+        self.persist(|| self.post_once(&request, id, kind), write_bound).await
     }
 
     async fn post_once(
@@ -190,24 +168,14 @@ impl Arm {
     ) -> Result<(), EngineError> {
         let path = format!("{id}?api-version={}", kind.api_version());
         let request = ArmRequest::new(Method::Delete, Target::Path(path));
-        let mut tries = Tries::new(self);
-        loop {
-            let error = match self.delete_once(&request, id, kind).await {
-                Ok(()) => return Ok(()),
-                Err(EngineError::Arm(error)) => error,
-                Err(error) => return Err(error),
-            };
-            if error.status == 404 {
-                return Ok(());
-            }
-            let bound = if lock_removed && error.is("ScopeLocked") {
-                Some(PROPAGATION_SECONDS_MAX)
-            } else {
-                write_bound(&error)
-            };
-            if !tries.again(self, &error, bound).await? {
-                return Err(error.into());
-            }
+        let bound = |error: &ArmError| match error.status {
+            404 => None,
+            _ if lock_removed && error.is("ScopeLocked") => Some(PROPAGATION_SECONDS_MAX),
+            _ => write_bound(error),
+        };
+        match self.persist(|| self.delete_once(&request, id, kind), bound).await {
+            Err(EngineError::Arm(error)) if error.status == 404 => Ok(()),
+            result => result,
         }
     }
 
@@ -219,6 +187,27 @@ impl Arm {
     ) -> Result<(), EngineError> {
         let response = self.send(request, id.as_str()).await?;
         self.follow_delete(response, id, kind).await
+    }
+
+    /// Tries until it succeeds, or is refused for a reason that does not pass within its bound of seconds.
+    async fn persist<T, F>(
+        &self,
+        once: impl Fn() -> F,
+        bound_seconds: impl Fn(&ArmError) -> Option<u64>,
+    ) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
+        let mut tries = Tries::new(self);
+        loop {
+            let error = match once().await {
+                Err(EngineError::Arm(error)) => error,
+                result => return result,
+            };
+            if !tries.again(self, &error, bound_seconds(&error)).await? {
+                return Err(error.into());
+            }
+        }
     }
 
     /// Sends until an answer that is neither "later" nor "cannot be reached"; non-2xx is an error.
