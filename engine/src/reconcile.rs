@@ -7,8 +7,8 @@ use std::sync::Arc;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
-use hcs_planner::plan::{Action, Artifact, Plan, PlanError, plan, plan_destroy};
-use hcs_planner::reference::{has_reference, parameter};
+use hcs_planner::plan::{Artifact, Plan, PlanError, plan, plan_destroy};
+use hcs_planner::reference::parameter;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::json;
 
@@ -159,10 +159,7 @@ impl Reconciler<'_> {
             set(parameter::HOST_MANAGER_SHA256, &file.sha256);
             host_manager = Some(file);
         }
-        let creates_servers = plan.steps().iter().any(|(_, step)| {
-            matches!(&step.action, Action::Put { kind: Kind::ScaleSet, body, .. } if has_reference(body))
-        });
-        if creates_servers {
+        if plan.steps().iter().any(|(_, step)| step.action.boots_server()) {
             match &self.spec.ssh_public_key {
                 Some(key) => set(parameter::SSH_PUBLIC_KEY, key),
                 None => set(parameter::SSH_PUBLIC_KEY, &unusable_ssh_public_key()?),

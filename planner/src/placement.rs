@@ -1,6 +1,7 @@
 //! Where servers live, and what the cluster survives: slot `i` is in zone `zones[i mod Z]`, for ever.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,15 @@ pub struct Place {
     pub zone: Option<String>,
     /// VM size.
     pub vm_size: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.zone {
+            Some(zone) => write!(f, "{} in zone {zone}", self.vm_size),
+            None => write!(f, "{} outside of any zone", self.vm_size),
+        }
+    }
 }
 
 /// Where the server of this slot belongs.

@@ -23,17 +23,17 @@ impl Run<'_> {
             Err(error) if alternatives.is_empty() => return Err(error.into()),
             Err(error) => error,
         };
-        let mut tried = vec![told(&place_in(body))];
+        let mut tried = vec![place_in(body).to_string()];
         let mut last = full;
         for place in alternatives {
-            tracing::warn!(%id, tried = ?tried.last(), code = %last.code, next = %told(place), "no capacity");
+            tracing::warn!(%id, tried = ?tried.last(), code = %last.code, next = %place, "no capacity");
             // A set that failed exists, and its zone is fixed.
             self.arm.delete(id, kind, self.lock_was_removed()).await?;
             match self.put_here(id, kind, &moved_to(body, place)).await? {
                 Ok(body) => return Ok(body),
                 Err(error) => last = error,
             }
-            tried.push(told(place));
+            tried.push(place.to_string());
         }
         let last = Box::new(last);
         Err(EngineError::NoCapacity { server: id.name().to_owned(), tried, last })
@@ -52,12 +52,5 @@ impl Run<'_> {
             Err(EngineError::Arm(error)) if error.is_capacity() => Ok(Err(error)),
             Err(error) => Err(error),
         }
-    }
-}
-
-fn told(place: &Place) -> String {
-    match &place.zone {
-        Some(zone) => format!("{} in zone {zone}", place.vm_size),
-        None => format!("{} outside of any zone", place.vm_size),
     }
 }

@@ -6,7 +6,6 @@ use super::{Action, Plan, Step};
 use crate::arm::Kind;
 use crate::dataplane::RequestAction;
 use crate::desired::place_in;
-use crate::reference::has_reference;
 
 /// What a step does to the voters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +24,23 @@ pub(super) enum Change {
     Seen { slots: BTreeSet<u32> },
 }
 
+impl Change {
+    /// The server that goes, for a while or for good.
+    pub(super) fn goes(&self) -> Option<u32> {
+        match self {
+            Self::Leaves { slot, .. } | Self::Dies { slot } | Self::Restarts { slot } => {
+                Some(*slot)
+            }
+            // The host managers restart nobody whom the others could not spare.
+            Self::Joins { .. } | Self::Rolls | Self::Seen { .. } => None,
+        }
+    }
+}
+
 pub(super) fn change(step: &Step) -> Option<Change> {
     let slots = |voters: &[super::Voter]| voters.iter().map(|voter| voter.slot).collect();
     match (&step.action, step.slot) {
-        // What boots refers to its cloud-init; a write of a running one does not.
-        (Action::Put { kind: Kind::ScaleSet, update, body, .. }, Some(slot))
-            if !update || has_reference(body) =>
-        {
+        (Action::Put { body, .. }, Some(slot)) if step.action.boots_server() => {
             Some(Change::Joins { slot, zone: place_in(body).zone })
         }
         (Action::Ask { slot, request: RequestAction::Leave, remaining, .. }, _) => {

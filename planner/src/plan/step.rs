@@ -7,6 +7,7 @@ use crate::arm::{ArmId, Kind};
 use crate::dataplane::RequestAction;
 use crate::diff::Difference;
 use crate::placement::Place;
+use crate::reference::has_reference;
 
 /// What a step does to the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +116,16 @@ pub enum Action {
         /// The version that each of them must run.
         consul_version: semver::Version,
     },
+}
+
+impl Action {
+    /// Whether a server boots by it: what boots refers to its cloud-init; a write of a running one does not.
+    pub fn boots_server(&self) -> bool {
+        match self {
+            Self::Put { kind: Kind::ScaleSet, update, body, .. } => !update || has_reference(body),
+            _ => false,
+        }
+    }
 }
 
 /// A server that has a vote.

@@ -240,39 +240,27 @@ impl<'a> Judge<'a> {
             );
             violations.insert(Violation { step: self.name(last), reason });
         }
-        let going: Vec<usize> = self
+        let going: Vec<(usize, u32)> = self
             .projection
             .under_way(state)
-            .filter(|at| match self.projection.steps.get(*at).map(|step| &step.1) {
-                Some(
-                    Change::Leaves { slot, .. } | Change::Dies { slot } | Change::Restarts { slot },
-                ) => servers.serving.contains(slot),
-                // The host managers restart nobody whom the others could not spare.
-                _ => false,
-            })
+            .filter_map(|at| Some((at, self.projection.steps.get(at)?.1.goes()?)))
+            .filter(|(_, slot)| servers.serving.contains(slot))
             .collect();
-        if let [first, second, ..] = going.as_slice() {
+        if let [(first, _), (second, _), ..] = going.as_slice() {
             let first = self.name(*first);
             let reason = format!("it may run while {first} runs: two servers out at once");
             violations.insert(Violation { step: self.name(*second), reason });
         }
-        for at in going {
-            let Some((_, change)) = self.projection.steps.get(at) else { continue };
+        for (at, slot) in going {
             if servers.rolling {
                 let reason = "the host managers may be restarting another server".to_owned();
                 violations.insert(Violation { step: self.name(at), reason });
             }
-            let own = match change {
-                Change::Leaves { slot, .. } | Change::Dies { slot } | Change::Restarts { slot } => {
-                    Some(slot)
-                }
-                _ => None,
-            };
-            if let Some(other) = servers.unseen.iter().find(|other| Some(*other) != own) {
+            if let Some(other) = servers.unseen.iter().find(|other| **other != slot) {
                 let reason = format!("nobody has seen server {other} healthy yet");
                 violations.insert(Violation { step: self.name(at), reason });
             }
-            if let Change::Dies { slot } = change {
+            if matches!(self.projection.steps.get(at), Some((_, Change::Dies { .. }))) {
                 let reason = format!("server {slot} would die without having left");
                 violations.insert(Violation { step: self.name(at), reason });
             }

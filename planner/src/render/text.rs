@@ -47,11 +47,7 @@ pub fn text(spec: &ClusterSpec, plan: &Plan) -> String {
                     change(difference, &mut out);
                 }
                 for place in alternatives {
-                    let zone = place.zone.as_ref().map_or_else(
-                        || "outside of any zone".to_owned(),
-                        |zone| format!("in zone {zone}"),
-                    );
-                    let _ = writeln!(out, "        without capacity: {} {zone}", place.vm_size);
+                    let _ = writeln!(out, "        without capacity: {place}");
                 }
             }
             Action::Delete { reason, .. } | Action::Restart { reason, .. } => {

@@ -43,9 +43,7 @@ impl Planner<'_> {
         if self.observed.addresses.contains_key(&slot) || !is_needed {
             return;
         }
-        let scale_set = self.names.scale_set(slot);
-        let id = format!("read address of server {slot}");
-        let read = self.draft.add(id, Action::ReadAddress { slot, scale_set }, Some(slot));
+        let read = self.read_address(slot, format!("read address of server {slot}"));
         for book in BOOKS {
             if let Some((first, _)) = self.writes.get(book) {
                 self.draft.edge(read, *first);
@@ -55,11 +53,8 @@ impl Planner<'_> {
     }
 
     /// After a server came back with a new address: its own record, then every book. Returns what was written last.
-    pub(super) fn republish(&mut self, slot: u32, created: StepRef) -> Vec<StepRef> {
-        let scale_set = self.names.scale_set(slot);
-        let id = format!("read new address of server {slot}");
-        let read = self.draft.add(id, Action::ReadAddress { slot, scale_set }, Some(slot));
-        self.draft.edge(created, read);
+    pub(super) fn republish(&mut self, slot: u32) -> Vec<StepRef> {
+        let read = self.read_address(slot, format!("read new address of server {slot}"));
         let record = self.written(&object::server_record(slot));
         if let Some(record) = record {
             self.draft.edge(read, record);

@@ -8,8 +8,8 @@ use crate::dataplane::{ClusterDocument, ConsulArtifact, blob, container};
 use crate::observed::{READY_BLOB, ReadyDocument};
 use crate::plan::graph::StepRef;
 use crate::plan::{Action, Artifact, PlanError, Secret};
+use crate::reference;
 use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256};
-use crate::reference::{self, has_reference};
 use crate::releases::check_upgrade;
 
 const UPLOAD_CONSUL: &str = "upload consul";
@@ -78,13 +78,10 @@ impl Planner<'_> {
         let new: Vec<(StepRef, u32, bool)> = self
             .draft
             .refs()
-            .filter_map(|(at, step)| match &step.action {
-                // What boots refers to its cloud-init; a write of a running one does not.
-                Action::Put { kind: Kind::ScaleSet, body, .. } if has_reference(body) => {
-                    let slot = step.slot?;
-                    Some((at, slot, self.situation.present.contains_key(&slot)))
-                }
-                _ => None,
+            .filter(|(_, step)| step.action.boots_server())
+            .filter_map(|(at, step)| {
+                let slot = step.slot?;
+                Some((at, slot, self.situation.present.contains_key(&slot)))
             })
             .collect();
         if new.is_empty() {

@@ -1,11 +1,11 @@
 //! What no plan may pass over: lost keys, networks that overlap, locks of others.
 
-use ipnet::Ipv4Net;
 use serde_json::Value;
 
 use super::Planner;
 use crate::arm::ArmId;
 use crate::dataplane::container;
+use crate::peers::{Overlap, overlaps};
 use crate::plan::{Action, PlanError};
 
 impl Planner<'_> {
@@ -22,24 +22,13 @@ impl Planner<'_> {
         }
     }
 
-    /// Networks that are peered must not share addresses, neither with the cluster's nor with each other.
     pub(super) fn check_peers(&self) -> Result<(), PlanError> {
-        let own = self.spec.vnet_cidr.map(|cidr| ("the cluster's network".to_owned(), cidr));
-        let mut taken: Vec<(String, Ipv4Net)> = own.into_iter().collect();
-        for peer in &self.spec.peer_vnet_ids {
-            let spaces = self.observed.object(peer).map(address_spaces).unwrap_or_default();
-            for space in spaces {
-                let clash = taken.iter().find(|(_, other)| {
-                    other.contains(&space.addr()) || space.contains(&other.addr())
-                });
-                if let Some((whose, other)) = clash {
-                    let (peer, whose, other) = (peer.clone(), whose.clone(), *other);
-                    return Err(PlanError::Overlap { peer, space, other, whose });
-                }
-                taken.push((format!("the network {}", peer.name()), space));
+        match overlaps(self.spec, |peer| self.observed.object(peer)).into_iter().next() {
+            Some(Overlap { peer, space, other, whose, .. }) => {
+                Err(PlanError::Overlap { peer, space, other, whose })
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Locks that are not ours stay, and forbid what they forbid.
@@ -77,11 +66,4 @@ impl Planner<'_> {
         }
         Ok(())
     }
-}
-
-/// Address spaces of a network's body.
-fn address_spaces(network: &Value) -> Vec<Ipv4Net> {
-    let spaces = network.pointer("/properties/addressSpace/addressPrefixes");
-    let spaces = spaces.and_then(Value::as_array).into_iter().flatten();
-    spaces.filter_map(|space| space.as_str()?.parse().ok()).collect()
 }

@@ -21,22 +21,23 @@ impl Planner<'_> {
         for object in objects.values() {
             match looks.get(&object.name) {
                 None | Some(Look::Missing) => {
-                    let action = self.create(object, vec![]);
-                    let id = format!("create {}", object.name);
-                    self.add_write(&object.name, id, action, object.slot);
+                    self.put_new(object);
                 }
                 Some(Look::Going) => {
                     let gone =
                         self.finish_delete(object.kind, &object.id, &object.name, object.slot);
-                    let action = self.create(object, vec![]);
-                    let id = format!("create {}", object.name);
-                    let back = self.add_write(&object.name, id, action, object.slot);
+                    let back = self.put_new(object);
                     self.draft.edge(gone, back);
                 }
                 Some(Look::Found(found)) => self.put_found(object, found, servers),
             }
         }
         self.desired.objects = objects;
+    }
+
+    fn put_new(&mut self, object: &DesiredObject) -> StepRef {
+        let action = self.create(object, vec![]);
+        self.add_write(&object.name, format!("create {}", object.name), action, object.slot)
     }
 
     /// Deletes what has no server, or waits until a delete that is under way has ended: asking again changes nothing.
@@ -78,9 +79,7 @@ impl Planner<'_> {
             let action = Action::Delete { kind: object.kind, id: object.id.clone(), reason };
             let id = format!("delete stale {}", object.name);
             let gone = self.add_write(&object.name, id, action, object.slot);
-            let action = self.create(object, vec![]);
-            let id = format!("create {}", object.name);
-            let back = self.add_write(&object.name, id, action, object.slot);
+            let back = self.put_new(object);
             self.draft.edge(gone, back);
             return;
         }

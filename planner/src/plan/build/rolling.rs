@@ -222,7 +222,7 @@ impl Planner<'_> {
         let created = self.add_write(&name, format!("create {name}"), action, Some(slot));
         self.follow(created, rolling);
         rolling.voters.insert(slot);
-        let mut after = self.republish(slot, created);
+        let mut after = self.republish(slot);
         rolling.after.append(&mut after);
     }
 

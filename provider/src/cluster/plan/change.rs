@@ -7,7 +7,7 @@ use hcs_planner::arm::Kind;
 use hcs_planner::assumed::assumed_in;
 use hcs_planner::estimate::duration_seconds;
 use hcs_planner::observed::Observed;
-use hcs_planner::placement::{alternatives, rolling_warning};
+use hcs_planner::placement::{alternatives, place_of, rolling_warning};
 use hcs_planner::plan::{Action, Plan, PlanError, plan};
 use hcs_planner::spec::ClusterSpec;
 use tfplugin::Value;
@@ -166,16 +166,12 @@ impl Planner {
     }
 
     fn tell_alternatives(&mut self, spec: &ClusterSpec) {
-        let place = |zone: &Option<String>, size: &str| match zone {
-            Some(zone) => format!("{size} in zone {zone}"),
-            None => format!("{size} outside of any zone"),
-        };
         let rows: Vec<String> = (0..spec.server_count)
             .map(|slot| {
-                let own = hcs_planner::placement::place_of(slot, spec);
+                let own = place_of(slot, spec);
                 let others = alternatives(slot, spec);
                 let all = std::iter::once(&own).chain(&others);
-                let all: Vec<String> = all.map(|p| place(&p.zone, &p.vm_size)).collect();
+                let all: Vec<String> = all.map(ToString::to_string).collect();
                 format!("server {slot}: {}", all.join(", then "))
             })
             .collect();

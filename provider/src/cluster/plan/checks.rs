@@ -1,6 +1,9 @@
 //! What can only be told with a look at the world: the archive, the peers.
 
+use std::collections::BTreeMap;
+
 use hcs_planner::arm::Kind;
+use hcs_planner::peers::{Overlap, overlaps};
 use hcs_planner::spec::ClusterSpec;
 use ipnet::Ipv4Net;
 use serde_json::Value;
@@ -18,44 +21,36 @@ impl Planner {
         }
     }
 
-    /// Peered address spaces must not overlap, neither with the cluster's nor with each other.
+    /// Peered address spaces must not overlap.
     pub(super) async fn check_peers(&mut self, spec: &ClusterSpec) {
-        let own = spec.vnet_cidr.map(|cidr| ("the cluster's network".to_owned(), cidr));
-        let mut taken: Vec<(String, Ipv4Net)> = own.into_iter().collect();
+        let mut networks: BTreeMap<String, Value> = BTreeMap::new();
         for (index, peer) in spec.peer_vnet_ids.iter().enumerate() {
-            let path = Path::root("peer_vnet_ids").index(index);
-            let body = match self.arm.get(peer, Kind::VirtualNetwork).await {
-                Ok(Some(body)) => body,
+            match self.arm.get(peer, Kind::VirtualNetwork).await {
+                Ok(Some(body)) => {
+                    networks.insert(peer.key(), body);
+                }
                 Ok(None) => {
+                    let path = Path::root("peer_vnet_ids").index(index);
                     let detail =
                         format!("{peer} is not there. That is fine when this run makes it.");
                     self.warn(path, "Peer does not exist yet", detail);
-                    continue;
                 }
                 Err(error) => {
                     let what = format!("the network {peer}");
                     self.diagnostics.push(crate::diagnostics::read(&what, &error));
-                    continue;
                 }
-            };
-            let spaces = body.pointer("/properties/addressSpace/addressPrefixes");
-            let spaces = spaces.and_then(Value::as_array).into_iter().flatten();
-            let spaces: Vec<Ipv4Net> =
-                spaces.filter_map(|space| space.as_str()?.parse().ok()).collect();
-            for space in spaces {
-                let overlap = taken.iter().find(|(_, other)| {
-                    other.contains(&space.addr()) || space.contains(&other.addr())
-                });
-                if let Some((whose, other)) = overlap {
-                    let detail = format!(
-                        "{} has the address space {space}, which overlaps {other} of {whose}; Azure \
-                         cannot peer them. Give the cluster another vnet_cidr.",
-                        peer.name()
-                    );
-                    self.error(path.clone(), "Address spaces overlap", detail);
-                }
-                taken.push((format!("the network {}", peer.name()), space));
             }
+        }
+        for Overlap { index, peer, space, other, whose } in
+            overlaps(spec, |peer| networks.get(&peer.key()))
+        {
+            let detail = format!(
+                "{} has the address space {space}, which overlaps {other} of {whose}; Azure \
+                 cannot peer them. Give the cluster another vnet_cidr.",
+                peer.name()
+            );
+            let path = Path::root("peer_vnet_ids").index(index);
+            self.error(path, "Address spaces overlap", detail);
         }
     }
 

@@ -20,8 +20,9 @@ impl Planner {
         change: &Change,
     ) {
         let Some(region) = self.region.clone() else { return };
-        let needed = cores_needed(&region, prior, spec, change);
-        if needed.values().all(|cores| *cores == 0) {
+        let Some(needed) = Needed::new(&region, prior, spec, change) else { return };
+        // Never fewer than of the region.
+        if needed.of_family == 0 {
             return;
         }
         let location = naming::location(&spec.location);
@@ -42,13 +43,12 @@ impl Planner {
                 return;
             }
         };
-        let own = |family: &str| owned.get(family).copied().unwrap_or(0);
-        let families = needed
-            .iter()
-            .map(|(family, cores)| (family.as_str(), cores.saturating_sub(own(family))));
-        let all: u64 = owned.values().sum();
-        let total = total_needed(&region, prior, spec, change).saturating_sub(all);
-        for (family, cores) in families.chain([("cores", total)]) {
+        let of_family = owned.get(needed.family).copied().unwrap_or(0);
+        let of_region = owned.values().sum();
+        for (family, cores) in [
+            (needed.family, needed.of_family.saturating_sub(of_family)),
+            ("cores", needed.of_region.saturating_sub(of_region)),
+        ] {
             let usage = usages.iter().find(|usage| usage.family.eq_ignore_ascii_case(family));
             let Some(usage) = usage.filter(|usage| usage.used + cores > usage.limit) else {
                 continue;
@@ -105,36 +105,31 @@ impl Planner {
     }
 }
 
-/// Cores that are needed on top of those in use, whatever their family: a restart frees what it had.
-fn total_needed(
-    region: &Region,
-    prior: Option<&ClusterSpec>,
-    spec: &ClusterSpec,
-    change: &Change,
-) -> u64 {
-    let cores = |size: &str| region.cores_of(size).map_or(0, |(_, cores)| cores);
-    let (new, old) = (cores(&spec.vm_size), prior.map_or(0, |prior| cores(&prior.vm_size)));
-    let stay = prior.map_or(0, |prior| u64::from(prior.server_count.min(spec.server_count)));
-    u64::from(change.more_servers()) * new + stay * new.saturating_sub(old)
+/// Cores that are needed on top of those in use. A restart frees what the server had; of the family of its new size
+/// only if that was of the same.
+struct Needed<'r> {
+    family: &'r str,
+    of_family: u64,
+    of_region: u64,
 }
 
-/// Cores that are needed on top of those in use, by family.
-fn cores_needed(
-    region: &Region,
-    prior: Option<&ClusterSpec>,
-    spec: &ClusterSpec,
-    change: &Change,
-) -> BTreeMap<String, u64> {
-    let mut needed: BTreeMap<String, u64> = BTreeMap::new();
-    let Some((family, cores)) = region.cores_of(&spec.vm_size) else { return needed };
-    *needed.entry(family.to_owned()).or_default() += u64::from(change.more_servers()) * cores;
-    let Some(prior) = prior.filter(|prior| prior.vm_size != spec.vm_size) else { return needed };
-    let stay = u64::from(prior.server_count.min(spec.server_count));
-    let before = match region.cores_of(&prior.vm_size) {
-        // What a server had of its family is free for what it gets.
-        Some((old, cores)) if old == family => cores,
-        _ => 0,
-    };
-    *needed.entry(family.to_owned()).or_default() += stay * cores.saturating_sub(before);
-    needed
+impl<'r> Needed<'r> {
+    fn new(
+        region: &'r Region,
+        prior: Option<&ClusterSpec>,
+        spec: &ClusterSpec,
+        change: &Change,
+    ) -> Option<Self> {
+        let (family, cores) = region.cores_of(&spec.vm_size)?;
+        let (old_family, old_cores) =
+            prior.and_then(|prior| region.cores_of(&prior.vm_size)).unwrap_or((family, 0));
+        let stay = prior.map_or(0, |prior| u64::from(prior.server_count.min(spec.server_count)));
+        let freed = if old_family == family { old_cores } else { 0 };
+        let come = u64::from(change.more_servers()) * cores;
+        Some(Self {
+            family,
+            of_family: come + stay * cores.saturating_sub(freed),
+            of_region: come + stay * cores.saturating_sub(old_cores),
+        })
+    }
 }
