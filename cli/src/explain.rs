@@ -16,7 +16,8 @@ pub(crate) fn explain(files: &Files<'_>, wanted: &str) -> Result<Answer, CliErro
     let steps = plan.steps();
     let Some((index, step)) = steps.iter().find(|(_, step)| step.id == wanted) else {
         let near = steps.iter().map(|(_, step)| step.id.as_str());
-        let near = near.min_by_key(|id| distance(id, wanted)).unwrap_or_default().to_owned();
+        let near = near.min_by_key(|id| strsim::levenshtein(id, wanted));
+        let near = near.unwrap_or_default().to_owned();
         return Err(CliError::NoStep { step: wanted.to_owned(), near });
     };
     let (critical, starts) = critical_path(&plan);
@@ -56,12 +57,6 @@ fn names(plan: &Plan, title: &str, indexes: &[StepIndex], text: &mut String) {
         indexes.iter().filter_map(|index| plan.step(*index)).map(|s| s.id.as_str()).collect();
     let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
     let _ = writeln!(text, "  {title} {names}");
-}
-
-/// How many letters two ids do not share, roughly: enough to suggest one.
-fn distance(a: &str, b: &str) -> usize {
-    let shared = a.chars().zip(b.chars()).take_while(|(x, y)| x == y).count();
-    a.len().max(b.len()) - shared
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use hcs_planner::assumed::assumed;
 use hcs_planner::names::default_managed_group;
 use hcs_planner::observed::Observed;
 use hcs_planner::releases;
-use hcs_planner::spec::ClusterSpec;
+use hcs_planner::spec::{ClusterSpec, ImageReference, defaults};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -146,14 +146,14 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
     let defaults = json!({
         "managed_resource_group_name": default_managed_group(&group, &name),
         "consul_datacenter": name,
-        "server_count": 3,
+        "server_count": defaults::SERVER_COUNT,
         "zones": ["1", "2", "3"],
-        "vm_size": "Standard_D2s_v5",
-        "image": hcs_planner::spec::ImageReference::default(),
-        "os_disk_gib": 64,
-        "data_disk_gib": 32,
+        "vm_size": defaults::VM_SIZE,
+        "image": ImageReference::default(),
+        "os_disk_gib": defaults::OS_DISK_GIB,
+        "data_disk_gib": defaults::DATA_DISK_GIB,
         "ssh_public_key": null,
-        "vnet_cidr": (!has_subnet).then_some("172.25.16.0/24"),
+        "vnet_cidr": (!has_subnet).then_some(defaults::VNET_CIDR),
         "peer_vnet_ids": [],
         "consul_version": releases::newest(),
         "artifact_source": null,

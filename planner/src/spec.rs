@@ -7,6 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::arm::ArmId;
 
+/// What an input is when it is left out.
+pub mod defaults {
+    /// Servers.
+    pub const SERVER_COUNT: u32 = 3;
+    /// 2 cores and 8 GiB, which Consul's reference architecture calls small.
+    pub const VM_SIZE: &str = "Standard_D2s_v5";
+    /// OS disk.
+    pub const OS_DISK_GIB: u32 = 64;
+    /// Data disk.
+    pub const DATA_DISK_GIB: u32 = 32;
+    /// Network of the cluster's own, as the retired provider had it.
+    pub const VNET_CIDR: &str = "172.25.16.0/24";
+}
+
 /// What the user declared for one cluster. It is stored beside the cluster, so that an import restores it exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSpec {

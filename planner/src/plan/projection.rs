@@ -63,16 +63,19 @@ pub(super) struct Projection {
     pub(super) steps: Vec<(String, Change)>,
     /// For each step the ones that must be done before.
     before: Vec<State>,
+    /// The first step that did not fit into a [`State`].
+    pub(super) beyond: Option<String>,
 }
 
 impl Projection {
     pub(super) fn new(plan: &Plan) -> Self {
-        let found: Vec<_> = plan
+        let mut found: Vec<_> = plan
             .steps()
             .into_iter()
             .filter_map(|(index, step)| Some((index, step.id.clone(), change(step)?)))
-            .take(State::BITS as usize)
             .collect();
+        let beyond = found.get(State::BITS as usize).map(|(_, id, _)| id.clone());
+        found.truncate(State::BITS as usize);
         let before = found
             .iter()
             .map(|(later, ..)| {
@@ -82,7 +85,8 @@ impl Projection {
                     .fold(0, |set, (at, _)| set | bit(at))
             })
             .collect();
-        Self { steps: found.into_iter().map(|(_, id, change)| (id, change)).collect(), before }
+        let steps = found.into_iter().map(|(_, id, change)| (id, change)).collect();
+        Self { steps, before, beyond }
     }
 
     pub(super) fn before(&self, at: usize) -> State {

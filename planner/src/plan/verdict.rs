@@ -58,6 +58,11 @@ pub fn verdict(plan: &Plan, situation: &Situation, zones: &[String]) -> Verdict 
         // A cluster that is being made stands for nothing yet.
         return Verdict { before, during: after.clone(), after, states: 1, violations: vec![] };
     }
+    if let Some(step) = judge.projection.beyond.clone() {
+        let reason = "a plan of so many steps that change voters cannot be proven".to_owned();
+        let violations = vec![Violation { step, reason }];
+        return Verdict { during: before.clone(), before, after, states: 0, violations };
+    }
     let states = judge.projection.down_sets();
     let mut during = before.clone();
     let mut violations = judge.leader_first();

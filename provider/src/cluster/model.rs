@@ -8,17 +8,6 @@ use hcs_planner::spec::{
 };
 use tfplugin::Value;
 
-/// Server count when none is given.
-pub(crate) const SERVER_COUNT: i64 = 3;
-/// Size when none is given: 2 cores and 8 GiB, which Consul's reference architecture calls small.
-pub(crate) const VM_SIZE: &str = "Standard_D2s_v5";
-/// OS disk when none is given.
-pub(crate) const OS_DISK_GIB: i64 = 64;
-/// Data disk when none is given.
-pub(crate) const DATA_DISK_GIB: i64 = 32;
-/// Network when none is given, as the retired provider had it.
-pub(crate) const VNET_CIDR: &str = "172.25.16.0/24";
-
 /// Every input, in the order of [`super::state::inputs`].
 pub(super) const INPUTS: [&str; 24] = [
     "name",

@@ -297,7 +297,7 @@ pub(in crate::cluster) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use hcs_planner::spec::{ExternalEndpoint, ImageReference, LockLevel};
+    use hcs_planner::spec::{ExternalEndpoint, ImageReference, LockLevel, defaults};
 
     pub(in crate::cluster) fn spec() -> ClusterSpec {
         ClusterSpec {
@@ -310,13 +310,13 @@ pub(in crate::cluster) mod tests {
             server_count: 3,
             zones: vec!["1".into(), "2".into(), "3".into()],
             zone_fallback: ZoneFallback::Prefer,
-            vm_size: model::VM_SIZE.into(),
+            vm_size: defaults::VM_SIZE.into(),
             vm_size_fallbacks: vec!["Standard_D2as_v5".into()],
             image: ImageReference::default(),
             os_disk_gib: 64,
             data_disk_gib: 32,
             ssh_public_key: None,
-            vnet_cidr: Some(model::VNET_CIDR.parse().unwrap()),
+            vnet_cidr: Some(defaults::VNET_CIDR.parse().unwrap()),
             subnet_id: None,
             peer_vnet_ids: vec![],
             external_endpoint: Some(ExternalEndpoint {

@@ -178,6 +178,22 @@ fn nobody_goes_before_somebody_looked() {
 }
 
 #[test]
+fn what_is_too_long_to_be_proven_is_refused() {
+    let waits = || {
+        let mut chain = Chain::default();
+        for number in 0..State::BITS {
+            chain.then(|d| wait(d, &format!("wait {number}"), &[0, 1, 2]));
+        }
+        chain
+    };
+    assert_eq!(judge(waits().draft, 3).violations, []);
+    let mut chain = waits();
+    chain.then(|d| delete(d, 2));
+    let text = reasons(&judge(chain.draft, 3));
+    assert!(text.contains("delete server_2") && text.contains("cannot be proven"), "{text}");
+}
+
+#[test]
 fn a_wait_for_others_opens_no_gate() {
     let mut chain = Chain::default();
     chain.then(|d| restart(d, 2)).then(|d| wait(d, "wait", &[0, 1])).then(|d| restart(d, 1));

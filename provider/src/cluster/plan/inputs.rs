@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::spec::defaults;
 use hcs_planner::{names, releases};
 use tfplugin::{Path, Value};
 
@@ -103,10 +104,10 @@ impl Planner {
         let plain: [(&str, Value); 8] = [
             ("zone_fallback", "strict".into()),
             ("consul_external_endpoint", false.into()),
-            ("server_count", model::SERVER_COUNT.into()),
-            ("vm_size", model::VM_SIZE.into()),
-            ("os_disk_gib", model::OS_DISK_GIB.into()),
-            ("data_disk_gib", model::DATA_DISK_GIB.into()),
+            ("server_count", i64::from(defaults::SERVER_COUNT).into()),
+            ("vm_size", defaults::VM_SIZE.into()),
+            ("os_disk_gib", i64::from(defaults::OS_DISK_GIB).into()),
+            ("data_disk_gib", i64::from(defaults::DATA_DISK_GIB).into()),
             ("lock", "CanNotDelete".into()),
             ("deletion_protection", false.into()),
         ];
@@ -121,7 +122,7 @@ impl Planner {
             let own = match self.config.get("subnet_id") {
                 // Whether there is one is known when it is.
                 subnet if subnet.is_unknown() => Value::unknown(),
-                subnet if subnet.is_null() => model::VNET_CIDR.into(),
+                subnet if subnet.is_null() => defaults::VNET_CIDR.into(),
                 _ => Value::Null,
             };
             self.planned.set("vnet_cidr", own);
