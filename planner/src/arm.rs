@@ -21,17 +21,17 @@ impl ArmId {
 
     /// `/subscriptions/{subscription}/resourceGroups/{group}`.
     pub fn resource_group(subscription_id: &str, group: &str) -> Self {
-        Self::new(format!("/subscriptions/{subscription_id}/resourceGroups/{group}"))
+        Self::new(["/subscriptions/", subscription_id, "/resourceGroups/", group].concat())
     }
 
     /// A resource of this group, e.g. `Microsoft.Network/virtualNetworks` and its name.
     pub fn resource(&self, resource_type: &str, name: &str) -> Self {
-        Self(format!("{}/providers/{resource_type}/{name}", self.0))
+        Self([&self.0, "/providers/", resource_type, "/", name].concat())
     }
 
     /// A child of this resource.
     pub fn child(&self, segment: &str, name: &str) -> Self {
-        Self(format!("{}/{segment}/{name}", self.0))
+        Self([&self.0, "/", segment, "/", name].concat())
     }
 
     /// The spelling it was given.

@@ -193,6 +193,13 @@ pub fn moved_to(body: &Value, place: &Place) -> Value {
     body
 }
 
+/// An element of a named list. `json!` would copy the properties; this takes them.
+fn named(name: &str, properties: Value) -> Value {
+    let mut element = json!({ "name": name });
+    element["properties"] = properties;
+    element
+}
+
 /// Collects the objects of one cluster.
 struct Builder<'a> {
     spec: &'a ClusterSpec,

@@ -1,6 +1,11 @@
 //! Desired against observed, as ARM means it: owned properties only, ids without case, named lists without order,
 //! whatever else is there left alone.
 
+mod merge;
+
+pub use merge::merged;
+pub(crate) use merge::merged_whole;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -8,7 +13,6 @@ use sha2::{Digest, Sha256};
 use crate::arm::Kind;
 use crate::effect::{self, Effect, effect};
 use crate::names::hex;
-use crate::read_only;
 use crate::reference::{Outputs, is_reference, resolve};
 
 /// One owned property that is not as it should be.
@@ -298,99 +302,12 @@ fn resolve_known(value: &Value, outputs: &dyn Outputs) -> Value {
     }
 }
 
-/// The body to PUT: what Azure holds, with our properties over it, so that nobody's additions are lost. What ARM only
-/// shows and does not take is left out, and so is what counts at creation only.
-pub fn merged(kind: Kind, desired: &Value, observed: &Value) -> Value {
-    let mut desired = desired.clone();
-    for pointer in effect::at_creation(kind) {
-        remove(&mut desired, pointer);
-    }
-    merge(kind, &desired, observed, &mut Vec::new())
-}
-
-/// The same with what counts at creation: for an object whose first write failed.
-pub(crate) fn merged_whole(kind: Kind, desired: &Value, observed: &Value) -> Value {
-    merge(kind, desired, observed, &mut Vec::new())
-}
-
-/// Takes the property away, if it is there.
-pub(crate) fn remove(body: &mut Value, pointer: &str) {
-    let Some((parent, key)) = pointer.rsplit_once('/') else { return };
-    if let Some(map) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
-        map.remove(key);
-    }
-}
-
-fn merge(kind: Kind, desired: &Value, observed: &Value, path: &mut Vec<String>) -> Value {
-    match (desired, observed) {
-        (Value::Object(want), Value::Object(have)) => {
-            let mut out = Map::new();
-            for (key, value) in have {
-                if lookup(want, key).is_some() {
-                    continue;
-                }
-                path.push(key.clone());
-                if !read_only::is_read_only(kind, path) {
-                    out.insert(key.clone(), writable(kind, value, path));
-                }
-                path.pop();
-            }
-            for (key, value) in want {
-                path.push(key.clone());
-                let other = lookup(have, key).unwrap_or(&Value::Null);
-                out.insert(key.clone(), merge(kind, value, other, path));
-                path.pop();
-            }
-            Value::Object(out)
-        }
-        (Value::Array(want), Value::Array(have))
-            if !want.is_empty() && want.iter().all(|element| identity(element).is_some()) =>
-        {
-            merge_named(kind, want, have, path)
-        }
-        (Value::Array(want), Value::Array(have)) if is_listed(OPEN_LISTS, kind, path) => {
-            let theirs = have.iter().filter(|h| !want.iter().any(|w| same_scalar(w, h)));
-            Value::Array(want.iter().chain(theirs).cloned().collect())
-        }
-        (want, _) => {
-            let mut want = want.clone();
-            without_absent(&mut want);
-            want
-        }
-    }
-}
-
-fn merge_named(kind: Kind, want: &[Value], have: &[Value], path: &mut Vec<String>) -> Value {
-    let is_owned = is_listed(OWNED_LISTS, kind, path);
-    path.push("*".to_owned());
-    let ours = want.iter().filter(|element| !is_absent(element)).map(|w| {
-        let other = have.iter().find(|h| same_identity(w, h)).unwrap_or(&Value::Null);
-        (w, other)
-    });
-    let mut out: Vec<Value> = ours.map(|(w, h)| merge(kind, w, h, path)).collect();
-    if !is_owned {
-        let theirs = have.iter().filter(|h| !want.iter().any(|w| same_identity(w, h)));
-        out.extend(theirs.map(|h| writable(kind, h, path)));
-    }
-    path.pop();
-    Value::Array(out)
-}
-
-fn is_listed(table: &[(Kind, &str)], kind: Kind, path: &[String]) -> bool {
-    path.last().is_some_and(|name| table.contains(&(kind, name.as_str())))
-}
-
-/// What somebody else put there, without what ARM only shows.
-fn writable(kind: Kind, value: &Value, path: &mut Vec<String>) -> Value {
-    match value {
-        Value::Object(_) => merge(kind, &Value::Object(Map::new()), value, path),
-        Value::Array(items) => {
-            path.push("*".to_owned());
-            let kept = items.iter().map(|item| writable(kind, item, path)).collect();
-            path.pop();
-            Value::Array(kept)
-        }
-        plain => plain.clone(),
+/// Takes the property at this path away, if it is there.
+pub(crate) fn remove(body: &mut Value, path: &[&str]) {
+    let Some((key, parents)) = path.split_last() else { return };
+    let parent = parents.iter().try_fold(body, |value, name| value.get_mut(name));
+    if let Some(map) = parent.and_then(Value::as_object_mut) {
+        map.remove(*key);
     }
 }
 
@@ -509,50 +426,5 @@ mod tests {
         let found = differences(Kind::ScaleSet, &desired, &observed);
         let text = format!("{found:?}");
         assert!(text.contains("sha256:") && !text.contains("hunter2"), "{text}");
-    }
-
-    #[test]
-    fn a_merge_keeps_what_is_not_ours_and_drops_what_arm_only_shows() {
-        let rule = |name: &str, priority: u32| json!({ "name": name, "properties": { "priority": priority } });
-        let desired = json!({
-            "tags": { "ours": "2" },
-            "properties": { "securityRules": [rule("r", 1)] },
-        });
-        let mut theirs = rule("policy", 9);
-        theirs["etag"] = json!("y");
-        theirs["properties"]["provisioningState"] = json!("Succeeded");
-        let observed = json!({
-            "id": "/x", "name": "nsg", "etag": "x",
-            "tags": { "ours": "1", "theirs": "t" },
-            "properties": {
-                "provisioningState": "Succeeded",
-                "defaultSecurityRules": [rule("AllowVnetInBound", 65000)],
-                "securityRules": [theirs, rule("R", 0)],
-            },
-        });
-        assert_eq!(
-            merged(Kind::NetworkSecurityGroup, &desired, &observed),
-            json!({
-                "id": "/x",
-                "tags": { "ours": "2", "theirs": "t" },
-                "properties": { "securityRules": [rule("r", 1), rule("policy", 9)] },
-            })
-        );
-    }
-
-    #[test]
-    fn a_storage_account_is_written_with_what_its_create_takes() {
-        let desired =
-            json!({ "tags": { "a": "1" }, "properties": { "allowSharedKeyAccess": false } });
-        let observed = json!({
-            "kind": "StorageV2",
-            "properties": {
-                "primaryEndpoints": { "blob": "https://x/" }, "creationTime": "now",
-                "statusOfPrimary": "available", "accessTier": "Cool", "allowSharedKeyAccess": true,
-            },
-        });
-        let body = merged(Kind::StorageAccount, &desired, &observed);
-        let expected = json!({ "accessTier": "Cool", "allowSharedKeyAccess": false });
-        assert_eq!(body["properties"], expected);
     }
 }

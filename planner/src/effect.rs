@@ -51,21 +51,21 @@ pub fn effect(kind: Kind, path: &[&str]) -> Effect {
     if path == ["location"] {
         return Effect::Impossible;
     }
-    if at_creation(kind).iter().any(|pointer| starts_with(path, pointer)) {
+    if at_creation(kind).iter().any(|own| path.starts_with(own)) {
         return Effect::AtCreation;
     }
     let row = CLASSES.iter().find(|(of, pointer, _)| *of == kind && starts_with(path, pointer));
     row.map_or(Effect::InPlace, |(.., effect)| *effect)
 }
 
-/// JSON pointers of this type that count at creation only.
-pub(crate) fn at_creation(kind: Kind) -> &'static [&'static str] {
+/// Paths of this type that count at creation only.
+pub(crate) fn at_creation(kind: Kind) -> &'static [&'static [&'static str]] {
     match kind {
         // An SSH key or a cloud-init of a newer provider must not touch a running server.
-        Kind::ScaleSet => &["/properties/virtualMachineProfile/osProfile"],
+        Kind::ScaleSet => &[&["properties", "virtualMachineProfile", "osProfile"]],
         // Both follow the zones that the cluster was made with; the servers' zones may change later.
-        Kind::PublicIpAddress => &["/zones"],
-        Kind::StorageAccount => &["/sku"],
+        Kind::PublicIpAddress => &[&["zones"]],
+        Kind::StorageAccount => &[&["sku"]],
         _ => &[],
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn is_at_creation<'p, I>(kind: Kind, path: impl Fn() -> I) -> bool
 where
     I: Iterator<Item = &'p str>,
 {
-    at_creation(kind).iter().any(|pointer| pointer.split('/').skip(1).eq(path()))
+    at_creation(kind).iter().any(|own| path().eq(own.iter().copied()))
 }
 
 /// Why Azure takes no change of the property at this path.

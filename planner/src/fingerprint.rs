@@ -13,8 +13,8 @@ pub fn desired(object: &DesiredObject) -> String {
         Some(place) if place_in(&object.body) != *place => moved_to(&object.body, place),
         _ => object.body.clone(),
     };
-    for pointer in at_creation(object.kind) {
-        remove(&mut body, pointer);
+    for path in at_creation(object.kind) {
+        remove(&mut body, path);
     }
     digest(&[body.to_string().as_bytes()])
 }

@@ -19,7 +19,7 @@ static PATTERNS: LazyLock<BTreeMap<&'static str, Vec<Vec<&'static str>>>> = Lazy
 });
 
 /// Whether the property at this path of an object is shown only.
-pub(crate) fn is_read_only(kind: Kind, path: &[String]) -> bool {
+pub(crate) fn is_read_only(kind: Kind, path: &[&str]) -> bool {
     let matches = |pattern: &Vec<&str>| {
         pattern.len() == path.len()
             && pattern.iter().zip(path).all(|(want, have)| *want == "*" || want == have)
@@ -52,8 +52,8 @@ fn table_name(kind: Kind) -> &'static str {
 mod tests {
     use super::*;
 
-    fn path(text: &str) -> Vec<String> {
-        text.split('/').map(str::to_owned).collect()
+    fn path(text: &str) -> Vec<&str> {
+        text.split('/').collect()
     }
 
     #[test]

@@ -46,8 +46,10 @@ pub fn parameter(name: &str) -> Value {
 }
 
 /// Stands for the base64 of a server's cloud-init; `bootstrap` is a [`BootstrapConfig`] that may hold references.
-pub fn cloud_init(bootstrap: &Value) -> Value {
-    json!({ "$cloud_init": bootstrap })
+pub fn cloud_init(bootstrap: Value) -> Value {
+    let mut reference = Map::new();
+    reference.insert("$cloud_init".to_owned(), bootstrap);
+    Value::Object(reference)
 }
 
 /// Sets a field of a [`cloud_init`] reference; anything else is left alone.

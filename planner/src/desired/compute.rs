@@ -65,13 +65,14 @@ fn scale_set(builder: &mut Builder<'_>, slot: u32, needs: &[String]) {
             // Nobody but the host managers may restart a server: they know the quorum.
             "upgradePolicy": { "mode": "Manual" },
             "virtualMachineProfile": {
-                "storageProfile": storage_profile(builder),
-                "osProfile": os_profile(builder, slot),
-                "networkProfile": network_profile(builder),
                 "diagnosticsProfile": { "bootDiagnostics": { "enabled": true } },
             },
         },
     });
+    let profile = &mut body["properties"]["virtualMachineProfile"];
+    profile["storageProfile"] = storage_profile(builder);
+    profile["osProfile"] = os_profile(builder, slot);
+    profile["networkProfile"] = network_profile(builder);
     set_place(&mut body, &place);
     let id = builder.names.scale_set(slot);
     let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
@@ -135,10 +136,9 @@ fn os_profile(builder: &Builder<'_>, slot: u32) -> Value {
         output(object::STORAGE_ACCOUNT, "/properties/primaryEndpoints/blob");
     bootstrap["host_manager_sha256"] = parameter(params::HOST_MANAGER_SHA256);
     let admin = "hcs";
-    json!({
+    let mut profile = json!({
         "computerNamePrefix": format!("hcs-server-{slot}-"),
         "adminUsername": admin,
-        "customData": cloud_init(&bootstrap),
         "linuxConfiguration": {
             "disablePasswordAuthentication": true,
             "ssh": { "publicKeys": [ {
@@ -146,7 +146,9 @@ fn os_profile(builder: &Builder<'_>, slot: u32) -> Value {
                 "keyData": parameter(params::SSH_PUBLIC_KEY),
             } ] },
         },
-    })
+    });
+    profile["customData"] = cloud_init(bootstrap);
+    profile
 }
 
 fn network_profile(builder: &Builder<'_>) -> Value {

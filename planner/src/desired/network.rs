@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Builder, object};
+use super::{Builder, named, object};
 use crate::arm::{ArmId, Kind};
 use crate::diff::absent;
 use crate::names::{CLUSTER_RECORD, SERVER_METADATA, SUBNET};
@@ -55,7 +55,8 @@ fn security_group(builder: &mut Builder<'_>) {
     rules.push(rule("health-probe", 140, "Tcp", "Allow", "AzureLoadBalancer", &["8501"]));
     rules.push(rule("deny-everything-else", 4096, "*", "Deny", "*", &["*"]));
     let location = &builder.spec.location;
-    let body = json!({ "location": location, "properties": { "securityRules": rules } });
+    let mut body = json!({ "location": location, "properties": {} });
+    body["properties"]["securityRules"] = Value::Array(rules);
     let id = builder.names.security_group();
     builder.add(
         object::SECURITY_GROUP,
@@ -87,7 +88,7 @@ fn rule(
         [port] => properties["destinationPortRange"] = json!(port),
         ports => properties["destinationPortRanges"] = json!(ports),
     }
-    json!({ "name": name, "properties": properties })
+    named(name, properties)
 }
 
 fn nat(builder: &mut Builder<'_>) {
@@ -148,7 +149,7 @@ fn vnet(builder: &mut Builder<'_>) {
 
 fn load_balancer(builder: &mut Builder<'_>) {
     let id = builder.names.load_balancer();
-    let body = json!({
+    let mut body = json!({
         "location": builder.spec.location,
         "sku": { "name": "Standard" },
         "properties": {
@@ -160,38 +161,35 @@ fn load_balancer(builder: &mut Builder<'_>) {
                 },
             } ],
             "backendAddressPools": [ { "name": "servers" } ],
-            "probes": [https_probe()],
-            "loadBalancingRules": [https_rule(&id, "servers")],
         },
     });
+    serve_https(&mut body, https_rule(&id, "servers"));
     let needs = builder.network_needs();
     builder.add(object::LOAD_BALANCER, Kind::LoadBalancer, id, body, needs);
 }
 
-/// A TCP probe asks whether the server is there; `/v1/status/leader` answers 200 without a leader, too.
-fn https_probe() -> Value {
-    json!({
-        "name": "https",
-        "properties": { "protocol": "Tcp", "port": 8501, "intervalInSeconds": 5, "probeThreshold": 2 },
-    })
+/// Gives a balancer its rule and the probe of it: a TCP probe asks whether the server is there;
+/// `/v1/status/leader` answers 200 without a leader, too.
+fn serve_https(body: &mut Value, rule: Value) {
+    let probe =
+        json!({ "protocol": "Tcp", "port": 8501, "intervalInSeconds": 5, "probeThreshold": 2 });
+    body["properties"]["probes"] = Value::Array(vec![named("https", probe)]);
+    body["properties"]["loadBalancingRules"] = Value::Array(vec![rule]);
 }
 
 /// From a frontend of this balancer to Consul's HTTPS API.
 fn https_rule(balancer: &ArmId, frontend: &str) -> Value {
-    let child = |segment: &str, name: &str| json!({ "id": balancer.child(segment, name) });
-    json!({
-        "name": "https",
-        "properties": {
-            "frontendIPConfiguration": child("frontendIPConfigurations", frontend),
-            "backendAddressPool": child("backendAddressPools", "servers"),
-            "probe": child("probes", "https"),
-            "protocol": "Tcp",
-            "frontendPort": 8501,
-            "backendPort": 8501,
-            "idleTimeoutInMinutes": 15,
-            "enableTcpReset": true,
-        },
-    })
+    let rule = json!({
+        "frontendIPConfiguration": { "id": balancer.child("frontendIPConfigurations", frontend) },
+        "backendAddressPool": { "id": balancer.child("backendAddressPools", "servers") },
+        "probe": { "id": balancer.child("probes", "https") },
+        "protocol": "Tcp",
+        "frontendPort": 8501,
+        "backendPort": 8501,
+        "idleTimeoutInMinutes": 15,
+        "enableTcpReset": true,
+    });
+    named("https", rule)
 }
 
 /// The address of the external endpoint, with a name in Azure's public DNS.
@@ -229,7 +227,7 @@ fn endpoint(builder: &mut Builder<'_>) {
             } })
         })
         .collect();
-    let body = json!({
+    let mut body = json!({
         "location": builder.spec.location,
         "sku": { "name": "Standard" },
         "properties": {
@@ -241,10 +239,9 @@ fn endpoint(builder: &mut Builder<'_>) {
                 "name": "servers",
                 "properties": { "loadBalancerBackendAddresses": backends },
             } ],
-            "probes": [https_probe()],
-            "loadBalancingRules": [rule],
         },
     });
+    serve_https(&mut body, rule);
     let servers: Vec<String> = slots.map(object::server).collect();
     let mut needs = builder.network_needs().to_vec();
     needs.push(object::ENDPOINT_IP);

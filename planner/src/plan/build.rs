@@ -50,10 +50,10 @@ pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> 
     planner.secrets();
     planner.readiness(&document);
     planner.order(&servers);
-    planner.check_locks()?;
     if planner.draft.is_empty() {
         return Ok(Plan::default());
     }
+    planner.check_locks()?;
     let mut plan = planner.draft.finish()?;
     plan.verdict = verdict(&plan, &planner.situation, &spec.zones);
     // Not handed out unproven.

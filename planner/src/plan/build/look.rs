@@ -155,7 +155,7 @@ pub(in crate::plan) fn is_going(body: &Value) -> bool {
 /// Whether somebody deleted the machine of a scale set. Another one would have another address and no data, so the set
 /// goes, too, and all that follows from a new set follows.
 pub(super) fn is_empty(body: &Value) -> bool {
-    point(body, "/sku/capacity").is_some_and(|capacity| capacity == 0)
+    body.get("sku").and_then(|sku| sku.get("capacity")).is_some_and(|capacity| capacity == 0)
 }
 
 /// Whether the object's last write failed.

@@ -34,7 +34,7 @@ impl Planner<'_> {
     /// Locks that are not ours stay, and forbid what they forbid.
     pub(super) fn check_locks(&self) -> Result<(), PlanError> {
         let own = self.names.lock().key();
-        for (key, body) in &self.observed.objects {
+        for &(key, body) in &self.others {
             let Some((scope, _)) = key.rsplit_once("/providers/microsoft.authorization/locks/")
             else {
                 continue;
