@@ -80,6 +80,19 @@ impl Planner<'_> {
         self.observed.object(id).is_some_and(is_going)
     }
 
+    /// Nobody tells an endpoint that goes of new addresses: it goes before the first server does.
+    fn before_servers_go(&mut self, delete: StepRef) {
+        let goes = |action: &Action| {
+            matches!(action, Action::Ask { .. } | Action::Delete { kind: Kind::ScaleSet, .. })
+        };
+        let refs = self.draft.refs();
+        let going: Vec<StepRef> =
+            refs.filter(|(_, step)| goes(&step.action)).map(|(at, _)| at).collect();
+        for step in going {
+            self.draft.edge(delete, step);
+        }
+    }
+
     /// What a server leaves behind, and what else is no longer wanted.
     pub(super) fn leftovers(&mut self, servers: &Servers, orphans: &[Orphan]) {
         let helpers = self
@@ -110,6 +123,9 @@ impl Planner<'_> {
             let action = Action::Delete { kind: orphan.kind, id: orphan.id.clone(), reason };
             let delete = self.draft.add(id, action, orphan.slot);
             deletes.push((orphan.kind, orphan.id.clone(), delete));
+            if orphan.kind == Kind::LoadBalancer {
+                self.before_servers_go(delete);
+            }
             if let Some(slot) = orphan.slot {
                 self.draft.edge_from(&format!("delete server_{slot}"), delete);
             }

@@ -200,6 +200,12 @@ pub(super) fn rolling(b: &mut Builder) {
         }),
     );
     b.add(
+        "replace-and-endpoint-removed",
+        "An endpoint that goes does so before the first server gets another address",
+        Some(with(spec(3, 3), endpoint(&["203.0.113.0/24"]))),
+        with(spec(3, 3), |s| s.os_disk_gib = 128),
+    );
+    b.add(
         "upgrade-consul",
         "Another Consul: the host managers restart one by one, the leader last",
         Some(with(spec(3, 3), version("1.21.5"))),
