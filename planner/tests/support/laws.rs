@@ -7,7 +7,7 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::desired::{Desired, object, place_in};
 use hcs_planner::names::{CLUSTER_TAG, Names};
 use hcs_planner::observed::Observed;
-use hcs_planner::placement::zone_of;
+use hcs_planner::placement::{Place, zone_of};
 use hcs_planner::plan::{
     Action, MAX_SLOTS, Plan, PlanError, Situation, Step, StepIndex, plan, verdict,
 };
@@ -66,7 +66,7 @@ fn broken_law(planner: &PlanFn<'_>, case: &Case, effort: Effort) -> Result<(), S
         resumed(planner, case, &plan, count)?;
     }
     if effort.minimal {
-        minimal(planner, case, &observed, &plan)?;
+        minimal(planner, case, &observed, &plan, &after)?;
     }
     Ok(())
 }
@@ -354,12 +354,19 @@ fn may_be_repeated(case: &Case, key: &str, _: &BTreeMap<String, u32>) -> bool {
 }
 
 /// No step can be left out: without it the plan cannot be carried out, is not safe, or leaves something to do.
+///
+/// A spec with fallbacks is content with a server at any of its places; the plan is what brings it to the declared one.
 fn minimal(
     planner: &PlanFn<'_>,
     case: &Case,
     observed: &Observed,
     plan: &Plan,
+    after: &World,
 ) -> Result<(), String> {
+    let places = |world: &World| -> Vec<Option<Place>> {
+        let sets = (0..case.spec.server_count).map(|slot| Names::new(&case.spec).scale_set(slot));
+        sets.map(|set| world.objects.get(&set.key()).map(place_in)).collect()
+    };
     for (index, step) in plan.steps() {
         let without = left_out(plan, index);
         let does_it = |plan: &Plan| -> Result<(), String> {
@@ -368,6 +375,7 @@ fn minimal(
             let mut world = case.world.clone();
             world.run(&case.spec, plan, usize::MAX)?;
             nothing_left(planner, &case.spec, &world)?;
+            ensure("same places", places(&world) == places(after), || "another place".into())?;
             ends_well(case, &world)
         };
         // Blobs cannot be seen while planning: a program or a secret may be there already, and is kept then.
