@@ -234,9 +234,9 @@ impl World {
         }
     }
 
-    /// Whether so many servers vote and all of them live.
+    /// Whether so many servers vote, all of them live, and nobody's turn has begun: one turn at a time is ours.
     pub(crate) fn is_whole(&self, servers: u32) -> bool {
-        self.raft.len() == servers as usize && self.alive().count() == servers as usize
+        self.raft.len() == servers as usize && self.raft.iter().eq(self.machines.keys())
     }
 
     /// A machine is gone without a word.
