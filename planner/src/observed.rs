@@ -65,6 +65,10 @@ pub const READY_BLOB: &str = "ready.json";
 /// A status older than this says nothing about now: host managers write every few seconds.
 pub const STATUS_FRESH_SECONDS: u64 = 60;
 
+/// Who is silent for so long, while the others go on without it, does not come back by itself: a restart or a move to
+/// another host takes minutes.
+pub const LOST_AFTER_SECONDS: u64 = 900;
+
 impl Observed {
     /// An object's body.
     pub fn object(&self, id: &ArmId) -> Option<&Value> {

@@ -82,6 +82,7 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
 enum Event {
     Policy,
     DeletedServer(u32),
+    Died(u32),
     DeletedLock,
     DeletedRecord(u32),
     ChangedRule,
@@ -97,6 +98,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         Just(Event::Policy),
         (0_u32..7).prop_map(Event::DeletedServer),
+        (0_u32..7).prop_map(Event::Died),
         Just(Event::DeletedLock),
         (0_u32..7).prop_map(Event::DeletedRecord),
         Just(Event::ChangedRule),
@@ -180,7 +182,13 @@ fn happen(world: &mut World, declared: &ClusterSpec, now: &ClusterSpec, event: &
                 scenarios::kill(world, declared, slot);
             }
         }
-        Event::DeletedServer(_) => {}
+        Event::Died(slot) if declared.server_count > 1 => {
+            let slot = slot % declared.server_count;
+            if world.is_whole(declared.server_count) && world.asked.is_empty() {
+                world.die(slot);
+            }
+        }
+        Event::DeletedServer(_) | Event::Died(_) => {}
         Event::DeletedLock => {
             world.objects.remove(&names.lock().key());
         }

@@ -176,7 +176,7 @@ impl<'a> Planner<'a> {
                 Look::Missing | Look::Going => {
                     servers.missing.insert(*slot);
                 }
-                Look::Found(_) if self.situation.unborn.contains(slot) => {
+                Look::Found(_) if self.situation.is_void(*slot) => {
                     servers.missing.insert(*slot);
                 }
                 Look::Found(found) => self.sort_in(*slot, object, found, &mut servers),

@@ -11,7 +11,7 @@ use crate::desired::{Desired, object, place_in};
 use crate::diff::differs_in;
 use crate::effect::Effect;
 use crate::names::Names;
-use crate::observed::{Observed, other_version_reason};
+use crate::observed::{LOST_AFTER_SECONDS, Observed, other_version_reason};
 use crate::reference::point;
 use crate::spec::ClusterSpec;
 
@@ -23,6 +23,9 @@ pub struct Situation {
     /// Slots whose scale set exists, but whose server never came up and is not waited for: its set failed, or it is a
     /// helper of another kind than is needed now and no other server knows it.
     pub unborn: BTreeSet<u32>,
+    /// Slots whose scale set exists, but whose server is lost: long silent, and the others, who have a leader, go on
+    /// without it.
+    pub lost: BTreeSet<u32>,
     /// Those of [`Self::present`] that were asked to leave by a run that did not end, whether they have left or not.
     pub leaving: BTreeSet<u32>,
     /// Those of [`Self::leaving`] that have left.
@@ -42,6 +45,10 @@ impl Situation {
             let Some(body) = observed.object(&names.scale_set(slot)) else { continue };
             // One that is being deleted, or whose machine somebody deleted, is as good as gone.
             if is_going(body) {
+                continue;
+            }
+            if is_lost(&names, observed, slot, body) {
+                situation.lost.insert(slot);
                 continue;
             }
             if is_unborn(spec, &names, observed, slot, body) {
@@ -73,6 +80,11 @@ impl Situation {
                 other_version_reason(&voters, version, observed.fresh()).is_some();
         }
         situation
+    }
+
+    /// Whether the scale set of a slot has no server any more, and goes without asking one.
+    pub(super) fn is_void(&self, slot: u32) -> bool {
+        self.unborn.contains(&slot) || self.lost.contains(&slot)
     }
 
     /// Slots that have a vote and keep it.
@@ -109,4 +121,23 @@ fn is_unborn(
     let is_other = wanted
         .is_some_and(|wanted| differs_in(wanted.kind, &wanted.body, body, Effect::ReplacesServer));
     others_speak && is_other
+}
+
+fn is_lost(names: &Names, observed: &Observed, slot: u32, body: &Value) -> bool {
+    let Some(server) = observed.servers.get(&slot) else { return false };
+    // What the machine of an earlier set said last tells nothing of this one. Both are UTC, to the second.
+    let made = point(body, "/properties/timeCreated").and_then(Value::as_str);
+    let is_of_this_set =
+        made.is_some_and(|made| to_the_second(made) < to_the_second(&server.status.written_at));
+    if server.age_seconds < LOST_AFTER_SECONDS || !is_of_this_set {
+        return false;
+    }
+    let name = names.server(slot);
+    let others = || observed.fresh().filter_map(|status| status.consul.as_ref());
+    others().any(|consul| consul.leader.is_some())
+        && others().all(|consul| !consul.peers.contains(&name))
+}
+
+fn to_the_second(rfc3339: &str) -> &str {
+    rfc3339.get(..19).unwrap_or_default()
 }

@@ -41,6 +41,8 @@ pub(crate) struct World {
     left: BTreeMap<u32, String>,
     /// Servers that were asked to leave and have not.
     pub(crate) asked: BTreeMap<u32, String>,
+    /// Servers that died, their machines still being there, and when they spoke last.
+    died: BTreeMap<u32, String>,
     /// Who leads while it can.
     pub(crate) leader: u32,
     /// Every object that was ever written, by key, with how often.
@@ -61,6 +63,7 @@ impl World {
             raft: BTreeSet::new(),
             left: BTreeMap::new(),
             asked: BTreeMap::new(),
+            died: BTreeMap::new(),
             leader: 0,
             writes: BTreeMap::new(),
             made: 0,
@@ -101,7 +104,12 @@ impl World {
             }
             // Who never came up has never spoken.
             if self.machines.contains_key(&slot) || self.left.contains_key(&slot) {
-                observed.servers.insert(slot, self.status(&names, slot));
+                let mut server = self.status(&names, slot);
+                if let Some(spoke) = self.died.get(&slot) {
+                    server.status.written_at.clone_from(spoke);
+                    server.age_seconds = 3600;
+                }
+                observed.servers.insert(slot, server);
             }
             let differs = place_in(set).vm_size != spec.vm_size;
             if (!is_ready || differs)
@@ -134,7 +142,8 @@ impl World {
 
     fn not_told(&self, spec: &ClusterSpec, told: &BTreeSet<&str>) -> usize {
         let is_wrong = |slot: &u32| {
-            let truth = self.addresses.get(slot).map(String::as_str);
+            let lives = !self.died.contains_key(slot);
+            let truth = self.addresses.get(slot).filter(|_| lives).map(String::as_str);
             truth.is_none_or(|truth| !told.contains(truth))
         };
         (0..spec.server_count).filter(is_wrong).count()
@@ -179,9 +188,10 @@ impl World {
         alive.iter().copied().find(|slot| *slot == self.leader).or(alive.first().copied())
     }
 
-    /// Raft's members whose machine runs.
+    /// Raft's members that live.
     fn alive(&self) -> impl Iterator<Item = u32> + '_ {
-        self.raft.iter().copied().filter(|slot| self.machines.contains_key(slot))
+        let lives = |slot: &u32| self.machines.contains_key(slot) && !self.died.contains_key(slot);
+        self.raft.iter().copied().filter(lives)
     }
 
     fn status(&self, names: &Names, slot: u32) -> ObservedServer {
@@ -245,6 +255,17 @@ impl World {
         self.addresses.remove(&slot);
     }
 
+    /// A server died a while ago; its machine is still there.
+    pub(crate) fn die(&mut self, slot: u32) {
+        self.died.insert(slot, time(self.made + 1));
+        self.forget_the_dead();
+    }
+
+    /// The others still count a server that died.
+    pub(crate) fn still_know(&mut self, slot: u32) {
+        self.raft.insert(slot);
+    }
+
     /// A server's machine never came up, and no other server knows it.
     pub(crate) fn never_came_up(&mut self, slot: u32) {
         self.lose_machine(slot);
@@ -267,6 +288,11 @@ impl World {
     fn has(&self, id: &ArmId) -> bool {
         self.objects.contains_key(&id.key())
     }
+}
+
+/// The time at which so many objects were made.
+fn time(made: u32) -> String {
+    format!("2026-11-01T{:02}:{:02}:{:02}Z", made / 3600, made / 60 % 60, made % 60)
 }
 
 fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {

@@ -137,19 +137,17 @@ impl Planner<'_> {
         let wait = self.draft.find(WAIT_HEALTHY).unwrap_or_else(|| {
             let slots = self.desired.slots.iter().copied().collect();
             let (voters, consul_version) = (self.voters(&slots), self.spec.consul_version.clone());
-            let wait =
-                self.draft.add(WAIT_HEALTHY, Action::WaitHealthy { voters, consul_version }, None);
-            let before: Vec<StepRef> = self
-                .draft
-                .refs()
-                .filter(|(_, step)| changes_servers(&step.action) || step.id == WRITE_DOCUMENT)
-                .map(|(at, _)| at)
-                .collect();
-            for step in before {
-                self.draft.edge(step, wait);
-            }
-            wait
+            self.draft.add(WAIT_HEALTHY, Action::WaitHealthy { voters, consul_version }, None)
         });
+        let before: Vec<StepRef> = self
+            .draft
+            .refs()
+            .filter(|(_, step)| changes_servers(&step.action) || step.id == WRITE_DOCUMENT)
+            .map(|(at, _)| at)
+            .collect();
+        for step in before {
+            self.draft.edge(step, wait);
+        }
         let content = json!(ReadyDocument { generation: document.generation });
         let ready = self.write(MARK_READY, READY_BLOB, content, false);
         self.draft.edge(wait, ready);

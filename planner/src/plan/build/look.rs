@@ -18,8 +18,8 @@ use crate::spec::ZoneFallback;
 pub(super) enum Look {
     /// It is not there.
     Missing,
-    /// It is there, but has to go before it comes anew: its delete is under way, its machine is gone, or it never came
-    /// up and may find another place.
+    /// It is there, but has to go before it comes anew: its delete is under way, its machine is gone, its server is
+    /// lost, or it never came up and may find another place.
     Going,
     /// It is there.
     Found(Found),
@@ -77,10 +77,12 @@ impl Planner<'_> {
                 reason: effect::reason(object.kind, &path),
             })));
         }
+        let server = object.slot.filter(|_| object.kind == Kind::ScaleSet);
+        if server.is_some_and(|slot| self.situation.lost.contains(&slot)) {
+            return Ok(Look::Going);
+        }
         // A server that never came up is made at its own place, unless writing it again may do.
-        let is_unborn = object.kind == Kind::ScaleSet
-            && object.slot.is_some_and(|slot| self.situation.unborn.contains(&slot));
-        if is_unborn {
+        if server.is_some_and(|slot| self.situation.unborn.contains(&slot)) {
             let moves = differences.iter().any(|d| d.effect == Effect::ReplacesServer);
             if moves || self.spec.zone_fallback != ZoneFallback::Strict {
                 return Ok(Look::Going);

@@ -106,7 +106,7 @@ impl Planner<'_> {
         for orphan in orphans.iter().chain(&helpers) {
             if let (Kind::ScaleSet, Some(slot)) = (orphan.kind, orphan.slot) {
                 // The others have had their turn.
-                if self.is_going(&orphan.id) || self.situation.unborn.contains(&slot) {
+                if self.is_going(&orphan.id) || self.situation.is_void(slot) {
                     let name = object::server(slot);
                     self.finish_delete(orphan.kind, &orphan.id, &name, Some(slot));
                 }

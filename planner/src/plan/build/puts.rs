@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::look::{Found, Look, is_address_book, is_empty};
+use super::look::{Found, Look, is_address_book, is_empty, is_going, is_running};
 use super::{Planner, Servers};
 use crate::arm::{ArmId, Kind};
 use crate::desired::{DesiredObject, object};
@@ -51,12 +51,21 @@ impl Planner<'_> {
         let have = self.observed.object(id);
         let reason = match slot {
             Some(slot) if self.situation.unborn.contains(&slot) => "its server never came up",
+            Some(slot) if self.situation.lost.contains(&slot) => {
+                "its server is lost, and the others go on without it"
+            }
             _ if have.is_some_and(is_empty) => "its machine is gone",
             _ => "its delete has begun and is waited for",
         };
         let reason = reason.to_owned();
         let action = Action::Delete { kind, id: id.clone(), reason };
-        self.draft.add(format!("delete {name}"), action, slot)
+        let delete = self.draft.add(format!("delete {name}"), action, slot);
+        if have.is_some_and(|have| is_running(have) && !is_going(have)) {
+            let action = Action::AwaitProvisioned { object: name.to_owned(), kind, id: id.clone() };
+            let running = self.draft.add(format!("await {name}"), action, slot);
+            self.draft.edge(running, delete);
+        }
+        delete
     }
 
     fn put_found(&mut self, object: &DesiredObject, found: &Found, servers: &Servers) {

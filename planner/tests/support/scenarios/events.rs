@@ -26,6 +26,44 @@ pub(super) fn drifting(b: &mut Builder) {
         },
     );
     b.kept(
+        "lost-server",
+        "A server that died, and that the others go on without, is made anew",
+        three(),
+        "server 1 has been silent for an hour, and Autopilot has dropped it",
+        |w, _| w.die(1),
+    );
+    b.kept(
+        "silent-server",
+        "A server that is silent, but still counts for the others, may come back by itself",
+        three(),
+        "server 1 has been silent for an hour, and the others still count it",
+        |w, _| {
+            w.die(1);
+            w.still_know(1);
+        },
+    );
+    b.add(
+        "lost-server-scaled-away",
+        "A server that died is no longer wanted: nobody asks it to leave",
+        Some(spec(5, 3)),
+        three(),
+    )
+    .after("server 4 died an hour ago", |w, _| w.die(4));
+    b.add(
+        "lost-server-and-a-lone-larger-one",
+        "One of three died, and one larger one is wanted",
+        Some(three()),
+        with(spec(1, 3), |s| s.vm_size = "Standard_D4s_v5".into()),
+    )
+    .after("server 1 died an hour ago", |w, _| w.die(1));
+    b.add(
+        "lost-server-and-larger-disk",
+        "A server that died comes anew first; no helper is needed for the others",
+        Some(three()),
+        with(three(), |s| s.os_disk_gib = 128),
+    )
+    .after("server 1 died an hour ago", |w, _| w.die(1));
+    b.kept(
         "deleted-leader",
         "The leader's machine is gone",
         three(),

@@ -239,8 +239,11 @@ impl<'w> Run<'w> {
                 if !self.world.machines.contains_key(&slot) {
                     self.boot(slot, &mut body)?;
                 }
+                body["properties"]["timeCreated"] = json!(time(self.world.made));
                 if let Some(old) = old {
-                    body["properties"]["uniqueId"] = old["properties"]["uniqueId"].clone();
+                    for kept in ["uniqueId", "timeCreated"] {
+                        body["properties"][kept] = old["properties"][kept].clone();
+                    }
                 }
             }
             Kind::Peering if !self.world.has(&self.names.vnet()) => return Err("no network".into()),
@@ -306,6 +309,7 @@ impl<'w> Run<'w> {
         self.world.machines.insert(slot, place_in(body).vm_size);
         self.world.versions.insert(slot, version);
         self.world.left.remove(&slot);
+        self.world.died.remove(&slot);
         self.world.raft.insert(slot);
         Ok(())
     }

@@ -1,0 +1,71 @@
+//! When a server counts as lost: its set goes without asking it, so nothing less than all of the evidence will do.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use hcs_planner::names::Names;
+use hcs_planner::observed::{LOST_AFTER_SECONDS, Observed};
+use hcs_planner::plan::plan;
+use support::laws::ids;
+use support::spec;
+use support::world::World;
+
+/// Whether server 1 of three, dead for an hour, is made anew in a world that differs a little.
+fn is_made_anew(change: impl FnOnce(&mut Observed)) -> bool {
+    let spec = spec(3, 3);
+    let mut world = World::finished(&spec);
+    world.die(1);
+    let mut observed = world.observe(&spec);
+    change(&mut observed);
+    ids(&plan(&spec, &observed).unwrap()).contains(&"delete server_1".to_owned())
+}
+
+#[test]
+fn a_server_is_lost_when_it_is_silent_for_long_and_the_others_go_on_without_it() {
+    assert!(is_made_anew(|_| {}));
+}
+
+#[test]
+fn a_server_that_was_silent_for_a_moment_is_not_lost() {
+    let silent_for = |seconds| {
+        move |observed: &mut Observed| {
+            observed.servers.get_mut(&1).unwrap().age_seconds = seconds;
+        }
+    };
+    assert!(!is_made_anew(silent_for(LOST_AFTER_SECONDS - 1)));
+    assert!(is_made_anew(silent_for(LOST_AFTER_SECONDS)));
+}
+
+#[test]
+fn a_server_that_has_never_spoken_is_waited_for() {
+    assert!(!is_made_anew(|observed| drop(observed.servers.remove(&1))));
+    // What the machine of an earlier set said is no word of this one, which may be booting.
+    assert!(!is_made_anew(|observed| {
+        let set = Names::new(&spec(3, 3)).scale_set(1).key();
+        let set = observed.objects.get_mut(&set).unwrap();
+        set["properties"]["timeCreated"] = "2026-11-20T00:00:00.1+00:00".into();
+    }));
+}
+
+#[test]
+fn the_others_must_say_so_and_have_a_leader() {
+    let consul = |observed: &mut Observed,
+                  change: fn(&mut hcs_planner::dataplane::ConsulStatus)| {
+        let others = observed.servers.values_mut().filter(|server| server.age_seconds == 1);
+        others.filter_map(|server| server.status.consul.as_mut()).for_each(change);
+    };
+    assert!(!is_made_anew(|observed| consul(observed, |consul| consul.leader = None)));
+    assert!(!is_made_anew(|observed| consul(observed, |consul| {
+        consul.peers.push("demo-server-1".into());
+    })));
+    assert!(!is_made_anew(|observed| {
+        observed.servers.get_mut(&0).unwrap().status.consul.as_mut().unwrap().peers =
+            vec!["demo-server-0".into(), "demo-server-1".into(), "demo-server-2".into()];
+    }));
+    // Nobody speaks: the blobs may be out of reach, or the whole cluster is down.
+    assert!(!is_made_anew(|observed| observed.servers.clear()));
+    assert!(!is_made_anew(|observed| {
+        observed.servers.values_mut().for_each(|server| server.age_seconds = 3600);
+    }));
+}
