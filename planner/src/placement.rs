@@ -62,6 +62,11 @@ pub fn quorum(voters: u32) -> u32 {
     voters / 2 + 1
 }
 
+/// Voters that may be lost.
+pub fn tolerance(voters: u32) -> u32 {
+    voters.saturating_sub(quorum(voters))
+}
+
 /// What a cluster survives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Survival {
@@ -82,7 +87,7 @@ pub fn survival(servers: u32, zones: &[String]) -> Survival {
         .filter(|(_, count)| servers - **count >= size)
         .map(|(zone, _)| zone.clone())
         .collect();
-    Survival { size, server_losses: servers - size.min(servers), zone_losses }
+    Survival { size, server_losses: tolerance(servers), zone_losses }
 }
 
 /// How many of `slots` each zone holds; zones without servers are listed with 0.

@@ -21,6 +21,7 @@ use crate::diff::Difference;
 use crate::effect::Effect;
 use crate::names::Names;
 use crate::observed::Observed;
+use crate::placement::tolerance;
 use crate::reference::point;
 use crate::spec::ClusterSpec;
 
@@ -214,13 +215,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A server is made anew only beside another one that came first. One that comes or goes anyway will do.
+    /// A server is made anew only beside another one that came first, unless those who come or go anyway make up for
+    /// it: the cluster survives no less than it was to survive, before or afterwards.
     fn bring_helper(&mut self, servers: &Servers) -> Option<u32> {
         let leaving = &self.situation.leaving;
-        let has_surplus = servers.surplus.iter().any(|slot| !leaving.contains(slot));
-        // One that is on its way out already is finished, not spared.
-        let replaces = servers.replaced.keys().any(|slot| !leaving.contains(slot));
-        if !replaces || has_surplus || !servers.missing.is_empty() {
+        // One that is on its way out already is finished, not spared, and is back when the turns of others come.
+        let (back, others): (Vec<u32>, Vec<u32>) =
+            servers.replaced.keys().partition(|slot| leaving.contains(slot));
+        let serving = self.situation.voters().len() + servers.missing.len() + back.len();
+        let declared = self.spec.server_count;
+        let before = self.observed.stored_spec.as_ref().map_or(declared, |spec| spec.server_count);
+        let meanwhile = u32::try_from(serving).unwrap_or_default().saturating_sub(1);
+        let is_enough = meanwhile > 0 && tolerance(meanwhile) >= tolerance(before.min(declared));
+        if others.is_empty() || is_enough {
             return None;
         }
         // One whose set is still being deleted is not free either.

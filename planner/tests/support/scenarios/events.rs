@@ -58,7 +58,7 @@ pub(super) fn drifting(b: &mut Builder) {
     .after("server 1 died an hour ago", |w, _| w.die(1));
     b.add(
         "lost-server-and-larger-disk",
-        "A server that died comes anew first; no helper is needed for the others",
+        "A server that died comes anew first, with a helper for the others",
         Some(three()),
         with(three(), |s| s.os_disk_gib = 128),
     )
