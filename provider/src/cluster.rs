@@ -1,6 +1,7 @@
 //! `hcs_cluster`: schema, validation, plan, apply, read, import. One file each.
 
 mod apply;
+mod drift;
 mod import;
 mod model;
 mod plan;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::container;
 use hcs_planner::desired::{Desired, DesiredObject, place_in};
 use hcs_planner::diff::Difference;
@@ -17,6 +16,7 @@ use hcs_planner::spec::{ClusterSpec, ImageReference};
 use serde_json::json;
 use tfplugin::Value;
 
+use super::drift::drift;
 use super::phase;
 use crate::regions::Region;
 
@@ -197,7 +197,7 @@ pub(crate) fn computed(
         ("servers", Value::list(servers)),
         ("quorum", observed_quorum(spec, &names, observed)),
         ("azure_resources", observed_resources(&desired, &survey)),
-        ("drift", Value::from(drift(&names, &desired, &survey, observed))),
+        ("drift", Value::from(drift(spec, &names, &desired, &survey, observed))),
         ("vnet_id", Value::from(names.vnet().as_str())),
         ("consul_ca_file", Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
         ("consul_external_endpoint_url", Value::from(endpoint_url(&names, observed))),
@@ -252,48 +252,6 @@ fn observed_resources(
         let fingerprint = fingerprint::observed(object, differences);
         Some((object.name.clone(), resource(object, fingerprint)))
     }))
-}
-
-/// What differs from the declared, in sentences.
-fn drift(
-    names: &Names,
-    desired: &Desired,
-    survey: &BTreeMap<String, Option<Vec<Difference>>>,
-    observed: &Observed,
-) -> Vec<String> {
-    let mut sentences = Vec::new();
-    for object in desired.objects.values() {
-        let label = format!("{} {}", object.kind.resource_type(), object.id.name());
-        match survey.get(&object.name).and_then(Option::as_ref) {
-            None => sentences.push(format!("{label} is missing.")),
-            Some(differences) => sentences.extend(differences.iter().map(|difference| {
-                format!("{label}: {} is {}.", difference.path, short(&difference.observed))
-            })),
-        }
-        let state =
-            observed.objects.get(&object.key).map(|body| &body["properties"]["provisioningState"]);
-        if state.and_then(serde_json::Value::as_str).is_some_and(|word| word == "Failed") {
-            sentences.push(format!("{label}: its last write failed."));
-        }
-    }
-    let uid = names.uid.as_str();
-    let extra = observed.objects.values().filter_map(|body| {
-        let id = ArmId::new(body.get("id")?.as_str()?);
-        let ours = body.pointer("/tags/hcs-cluster")?.as_str() == Some(uid);
-        (ours && desired.by_id(&id).is_none())
-            .then(|| format!("{} is no longer wanted.", id.name()))
-    });
-    sentences.extend(extra);
-    sentences
-}
-
-fn short(value: &serde_json::Value) -> String {
-    let text = if value.is_null() { "missing".to_owned() } else { value.to_string() };
-    if text.chars().count() > 80 {
-        format!("{}…", text.chars().take(79).collect::<String>())
-    } else {
-        text
-    }
 }
 
 fn endpoint_url(names: &Names, observed: &Observed) -> Option<String> {

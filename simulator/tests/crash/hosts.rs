@@ -1,31 +1,41 @@
 //! The servers, as far as the engine sees them: they join some time after their VM boots, leave when asked, and say so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hcs_engine::clock::Clock as _;
 use hcs_planner::dataplane::{
     ClusterDocument, ConsulStatus, Request, ServerPhase, ServerStatus, blob, container,
 };
-use hcs_simulator::SimCloud;
+use hcs_simulator::{SimClock, SimCloud};
 
 /// From power to Raft.
 const JOIN_SECONDS: u64 = 20;
 /// Between two looks.
 const ROUND_SECONDS: u64 = 5;
 
+/// Scale sets whose machine runs and whose server is dead.
+pub(crate) type Dead = Arc<Mutex<BTreeSet<String>>>;
+
 /// Runs for ever; dropped with the world.
-pub(crate) async fn run(cloud: SimCloud, account: String) {
+pub(crate) async fn run(cloud: SimCloud, clock: SimClock, account: String, dead: Dead) {
     let mut up_seconds: BTreeMap<String, u64> = BTreeMap::new();
     let mut members: BTreeSet<String> = BTreeSet::new();
     let mut gone: BTreeMap<String, String> = BTreeMap::new();
     for sequence in 1.. {
         tokio::time::sleep(Duration::from_secs(ROUND_SECONDS)).await;
         let machines = cloud.with_world(|world| world.running_machines());
-        let running: BTreeMap<String, String> =
+        let mut running: BTreeMap<String, String> =
             machines.into_iter().map(|m| (m.scale_set, m.id)).collect();
+        if let Ok(mut dead) = dead.lock() {
+            // Another machine, another server.
+            dead.retain(|name| running.contains_key(name));
+            running.retain(|name, _| !dead.contains(name));
+        }
         up_seconds.retain(|name, _| running.contains_key(name));
         gone.retain(|name, _| running.contains_key(name));
-        // What autopilot does with a server whose VM is gone.
+        // What autopilot does with a server that is gone.
         members.retain(|name| running.contains_key(name));
         for name in running.keys() {
             let up = up_seconds.entry(name.clone()).or_default();
@@ -42,8 +52,11 @@ pub(crate) async fn run(cloud: SimCloud, account: String) {
         let document: Option<ClusterDocument> =
             read(&cloud, &account, container::CONFIG, blob::CLUSTER);
         let version = document.map(|document| document.consul.version.to_string());
+        let now = i64::try_from(clock.now_unix_ms()).expect("a time");
+        let now = jiff::Timestamp::from_millisecond(now).expect("a time").to_string();
         for name in running.keys() {
-            let status = status(name, sequence, &members, gone.get(name), version.as_deref());
+            let mut status = status(name, sequence, &members, gone.get(name), version.as_deref());
+            status.written_at.clone_from(&now);
             let bytes = serde_json::to_vec(&status).expect("a status").into();
             cloud.plant_blob(&account, &container::status(slot_of(name)), blob::STATUS, bytes);
         }

@@ -23,6 +23,8 @@ struct Scenario {
     name: &'static str,
     from: Option<ClusterSpec>,
     to: Option<ClusterSpec>,
+    /// A server that died meanwhile.
+    lost: Option<u32>,
 }
 
 fn tagged(mut spec: ClusterSpec) -> ClusterSpec {
@@ -58,25 +60,31 @@ fn two_zones(spec: ClusterSpec) -> ClusterSpec {
     })
 }
 
+fn scenario(
+    name: &'static str,
+    from: impl Into<Option<ClusterSpec>>,
+    to: impl Into<Option<ClusterSpec>>,
+) -> Scenario {
+    Scenario { name, from: from.into(), to: to.into(), lost: None }
+}
+
 fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario { name: "create", from: None, to: Some(spec(3)) },
-        Scenario { name: "scale 3 to 5", from: Some(spec(3)), to: Some(spec(5)) },
-        Scenario { name: "scale 5 to 3", from: Some(spec(5)), to: Some(spec(3)) },
-        Scenario { name: "tags", from: Some(spec(3)), to: Some(tagged(spec(3))) },
-        Scenario { name: "resize", from: Some(spec(3)), to: Some(larger(spec(3))) },
-        Scenario { name: "larger disk", from: Some(spec(3)), to: Some(larger_disk(spec(3))) },
-        Scenario { name: "larger disk, 1", from: Some(spec(1)), to: Some(larger_disk(spec(1))) },
-        Scenario { name: "zone removed", from: Some(spec(3)), to: Some(two_zones(spec(3))) },
-        Scenario { name: "endpoint added", from: Some(spec(3)), to: Some(reachable(spec(3))) },
-        Scenario { name: "endpoint removed", from: Some(reachable(spec(3))), to: Some(spec(3)) },
-        Scenario { name: "upgrade", from: Some(old_consul(spec(3))), to: Some(spec(3)) },
-        Scenario {
-            name: "all at once",
-            from: Some(old_consul(spec(3))),
-            to: Some(reachable(larger_disk(larger(spec(5))))),
-        },
-        Scenario { name: "destroy", from: Some(spec(3)), to: None },
+        scenario("create", None, spec(3)),
+        scenario("scale 3 to 5", spec(3), spec(5)),
+        scenario("scale 5 to 3", spec(5), spec(3)),
+        scenario("tags", spec(3), tagged(spec(3))),
+        scenario("resize", spec(3), larger(spec(3))),
+        scenario("larger disk", spec(3), larger_disk(spec(3))),
+        scenario("larger disk, 1", spec(1), larger_disk(spec(1))),
+        scenario("zone removed", spec(3), two_zones(spec(3))),
+        scenario("endpoint added", spec(3), reachable(spec(3))),
+        scenario("endpoint removed", reachable(spec(3)), spec(3)),
+        scenario("upgrade", old_consul(spec(3)), spec(3)),
+        scenario("all at once", old_consul(spec(3)), reachable(larger_disk(larger(spec(5))))),
+        scenario("destroy", spec(3), None),
+        Scenario { lost: Some(1), ..scenario("lost server", spec(3), spec(3)) },
+        Scenario { lost: Some(4), ..scenario("lost server, 5 to 3", spec(5), spec(3)) },
     ]
 }
 
@@ -86,6 +94,9 @@ impl Scenario {
         let azure = Azure::new().await;
         if let Some(from) = &self.from {
             assert_eq!(azure.apply(from, Intent::Create, None).await, End::Complete);
+            if let Some(slot) = self.lost {
+                azure.lose(from, slot).await;
+            }
         }
         azure
     }

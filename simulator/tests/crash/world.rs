@@ -16,7 +16,7 @@ use hcs_engine::observe::observe_machines;
 use hcs_engine::reconcile::{Beginning, Intent, Reconciler, observe};
 use hcs_planner::desired::place_in;
 use hcs_planner::names::Names;
-use hcs_planner::observed::Observed;
+use hcs_planner::observed::{LOST_AFTER_SECONDS, Observed};
 use hcs_planner::placement::place_of;
 use hcs_planner::plan::{Plan, plan};
 use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
@@ -94,6 +94,7 @@ pub(crate) struct Azure {
     clock: SimClock,
     switch: Arc<Switch>,
     servers: JoinHandle<()>,
+    dead: hosts::Dead,
     account: String,
 }
 
@@ -113,8 +114,10 @@ impl Azure {
         request.body = Some(json!({ "location": "westeurope" }));
         assert_eq!(cloud.send(&request).await.unwrap().status, 201);
         let account = Names::new(&spec(3)).storage_account().name().to_owned();
-        let servers = tokio::spawn(hosts::run(cloud.clone(), account.clone()));
-        Self { cloud, clock, switch: Arc::default(), servers, account }
+        let dead = hosts::Dead::default();
+        let servers = hosts::run(cloud.clone(), clock, account.clone(), Arc::clone(&dead));
+        let servers = tokio::spawn(servers);
+        Self { cloud, clock, switch: Arc::default(), servers, dead, account }
     }
 
     fn interrupted(&self, kill: Option<Kill>) -> Interrupted {
@@ -234,6 +237,13 @@ impl Azure {
     /// Plants the bug of a store that knows no conditions.
     pub(crate) fn ignore_conditions(&self) {
         self.switch.ignore_conditions.store(true, Ordering::Relaxed);
+    }
+
+    /// A server dies, and is missed for a while.
+    #[allow(dead_code)]
+    pub(crate) async fn lose(&self, spec: &ClusterSpec, slot: u32) {
+        self.dead.lock().unwrap().insert(Names::new(spec).server(slot));
+        tokio::time::sleep(Duration::from_secs(LOST_AFTER_SECONDS + 60)).await;
     }
 
     /// Deletes all scale sets, so that the next apply makes servers and their secrets.
