@@ -100,7 +100,7 @@ pub struct DesiredObject {
 }
 
 /// Everything that a spec implies in Azure, by logical name.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
     /// The objects.
     pub objects: BTreeMap<String, DesiredObject>,

@@ -192,7 +192,7 @@ fn order() -> Vec<Bug> {
             |plan, _, _| plan.untied("grant caller blob access", "mint gossip key"),
         ),
         bug("the lock comes back too early", "scale-5-to-3", "any order", |plan, _, _| {
-            plan.untied("delete container secrets-3", "create lock")
+            plan.untied("delete container_secrets_3", "create lock")
         }),
     ]
 }
@@ -259,7 +259,7 @@ fn content() -> Vec<Bug> {
             "the helper's rights stay",
             "replace-os-disk",
             "nothing is left|nothing stays",
-            |plan, _, _| plan.without(|step| step.id.starts_with("delete role assignment")),
+            |plan, _, _| plan.without(|step| step.id.starts_with("delete role_")),
         ),
         bug(
             "a machine never restarts",

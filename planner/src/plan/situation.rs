@@ -115,7 +115,7 @@ fn is_unborn(
     // Whether the others know it can only be told by others that speak.
     let others_speak =
         observed.fresh().any(|status| status.slot != slot && status.consul.is_some());
-    let mut helper = Desired { objects: BTreeMap::new(), slots: vec![] };
+    let mut helper = Desired::default();
     helper.add_helper(spec, slot);
     let wanted = helper.objects.get(&object::server(slot));
     let is_other = wanted

@@ -1,12 +1,14 @@
 //! What the cluster has and no longer wants: found by tag and by deterministic id, never anything else.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::look::is_going;
 use super::{MAX_SLOTS, Planner, Servers};
 use crate::arm::{ArmId, Kind};
 use crate::dataplane::container;
-use crate::desired::object;
+use crate::desired::{Desired, object};
 use crate::names::{CLUSTER_TAG, SLOT_TAG};
 use crate::plan::Action;
 use crate::plan::graph::StepRef;
@@ -19,19 +21,42 @@ pub(super) struct Orphan {
     pub(super) id: ArmId,
     /// The server it belonged to.
     pub(super) slot: Option<u32>,
+    /// Its logical name, as when it was made; what has none is told by its type.
+    name: String,
 }
 
 impl Planner<'_> {
     /// Objects of this cluster that the spec no longer wants.
     pub(super) fn orphans(&self) -> Vec<Orphan> {
-        let mut orphans = Vec::new();
-        for (_, body) in &self.others {
-            let Some(id) = body.get("id").and_then(Value::as_str).map(ArmId::new) else { continue };
-            if let Some((kind, slot)) = self.classify(&id, body) {
-                orphans.push(Orphan { kind, id, slot });
-            }
+        let ours = self.others.iter().filter_map(|(key, body)| {
+            let id = body.get("id").and_then(Value::as_str).map(ArmId::new)?;
+            let (kind, slot) = self.classify(&id, body)?;
+            Some((*key, kind, id, slot))
+        });
+        let ours: Vec<(&String, Kind, ArmId, Option<u32>)> = ours.collect();
+        let slots = ours.iter().filter_map(|(.., slot)| *slot).collect();
+        let mut known = self.logical_names(slots);
+        let named = ours.into_iter().map(|(key, kind, id, slot)| {
+            let name = known.remove(key).unwrap_or_else(|| type_and_name(kind, &id));
+            Orphan { kind, id, slot, name }
+        });
+        named.collect()
+    }
+
+    /// Logical names of what these slots had, and of what else comes and goes, by key.
+    fn logical_names(&self, slots: BTreeSet<u32>) -> BTreeMap<String, String> {
+        let mut past = Desired::default();
+        let mut names = BTreeMap::from([
+            (self.names.endpoint().key(), object::ENDPOINT.to_owned()),
+            (self.names.endpoint_ip().key(), object::ENDPOINT_IP.to_owned()),
+        ]);
+        for slot in slots {
+            past.add_helper(self.spec, slot);
+            let record = self.names.dns_record(&format!("server-{slot}"));
+            names.insert(record.key(), object::server_record(slot));
         }
-        orphans
+        names.extend(past.objects.into_values().map(|object| (object.key, object.name)));
+        names
     }
 
     /// Kind and slot of an object that is ours; `None` for anything that we must not touch.
@@ -100,7 +125,12 @@ impl Planner<'_> {
             .objects
             .values()
             .filter(|object| servers.helper.is_some() && object.slot == servers.helper)
-            .map(|object| Orphan { kind: object.kind, id: object.id.clone(), slot: object.slot });
+            .map(|object| Orphan {
+                kind: object.kind,
+                id: object.id.clone(),
+                slot: object.slot,
+                name: object.name.clone(),
+            });
         let helpers: Vec<Orphan> = helpers.collect();
         let mut deletes: Vec<(Kind, ArmId, StepRef)> = Vec::new();
         for orphan in orphans.iter().chain(&helpers) {
@@ -115,7 +145,7 @@ impl Planner<'_> {
             if orphan.kind == Kind::Lock {
                 continue;
             }
-            let id = format!("delete {}", leftover_name(orphan));
+            let id = format!("delete {}", orphan.name);
             let reason = orphan.slot.map_or_else(
                 || "the configuration no longer asks for it".to_owned(),
                 |slot| format!("the cluster no longer has a slot {slot}"),
@@ -152,23 +182,17 @@ fn kind_of(id: &ArmId, kind: Kind) -> bool {
     key.rfind("/providers/").is_some_and(|at| key[at..].starts_with(&marker))
 }
 
-fn leftover_name(orphan: &Orphan) -> String {
-    let kind = match orphan.kind {
-        Kind::Identity => "identity",
-        Kind::BlobContainer => "container",
+fn type_and_name(kind: Kind, id: &ArmId) -> String {
+    let words = match kind {
         Kind::RoleAssignment => "role assignment",
-        Kind::PrivateDnsRecord => "dns record",
         Kind::Peering => "peering",
-        Kind::LoadBalancer => "load balancer",
-        Kind::PublicIpAddress => "public ip",
         _ => "object",
     };
-    let name = orphan.id.name();
-    match orphan.id.parent() {
+    match id.parent() {
         // Both sides of a peering, and the far sides of all peerings, may have the same name.
-        Some(network) if orphan.kind == Kind::Peering => {
-            format!("{kind} {name} of {}", network.name())
+        Some(network) if kind == Kind::Peering => {
+            format!("{words} {} of {}", id.name(), network.name())
         }
-        _ => format!("{kind} {name}"),
+        _ => format!("{words} {}", id.name()),
     }
 }
