@@ -6,7 +6,7 @@ use hcs_planner::estimate::{critical_path, seconds};
 use hcs_planner::plan as planner;
 use hcs_planner::plan::{Action, Plan, StepIndex};
 
-use crate::input::{CliError, Files};
+use crate::input::{CliError, Files, nearest};
 use crate::plan::Answer;
 
 /// What a step does, why, what it waits for and what waits for it.
@@ -16,8 +16,7 @@ pub(crate) fn explain(files: &Files<'_>, wanted: &str) -> Result<Answer, CliErro
     let steps = plan.steps();
     let Some((index, step)) = steps.iter().find(|(_, step)| step.id == wanted) else {
         let near = steps.iter().map(|(_, step)| step.id.as_str());
-        let near = near.min_by_key(|id| strsim::levenshtein(id, wanted));
-        let near = near.unwrap_or_default().to_owned();
+        let near = nearest(near, wanted);
         return Err(CliError::NoStep { step: wanted.to_owned(), near });
     };
     let (critical, starts) = critical_path(&plan);

@@ -7,6 +7,7 @@ use hcs_planner::assumed::assumed;
 use hcs_planner::names::default_managed_group;
 use hcs_planner::observed::Observed;
 use hcs_planner::releases;
+use hcs_planner::rules::{self, Broken};
 use hcs_planner::spec::{ClusterSpec, ImageReference, defaults};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -32,8 +33,28 @@ pub(crate) enum CliError {
         /// What is wrong.
         reason: String,
     },
+    /// The declared cluster has an attribute that there is not.
+    #[error("{} has {name:?}, which no cluster has{}", path.display(), did_you_mean(near))]
+    Unknown {
+        /// Which file.
+        path: PathBuf,
+        /// The attribute.
+        name: String,
+        /// One that reads like it, or empty.
+        near: String,
+    },
+    /// The declared cluster breaks a rule.
+    #[error("{}: {attribute}: {reason}", path.display())]
+    Broken {
+        /// Which file.
+        path: PathBuf,
+        /// The attribute.
+        attribute: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
     /// The plan has no such step.
-    #[error("the plan has no step {step:?}{}", if near.is_empty() { String::new() } else { format!("; did you mean {near:?}?") })]
+    #[error("the plan has no step {step:?}{}", did_you_mean(near))]
     NoStep {
         /// The step that was asked for.
         step: String,
@@ -51,6 +72,16 @@ pub(crate) enum CliError {
     /// The planner refuses.
     #[error("{0}")]
     Plan(#[from] hcs_planner::plan::PlanError),
+}
+
+fn did_you_mean(near: &str) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean {near:?}?") }
+}
+
+/// Of these names the one that reads most like `wanted`; empty when there are none.
+pub(crate) fn nearest<'n>(names: impl Iterator<Item = &'n str>, wanted: &str) -> String {
+    let nearest = names.min_by_key(|name| strsim::levenshtein(name, wanted));
+    nearest.unwrap_or_default().to_owned()
 }
 
 /// Files that say what is declared and what is there.
@@ -81,7 +112,9 @@ impl Files<'_> {
         let value: Map<String, Value> = read(path, "a cluster")?;
         let observed = self.observed.map(|path| read(path, "an observed world")).transpose()?;
         let Some(changes) = value.get("resource_changes") else {
+            let given: Vec<String> = value.keys().cloned().collect();
             let spec = spec(path, value)?;
+            known_only(path, &given, &spec)?;
             return Ok(Input { spec, observed: observed.unwrap_or_default(), is_assumed: false });
         };
         let change = self.change(changes)?;
@@ -164,11 +197,34 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
     for (key, default) in defaults.as_object().into_iter().flatten() {
         value.entry(key.clone()).or_insert_with(|| default.clone());
     }
-    serde_json::from_value(Value::Object(value)).map_err(|error| CliError::Content {
-        path: path.to_owned(),
-        what: "a cluster",
-        reason: error.to_string(),
-    })
+    let spec: ClusterSpec =
+        serde_path_to_error::deserialize(Value::Object(value)).map_err(|error| {
+            CliError::Content {
+                path: path.to_owned(),
+                what: "a cluster",
+                reason: error.to_string(),
+            }
+        })?;
+    match rules::broken(&spec).into_iter().next() {
+        Some(Broken { attribute, reason }) => {
+            Err(CliError::Broken { path: path.to_owned(), attribute, reason })
+        }
+        None => Ok(spec),
+    }
+}
+
+/// A misspelled attribute would be planned with its default.
+fn known_only(path: &Path, given: &[String], spec: &ClusterSpec) -> Result<(), CliError> {
+    let all = json!(spec);
+    let known = || all.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    match given.iter().find(|name| known().all(|other| other != name.as_str())) {
+        Some(name) => Err(CliError::Unknown {
+            path: path.to_owned(),
+            name: name.clone(),
+            near: nearest(known(), name),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// A resource's attributes as a spec has them.

@@ -203,6 +203,30 @@ mod tests {
     fn a_wrong_file_is_told_with_its_path() {
         let broken = file("{ \"name\": 1 }");
         let error = plan(&files(&broken), Format::Text).err().unwrap().to_string();
-        assert!(error.contains("does not describe a cluster"), "{error}");
+        assert!(error.contains("does not describe a cluster: name: invalid type"), "{error}");
+    }
+
+    #[test]
+    fn each_wrong_attribute_is_named_with_the_mend() {
+        let table = [
+            ("\"server_count\": 4", "server_count: server_count is 4; it is 1, 3, 5 or 7"),
+            ("\"server_count\": \"3\"", "server_count: invalid type: string"),
+            ("\"vm_sizes\": \"x\"", "did you mean \"vm_size\"?"),
+            ("\"zones\": [\"1\", \"1\"]", "zones[1]: Zone 1 is listed twice"),
+            ("\"image\": { \"publisher\": 1 }", "image.publisher: invalid type"),
+            ("\"vnet_cidr\": \"10.0.0.0/30\"", "vnet_cidr: 10.0.0.0/30 is too small"),
+            (
+                "\"external_endpoint\": { \"allowed_cidrs\": [] }",
+                "allowed_cidrs: Consul would be open",
+            ),
+            ("\"vm_size_fallbacks\": [\"s\"]", "vm_size_fallbacks: With zone_fallback"),
+            ("\"consul_version\": \"1.7.4\"", "consul_version: Consul 1.7.4 is too old"),
+            ("\"tags\": { \"hcs-x\": \"y\" }", "tags: Tag \"hcs-x\""),
+        ];
+        for (line, expected) in table {
+            let wrong = file(&DEMO.replace("\"name\"", &format!("{line}, \"name\"")));
+            let error = plan(&files(&wrong), Format::Text).err().unwrap().to_string();
+            assert!(error.contains(expected), "{line}: {error}");
+        }
     }
 }

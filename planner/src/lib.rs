@@ -22,4 +22,5 @@ mod read_only;
 pub mod reference;
 pub mod releases;
 pub mod render;
+pub mod rules;
 pub mod spec;

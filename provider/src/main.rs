@@ -9,7 +9,6 @@ mod client;
 mod cluster;
 mod cluster_data;
 mod diagnostics;
-mod naming;
 mod policy;
 mod provider;
 mod regions;

@@ -14,7 +14,7 @@ use tfplugin::{
 
 use crate::client::SharedClient;
 use crate::cluster::cluster_id;
-use crate::naming;
+use hcs_planner::rules;
 use store::{PolicyStore, Written};
 
 /// Type name in configurations.
@@ -215,7 +215,7 @@ fn validate(config: &Value) -> Diagnostics {
         );
     }
     if let Some(name) = config.get("name").as_str()
-        && let Err(detail) = naming::policy_name(name)
+        && let Err(detail) = rules::policy_name(name)
     {
         error("name", detail);
     }
@@ -337,7 +337,7 @@ fn parse_id(text: &str) -> Result<(ArmId, String), String> {
         format!("{text:?} is no id of a snapshot policy; it has the form {expected}.")
     })?;
     let name = &text[at + "/snapshotpolicies/".len()..];
-    naming::policy_name(name)?;
+    rules::policy_name(name)?;
     Ok((cluster_id(&text[..at])?, name.to_owned()))
 }
 

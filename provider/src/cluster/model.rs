@@ -59,7 +59,7 @@ pub(crate) fn spec_of(
         name: text("name")?,
         resource_group_name: text("resource_group_name")?,
         managed_resource_group_name: text("managed_resource_group_name")?,
-        location: crate::naming::location(&text("location")?),
+        location: hcs_planner::rules::location(&text("location")?),
         consul_datacenter: text("consul_datacenter")?,
         server_count: number("server_count")?,
         zones: texts(value.get("zones")).ok_or("zones")?,

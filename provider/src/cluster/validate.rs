@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hcs_planner::spec::{LockLevel, ZoneFallback};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use crate::naming;
+use hcs_planner::rules;
 
 pub(super) fn validate(config: &Value) -> Diagnostics {
     let mut found = Diagnostics::none();
@@ -16,17 +16,17 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
             found.push(Diagnostic::error(summary, detail).at(name));
         }
     };
-    text("name", "Invalid cluster name", &naming::cluster_name);
+    text("name", "Invalid cluster name", &rules::cluster_name);
     let group = "Invalid resource group name";
-    text("resource_group_name", group, &naming::resource_group);
-    text("managed_resource_group_name", group, &naming::resource_group);
-    text("consul_datacenter", "Invalid Consul datacenter", &naming::datacenter);
-    text("vnet_cidr", "Invalid network", &|cidr| naming::vnet_cidr(cidr).map(|_| ()));
+    text("resource_group_name", group, &rules::resource_group);
+    text("managed_resource_group_name", group, &rules::resource_group);
+    text("consul_datacenter", "Invalid Consul datacenter", &rules::datacenter);
+    text("vnet_cidr", "Invalid network", &|cidr| rules::vnet_cidr(cidr).map(|_| ()));
     text("consul_version", "Invalid Consul version", &version);
     text("lock", "Invalid lock", &lock);
     text("zone_fallback", "Invalid zone_fallback", &zone_fallback);
-    text("subnet_id", "Invalid subnet", &subnet_id);
-    text("ssh_public_key", "Invalid SSH key", &ssh_public_key);
+    text("subnet_id", "Invalid subnet", &rules::subnet_id);
+    text("ssh_public_key", "Invalid SSH key", &rules::ssh_public_key);
     numbers(config, &mut found);
     zones(config, &mut found);
     peers(config, &mut found);
@@ -41,20 +41,10 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
 }
 
 fn version(text: &str) -> Result<(), String> {
-    let version: semver::Version = text.parse().map_err(|_| {
+    let version = text.parse().map_err(|_| {
         format!("{text:?} is no exact version; write three numbers, e.g. \"1.22.2\".")
     })?;
-    // Below 1.8 the operator API that gates every change is not there.
-    if version < semver::Version::new(1, 8, 0) {
-        return Err(format!("Consul {version} is too old: 1.8.0 is the oldest that hcs runs."));
-    }
-    if version.major > 2 {
-        return Err(format!("Consul {version} is not known to this provider version."));
-    }
-    if version.build.as_str().contains("ent") {
-        return Err(format!("{version} is an Enterprise build; hcs runs the Community Edition."));
-    }
-    Ok(())
+    rules::consul_version(&version)
 }
 
 fn lock(text: &str) -> Result<(), String> {
@@ -76,36 +66,10 @@ fn zone_fallback(text: &str) -> Result<(), String> {
     Err(format!("zone_fallback is {text:?}; it is {}.", known.map(|w| format!("{w:?}")).join(", ")))
 }
 
-fn subnet_id(text: &str) -> Result<(), String> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let is_subnet = parts.len() == 11
-        && parts[1].eq_ignore_ascii_case("subscriptions")
-        && parts[7].eq_ignore_ascii_case("virtualNetworks")
-        && parts[9].eq_ignore_ascii_case("subnets");
-    if is_subnet {
-        return Ok(());
-    }
-    Err(format!(
-        "{text:?} is not the id of a subnet; it ends in virtualNetworks/<network>/subnets/<subnet>."
-    ))
-}
-
 /// Inputs of which the cluster takes one.
 fn exclusive(config: &Value, found: &mut Diagnostics) {
     let is_set = |name: &str| !config.get(name).is_null() && !config.get(name).is_unknown();
-    let pairs = [
-        (
-            "subnet_id",
-            "vnet_cidr",
-            "The servers live in your subnet or in a network of the cluster's own; leave one out.",
-        ),
-        (
-            "subnet_id",
-            "peer_vnet_ids",
-            "The servers live in your network: peer that one, and leave peer_vnet_ids out.",
-        ),
-    ];
-    for (own, other, why) in pairs {
+    for (own, other, why) in rules::EXCLUSIVE {
         if is_set(own) && is_set(other) {
             let summary = format!("{other} does not go with {own}");
             found.push(Diagnostic::error(summary, why).at(other));
@@ -114,9 +78,7 @@ fn exclusive(config: &Value, found: &mut Diagnostics) {
     let strict = matches!(config.get("zone_fallback").as_str(), Some("strict") | None)
         && !config.get("zone_fallback").is_unknown();
     if strict && is_set("vm_size_fallbacks") {
-        let detail = "With zone_fallback = \"strict\" (the default) a server is what is declared, where it is \
-                      declared, or nothing. Set zone_fallback to \"prefer\" or \"best_effort\", or leave \
-                      vm_size_fallbacks out.";
+        let detail = rules::FALLBACKS_NEED_A_ZONE_FALLBACK;
         let summary = "vm_size_fallbacks needs a zone_fallback";
         found.push(Diagnostic::error(summary, detail).at("vm_size_fallbacks"));
     }
@@ -127,8 +89,7 @@ fn endpoint(config: &Value, found: &mut Diagnostics) {
     let is_wanted = wanted.as_bool() == Some(true);
     let empty = cidrs.is_null() || cidrs.as_list().is_some_and(<[Value]>::is_empty);
     if is_wanted && empty {
-        let detail = "Consul would be open to nobody, or to all. List the IPv4 ranges that may call it, e.g. \
-                      [\"203.0.113.0/24\"].";
+        let detail = rules::ENDPOINT_NEEDS_CIDRS;
         let diagnostic = Diagnostic::error("The external endpoint needs allowed_cidrs", detail);
         found.push(diagnostic.at("allowed_cidrs"));
     }
@@ -140,63 +101,35 @@ fn endpoint(config: &Value, found: &mut Diagnostics) {
     }
     for (index, cidr) in cidrs.as_list().unwrap_or_default().iter().enumerate() {
         let Some(text) = cidr.as_str() else { continue };
-        let parsed: Option<ipnet::Ipv4Net> = text.parse().ok();
-        if parsed.is_none_or(|net| net.addr() != net.network()) {
-            let detail = match parsed {
-                Some(net) => format!("{text} has host bits set; the range is {}.", net.trunc()),
-                None => format!("{text:?} is no IPv4 range; write e.g. \"203.0.113.0/24\"."),
-            };
+        if let Err(detail) = rules::allowed_cidr(text) {
             let path = Path::root("allowed_cidrs").index(index);
             found.push(Diagnostic::error("Invalid allowed_cidrs", detail).at(path));
         }
     }
 }
 
-fn ssh_public_key(text: &str) -> Result<(), String> {
-    if text.contains("PRIVATE KEY") {
-        return Err("This is a private key. Give the public half, the .pub file.".to_owned());
-    }
-    if !["ssh-rsa ", "ssh-ed25519 ", "ecdsa-sha2-"].iter().any(|kind| text.starts_with(kind)) {
-        return Err("This is no OpenSSH public key (\"ssh-ed25519 AAAA...\").".to_owned());
-    }
-    Ok(())
-}
-
 fn numbers(config: &Value, found: &mut Diagnostics) {
-    let mut error = |name: &str, detail: String| {
-        found.push(Diagnostic::error(format!("Invalid {name}"), detail).at(name));
-    };
-    let count = config.get("server_count");
-    if count.as_number().is_some() && !matches!(count.as_i64(), Some(1 | 3 | 5 | 7)) {
-        let given = count.as_f64().unwrap_or_default();
-        error(
-            "server_count",
-            format!(
-                "server_count is {given}; it is 1, 3, 5 or 7. An even number of voters survives \
-                 no more than the odd one below it, and more than 7 only slow every write."
-            ),
-        );
-    }
-    for (name, min, max) in [("os_disk_gib", 30, 2048), ("data_disk_gib", 8, 4096)] {
-        let size = config.get(name);
-        if size.as_number().is_some()
-            && !size.as_i64().is_some_and(|gib| (min..=max).contains(&gib))
+    let mut check = |name: &str, rule: &dyn Fn(&Value) -> Result<(), String>| {
+        let value = config.get(name);
+        if value.as_number().is_some()
+            && let Err(detail) = rule(value)
         {
-            let given = size.as_f64().unwrap_or_default();
-            error(name, format!("{name} is {given}; it is a whole number from {min} to {max}."));
+            found.push(Diagnostic::error(format!("Invalid {name}"), detail).at(name));
         }
+    };
+    check("server_count", &|count| rules::server_count(count.as_f64().unwrap_or_default()));
+    for (name, range) in
+        [("os_disk_gib", rules::OS_DISK_GIB), ("data_disk_gib", rules::DATA_DISK_GIB)]
+    {
+        check(name, &|size| rules::disk_gib(name, &range, size.as_f64().unwrap_or_default()));
     }
 }
 
 fn zones(config: &Value, found: &mut Diagnostics) {
     let Some(zones) = super::model::texts(config.get("zones")) else { return };
-    for (index, zone) in zones.iter().enumerate() {
-        let path = Path::root("zones").index(index);
-        if zones[..index].contains(zone) {
-            let detail = format!("Zone {zone} is listed twice.");
-            found.push(Diagnostic::error("Invalid zones", detail).at(path));
-        } else if zone.parse::<u8>().is_err() {
-            let detail = format!("{zone:?} is no zone; zones are \"1\", \"2\", \"3\".");
+    for index in 0..zones.len() {
+        if let Err(detail) = rules::zone(&zones, index) {
+            let path = Path::root("zones").index(index);
             found.push(Diagnostic::error("Invalid zones", detail).at(path));
         }
     }
@@ -205,14 +138,7 @@ fn zones(config: &Value, found: &mut Diagnostics) {
 fn peers(config: &Value, found: &mut Diagnostics) {
     let Some(ids) = config.get("peer_vnet_ids").as_list() else { return };
     for (index, id) in ids.iter().enumerate() {
-        let Some(text) = id.as_str() else { continue };
-        let parts: Vec<&str> = text.split('/').collect();
-        let is_vnet = parts.len() == 9
-            && parts[1].eq_ignore_ascii_case("subscriptions")
-            && parts[6].eq_ignore_ascii_case("Microsoft.Network")
-            && parts[7].eq_ignore_ascii_case("virtualNetworks");
-        if !is_vnet {
-            let detail = format!("{text:?} is not the id of a virtual network.");
+        if let Some(Err(detail)) = id.as_str().map(rules::vnet_id) {
             let path = Path::root("peer_vnet_ids").index(index);
             found.push(Diagnostic::error("Invalid peer", detail).at(path));
         }
@@ -223,33 +149,22 @@ fn same_group(config: &Value, found: &mut Diagnostics) {
     let (own, managed) =
         (config.get("resource_group_name"), config.get("managed_resource_group_name"));
     if let (Some(own), Some(managed)) = (own.as_str(), managed.as_str())
-        && own.eq_ignore_ascii_case(managed)
+        && let Err(detail) = rules::other_group(own, managed)
     {
-        let detail = "The managed group must be another one than resource_group_name: destroying \
-                      the cluster deletes the managed group with all that is in it.";
         let diagnostic = Diagnostic::error("Managed group is your own group", detail);
         found.push(diagnostic.at("managed_resource_group_name"));
     }
 }
 
-/// Azure's rules for tags: 50 of them (we add two), names of 512 characters without `<>%&\?/`, values of 256.
+/// Azure's rules for tags, at the attribute that sets them.
 pub(crate) fn check_tags(tags: &BTreeMap<String, String>, path: &Path) -> Diagnostics {
     let mut found = Diagnostics::none();
-    if tags.len() > 48 {
-        let detail = format!("{} tags; Azure allows 50, and hcs needs two of them.", tags.len());
+    if let Err(detail) = rules::tag_count(tags) {
         found.push(Diagnostic::error("Too many tags", detail).at(path.clone()));
     }
     for (key, value) in tags {
-        let path = path.clone().key(key.clone());
-        let bad = key.is_empty() || key.len() > 512 || key.contains(|c| "<>%&\\?/".contains(c));
-        if bad || value.len() > 256 {
-            let detail = format!(
-                "Tag {key:?}: names have 1 to 512 characters without <>%&\\?/, values at most 256."
-            );
-            found.push(Diagnostic::error("Invalid tag", detail).at(path));
-        } else if key.to_lowercase().starts_with("hcs-") {
-            let detail = format!("Tag {key:?}: names that start with hcs- belong to hcs itself.");
-            found.push(Diagnostic::error("Reserved tag", detail).at(path));
+        if let Err(detail) = rules::tag(key, value) {
+            found.push(Diagnostic::error("Invalid tag", detail).at(path.clone().key(key.clone())));
         }
     }
     found
@@ -275,7 +190,7 @@ mod tests {
             ("consul_version", "1.22".into(), "three numbers"),
             ("consul_version", "1.7.4".into(), "oldest"),
             ("lock", "ReadOnly".into(), "CanNotDelete"),
-            ("data_disk_gib", 1.into(), "8 to 4096"),
+            ("data_disk_gib", 1.into(), "data_disk_gib is 1; it is a whole number from 8 to 4096"),
             ("zones", vec!["a".to_owned()].into(), "zones are"),
             ("zones", vec!["1".to_owned(), "1".to_owned()].into(), "twice"),
             ("peer_vnet_ids", vec!["vnet".to_owned()].into(), "not the id"),

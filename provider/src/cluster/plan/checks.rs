@@ -82,7 +82,7 @@ impl Planner {
             }
         };
         let location = body.get("location").and_then(Value::as_str).unwrap_or_default();
-        if crate::naming::location(location) != spec.location {
+        if hcs_planner::rules::location(location) != spec.location {
             let detail = format!(
                 "The network {} is in {location}, the cluster in {}. Azure puts machines into networks of their \
                  own region only: choose a subnet there, or set location = {location:?}.",

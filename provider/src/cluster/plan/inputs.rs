@@ -9,8 +9,8 @@ use tfplugin::{Path, Value};
 
 use super::Planner;
 use crate::cluster::{merge_tags, model};
-use crate::naming;
 use crate::regions::NoSize;
+use hcs_planner::rules;
 
 impl Planner {
     /// Azure does not tell "West Europe" from "westeurope", nor one case of a group's name from another: what is stored
@@ -18,7 +18,7 @@ impl Planner {
     pub(super) fn keep_spellings(&mut self) {
         for name in ["location", "resource_group_name", "managed_resource_group_name", "subnet_id"]
         {
-            let meaning = naming::location;
+            let meaning = rules::location;
             let (prior, planned) = (self.prior.get(name).as_str(), self.planned.get(name).as_str());
             if let (Some(prior), Some(planned)) = (prior, planned)
                 && meaning(prior) == meaning(planned)
@@ -42,13 +42,13 @@ impl Planner {
         });
         let managed = self.planned.get("managed_resource_group_name").as_str().map(str::to_owned);
         if let Some(managed) = managed
-            && let Err(detail) = naming::resource_group(&managed)
+            && let Err(detail) = rules::resource_group(&managed)
         {
             self.error("managed_resource_group_name", "Invalid resource group name", detail);
         }
         let datacenter = self.planned.get("consul_datacenter").as_str().map(str::to_owned);
         if let Some(datacenter) = datacenter
-            && let Err(detail) = naming::datacenter(&datacenter)
+            && let Err(detail) = rules::datacenter(&datacenter)
         {
             self.error("consul_datacenter", "Invalid Consul datacenter", detail);
         }
@@ -80,7 +80,7 @@ impl Planner {
         match (location, self.configured("location")) {
             (Some(_), true) => {}
             (Some(location), false) => {
-                self.planned.set("location", naming::location(&location));
+                self.planned.set("location", rules::location(&location));
             }
             (None, true) => self.warn(
                 "resource_group_name",
@@ -130,7 +130,7 @@ impl Planner {
     }
 
     pub(super) async fn zones(&mut self) {
-        let location = self.planned.get("location").as_str().map(naming::location);
+        let location = self.planned.get("location").as_str().map(rules::location);
         let size = self.planned.get("vm_size").as_str().map(str::to_owned);
         let (Some(location), Some(size)) = (location, size) else {
             self.default("zones", |_| Value::unknown());

@@ -8,8 +8,8 @@ use hcs_planner::spec::ClusterSpec;
 
 use super::Planner;
 use super::change::Change;
-use crate::naming;
 use crate::regions::{self, Region};
+use hcs_planner::rules;
 
 impl Planner {
     /// Usages are read only where more cores are needed than before.
@@ -25,7 +25,7 @@ impl Planner {
         if needed.of_family == 0 {
             return;
         }
-        let location = naming::location(&spec.location);
+        let location = rules::location(&spec.location);
         let usages =
             match regions::usages(&self.arm, self.client.subscription_id(), &location).await {
                 Ok(usages) => usages,

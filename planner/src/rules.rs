@@ -1,0 +1,345 @@
+//! What a user may declare: rules of Azure, of Consul and our own, each as a sentence for the user. Sources: Microsoft's
+//! "Naming rules and restrictions for Azure resources" and "Use tags", Consul's agent configuration.
+//!
+//! One rule looks at one value; [`broken`] holds them all against a whole spec.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use ipnet::Ipv4Net;
+use semver::Version;
+
+use crate::spec::{ClusterSpec, ZoneFallback};
+
+/// Sizes of an OS disk in GiB.
+pub const OS_DISK_GIB: RangeInclusive<f64> = 30.0..=2048.0;
+/// Sizes of a data disk in GiB.
+pub const DATA_DISK_GIB: RangeInclusive<f64> = 8.0..=4096.0;
+
+/// An input that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The attribute, e.g. `zones[1]`.
+    pub attribute: String,
+    /// What is wrong and what to do.
+    pub reason: String,
+}
+
+/// A cluster's name is part of scale sets, DNS labels and Consul node names.
+pub fn cluster_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if !(3..=32).contains(&name.len()) || !name.chars().all(plain) || !starts || name.ends_with('-')
+    {
+        return Err(format!(
+            "{name:?} does not fit: 3 to 32 lower-case letters, digits and hyphens, starting with \
+             a letter and not ending with a hyphen, because it becomes part of VM, DNS and Consul \
+             node names."
+        ));
+    }
+    Ok(())
+}
+
+/// A resource group's name.
+pub fn resource_group(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_alphanumeric() || "-_().".contains(c);
+    if name.is_empty() || name.len() > 90 || name.ends_with('.') || !name.chars().all(plain) {
+        return Err(format!(
+            "{name:?} is no name for a resource group: 1 to 90 letters, digits, hyphens, \
+             underscores, periods and parentheses, not ending with a period."
+        ));
+    }
+    Ok(())
+}
+
+/// A Consul datacenter is a DNS label.
+pub fn datacenter(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let edges = !name.starts_with('-') && !name.ends_with('-');
+    if name.is_empty() || name.len() > 63 || !name.chars().all(plain) || !edges {
+        return Err(format!(
+            "{name:?} is no Consul datacenter: 1 to 63 lower-case letters, digits and hyphens, \
+             neither starting nor ending with a hyphen, as it is a label in DNS names."
+        ));
+    }
+    Ok(())
+}
+
+/// A snapshot policy's name is part of blob names.
+pub fn policy_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let edges = !name.starts_with('-') && !name.ends_with('-');
+    if name.is_empty() || name.len() > 48 || !name.chars().all(plain) || !edges {
+        return Err(format!(
+            "{name:?} does not fit: 1 to 48 lower-case letters, digits and hyphens, neither \
+             starting nor ending with a hyphen."
+        ));
+    }
+    Ok(())
+}
+
+/// The network of a cluster; Azure takes five addresses of it, the load balancer one.
+pub fn vnet_cidr(text: &str) -> Result<Ipv4Net, String> {
+    let network: Ipv4Net = text.trim().parse().map_err(|_| {
+        format!("{text:?} is no IPv4 network in CIDR notation; write e.g. \"172.25.16.0/24\".")
+    })?;
+    if network.addr() != network.network() {
+        return Err(format!(
+            "{text} has host bits set; the network with this prefix is {}.",
+            network.trunc()
+        ));
+    }
+    if network.prefix_len() > 27 {
+        return Err(format!(
+            "{text} is too small: Azure keeps 5 addresses of it, the load balancer needs one and \
+             the servers up to 9. Use /27 or larger."
+        ));
+    }
+    if network.prefix_len() < 8 {
+        return Err(format!("{text} is too large: Azure networks are /8 or smaller."));
+    }
+    if !network.addr().is_private() && network.addr().octets()[0] != 100 {
+        return Err(format!(
+            "{text} is not a private network; use one inside 10.0.0.0/8, 172.16.0.0/12, \
+             192.168.0.0/16 or 100.64.0.0/10."
+        ));
+    }
+    Ok(network)
+}
+
+/// How many servers.
+pub fn server_count(count: f64) -> Result<(), String> {
+    if [1.0, 3.0, 5.0, 7.0].contains(&count) {
+        return Ok(());
+    }
+    Err(format!(
+        "server_count is {count}; it is 1, 3, 5 or 7. An even number of voters survives no more \
+         than the odd one below it, and more than 7 only slow every write."
+    ))
+}
+
+/// The size of a disk.
+pub fn disk_gib(name: &str, range: &RangeInclusive<f64>, gib: f64) -> Result<(), String> {
+    if range.contains(&gib) && gib.fract() == 0.0 {
+        return Ok(());
+    }
+    let (min, max) = (range.start(), range.end());
+    Err(format!("{name} is {gib}; it is a whole number from {min} to {max}."))
+}
+
+/// The version of Consul.
+pub fn consul_version(version: &Version) -> Result<(), String> {
+    // Below 1.8 the operator API that gates every change is not there.
+    if *version < Version::new(1, 8, 0) {
+        return Err(format!("Consul {version} is too old: 1.8.0 is the oldest that hcs runs."));
+    }
+    if version.major > 2 {
+        return Err(format!("Consul {version} is not known to this version of hcs."));
+    }
+    if version.build.as_str().contains("ent") {
+        return Err(format!("{version} is an Enterprise build; hcs runs the Community Edition."));
+    }
+    Ok(())
+}
+
+/// The zone at this place of a list.
+pub fn zone(zones: &[String], at: usize) -> Result<(), String> {
+    let Some(zone) = zones.get(at) else { return Ok(()) };
+    if zones[..at].contains(zone) {
+        return Err(format!("Zone {zone} is listed twice."));
+    }
+    if zone.parse::<u8>().is_err() {
+        return Err(format!("{zone:?} is no zone; zones are \"1\", \"2\", \"3\"."));
+    }
+    Ok(())
+}
+
+/// Id of a subnet.
+pub fn subnet_id(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_subnet = parts.len() == 11
+        && parts[1].eq_ignore_ascii_case("subscriptions")
+        && parts[7].eq_ignore_ascii_case("virtualNetworks")
+        && parts[9].eq_ignore_ascii_case("subnets");
+    if is_subnet {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is not the id of a subnet; it ends in virtualNetworks/<network>/subnets/<subnet>."
+    ))
+}
+
+/// Id of a virtual network.
+pub fn vnet_id(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_vnet = parts.len() == 9
+        && parts[1].eq_ignore_ascii_case("subscriptions")
+        && parts[6].eq_ignore_ascii_case("Microsoft.Network")
+        && parts[7].eq_ignore_ascii_case("virtualNetworks");
+    if is_vnet { Ok(()) } else { Err(format!("{text:?} is not the id of a virtual network.")) }
+}
+
+/// Addresses that may call the external endpoint.
+pub fn allowed_cidr(text: &str) -> Result<(), String> {
+    match text.parse::<Ipv4Net>() {
+        Ok(net) if net.addr() == net.network() => Ok(()),
+        Ok(net) => Err(format!("{text} has host bits set; the range is {}.", net.trunc())),
+        Err(_) => Err(format!("{text:?} is no IPv4 range; write e.g. \"203.0.113.0/24\".")),
+    }
+}
+
+/// An endpoint that nobody may call.
+pub const ENDPOINT_NEEDS_CIDRS: &str = "Consul would be open to nobody, or to all. List the IPv4 ranges that may call \
+                                        it, e.g. [\"203.0.113.0/24\"].";
+
+/// A public SSH key.
+pub fn ssh_public_key(text: &str) -> Result<(), String> {
+    if text.contains("PRIVATE KEY") {
+        return Err("This is a private key. Give the public half, the .pub file.".to_owned());
+    }
+    if !["ssh-rsa ", "ssh-ed25519 ", "ecdsa-sha2-"].iter().any(|kind| text.starts_with(kind)) {
+        return Err("This is no OpenSSH public key (\"ssh-ed25519 AAAA...\").".to_owned());
+    }
+    Ok(())
+}
+
+/// The user's group and the managed one.
+pub fn other_group(own: &str, managed: &str) -> Result<(), String> {
+    if !own.eq_ignore_ascii_case(managed) {
+        return Ok(());
+    }
+    Err("The managed group must be another one than resource_group_name: destroying the cluster \
+         deletes the managed group with all that is in it."
+        .to_owned())
+}
+
+/// Inputs of which a cluster takes one: the first, the second, why.
+pub const EXCLUSIVE: [(&str, &str, &str); 2] = [
+    (
+        "subnet_id",
+        "vnet_cidr",
+        "The servers live in your subnet or in a network of the cluster's own; leave one out.",
+    ),
+    (
+        "subnet_id",
+        "peer_vnet_ids",
+        "The servers live in your network: peer that one, and leave peer_vnet_ids out.",
+    ),
+];
+
+/// Other sizes without leave to use them.
+pub const FALLBACKS_NEED_A_ZONE_FALLBACK: &str = "With zone_fallback = \"strict\" (the default) a server is what is \
+                                                  declared, where it is declared, or nothing. Set zone_fallback to \
+                                                  \"prefer\" or \"best_effort\", or leave vm_size_fallbacks out.";
+
+/// How many tags: Azure allows 50, two are ours.
+pub fn tag_count(tags: &BTreeMap<String, String>) -> Result<(), String> {
+    if tags.len() <= 48 {
+        return Ok(());
+    }
+    Err(format!("{} tags; Azure allows 50, and hcs needs two of them.", tags.len()))
+}
+
+/// A tag: names of 512 characters without `<>%&\?/`, values of 256.
+pub fn tag(key: &str, value: &str) -> Result<(), String> {
+    let bad = key.is_empty() || key.len() > 512 || key.contains(|c| "<>%&\\?/".contains(c));
+    if bad || value.len() > 256 {
+        return Err(format!(
+            "Tag {key:?}: names have 1 to 512 characters without <>%&\\?/, values at most 256."
+        ));
+    }
+    if key.to_lowercase().starts_with("hcs-") {
+        return Err(format!("Tag {key:?}: names that start with hcs- belong to hcs itself."));
+    }
+    Ok(())
+}
+
+/// ARM's normal form of a region: `West Europe` is `westeurope`.
+pub fn location(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase()
+}
+
+/// Everything in `spec` that cannot be, in the order of its attributes.
+pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
+    let mut found = Vec::new();
+    let mut check = |attribute: &str, outcome: Result<(), String>| {
+        if let Err(reason) = outcome {
+            found.push(Broken { attribute: attribute.to_owned(), reason });
+        }
+    };
+    check("name", cluster_name(&spec.name));
+    check("resource_group_name", resource_group(&spec.resource_group_name));
+    let managed = &spec.managed_resource_group_name;
+    check("managed_resource_group_name", resource_group(managed));
+    check("managed_resource_group_name", other_group(&spec.resource_group_name, managed));
+    check("consul_datacenter", datacenter(&spec.consul_datacenter));
+    check("server_count", server_count(f64::from(spec.server_count)));
+    for at in 0..spec.zones.len() {
+        check(&format!("zones[{at}]"), zone(&spec.zones, at));
+    }
+    if spec.zone_fallback == ZoneFallback::Strict && !spec.vm_size_fallbacks.is_empty() {
+        check("vm_size_fallbacks", Err(FALLBACKS_NEED_A_ZONE_FALLBACK.to_owned()));
+    }
+    let disks = [
+        ("os_disk_gib", OS_DISK_GIB, spec.os_disk_gib),
+        ("data_disk_gib", DATA_DISK_GIB, spec.data_disk_gib),
+    ];
+    for (name, range, gib) in disks {
+        check(name, disk_gib(name, &range, f64::from(gib)));
+    }
+    if let Some(key) = &spec.ssh_public_key {
+        check("ssh_public_key", ssh_public_key(key));
+    }
+    if let Some(cidr) = &spec.vnet_cidr {
+        check("vnet_cidr", vnet_cidr(&cidr.to_string()).map(|_| ()));
+    }
+    if let Some(id) = &spec.subnet_id {
+        check("subnet_id", subnet_id(id.as_str()));
+        let others = [spec.vnet_cidr.is_some(), !spec.peer_vnet_ids.is_empty()];
+        for ((_, other, why), _) in EXCLUSIVE.iter().zip(others).filter(|(_, is_set)| *is_set) {
+            check(other, Err((*why).to_owned()));
+        }
+    }
+    for (at, id) in spec.peer_vnet_ids.iter().enumerate() {
+        check(&format!("peer_vnet_ids[{at}]"), vnet_id(id.as_str()));
+    }
+    if let Some(endpoint) = &spec.external_endpoint {
+        if endpoint.allowed_cidrs.is_empty() {
+            check("allowed_cidrs", Err(ENDPOINT_NEEDS_CIDRS.to_owned()));
+        }
+        for (at, cidr) in endpoint.allowed_cidrs.iter().enumerate() {
+            check(&format!("allowed_cidrs[{at}]"), allowed_cidr(&cidr.to_string()));
+        }
+    }
+    check("consul_version", consul_version(&spec.consul_version));
+    check("tags", tag_count(&spec.tags));
+    for (key, value) in &spec.tags {
+        check("tags", tag(key, value));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_azure_or_consul_refuse_are_refused() {
+        for name in ["a", "Demo", "demo-", "-demo", "1demo", "de_mo", &"a".repeat(33)] {
+            assert!(cluster_name(name).is_err(), "{name}");
+        }
+        assert!(cluster_name("demo-1").is_ok());
+        for name in ["", "rg.", "a/b", &"a".repeat(91)] {
+            assert!(resource_group(name).is_err(), "{name}");
+        }
+        assert!(resource_group("rg_(x).y-1").is_ok());
+    }
+
+    #[test]
+    fn networks_are_private_aligned_and_large_enough() {
+        for text in ["10.0.0.0", "10.0.0.1/24", "10.0.0.0/28", "8.8.8.0/24", "10.0.0.0/7", "x"] {
+            assert!(vnet_cidr(text).is_err(), "{text}");
+        }
+        assert!(vnet_cidr("172.25.16.0/24").is_ok());
+    }
+}
