@@ -127,6 +127,7 @@ mod tests {
             }),
             done_requests: vec![],
             certificate_expires_at: None,
+            consul_silent_seconds: 0,
             host_manager_version: String::new(),
         }
     }

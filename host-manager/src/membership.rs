@@ -148,6 +148,7 @@ mod tests {
             consul: None,
             done_requests: vec![],
             certificate_expires_at: None,
+            consul_silent_seconds: 0,
             host_manager_version: String::new(),
         }
     }

@@ -165,6 +165,7 @@ mod tests {
             consul,
             done_requests: vec![],
             certificate_expires_at: None,
+            consul_silent_seconds: 0,
             host_manager_version: String::new(),
         }
     }

@@ -34,6 +34,8 @@ struct Facts {
     stage: Stage,
     client: Option<ConsulClient>,
     consul: Option<ConsulStatus>,
+    /// When Consul last answered, or was first expected to.
+    consul_seen_unix_ms: u64,
     acl_ready: bool,
     certificate_expires_at: Option<String>,
     done_requests: Vec<String>,
@@ -156,9 +158,17 @@ impl Board {
             consul: facts.consul.clone(),
             done_requests: facts.done_requests.clone(),
             certificate_expires_at: facts.certificate_expires_at.clone(),
+            consul_silent_seconds: consul_silent_seconds(&facts, host.clock.now_unix_ms()),
             host_manager_version: VERSION.to_owned(),
         }
     }
+}
+
+fn consul_silent_seconds(facts: &Facts, now_unix_ms: u64) -> u64 {
+    if facts.consul.is_some() || facts.stage == Stage::Left {
+        return 0;
+    }
+    now_unix_ms.saturating_sub(facts.consul_seen_unix_ms) / 1000
 }
 
 fn written_at(unix_ms: u64) -> String {
@@ -170,8 +180,9 @@ fn written_at(unix_ms: u64) -> String {
 /// Observes Consul and publishes until stopped, and once more then.
 pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
     let mut sequence = 0;
+    board.facts().consul_seen_unix_ms = host.clock.now_unix_ms();
     loop {
-        observe(&board).await;
+        observe(&host, &board).await;
         sequence += 1;
         match publish(&host, &board, sequence).await {
             Ok(()) => board.solved("status"),
@@ -204,7 +215,7 @@ async fn recall(host: &Host, board: &Board) -> Result<(), BlobError> {
     Ok(())
 }
 
-async fn observe(board: &Board) {
+async fn observe(host: &Host, board: &Board) {
     let (client, acl_ready) = {
         let facts = board.facts();
         (facts.client.clone(), facts.acl_ready)
@@ -220,6 +231,9 @@ async fn observe(board: &Board) {
     if facts.stage != Stage::Left {
         facts.consul = seen.ok().and_then(Result::ok);
     }
+    if facts.consul.is_some() {
+        facts.consul_seen_unix_ms = host.clock.now_unix_ms();
+    }
 }
 
 async fn publish(host: &Host, board: &Board, sequence: u64) -> Result<(), BlobError> {
@@ -229,4 +243,19 @@ async fn publish(host: &Host, board: &Board, sequence: u64) -> Result<(), BlobEr
     let container = container::status(host.bootstrap.slot);
     host.stores.own.put(&container, blob::STATUS, text.into(), WriteCondition::Always).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consul_that_does_not_answer_is_silent_since_it_last_did() {
+        let mut facts = Facts { consul_seen_unix_ms: 10_000, ..Facts::default() };
+        assert_eq!(consul_silent_seconds(&facts, 70_999), 60);
+        facts.stage = Stage::Started;
+        assert_eq!(consul_silent_seconds(&facts, 70_999), 60);
+        facts.stage = Stage::Left;
+        assert_eq!(consul_silent_seconds(&facts, 70_999), 0);
+    }
 }

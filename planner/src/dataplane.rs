@@ -201,6 +201,9 @@ pub struct ServerStatus {
     pub done_requests: Vec<String>,
     /// RFC 3339; `NotAfter` of the server certificate on disk.
     pub certificate_expires_at: Option<String>,
+    /// Seconds since Consul last answered its host manager; 0 while it answers, and for a server that left.
+    #[serde(default)]
+    pub consul_silent_seconds: u64,
     /// The host manager's own version.
     pub host_manager_version: String,
 }

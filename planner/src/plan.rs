@@ -10,7 +10,7 @@ mod step;
 mod verdict;
 
 pub(crate) use build::look::has_failed;
-pub use build::{MAX_SLOTS, plan, survey};
+pub use build::{MAX_SLOTS, SERVER, plan, survey};
 pub use destroy::plan_destroy;
 pub use error::{Impossible, PlanError};
 pub use graph::{Plan, StepIndex};

@@ -215,6 +215,16 @@ fn content() -> Vec<Bug> {
                 })
             },
         ),
+        bug(
+            "a silent server is taken for a lost one",
+            "silent-server",
+            "verdict",
+            |plan, spec, _| {
+                let set = Names::new(spec).scale_set(1);
+                let step = delete("delete server_1", Kind::ScaleSet, set);
+                plan.with(Step { slot: Some(1), ..step })
+            },
+        ),
         bug("another's object is deleted", "policy-adds", "only ours", |plan, spec, _| {
             let group = Names::new(spec).cluster_id;
             let foreign = group.resource(Kind::Identity.resource_type(), "backup-agent");

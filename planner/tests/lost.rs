@@ -49,6 +49,19 @@ fn a_server_that_has_never_spoken_is_waited_for() {
 }
 
 #[test]
+fn a_server_whose_consul_is_dead_is_lost_though_its_machine_speaks() {
+    let consul_silent_for = |seconds| {
+        move |observed: &mut Observed| {
+            let server = observed.servers.get_mut(&1).unwrap();
+            server.age_seconds = 1;
+            (server.status.consul, server.status.consul_silent_seconds) = (None, seconds);
+        }
+    };
+    assert!(is_made_anew(consul_silent_for(LOST_AFTER_SECONDS)));
+    assert!(!is_made_anew(consul_silent_for(LOST_AFTER_SECONDS - 1)));
+}
+
+#[test]
 fn the_others_must_say_so_and_have_a_leader() {
     let consul = |observed: &mut Observed,
                   change: fn(&mut hcs_planner::dataplane::ConsulStatus)| {
@@ -63,6 +76,10 @@ fn the_others_must_say_so_and_have_a_leader() {
         observed.servers.get_mut(&0).unwrap().status.consul.as_mut().unwrap().peers =
             vec!["demo-server-0".into(), "demo-server-1".into(), "demo-server-2".into()];
     }));
+    // Consul's word for a member of Raft that gossip does not know: it may be this one.
+    assert!(!is_made_anew(|observed| consul(observed, |consul| {
+        consul.peers.push("(unknown)".into());
+    })));
     // Nobody speaks: the blobs may be out of reach, or the whole cluster is down.
     assert!(!is_made_anew(|observed| observed.servers.clear()));
     assert!(!is_made_anew(|observed| {

@@ -11,7 +11,7 @@ mod rolling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::graph::{Draft, StepRef};
 use super::verdict::{Violation, verdict};
@@ -66,7 +66,8 @@ pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> 
     }
 }
 
-/// Differences of every desired object from what is observed, by logical name; a missing object is `None`.
+/// Differences of every desired object from what is observed, by logical name; a missing object is `None`. A server
+/// that is lost differs in [`SERVER`].
 pub fn survey(
     spec: &ClusterSpec,
     observed: &Observed,
@@ -74,8 +75,23 @@ pub fn survey(
     let planner = Planner::new(spec, observed);
     let objects = planner.desired.objects.values();
     let nobody = BTreeSet::new();
-    objects.map(|object| (object.name.clone(), planner.differences(object, &nobody))).collect()
+    let look = |object: &DesiredObject| {
+        let mut found = planner.differences(object, &nobody)?;
+        if planner.is_lost(object) {
+            found.push(Difference {
+                path: SERVER.to_owned(),
+                observed: json!("lost"),
+                desired: json!("serving"),
+                effect: Effect::ReplacesServer,
+            });
+        }
+        Some(found)
+    };
+    objects.map(|object| (object.name.clone(), look(object))).collect()
 }
+
+/// Path of the difference of a scale set whose server is lost.
+pub const SERVER: &str = "server";
 
 struct Planner<'a> {
     spec: &'a ClusterSpec,
@@ -216,7 +232,8 @@ impl<'a> Planner<'a> {
     }
 
     /// A server is made anew only beside another one that came first, unless those who come or go anyway make up for
-    /// it: the cluster survives no less than it was to survive, before or afterwards.
+    /// it: meanwhile the cluster survives no less than the smaller of the two, before and afterwards. Where every slot is
+    /// taken none comes, and the verdict tells what is survived.
     fn bring_helper(&mut self, servers: &Servers) -> Option<u32> {
         let leaving = &self.situation.leaving;
         // One that is on its way out already is finished, not spared, and is back when the turns of others come.
@@ -224,7 +241,10 @@ impl<'a> Planner<'a> {
             servers.replaced.keys().partition(|slot| leaving.contains(slot));
         let serving = self.situation.voters().len() + servers.missing.len() + back.len();
         let declared = self.spec.server_count;
-        let before = self.observed.stored_spec.as_ref().map_or(declared, |spec| spec.server_count);
+        // The stored one is late where a run that grew the cluster was cut off.
+        let stored = self.observed.stored_spec.as_ref().map_or(declared, |spec| spec.server_count);
+        let present = u32::try_from(self.situation.voters().len()).unwrap_or_default();
+        let before = stored.max(present);
         let meanwhile = u32::try_from(serving).unwrap_or_default().saturating_sub(1);
         let is_enough = meanwhile > 0 && tolerance(meanwhile) >= tolerance(before.min(declared));
         if others.is_empty() || is_enough {

@@ -23,8 +23,8 @@ pub struct Situation {
     /// Slots whose scale set exists, but whose server never came up and is not waited for: its set failed, or it is a
     /// helper of another kind than is needed now and no other server knows it.
     pub unborn: BTreeSet<u32>,
-    /// Slots whose scale set exists, but whose server is lost: long silent, and the others, who have a leader, go on
-    /// without it.
+    /// Slots whose scale set exists, but whose server is lost: it or its Consul has long been silent, and the others,
+    /// who have a leader, go on without it.
     pub lost: BTreeSet<u32>,
     /// Those of [`Self::present`] that were asked to leave by a run that did not end, whether they have left or not.
     pub leaving: BTreeSet<u32>,
@@ -123,19 +123,25 @@ fn is_unborn(
     others_speak && is_other
 }
 
+/// What Consul calls a member of Raft's configuration that gossip does not know: it may be anybody.
+const UNKNOWN_PEER: &str = "(unknown)";
+
 fn is_lost(names: &Names, observed: &Observed, slot: u32, body: &Value) -> bool {
     let Some(server) = observed.servers.get(&slot) else { return false };
     // What the machine of an earlier set said last tells nothing of this one. Both are UTC, to the second.
     let made = point(body, "/properties/timeCreated").and_then(Value::as_str);
     let is_of_this_set =
         made.is_some_and(|made| to_the_second(made) < to_the_second(&server.status.written_at));
-    if server.age_seconds < LOST_AFTER_SECONDS || !is_of_this_set {
+    // The machine may live and its Consul be dead: of a full disk, for example.
+    let silent_seconds = server.age_seconds.max(server.status.consul_silent_seconds);
+    if silent_seconds < LOST_AFTER_SECONDS || !is_of_this_set {
         return false;
     }
     let name = names.server(slot);
     let others = || observed.fresh().filter_map(|status| status.consul.as_ref());
     others().any(|consul| consul.leader.is_some())
-        && others().all(|consul| !consul.peers.contains(&name))
+        && others()
+            .all(|consul| !consul.peers.iter().any(|peer| *peer == name || peer == UNKNOWN_PEER))
 }
 
 fn to_the_second(rfc3339: &str) -> &str {

@@ -217,6 +217,7 @@ impl World {
             }),
             done_requests: self.left.get(&slot).cloned().into_iter().collect(),
             certificate_expires_at: None,
+            consul_silent_seconds: 0,
             host_manager_version: String::new(),
         };
         ObservedServer { status, age_seconds: 1 }

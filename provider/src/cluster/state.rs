@@ -197,7 +197,7 @@ pub(crate) fn computed(
         ("servers", Value::list(servers)),
         ("quorum", observed_quorum(spec, &names, observed)),
         ("azure_resources", observed_resources(&desired, &survey)),
-        ("drift", Value::from(drift(spec, &names, &desired, &survey, observed))),
+        ("drift", Value::from(drift(&names, &desired, &survey, observed))),
         ("vnet_id", Value::from(names.vnet().as_str())),
         ("consul_ca_file", Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
         ("consul_external_endpoint_url", Value::from(endpoint_url(&names, observed))),

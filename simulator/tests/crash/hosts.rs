@@ -106,6 +106,7 @@ fn status(
         consul,
         done_requests: left.cloned().into_iter().collect(),
         certificate_expires_at: None,
+        consul_silent_seconds: 0,
         host_manager_version: "0".into(),
     }
 }

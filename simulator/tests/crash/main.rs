@@ -120,6 +120,11 @@ async fn a_run_that_is_killed_at_any_call_is_finished_by_the_next() {
     let mut total = 0;
     for scenario in scenarios() {
         let azure = scenario.start().await;
+        if let (Some(slot), Some(to)) = (scenario.lost, &scenario.to) {
+            let plan = azure.plan(to).await;
+            assert!(plan.contains(&format!("delete server_{slot}")), "{plan:?}");
+            assert!(!plan.contains(&format!("leave server_{slot}")), "{plan:?}");
+        }
         let before = azure.calls();
         assert_eq!(scenario.run(&azure, None).await, End::Complete, "{}", scenario.name);
         let calls = azure.calls() - before;

@@ -34,7 +34,8 @@ impl Planner<'_> {
             others: if servers.change() {
                 servers.surplus.iter().copied().chain(servers.helper).collect()
             } else {
-                stored.map(|document| document.others.clone()).unwrap_or_default()
+                let others = stored.into_iter().flat_map(|document| &document.others);
+                others.copied().filter(|slot| !self.situation.is_void(*slot)).collect()
             },
             consul: keeps_consul.map_or_else(
                 || ConsulArtifact {

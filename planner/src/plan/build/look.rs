@@ -77,11 +77,11 @@ impl Planner<'_> {
                 reason: effect::reason(object.kind, &path),
             })));
         }
-        let server = object.slot.filter(|_| object.kind == Kind::ScaleSet);
-        if server.is_some_and(|slot| self.situation.lost.contains(&slot)) {
+        if self.is_lost(object) {
             return Ok(Look::Going);
         }
         // A server that never came up is made at its own place, unless writing it again may do.
+        let server = object.slot.filter(|_| object.kind == Kind::ScaleSet);
         if server.is_some_and(|slot| self.situation.unborn.contains(&slot)) {
             let moves = differences.iter().any(|d| d.effect == Effect::ReplacesServer);
             if moves || self.spec.zone_fallback != ZoneFallback::Strict {
@@ -90,6 +90,12 @@ impl Planner<'_> {
         }
         let stale_tags = self.stale_tags(object, have);
         Ok(Look::Found(Found { running, failed, differences, stale_tags }))
+    }
+
+    /// Whether it is the scale set of a server that is lost.
+    pub(super) fn is_lost(&self, object: &DesiredObject) -> bool {
+        object.kind == Kind::ScaleSet
+            && object.slot.is_some_and(|slot| self.situation.lost.contains(&slot))
     }
 
     /// In what an object differs; `None` when it is not there. `fresh` servers have no address and no scale set yet.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::look::{Found, Look, is_address_book, is_empty, is_going, is_running};
+use super::look::{Found, Look, is_address_book, is_empty};
 use super::{Planner, Servers};
 use crate::arm::{ArmId, Kind};
 use crate::desired::{DesiredObject, object};
@@ -59,13 +59,7 @@ impl Planner<'_> {
         };
         let reason = reason.to_owned();
         let action = Action::Delete { kind, id: id.clone(), reason };
-        let delete = self.draft.add(format!("delete {name}"), action, slot);
-        if have.is_some_and(|have| is_running(have) && !is_going(have)) {
-            let action = Action::AwaitProvisioned { object: name.to_owned(), kind, id: id.clone() };
-            let running = self.draft.add(format!("await {name}"), action, slot);
-            self.draft.edge(running, delete);
-        }
-        delete
+        self.draft.add(format!("delete {name}"), action, slot)
     }
 
     fn put_found(&mut self, object: &DesiredObject, found: &Found, servers: &Servers) {

@@ -43,6 +43,26 @@ pub(super) fn drifting(b: &mut Builder) {
         },
     );
     b.add(
+        "grown-and-larger-disk",
+        "A cluster that grew to three in a run that was cut off has three to lose: a helper comes",
+        Some(spec(1, 3)),
+        with(three(), |s| s.os_disk_gib = 128),
+    )
+    .after(
+        "an apply to three servers ended when all had joined",
+        cut_after(three(), "wait until healthy"),
+    );
+    b.add(
+        "silent-server-and-tags",
+        "A server that is silent, but still counts, is left alone whatever else changes",
+        Some(three()),
+        with(three(), |s| s.tags = [("team".to_owned(), "blue".to_owned())].into()),
+    )
+    .after("server 1 has been silent for an hour, and the others still count it", |w, _| {
+        w.die(1);
+        w.still_know(1);
+    });
+    b.add(
         "lost-server-scaled-away",
         "A server that died is no longer wanted: nobody asks it to leave",
         Some(spec(5, 3)),

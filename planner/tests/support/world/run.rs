@@ -320,11 +320,16 @@ impl<'w> Run<'w> {
             return Err("the lock forbids it".into());
         }
         let old = self.world.objects.get(&id.key());
-        if old.is_some_and(|old| old["properties"]["provisioningState"] == "Updating") {
+        // A newer write of a scale set preempts the one under way; only a server that lives is to be waited for.
+        let is_dead = slot.is_some_and(|slot| self.world.died.contains_key(&slot));
+        if old.is_some_and(|old| old["properties"]["provisioningState"] == "Updating") && !is_dead {
             return Err("a write is under way".into());
         }
         if kind == Kind::ScaleSet {
             let slot = slot.ok_or("a scale set without a slot")?;
+            if self.world.raft.contains(&slot) && self.world.machines.contains_key(&slot) {
+                return Err(format!("server {slot} still counts"));
+            }
             self.world.machines.remove(&slot);
             self.world.addresses.remove(&slot);
         }
