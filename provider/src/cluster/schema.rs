@@ -197,9 +197,10 @@ fn computed_attributes() -> Vec<Attribute> {
         .describe(
             "Every Azure object of the cluster: as read in the state, as it will be in the plan.",
         ),
-        Attribute::list("drift", Type::String)
-            .computed()
-            .describe("What was changed outside of Terraform, in sentences; empty when planned."),
+        Attribute::list("drift", Type::String).computed().describe(
+            "What was changed outside of Terraform, and which server is lost, in sentences; \
+                 empty when planned.",
+        ),
         text("vnet_id", "Virtual network."),
         text("vnet_name", "Its name."),
         text("vnet_resource_group_name", "Its group."),
