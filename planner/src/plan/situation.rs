@@ -51,16 +51,17 @@ impl Situation {
                 situation.lost.insert(slot);
                 continue;
             }
-            if is_unborn(spec, &names, observed, slot, body) {
-                situation.unborn.insert(slot);
-                continue;
-            }
-            situation.present.insert(slot, place_in(body).zone);
             let unique = point(body, "/properties/uniqueId").and_then(Value::as_str);
             let request = leave_request_id(&names.server(slot), unique.unwrap_or_default());
             let asked = observed.leave_requests.get(&slot).is_some_and(|asked| asked.id == request);
             let status = observed.servers.get(&slot).map(|server| &server.status);
             let done = status.is_some_and(|status| status.done_requests.contains(&request));
+            // Who left has lived.
+            if !done && is_unborn(spec, &names, observed, slot, body) {
+                situation.unborn.insert(slot);
+                continue;
+            }
+            situation.present.insert(slot, place_in(body).zone);
             if asked || done {
                 situation.leaving.insert(slot);
             }

@@ -401,6 +401,18 @@ pub(super) fn resuming(b: &mut Builder) {
         });
     });
     b.add(
+        "left-while-its-set-is-written",
+        "A server that has left goes when the write of its set has ended, although its kind is another one now",
+        Some(spec(5, 3)),
+        with(three(), |s| s.os_disk_gib = 128),
+    )
+    .after("an apply to three servers ended when server 4 had left", cut_after(three(), "leave server_4"))
+    .after("somebody writes the set of server 4", |w, s| {
+        edit(w, &Names::new(s).scale_set(4), |b| {
+            b["properties"]["provisioningState"] = json!("Updating");
+        });
+    });
+    b.add(
         "bad-helper",
         "A helper with an image that does not work goes, and another one comes",
         Some(three()),
