@@ -25,12 +25,17 @@ pub struct Broken {
     pub reason: String,
 }
 
+/// Lower-case letters, digits and hyphens, which are not at the edges.
+fn is_label(name: &str, length_max: usize) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let edges = !name.starts_with('-') && !name.ends_with('-');
+    (1..=length_max).contains(&name.len()) && name.chars().all(plain) && edges
+}
+
 /// A cluster's name is part of scale sets, DNS labels and Consul node names.
 pub fn cluster_name(name: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
-    if !(3..=32).contains(&name.len()) || !name.chars().all(plain) || !starts || name.ends_with('-')
-    {
+    if name.len() < 3 || !starts || !is_label(name, 32) {
         return Err(format!(
             "{name:?} does not fit: 3 to 32 lower-case letters, digits and hyphens, starting with \
              a letter and not ending with a hyphen, because it becomes part of VM, DNS and Consul \
@@ -54,9 +59,7 @@ pub fn resource_group(name: &str) -> Result<(), String> {
 
 /// A Consul datacenter is a DNS label.
 pub fn datacenter(name: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let edges = !name.starts_with('-') && !name.ends_with('-');
-    if name.is_empty() || name.len() > 63 || !name.chars().all(plain) || !edges {
+    if !is_label(name, 63) {
         return Err(format!(
             "{name:?} is no Consul datacenter: 1 to 63 lower-case letters, digits and hyphens, \
              neither starting nor ending with a hyphen, as it is a label in DNS names."
@@ -67,9 +70,7 @@ pub fn datacenter(name: &str) -> Result<(), String> {
 
 /// A snapshot policy's name is part of blob names.
 pub fn policy_name(name: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let edges = !name.starts_with('-') && !name.ends_with('-');
-    if name.is_empty() || name.len() > 48 || !name.chars().all(plain) || !edges {
+    if !is_label(name, 48) {
         return Err(format!(
             "{name:?} does not fit: 1 to 48 lower-case letters, digits and hyphens, neither \
              starting nor ending with a hyphen."

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::SnapshotPolicyDocument;
+use hcs_planner::rules;
 use tfplugin::{
     ApplyRequest, ApplyResponse, Attribute, Context, Diagnostic, Diagnostics, IdentitySchema,
     ImportRequest, ImportResponse, Path, PlanRequest, PlanResponse, ReadRequest, ReadResponse,
@@ -14,7 +15,6 @@ use tfplugin::{
 
 use crate::client::SharedClient;
 use crate::cluster::cluster_id;
-use hcs_planner::rules;
 use store::{PolicyStore, Written};
 
 /// Type name in configurations.

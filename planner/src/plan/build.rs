@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::graph::{Draft, StepRef};
-use super::verdict::{Violation, verdict};
+use super::verdict::{Violation, count, verdict};
 use super::{Action, Plan, PlanError, Situation, Voter};
 use crate::desired::{Desired, DesiredObject, object};
 use crate::diff::Difference;
@@ -239,13 +239,13 @@ impl<'a> Planner<'a> {
         // One that is on its way out already is finished, not spared, and is back when the turns of others come.
         let (back, others): (Vec<u32>, Vec<u32>) =
             servers.replaced.keys().partition(|slot| leaving.contains(slot));
-        let serving = self.situation.voters().len() + servers.missing.len() + back.len();
+        let present = count(self.situation.voters().len());
+        let serving = present + count(servers.missing.len() + back.len());
         let declared = self.spec.server_count;
         // The stored one is late where a run that grew the cluster was cut off.
         let stored = self.observed.stored_spec.as_ref().map_or(declared, |spec| spec.server_count);
-        let present = u32::try_from(self.situation.voters().len()).unwrap_or_default();
         let before = stored.max(present);
-        let meanwhile = u32::try_from(serving).unwrap_or_default().saturating_sub(1);
+        let meanwhile = serving.saturating_sub(1);
         let is_enough = meanwhile > 0 && tolerance(meanwhile) >= tolerance(before.min(declared));
         if others.is_empty() || is_enough {
             return None;

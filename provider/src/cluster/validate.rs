@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use hcs_planner::rules;
 use hcs_planner::spec::{LockLevel, ZoneFallback};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
-
-use hcs_planner::rules;
 
 pub(super) fn validate(config: &Value) -> Diagnostics {
     let mut found = Diagnostics::none();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::rules;
 use hcs_planner::spec::defaults;
 use hcs_planner::{names, releases};
 use tfplugin::{Path, Value};
@@ -10,7 +11,6 @@ use tfplugin::{Path, Value};
 use super::Planner;
 use crate::cluster::{merge_tags, model};
 use crate::regions::NoSize;
-use hcs_planner::rules;
 
 impl Planner {
     /// Azure does not tell "West Europe" from "westeurope", nor one case of a group's name from another: what is stored

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hcs_engine::error::EngineError;
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::rules;
 use hcs_planner::spec::ClusterSpec;
 
 use super::Planner;
 use super::change::Change;
 use crate::regions::{self, Region};
-use hcs_planner::rules;
 
 impl Planner {
     /// Usages are read only where more cores are needed than before.
