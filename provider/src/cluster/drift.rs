@@ -103,18 +103,11 @@ mod tests {
             "or its Consul has been silent for 15 minutes, and the others go on without it.";
         assert_eq!(lost(&observed), [format!("{server_1} {sentence}")]);
         // That is what shows in the plan which server comes anew, and makes its address unknown until then.
-        let desired = Desired::for_world(&spec, &observed);
-        let differences = survey(&spec, &observed);
-        let fingerprints = |slot| {
-            let object = &desired.objects[&object::server(slot)];
-            let found = differences[&object.name].as_ref().unwrap();
-            let only = |d: &&Difference| d.path == SERVER;
-            let found: Vec<Difference> = found.iter().filter(only).cloned().collect();
-            (fingerprint::desired(object), fingerprint::observed(object, &found))
-        };
-        let (wanted, seen) = fingerprints(1);
-        assert_ne!(wanted, seen);
-        observed.servers.insert(1, server(1, 60));
+        let server = &Desired::for_world(&spec, &observed).objects[&object::server(1)];
+        let mut differences = survey(&spec, &observed)[&server.name].clone().unwrap();
+        differences.retain(|difference| difference.path == SERVER);
+        assert_ne!(fingerprint::observed(server, &differences), fingerprint::desired(server));
+        observed.servers.insert(1, self::server(1, 60));
         assert_eq!(lost(&observed), Vec::<String>::new());
     }
 }
