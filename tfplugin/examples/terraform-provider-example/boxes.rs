@@ -187,7 +187,7 @@ impl Resource for Boxes {
                 // The private bytes count how often the box was written.
                 let mut private = request.private;
                 private.push(b'|');
-                ApplyResponse { private, ..ApplyResponse::new(state) }
+                ApplyResponse { private: Some(private), ..ApplyResponse::new(state) }
             }
             Err(error) => ApplyResponse::failed(request.prior, error),
         }
@@ -198,7 +198,7 @@ impl Resource for Boxes {
         match self.load(id) {
             Ok(Some(state)) => {
                 tracing::info!(id, writes = request.private.len(), "the box is there");
-                ReadResponse { private: request.private, ..ReadResponse::new(state) }
+                ReadResponse::new(state)
             }
             Ok(None) => ReadResponse::gone(),
             Err(error) => ReadResponse::failed(error),

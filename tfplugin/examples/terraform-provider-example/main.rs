@@ -5,6 +5,7 @@ mod boxes;
 mod crates;
 mod functions;
 mod keys;
+mod legs;
 mod listing;
 mod marks;
 mod timer;
@@ -41,6 +42,7 @@ impl Provider for Example {
     fn resources(&self) -> Vec<Arc<dyn Resource>> {
         vec![
             Arc::new(boxes::Boxes { folder: Arc::clone(&self.folder) }),
+            Arc::new(legs::Legs { folder: Arc::clone(&self.folder) }),
             managed(timer::Timers),
             managed(crates::Crates),
             managed(marks::Marks),

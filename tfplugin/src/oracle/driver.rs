@@ -49,10 +49,14 @@ impl Driver {
         self.refresh().await?;
         let first = self.plan(self.state.clone(), early).await?;
         let replace = !self.state.is_null() && !first.requires_replace.is_empty();
-        if replace {
-            self.destroy().await?;
-        }
-        let first = if replace { self.plan(Value::Null, early).await? } else { first };
+        let first = if replace {
+            // The destroy of a replacement has no plan of its own: it is given the create's bytes.
+            let create = self.plan(Value::Null, early).await?;
+            self.remove(create.private.clone().unwrap_or_default()).await?;
+            create
+        } else {
+            first
+        };
         let last = self.plan(self.state.clone(), config).await?;
         let contradictions =
             applied::compatible(&self.schema.implied_type(), &first.planned, &last.planned);
@@ -65,7 +69,7 @@ impl Driver {
             prior: self.state.clone(),
             planned: last.planned,
             config: config.clone(),
-            private: last.private,
+            private: last.private.unwrap_or_else(|| self.private.clone()),
         };
         self.carry_out(request).await?;
         self.refresh().await?;
@@ -87,8 +91,11 @@ impl Driver {
         let plan = self.resource.plan(&self.ctx, request.clone()).await;
         refuse(plan.diagnostics.clone())?;
         self.found.extend(planned::plan(&self.schema, &request, &plan));
+        self.remove(plan.private.unwrap_or(request.private)).await
+    }
+
+    async fn remove(&mut self, private: Vec<u8>) -> Result<(), Diagnostics> {
         let prior = self.state.clone();
-        let private = plan.private;
         self.carry_out(ApplyRequest { prior, private, ..ApplyRequest::default() }).await
     }
 
@@ -102,7 +109,10 @@ impl Driver {
         let seen = self.resource.read(&self.ctx, request).await;
         refuse(seen.diagnostics)?;
         self.found.extend(state::refresh(&self.schema, &seen.state));
-        (self.state, self.private) = (seen.state, seen.private);
+        self.state = seen.state;
+        if let Some(private) = seen.private {
+            self.private = private;
+        }
         Ok(())
     }
 
@@ -150,7 +160,7 @@ impl Driver {
         if !(failed && response.state.is_null()) {
             self.state = response.state.unknowns_as_null();
             crate::schema::null_write_only(&mut self.state, &self.schema.block);
-            self.private = response.private;
+            self.private = response.private.unwrap_or(request.private);
         }
         refuse(response.diagnostics)
     }

@@ -20,9 +20,9 @@ use crate::{PlanRequest, PlanResponse};
 /// on from it.
 pub fn by_schema(schema: &Schema, request: PlanRequest) -> PlanResponse {
     if request.is_destroy() {
-        return PlanResponse { private: request.private, ..PlanResponse::new(Value::Null) };
+        return PlanResponse::new(Value::Null);
     }
-    let PlanRequest { prior, proposed: mut planned, config, private } = request;
+    let PlanRequest { prior, proposed: mut planned, config, .. } = request;
     defaults::fill(&schema.block, &config, &mut planned);
     if planned != prior {
         computed::mark(&schema.block, &prior, &config, &mut planned);
@@ -32,7 +32,7 @@ pub fn by_schema(schema: &Schema, request: PlanRequest) -> PlanResponse {
     } else {
         replace::changes(&schema.block, &prior, &planned)
     };
-    PlanResponse { requires_replace, private, ..PlanResponse::new(planned) }
+    PlanResponse { requires_replace, ..PlanResponse::new(planned) }
 }
 
 #[cfg(test)]

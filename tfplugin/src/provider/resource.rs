@@ -39,6 +39,11 @@ pub trait Resource: Send + Sync {
     /// Every known planned value must come back unchanged, and nothing may be unknown any more.
     /// After a failure the state should say what exists all the same: with an error and a null
     /// state Terraform keeps the prior state, and after a create forgets the object.
+    ///
+    /// A replacement is two calls, a destroy and a create, and Terraform plans only the create. The
+    /// destroy of a plain delete is given the private bytes that this resource planned for a
+    /// destroy; that of a replacement those that it planned for the create. That of
+    /// `create_before_destroy` is planned within the apply, as a plain one.
     async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse;
 
     /// Looks at the object as it is now. A null state in the answer says that it is gone.
@@ -141,8 +146,11 @@ pub struct PlanResponse {
     pub planned: Value,
     /// Attributes whose change needs a new object. A path cannot lead into a set.
     pub requires_replace: Vec<Path>,
-    /// The provider's own bytes, handed to apply.
-    pub private: Vec<u8>,
+    /// The provider's own bytes, handed to apply; `None` leaves them as they are.
+    ///
+    /// In a replacement Terraform hands the bytes of the create's plan to both halves, see
+    /// [`Resource::apply`].
+    pub private: Option<Vec<u8>>,
     /// Why it has to wait for another round, if it has to.
     pub deferred: Option<Deferred>,
     /// Messages.
@@ -196,8 +204,8 @@ impl ApplyRequest {
 pub struct ApplyResponse {
     /// The state now; null when the object is gone.
     pub state: Value,
-    /// The provider's own bytes, kept beside the state.
-    pub private: Vec<u8>,
+    /// The provider's own bytes, kept beside the state; `None` keeps those of the plan.
+    pub private: Option<Vec<u8>>,
     /// Messages.
     pub diagnostics: Diagnostics,
 }
@@ -228,8 +236,8 @@ pub struct ReadRequest {
 pub struct ReadResponse {
     /// The state now; null when the object is gone.
     pub state: Value,
-    /// The provider's own bytes.
-    pub private: Vec<u8>,
+    /// The provider's own bytes; `None` leaves them as they are.
+    pub private: Option<Vec<u8>>,
     /// Why it has to wait for another round, if it has to.
     pub deferred: Option<Deferred>,
     /// Messages.

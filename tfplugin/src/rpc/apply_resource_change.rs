@@ -34,13 +34,12 @@ pub(super) async fn call(
 
     let asked = server.judges.then(|| change.clone());
     let known = last_known(&change);
-    let private = change.private.clone();
+    let kept = change.private.clone();
     let wants_object = !change.is_destroy();
     let author = Arc::clone(&resource.author);
     let applied = catch(async move { author.apply(&ctx, change).await }).await;
-    let ApplyResponse { mut state, private, mut diagnostics } = applied.unwrap_or_else(|panic| {
-        ApplyResponse { state: known.clone(), private, diagnostics: panic }
-    });
+    let ApplyResponse { mut state, private, mut diagnostics } =
+        applied.unwrap_or_else(|panic| ApplyResponse::failed(known.clone(), panic));
 
     null_write_only(&mut state, &shape.schema.block);
     if let Some(asked) = asked {
@@ -81,7 +80,7 @@ pub(super) async fn call(
     })?;
     Ok(Response {
         new_state: Some(new_state),
-        private,
+        private: private.unwrap_or(kept),
         new_identity,
         diagnostics: wire::diagnostics(diagnostics),
         ..Response::default()

@@ -28,6 +28,7 @@ pub(super) async fn call(
         config: shape.decode(request.config.as_ref())?,
         private: request.prior_private,
     };
+    let kept = change.private.clone();
     let asked = server.judges.then(|| change.clone());
     let mut plan = resource.author.plan(&ctx, change).await;
     null_write_only(&mut plan.planned, &shape.schema.block);
@@ -58,7 +59,7 @@ pub(super) async fn call(
         planned_identity,
         planned_state: Some(shape.encode(plan.planned)?),
         requires_replace: plan.requires_replace.iter().map(wire::path).collect(),
-        planned_private: plan.private,
+        planned_private: plan.private.unwrap_or(kept),
         diagnostics: wire::diagnostics(plan.diagnostics),
         ..Response::default()
     })

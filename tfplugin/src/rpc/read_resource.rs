@@ -22,6 +22,7 @@ pub(super) async fn call(
     let before = identity.map(|identity| identity.decode(request.current_identity.as_ref()));
     let before = before.transpose()?.unwrap_or_default();
     let state = resource.shape.decode(request.current_state.as_ref())?;
+    let kept = request.private.clone();
     let read = ReadRequest { state, private: request.private };
     let mut seen = resource.author.read(&ctx, read).await;
     null_write_only(&mut seen.state, &resource.shape.schema.block);
@@ -43,7 +44,7 @@ pub(super) async fn call(
         new_identity,
         deferred: wire::deferred(&ctx, seen.deferred)?,
         new_state: Some(resource.shape.encode_known(seen.state)?),
-        private: seen.private,
+        private: seen.private.unwrap_or(kept),
         diagnostics: wire::diagnostics(seen.diagnostics),
     })
 }

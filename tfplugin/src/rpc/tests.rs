@@ -42,7 +42,6 @@ impl Resource for Thing {
         assert_ne!(mode(&request.config), "panic in plan");
         PlanResponse {
             requires_replace: vec![Path::root("mode").index(0).key("k")],
-            private: request.private,
             ..PlanResponse::new(request.proposed)
         }
     }
@@ -62,7 +61,7 @@ impl Resource for Thing {
                 ApplyResponse::new(state.with("id", "cancelled"))
             }
             _ if ctx.cancel.is_cancelled() => ApplyResponse::new(state.with("id", "cancelled")),
-            _ => ApplyResponse { private: request.private, ..ApplyResponse::new(state) },
+            _ => ApplyResponse::new(state),
         }
     }
 
@@ -74,7 +73,7 @@ impl Resource for Thing {
 
     async fn read(&self, _: &Context, request: ReadRequest) -> ReadResponse {
         assert_ne!(mode(&request.state), "panic");
-        ReadResponse { private: request.private, ..ReadResponse::new(request.state) }
+        ReadResponse::new(request.state)
     }
 }
 

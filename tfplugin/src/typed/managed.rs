@@ -259,6 +259,7 @@ impl<R: ManagedResource> Resource for Managed<R> {
             return by_schema(&self.schema, request);
         }
         let (prior, config) = (request.prior.clone(), request.config.clone());
+        let known = request.private.clone();
         let mut response = by_schema(&self.schema, request);
         let read = |value: &Value| self.model(value);
         let before = read(&response.planned).map(Model::into_value);
@@ -273,12 +274,12 @@ impl<R: ManagedResource> Resource for Managed<R> {
             };
         let requires_replace = std::mem::take(&mut response.requires_replace);
         let mut planned = Planned { prior, config, plan, requires_replace };
-        let private = Private::decode(&response.private);
+        let private = Private::decode(&known);
         let ctx = ctx.with_private(private.clone());
         response.diagnostics = self.author.modify_plan(&ctx, &mut planned).await;
         response.planned = merged(response.planned, &before, planned.plan.into_value());
         response.requires_replace = planned.requires_replace;
-        response.private = private.encode();
+        response.private = Some(private.encode());
         response
     }
 
@@ -317,7 +318,7 @@ impl<R: ManagedResource> Resource for Managed<R> {
         };
         let failed = response.diagnostics.has_errors();
         Limit::end(limit, &ctx, failed, &mut response.diagnostics);
-        response.private = private.encode();
+        response.private = Some(private.encode());
         response
     }
 
@@ -341,7 +342,7 @@ impl<R: ManagedResource> Resource for Managed<R> {
         };
         let failed = response.diagnostics.has_errors();
         Limit::end(limit, &ctx, failed, &mut response.diagnostics);
-        response.private = private.encode();
+        response.private = Some(private.encode());
         response
     }
 

@@ -4,6 +4,7 @@
 mod by_hand;
 mod corner;
 mod example;
+mod legs;
 mod log;
 mod notes;
 mod workspace;

@@ -129,6 +129,11 @@ impl Workspace {
         text(&output)
     }
 
+    /// Runs Terraform, however it ends, and returns what it printed.
+    pub(crate) fn try_run(&self, arguments: &[&str]) -> String {
+        text(&self.output(arguments))
+    }
+
     /// Starts Terraform and goes on.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
         let log = self.folder("terraform.log");
