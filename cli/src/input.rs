@@ -237,6 +237,7 @@ fn from_terraform(values: &Map<String, Value>) -> Map<String, Value> {
     if let Some(tags) = value.remove("tags_all") {
         value.insert("tags".to_owned(), tags);
     }
+    value.remove("timeouts");
     if value.remove("consul_external_endpoint") == Some(Value::Bool(true)) {
         let allowed = value.remove("allowed_cidrs").unwrap_or_else(|| json!([]));
         value.insert("external_endpoint".to_owned(), json!({ "allowed_cidrs": allowed }));

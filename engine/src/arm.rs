@@ -1,8 +1,9 @@
 //! ARM above the port: retry by class, paging, writes that are followed to their end.
 
 mod operation;
+mod retry;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +14,22 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::cloud::{ArmRequest, ArmResponse, Cloud, Method, Target, TransportError};
 use crate::error::{ArmError, EngineError, Retry};
+use crate::lease::Fence;
+
+use retry::Tries;
+pub(crate) use retry::backoff;
+pub use retry::{Gate, SharedGate};
 
 /// Attempts of one request before its last error stands.
 const ATTEMPTS_MAX: u32 = 8;
-/// Attempts while the endpoint cannot be reached at all: a typo should not cost minutes.
-const UNREACHABLE_ATTEMPTS_MAX: u32 = 3;
 /// How long ARM's own replicas may disagree: a parent that was just made may read 404 (azurerm#18268).
 const REPLICATION_SECONDS_MAX: u64 = 120;
 /// How long a fresh principal or a removed lock may stay unseen; Microsoft's troubleshooting pages say up to ten minutes.
 const PROPAGATION_SECONDS_MAX: u64 = 600;
+/// Pages of one list: more is a list that leads in a circle.
+const PAGES_MAX: usize = 1000;
+/// Reads of a group whose two reads disagree.
+const CONTRADICTIONS_MAX: u32 = 5;
 
 /// ARM as the steps use it.
 #[derive(Clone)]
@@ -29,12 +37,34 @@ pub struct Arm {
     pub(crate) cloud: Arc<dyn Cloud>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cancel: CancellationToken,
+    gate: SharedGate,
+    fence: Option<Arc<dyn Fence>>,
+    seed: u64,
 }
 
 impl Arm {
     /// Over a cloud and a clock; `cancel` stops waiting, never a request that is on its way.
     pub fn new(cloud: Arc<dyn Cloud>, clock: Arc<dyn Clock>, cancel: CancellationToken) -> Self {
-        Self { cloud, clock, cancel }
+        let seed = clock.now_unix_ms();
+        Self { cloud, clock, cancel, gate: SharedGate::default(), fence: None, seed }
+    }
+
+    /// The same, with what other runs of this process have learned of the endpoint.
+    #[must_use]
+    pub fn sharing(self, gate: &SharedGate) -> Self {
+        Self { gate: Arc::clone(gate), ..self }
+    }
+
+    /// The same; every write asks `fence` first.
+    #[must_use]
+    pub fn fenced(&self, fence: Arc<dyn Fence>) -> Self {
+        Self { fence: Some(fence), ..self.clone() }
+    }
+
+    /// The same, stopped by `cancel`.
+    #[must_use]
+    pub fn stopped_by(&self, cancel: CancellationToken) -> Self {
+        Self { cancel, ..self.clone() }
     }
 
     /// Reads an object; `None` for 404 only.
@@ -53,23 +83,76 @@ impl Arm {
         }
     }
 
+    /// Reads a resource group. That it is absent is believed only when another kind of read says so, too: all that is
+    /// in it would be believed to be gone with it.
+    pub async fn get_group(&self, id: &ArmId) -> Result<Option<Value>, EngineError> {
+        for attempt in 1.. {
+            if let Some(body) = self.get(id, Kind::ResourceGroup).await? {
+                return Ok(Some(body));
+            }
+            if !self.lists_group(id).await? {
+                return Ok(None);
+            }
+            if attempt == CONTRADICTIONS_MAX {
+                break;
+            }
+            self.sleep(backoff(attempt)).await?;
+        }
+        Err(EngineError::Contradiction { id: id.as_str().to_owned() })
+    }
+
+    /// Whether the subscription's list of groups, or where that is not allowed a check of existence, names the group.
+    async fn lists_group(&self, id: &ArmId) -> Result<bool, EngineError> {
+        let subscription = id.segment("subscriptions").unwrap_or_default();
+        let version = Kind::ResourceGroup.api_version();
+        let path = format!("/subscriptions/{subscription}/resourcegroups?api-version={version}");
+        match self.list(&path).await {
+            Ok(groups) => {
+                let is_it = |group: &Value| {
+                    group["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(id.name()))
+                };
+                Ok(groups.iter().any(is_it))
+            }
+            Err(EngineError::Arm(error)) if matches!(error.status, 401 | 403) => {
+                let path = format!("{id}?api-version={version}");
+                let request = ArmRequest::new(Method::Head, Target::Path(path));
+                match self.send(&request, id.as_str()).await {
+                    Ok(_) => Ok(true),
+                    Err(EngineError::Arm(error)) if error.status == 404 => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// All pages of a list; a 404 on the parent is an empty list.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, EngineError> {
         let mut items = Vec::new();
         let mut target = Target::Path(path.to_owned());
         let id = path.split('?').next().unwrap_or(path).to_owned();
+        let mut links = BTreeSet::new();
         loop {
             let request = ArmRequest::new(Method::Get, target);
             let mut body = match self.send(&request, &id).await {
                 Ok(response) => response.body,
-                Err(EngineError::Arm(error)) if error.status == 404 => return Ok(items),
+                // A later page that is not there is a list that broke off, not its end.
+                Err(EngineError::Arm(error)) if error.status == 404 && links.is_empty() => {
+                    return Ok(items);
+                }
                 Err(error) => return Err(error),
             };
             if let Some(page) = body.get_mut("value").and_then(Value::as_array_mut) {
                 items.append(page);
             }
             match body.get("nextLink").and_then(Value::as_str).filter(|link| !link.is_empty()) {
-                Some(link) => target = Target::Url(link.to_owned()),
+                Some(link) if links.len() < PAGES_MAX && links.insert(link.to_owned()) => {
+                    target = Target::Url(link.to_owned());
+                }
+                Some(_) => {
+                    let reason = format!("the list {id} leads in a circle");
+                    return Err(TransportError::Malformed { host: "ARM".into(), reason }.into());
+                }
                 None => return Ok(items),
             }
         }
@@ -77,10 +160,29 @@ impl Arm {
 
     /// Writes an object and follows it to its end; returns its final body.
     pub async fn put(&self, id: &ArmId, kind: Kind, body: Value) -> Result<Value, EngineError> {
+        self.put_where(id, kind, body, None).await
+    }
+
+    /// The same, where the object still has this etag; [`EngineError::Changed`] where it does not.
+    pub async fn put_where(
+        &self,
+        id: &ArmId,
+        kind: Kind,
+        body: Value,
+        etag: Option<&str>,
+    ) -> Result<Value, EngineError> {
         let path = format!("{id}?api-version={}", kind.api_version());
         let mut request = ArmRequest::new(Method::Put, Target::Path(path));
         request.body = Some(body);
-        self.persist(|| self.put_once(&request, id, kind), write_bound).await
+        if let Some(etag) = etag {
+            request.headers.push(("If-Match".to_owned(), etag.to_owned()));
+        }
+        match self.persist(id, kind, || self.put_once(&request, id, kind), write_bound).await {
+            Err(EngineError::Arm(error)) if etag.is_some() && error.status == 412 => {
+                Err(EngineError::Changed { id: id.as_str().to_owned() })
+            }
+            result => result,
+        }
     }
 
     async fn put_once(
@@ -89,19 +191,18 @@ impl Arm {
         id: &ArmId,
         kind: Kind,
     ) -> Result<Value, EngineError> {
-        let response = match self.cloud.send(request).await {
+        let response = match self.send_once(request, id.as_str()).await {
             Ok(response) if is_unknown_outcome(&response) => {
                 let error = ArmError::from_response(Method::Put, id.as_str(), &response);
-                return self.read_back(id, kind, EngineError::Arm(error)).await;
+                return self.read_back(id, kind, error).await;
             }
             Ok(response) => response,
-            Err(error @ TransportError::OutcomeUnknown { .. }) => {
-                return self.read_back(id, kind, error.into()).await;
+            Err(EngineError::Transport(error @ TransportError::OutcomeUnknown { .. })) => {
+                return self.read_back(id, kind, unknown_outcome(id, &error)).await;
             }
-            Err(TransportError::NotSent { .. }) => self.send(request, id.as_str()).await?,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
-        if !(200..300).contains(&response.status) {
+        if !is_success(&response) {
             return Err(ArmError::from_response(Method::Put, id.as_str(), &response).into());
         }
         self.follow_put(response, id, kind).await
@@ -113,23 +214,12 @@ impl Arm {
         &self,
         id: &ArmId,
         kind: Kind,
-        error: EngineError,
+        error: ArmError,
     ) -> Result<Value, EngineError> {
         tracing::warn!(%id, "no clear answer to a write; reading back");
         match self.get(id, kind).await? {
             Some(body) if operation::is_running(&body) => self.await_provisioned(id, kind).await,
-            _ => Err(match error {
-                EngineError::Arm(error) => EngineError::Arm(error),
-                other => EngineError::Arm(ArmError {
-                    method: Method::Put,
-                    id: id.as_str().to_owned(),
-                    status: 504,
-                    code: "OutcomeUnknown".into(),
-                    message: crate::error::chain(&other),
-                    retry_after: None,
-                    correlation_id: "none".into(),
-                }),
-            }),
+            _ => Err(error.into()),
         }
     }
 
@@ -144,7 +234,7 @@ impl Arm {
         let path = format!("{id}/{action}?api-version={}", kind.api_version());
         let mut request = ArmRequest::new(Method::Post, Target::Path(path));
         request.body = Some(body);
-        self.persist(|| self.post_once(&request, id, kind), write_bound).await
+        self.persist(id, kind, || self.post_once(&request, id, kind), write_bound).await
     }
 
     async fn post_once(
@@ -173,7 +263,7 @@ impl Arm {
             _ if lock_removed && error.is("ScopeLocked") => Some(PROPAGATION_SECONDS_MAX),
             _ => write_bound(error),
         };
-        match self.persist(|| self.delete_once(&request, id, kind), bound).await {
+        match self.persist(id, kind, || self.delete_once(&request, id, kind), bound).await {
             Err(EngineError::Arm(error)) if error.status == 404 => Ok(()),
             result => result,
         }
@@ -189,25 +279,57 @@ impl Arm {
         self.follow_delete(response, id, kind).await
     }
 
-    /// Tries until it succeeds, or is refused for a reason that does not pass within its bound of seconds.
+    /// Tries until it succeeds, or is refused for a reason that does not pass within its bound of seconds. What failed
+    /// after it was accepted is looked at before it is asked for again.
     async fn persist<T, F>(
         &self,
+        id: &ArmId,
+        kind: Kind,
         once: impl Fn() -> F,
         bound_seconds: impl Fn(&ArmError) -> Option<u64>,
     ) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
     {
-        let mut tries = Tries::new(self);
+        let mut tries = Tries::new();
         loop {
             let error = match once().await {
                 Err(EngineError::Arm(error)) => error,
+                Err(EngineError::Transport(error @ TransportError::NotSent { .. })) => {
+                    if tries.again_unsent(self, id.as_str()).await? {
+                        continue;
+                    }
+                    return Err(error.into());
+                }
                 result => return result,
             };
             if !tries.again(self, &error, bound_seconds(&error)).await? {
                 return Err(error.into());
             }
+            let was_accepted = error.status < 300 || error.retry() == Retry::AfterRead;
+            if was_accepted
+                && self.get(id, kind).await?.is_some_and(|body| operation::is_running(&body))
+            {
+                // Its end is told by the next try; a write that runs must not be disturbed.
+                let _ = self.await_provisioned(id, kind).await;
+            }
         }
+    }
+
+    /// One request, after the gate and, for a write, the fence. Any status is an `Ok`.
+    async fn send_once(&self, request: &ArmRequest, id: &str) -> Result<ArmResponse, EngineError> {
+        self.pass_gate(request.method, id).await?;
+        if let (Some(fence), false) = (&self.fence, request.method.is_read()) {
+            fence.check().await?;
+        }
+        let response = self.cloud.send(request).await?;
+        self.gate.note_answer();
+        if response.status == 429 {
+            let error = ArmError::from_response(request.method, id, &response);
+            let wait = error.retry_after.unwrap_or_else(|| backoff(1));
+            self.gate.hold_back(request.method, self.clock.monotonic_ms(), wait);
+        }
+        Ok(response)
     }
 
     /// Sends until an answer that is neither "later" nor "cannot be reached"; non-2xx is an error.
@@ -216,11 +338,11 @@ impl Arm {
         request: &ArmRequest,
         id: &str,
     ) -> Result<ArmResponse, EngineError> {
-        let mut attempt = 0;
+        let (mut attempt, mut unsent) = (0, Tries::new());
         loop {
             attempt += 1;
-            let backoff = match self.cloud.send(request).await {
-                Ok(response) if (200..300).contains(&response.status) => return Ok(response),
+            let backoff = match self.send_once(request, id).await {
+                Ok(response) if is_success(&response) => return Ok(response),
                 Ok(response) => {
                     let error = ArmError::from_response(request.method, id, &response);
                     // Reads and deletes may be repeated whatever became of them; writes are judged by the caller.
@@ -236,21 +358,23 @@ impl Arm {
                     }
                     wait
                 }
-                Err(error @ TransportError::NotSent { .. })
-                    if attempt < UNREACHABLE_ATTEMPTS_MAX =>
-                {
-                    tracing::debug!(error = %crate::error::chain(&error), "not sent, trying again");
-                    backoff(attempt)
+                Err(EngineError::Transport(error @ TransportError::NotSent { .. })) => {
+                    if unsent.again_unsent(self, id).await? {
+                        tracing::debug!(error = %crate::error::chain(&error), "not sent, trying again");
+                        attempt -= 1;
+                        continue;
+                    }
+                    return Err(error.into());
                 }
-                Err(error @ TransportError::OutcomeUnknown { .. })
+                Err(EngineError::Transport(error @ TransportError::OutcomeUnknown { .. }))
                     if attempt < ATTEMPTS_MAX && request.method != Method::Put =>
                 {
                     tracing::debug!(error = %crate::error::chain(&error), "no answer, trying again");
                     backoff(attempt)
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             };
-            self.sleep(backoff).await?;
+            self.sleep(self.jittered(backoff, id, attempt)).await?;
         }
     }
 
@@ -265,6 +389,26 @@ impl Arm {
     /// Object id of the caller.
     pub async fn caller_object_id(&self) -> Result<String, EngineError> {
         Ok(self.cloud.caller_object_id().await?)
+    }
+}
+
+/// Whether the answer says that all is well. Some services answer 200 with an error in the body; an operation's status
+/// has one beside its word, which is read where operations are.
+fn is_success(response: &ArmResponse) -> bool {
+    let is_error = response.body.get("error").is_some_and(|error| error.get("code").is_some())
+        && response.body.get("status").is_none();
+    (200..300).contains(&response.status) && !is_error
+}
+
+fn unknown_outcome(id: &ArmId, error: &TransportError) -> ArmError {
+    ArmError {
+        method: Method::Put,
+        id: id.as_str().to_owned(),
+        status: 504,
+        code: "OutcomeUnknown".into(),
+        message: crate::error::chain(error),
+        retry_after: None,
+        correlation_id: "none".into(),
     }
 }
 
@@ -283,42 +427,4 @@ fn write_bound(error: &ArmError) -> Option<u64> {
 
 fn is_unknown_outcome(response: &ArmResponse) -> bool {
     matches!(response.status, 408 | 500 | 502 | 504)
-}
-
-/// 0.5 s, doubled each time, 20 s at most.
-pub(crate) fn backoff(attempt: u32) -> Duration {
-    Duration::from_millis(500 * (1 << attempt.min(6))).min(Duration::from_secs(20)) / 2
-}
-
-/// Tries of one write, counted by code, so that a long story of different refusals still ends.
-struct Tries {
-    started_ms: u64,
-    by_code: BTreeMap<String, u32>,
-}
-
-impl Tries {
-    fn new(arm: &Arm) -> Self {
-        Self { started_ms: arm.clock.now_unix_ms(), by_code: BTreeMap::new() }
-    }
-
-    /// Waits for the next try; `false` when there is none.
-    async fn again(
-        &mut self,
-        arm: &Arm,
-        error: &ArmError,
-        bound_seconds: Option<u64>,
-    ) -> Result<bool, EngineError> {
-        const TRIES_PER_CODE_MAX: u32 = 60;
-        let Some(bound) = bound_seconds else { return Ok(false) };
-        let tries = self.by_code.entry(error.code.clone()).or_default();
-        *tries += 1;
-        let waited_ms = arm.clock.now_unix_ms().saturating_sub(self.started_ms);
-        if waited_ms > bound * 1000 || *tries > TRIES_PER_CODE_MAX {
-            return Ok(false);
-        }
-        let wait = error.retry_after.unwrap_or_else(|| backoff(*tries));
-        tracing::debug!(id = %error.id, code = %error.code, ?wait, "refused, trying again");
-        arm.sleep(wait).await?;
-        Ok(true)
-    }
 }

@@ -76,6 +76,9 @@ pub enum BlobError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The run lost its turn, or was stopped: nothing was asked of the service.
+    #[error(transparent)]
+    Fenced(Box<crate::error::EngineError>),
     /// Any other refusal.
     #[error("{operation} on {container}/{name} failed: {status} {code}")]
     Refused {

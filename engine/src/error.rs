@@ -148,13 +148,14 @@ impl ArmError {
     }
 }
 
-/// `Retry-After` as seconds or HTTP date; at most one hour, nonsense is none.
+/// `Retry-After` as seconds or HTTP date; at most one hour. Nonsense is none, and so is no time at all: who asks again at
+/// once is refused again at once.
 pub fn retry_after(response: &ArmResponse) -> Option<Duration> {
     const MAX_SECONDS: i64 = 3600;
     // Some services are more exact than whole seconds (azure_core reads the same headers).
     let exact = ["retry-after-ms", "x-ms-retry-after-ms"];
     let exact = exact.iter().find_map(|name| response.header(name)?.trim().parse::<u64>().ok());
-    if let Some(milliseconds) = exact {
+    if let Some(milliseconds) = exact.filter(|milliseconds| *milliseconds > 0) {
         return Some(Duration::from_millis(milliseconds).min(Duration::from_hours(1)));
     }
     let text = response.header("retry-after")?.trim();
@@ -169,7 +170,8 @@ pub fn retry_after(response: &ArmResponse) -> Option<Duration> {
             then.as_second() - now.as_second()
         }
     };
-    u64::try_from(seconds.clamp(0, MAX_SECONDS)).ok().map(Duration::from_secs)
+    let seconds = u64::try_from(seconds.min(MAX_SECONDS)).ok().filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// Why a step, a read or a whole run failed.
@@ -193,7 +195,7 @@ pub enum EngineError {
     Transport(#[from] TransportError),
     /// Blobs said no.
     #[error(transparent)]
-    Blob(#[from] BlobError),
+    Blob(BlobError),
     /// It took too long.
     #[error("{what} is not done after {} minutes: {last}", waited.as_secs().div_ceil(60))]
     TimedOut {
@@ -204,9 +206,37 @@ pub enum EngineError {
         /// What was seen last.
         last: String,
     },
+    /// A server met an error that no waiting heals.
+    #[error("{what} cannot come about: {server} reports: {reason}")]
+    Hopeless {
+        /// What was waited for.
+        what: String,
+        /// The server.
+        server: String,
+        /// What it says.
+        reason: String,
+    },
     /// The run was asked to stop.
     #[error("stopped on request")]
     Stopped,
+    /// Another run has taken the cluster over: this one writes nothing more.
+    #[error("another run has taken over: {by}")]
+    Fenced {
+        /// Who, since when, for what.
+        by: String,
+    },
+    /// Somebody changed an object after it was looked at and before it was written.
+    #[error("{id} was changed by somebody else in the meantime")]
+    Changed {
+        /// The object, or the document.
+        id: String,
+    },
+    /// Two reads of one thing say opposite things.
+    #[error("Azure says both that {id} exists and that it does not")]
+    Contradiction {
+        /// The object.
+        id: String,
+    },
     /// A value that an earlier step should have given is missing.
     #[error(transparent)]
     Unresolved(#[from] Unresolved),
@@ -225,6 +255,20 @@ pub enum EngineError {
         /// What is wrong.
         reason: String,
     },
+    /// Something that a change depends on could not be seen.
+    #[error("{reason}")]
+    Unseen {
+        /// What, and why.
+        reason: String,
+    },
+    /// A document could not be written down.
+    #[error("cannot write {what} as JSON: {reason}")]
+    Serialise {
+        /// Which.
+        what: String,
+        /// Why.
+        reason: String,
+    },
     /// A key or certificate could not be made.
     #[error("cannot make {what}: {reason}")]
     Crypto {
@@ -233,6 +277,15 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+}
+
+impl From<BlobError> for EngineError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Fenced(error) => *error,
+            other => Self::Blob(other),
+        }
+    }
 }
 
 /// An error and its causes in one line.
@@ -293,7 +346,10 @@ mod tests {
         let date = ("date", "Sun, 22 Nov 2026 10:00:00 GMT");
         let table = [
             ("7", Some(7)),
-            ("-3", Some(0)),
+            ("-3", None),
+            ("0", None),
+            ("", None),
+            ("Sun, 22 Nov 2026 09:00:30 GMT", None),
             ("99999999", Some(3600)),
             ("Sun, 22 Nov 2026 10:00:30 GMT", Some(30)),
             ("soon", None),

@@ -3,6 +3,8 @@
 
 mod place;
 mod steps;
+mod store;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,8 +25,11 @@ use crate::arm::Arm;
 use crate::artifact::ArtifactFile;
 use crate::blob::BlobStores;
 use crate::error::EngineError;
+use crate::lease::{Fence, Lease};
 
-pub use steps::ensure_blob_access;
+use store::Patience;
+
+pub use steps::{ACCESS_MINUTES_MAX, ensure_blob_access};
 
 /// As many as Terraform itself walks at once.
 pub const PARALLEL_STEPS_MAX: usize = 10;
@@ -74,6 +79,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// What an earlier part of the same run has done comes before this.
+    pub fn after(mut self, earlier: Self) -> Self {
+        self.done.splice(0..0, earlier.done);
+        self.spans.splice(0..0, earlier.spans);
+        self
+    }
+
+    /// Whether it failed only because somebody changed what was to be written: another look may do.
+    pub fn is_overtaken(&self) -> bool {
+        let changed = |failure: &Failure| matches!(failure.error, EngineError::Changed { .. });
+        !self.failures.is_empty() && self.failures.iter().all(changed)
+    }
+
     /// Every step is done.
     pub fn is_complete(&self) -> bool {
         self.failures.is_empty() && self.left.is_empty()
@@ -92,31 +110,45 @@ pub struct Run<'a> {
     pub names: Names,
     /// Values that steps refer to.
     pub parameters: Parameters,
+    lease: Option<Arc<Lease>>,
     outputs: Mutex<BTreeMap<String, Value>>,
+    /// Etags of the documents as they were read or written last.
+    etags: Mutex<BTreeMap<String, String>>,
     lock_removed: AtomicBool,
+    patience: Patience,
 }
 
 impl<'a> Run<'a> {
-    /// A run that starts from what is observed.
+    /// A run that starts from what is observed. Without a lease it may only lay the foundation of a cluster, or remove
+    /// one whose storage is out of reach.
     pub fn new(
-        arm: Arm,
+        arm: &Arm,
         stores: Arc<dyn BlobStores>,
         spec: &'a ClusterSpec,
         observed: &Observed,
         parameters: Parameters,
+        lease: Option<Arc<Lease>>,
     ) -> Self {
         let outputs = outputs(spec, observed);
         // No lock to be seen, and yet one may still block: an earlier run was killed right after it removed ours.
         let locks = "/providers/microsoft.authorization/locks/";
         let lock_removed = !observed.objects.keys().any(|key| key.contains(locks));
+        let arm = match &lease {
+            Some(lease) => arm.fenced(Arc::clone(lease) as Arc<dyn Fence>),
+            None => arm.clone(),
+        };
+        let patience = Patience::new(&arm);
         Self {
             arm,
             stores,
             spec,
             names: Names::new(spec),
             parameters,
+            lease,
             outputs: Mutex::new(outputs),
+            etags: Mutex::new(observed.etags.clone()),
             lock_removed: AtomicBool::new(lock_removed),
+            patience,
         }
     }
 
@@ -171,6 +203,9 @@ impl<'a> Run<'a> {
         step: &'s Step,
     ) -> (StepIndex, &'s Step, u64, Result<(), EngineError>) {
         tracing::info!(step = %step.id, "started");
+        if let Some(lease) = &self.lease {
+            lease.note_step(&step.id);
+        }
         let started_ms = self.arm.clock.now_unix_ms();
         let result = self.carry_out(step).await;
         let took_ms = self.arm.clock.now_unix_ms().saturating_sub(started_ms);
@@ -181,6 +216,11 @@ impl<'a> Run<'a> {
             }
         }
         (index, step, started_ms, result)
+    }
+
+    /// The latest body of an object, by its logical name.
+    fn body(&self, object: &str) -> Option<Value> {
+        self.outputs.lock().ok()?.get(object).cloned()
     }
 
     fn set_output(&self, object: &str, body: Value) {

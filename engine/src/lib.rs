@@ -8,8 +8,16 @@ pub mod artifact;
 pub mod blob;
 pub mod clock;
 pub mod cloud;
+pub mod document;
 pub mod error;
 pub mod execute;
+pub mod lease;
 pub mod observe;
 pub mod reconcile;
 pub mod secrets;
+
+/// A moment as documents have it.
+pub(crate) fn rfc3339(unix_ms: u64) -> String {
+    let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
+}

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::{Request, ServerStatus, blob, container};
+use hcs_planner::desired::Desired;
 use hcs_planner::names::{Names, SERVER_METADATA};
 use hcs_planner::observed::{Observed, ObservedMachine, ObservedServer, READY_BLOB};
 use hcs_planner::plan::MAX_SLOTS;
@@ -33,7 +34,7 @@ const LISTED: [Kind; 9] = [
 pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineError> {
     let mut observed = Observed::default();
     let group = &names.cluster_id;
-    let Some(body) = arm.get(group, Kind::ResourceGroup).await? else { return Ok(observed) };
+    let Some(body) = arm.get_group(group).await? else { return Ok(observed) };
     observed.insert(body);
     let list = |path: String| async move { arm.list(&path).await };
     let mut lists = Vec::new();
@@ -195,35 +196,46 @@ pub fn open_store(
     Ok(endpoint.map(|endpoint| stores.open(endpoint)).transpose()?)
 }
 
-/// Fills in what the blobs say. Where they may not be read, [`Observed::blobs_readable`] stays false.
+/// Fills in what the blobs say. What cannot be read is left out and told in [`Observed::problems`]; where nothing can,
+/// [`Observed::blobs_readable`] stays false.
 pub async fn observe_blobs(
     store: &dyn BlobStore,
     names: &Names,
     observed: &mut Observed,
 ) -> Result<(), EngineError> {
-    let stored_spec: Result<Option<ClusterSpec>, _> = document(store, blob::SPEC, "spec").await;
-    match stored_spec {
-        Ok(spec) => observed.stored_spec = spec,
-        Err(EngineError::Blob(BlobError::Denied { .. } | BlobError::NoContainer { .. })) => {
+    match store.get(container::CONFIG, blob::SPEC).await {
+        // An account that was just made has no container yet: nothing is hidden.
+        Err(BlobError::NoContainer { .. }) => return Ok(()),
+        Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => {
+            observed.problems.push(crate::error::chain(&error));
             return Ok(());
         }
-        Err(error) => return Err(error),
+        _ => observed.blobs_readable = true,
     }
-    observed.document = document(store, blob::CLUSTER, "cluster document").await?;
-    observed.ready = document(store, READY_BLOB, "ready document").await?;
-    observed.blobs_readable = true;
+    observed.stored_spec = document(store, blob::SPEC, "the spec", observed).await;
+    observed.document = document(store, blob::CLUSTER, "the cluster document", observed).await;
+    observed.ready = document(store, READY_BLOB, "the ready document", observed).await;
+    observed.run = document(store, blob::RUN, "the run record", observed).await;
     let slots: Vec<u32> =
         (0..MAX_SLOTS).filter(|slot| observed.object(&names.scale_set(*slot)).is_some()).collect();
-    for (slot, status) in try_join_all(slots.iter().map(|slot| read_status(store, *slot))).await? {
-        if let Some(status) = status {
-            observed.servers.insert(slot, status);
+    let statuses = join_all(slots.iter().map(|slot| read_status(store, *slot))).await;
+    for status in statuses {
+        match status {
+            Ok((slot, Some(status))) => {
+                observed.servers.insert(slot, status);
+            }
+            Ok((_, None)) => {}
+            Err(error) => observed.problems.push(crate::error::chain(&error)),
         }
     }
-    leave_requests(store, observed).await
+    Ok(())
 }
 
-/// Requests that an interrupted run has left.
-async fn leave_requests(store: &dyn BlobStore, observed: &mut Observed) -> Result<(), EngineError> {
+/// Requests that an interrupted run has left. Only a change asks for them: who may only look may not read them.
+pub async fn observe_requests(
+    store: &dyn BlobStore,
+    observed: &mut Observed,
+) -> Result<(), EngineError> {
     let rows = match store.list(container::REQUESTS, blob::LEAVE_REQUESTS).await {
         Ok(rows) => rows,
         Err(BlobError::NoContainer { .. }) => return Ok(()),
@@ -240,6 +252,29 @@ async fn leave_requests(store: &dyn BlobStore, observed: &mut Observed) -> Resul
     Ok(())
 }
 
+/// Objects that the lists did not name and that must be there: a list may be stale or partial, so each is asked for by
+/// its id. Without this, servers that run would be made over.
+pub async fn confirm_absences(
+    arm: &Arm,
+    spec: &ClusterSpec,
+    observed: &mut Observed,
+) -> Result<(), EngineError> {
+    // Before the first document nothing is expected to be there.
+    let Some(document) = &observed.document else { return Ok(()) };
+    let stored = observed.stored_spec.as_ref().unwrap_or(spec);
+    let names = Names::new(stored);
+    let helpers = document.others.iter().map(|slot| (names.scale_set(*slot), Kind::ScaleSet));
+    let desired = Desired::new(stored).objects.into_values().map(|object| (object.id, object.kind));
+    let missing: Vec<(ArmId, Kind)> =
+        desired.chain(helpers).filter(|(id, _)| observed.object(id).is_none()).collect();
+    let reads = missing.iter().map(|(id, kind)| arm.get(id, *kind));
+    for body in try_join_all(reads).await?.into_iter().flatten() {
+        tracing::warn!(id = %body["id"], "a list did not name what is there");
+        insert_with_peerings(observed, body);
+    }
+    Ok(())
+}
+
 /// A server's latest status; `None` where it has none yet or its container is gone.
 pub async fn read_status(
     store: &dyn BlobStore,
@@ -250,22 +285,38 @@ pub async fn read_status(
         Ok(None) | Err(BlobError::NoContainer { .. }) => return Ok((slot, None)),
         Err(error) => return Err(error.into()),
     };
-    let age_seconds = content.age.map_or(0, |age| age.as_secs());
+    let age_seconds = content.age.map(|age| age.as_secs());
     // A status of a newer host manager may have words that we do not know: then the server has not spoken to us.
     let status = serde_json::from_slice::<ServerStatus>(&content.bytes).ok();
     Ok((slot, status.map(|status| ObservedServer { status, age_seconds })))
 }
 
+/// A document, with its etag noted. One that cannot be read is a problem, never an absence.
 async fn document<T: DeserializeOwned>(
     store: &dyn BlobStore,
     name: &str,
     what: &'static str,
-) -> Result<Option<T>, EngineError> {
-    let Some(content) = store.get(container::CONFIG, name).await? else { return Ok(None) };
-    serde_json::from_slice(&content.bytes).map(Some).map_err(|error| EngineError::BadDocument {
-        container: container::CONFIG.into(),
-        name: name.to_owned(),
-        what,
-        reason: error.to_string(),
-    })
+    observed: &mut Observed,
+) -> Option<T> {
+    let content = match store.get(container::CONFIG, name).await {
+        Ok(content) => content?,
+        Err(error) => {
+            observed.problems.push(crate::error::chain(&error));
+            return None;
+        }
+    };
+    observed.etags.insert(name.to_owned(), content.etag);
+    match serde_json::from_slice(&content.bytes) {
+        Ok(document) => Some(document),
+        Err(error) => {
+            let bad = EngineError::BadDocument {
+                container: container::CONFIG.into(),
+                name: name.to_owned(),
+                what,
+                reason: error.to_string(),
+            };
+            observed.problems.push(bad.to_string());
+            None
+        }
+    }
 }

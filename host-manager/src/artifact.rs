@@ -88,6 +88,27 @@ pub enum ArtifactError {
         /// What the cluster document says.
         expected: Version,
     },
+    /// It failed a check before.
+    #[error("{reason}")]
+    Refused {
+        /// Which one, and why.
+        reason: String,
+    },
+}
+
+impl ArtifactError {
+    /// Whether fetching the same again ends the same: artifacts are stored under their hash.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::WrongHash { .. }
+            | Self::Archive { .. }
+            | Self::Unpack { .. }
+            | Self::TooLarge { .. }
+            | Self::WrongVersion { .. }
+            | Self::Refused { .. } => true,
+            Self::Blob { .. } | Self::Missing { .. } | Self::File(_) | Self::Start { .. } => false,
+        }
+    }
 }
 
 /// Makes sure that `folder/consul` is the program of `artifact`; returns its path.
@@ -167,7 +188,7 @@ async fn verify_version(program: &Path, expected: &Version) -> Result<(), Artifa
     };
     let text = String::from_utf8_lossy(&output.stdout);
     let first = text.lines().next().unwrap_or_default().trim();
-    if reported_version(first).as_ref() == Some(expected) {
+    if reported_version(first).is_some_and(|reported| is_build_of(&reported, expected)) {
         return Ok(());
     }
     Err(ArtifactError::WrongVersion {
@@ -175,6 +196,13 @@ async fn verify_version(program: &Path, expected: &Version) -> Result<(), Artifa
         found: first.chars().take(80).collect(),
         expected: expected.clone(),
     })
+}
+
+/// Whether a program that reports this is the version: a distribution adds to it how it was built.
+fn is_build_of(reported: &Version, expected: &Version) -> bool {
+    let plain =
+        |version: &Version| Version { build: semver::BuildMetadata::EMPTY, ..version.clone() };
+    plain(reported) == plain(expected)
 }
 
 /// `Consul v1.22.2` -> `1.22.2`.
@@ -204,6 +232,12 @@ mod tests {
         assert_eq!(reported_version("Consul v1.8.7"), Some(Version::new(1, 8, 7)));
         assert_eq!(reported_version("Consul v1.22.2+ent"), Version::parse("1.22.2+ent").ok());
         assert_eq!(reported_version("Vault v1.0.0"), None);
+        let is = |reported: &str, expected: &str| {
+            let reported = reported_version(&format!("Consul v{reported}"));
+            reported.is_some_and(|reported| is_build_of(&reported, &expected.parse().unwrap()))
+        };
+        assert!(is("1.8.7+dfsg1", "1.8.7") && is("1.23.0-dev", "1.23.0-dev"));
+        assert!(!is("1.23.0-dev", "1.23.0") && !is("1.8.7", "2.0.2"));
     }
 
     #[test]

@@ -282,11 +282,14 @@ mod tests {
 
     #[test]
     fn a_policy_must_carry_the_name_of_its_blob() {
+        use hcs_planner::dataplane::OnDelete;
         let policy = |name: &str, interval_seconds| SnapshotPolicyDocument {
             name: name.to_owned(),
             interval_seconds,
             retain_count: 3,
             enabled: true,
+            incarnation_id: None,
+            on_delete: OnDelete::Keep,
         };
         assert!(check_policy(policy("hourly", 60), "snapshot-policies/hourly.json").is_ok());
         assert!(check_policy(policy("hourly", 0), "snapshot-policies/hourly.json").is_err());

@@ -115,6 +115,7 @@ mod tests {
             address: "10.0.0.4".parse().unwrap(),
             phase,
             last_error: None,
+            last_error_is_final: false,
             consul: Some(ConsulStatus {
                 version: "1.8.7".into(),
                 leader: leader.map(str::to_owned),

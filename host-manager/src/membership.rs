@@ -145,6 +145,7 @@ mod tests {
             address: address.parse().unwrap(),
             phase: ServerPhase::Running,
             last_error: None,
+            last_error_is_final: false,
             consul: None,
             done_requests: vec![],
             certificate_expires_at: None,

@@ -162,6 +162,7 @@ mod tests {
             address: "10.0.0.5".parse().unwrap(),
             phase: ServerPhase::Running,
             last_error: None,
+            last_error_is_final: false,
             consul,
             done_requests: vec![],
             certificate_expires_at: None,

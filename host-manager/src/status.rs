@@ -41,8 +41,17 @@ struct Facts {
     done_requests: Vec<String>,
     /// Earlier lives of this slot were read, so that their requests are not done again.
     recalled: bool,
-    /// Area and sentence, the latest last.
-    problems: Vec<(String, String)>,
+    /// The latest last.
+    problems: Vec<Problem>,
+}
+
+/// What went wrong in an area.
+#[derive(Debug)]
+struct Problem {
+    area: String,
+    sentence: String,
+    /// Whether waiting cannot heal it: what the server was given is wrong.
+    is_final: bool,
 }
 
 /// The board. Locks are short and never held over an await.
@@ -59,20 +68,29 @@ impl Board {
 
     /// Notes what went wrong in an area; a repetition is not logged again.
     pub fn problem(&self, area: &str, sentence: String) {
+        self.note(area, sentence, false);
+    }
+
+    /// Notes what went wrong and stays wrong, however long anybody waits.
+    pub fn hopeless(&self, area: &str, sentence: String) {
+        self.note(area, sentence, true);
+    }
+
+    fn note(&self, area: &str, sentence: String, is_final: bool) {
         let mut facts = self.facts();
-        if facts.problems.iter().any(|(known, text)| known == area && *text == sentence) {
+        if facts.problems.iter().any(|known| known.area == area && known.sentence == sentence) {
             return;
         }
         tracing::warn!(area, "{sentence}");
-        facts.problems.retain(|(known, _)| known != area);
-        facts.problems.push((area.to_owned(), sentence));
+        facts.problems.retain(|known| known.area != area);
+        facts.problems.push(Problem { area: area.to_owned(), sentence, is_final });
     }
 
     /// Notes that an area is fine again.
     pub fn solved(&self, area: &str) {
         let mut facts = self.facts();
         let before = facts.problems.len();
-        facts.problems.retain(|(known, _)| known != area);
+        facts.problems.retain(|known| known.area != area);
         if facts.problems.len() < before {
             tracing::info!(area, "works again");
         }
@@ -147,6 +165,9 @@ impl Board {
     /// The document as of now.
     pub fn status(&self, host: &Host, sequence: u64) -> ServerStatus {
         let facts = self.facts();
+        // What no waiting heals is told before what may pass.
+        let hopeless = facts.problems.iter().rfind(|problem| problem.is_final);
+        let worst = hopeless.or(facts.problems.last());
         ServerStatus {
             slot: host.bootstrap.slot,
             node_name: host.bootstrap.node_name.clone(),
@@ -154,7 +175,8 @@ impl Board {
             sequence,
             address: host.instance.address,
             phase: Self::phase(&facts),
-            last_error: facts.problems.last().map(|(area, text)| format!("{area}: {text}")),
+            last_error: worst.map(|problem| format!("{}: {}", problem.area, problem.sentence)),
+            last_error_is_final: hopeless.is_some(),
             consul: facts.consul.clone(),
             done_requests: facts.done_requests.clone(),
             certificate_expires_at: facts.certificate_expires_at.clone(),

@@ -10,7 +10,8 @@ use std::time::Duration;
 use hcs_host_manager::consul::client::ConsulError;
 use hcs_host_manager::snapshot::archive;
 use hcs_planner::dataplane::{
-    Request, RequestAction, ServerPhase, ServerStatus, SnapshotPolicyDocument, blob, container,
+    OnDelete, Request, RequestAction, ServerPhase, ServerStatus, SnapshotPolicyDocument, blob,
+    container,
 };
 use support::world::{GOSSIP_KEY, MANAGEMENT, Server, World, agent_token};
 use support::{consul_binary, eventually};
@@ -194,6 +195,8 @@ async fn snapshots_are_taken_verified_and_pruned(world: &World) {
         interval_seconds: 200,
         retain_count: 2,
         enabled: true,
+        incarnation_id: None,
+        on_delete: OnDelete::Keep,
     };
     let name = blob::snapshot_policy(&policy.name);
     world.account.write(container::CONFIG, &name, serde_json::to_vec(&policy).unwrap());

@@ -40,6 +40,8 @@ pub mod blob {
     pub const SPEC: &str = "spec.json";
     /// In `config`: [`super::ClusterDocument`].
     pub const CLUSTER: &str = "cluster.json";
+    /// In `config`: who changes the cluster and whose it is ([`crate::ownership::RunRecord`]).
+    pub const RUN: &str = "run.json";
     /// In `config`: folder of [`super::SnapshotPolicyDocument`]s.
     pub const SNAPSHOT_POLICIES: &str = "snapshot-policies/";
     /// In `certificates`: the cluster's CA certificate, PEM.
@@ -150,6 +152,34 @@ pub struct SnapshotPolicyDocument {
     pub retain_count: u32,
     /// A disabled policy takes and prunes nothing.
     pub enabled: bool,
+    /// Which policy of its name this is: a UUID that every create makes anew. A state that holds another one can neither
+    /// change nor delete it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation_id: Option<String>,
+    /// What a destroy does with its snapshots; kept so that an import gives it back.
+    #[serde(default)]
+    pub on_delete: OnDelete,
+}
+
+/// What the destroy of a policy does with its snapshots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDelete {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They go.
+    Purge,
+}
+
+impl OnDelete {
+    /// The word in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Purge => "purge",
+        }
+    }
 }
 
 /// `requests/*.json`: asks one server to do something once.
@@ -194,6 +224,9 @@ pub struct ServerStatus {
     pub phase: ServerPhase,
     /// Last error, in one sentence without secrets.
     pub last_error: Option<String>,
+    /// Whether waiting cannot heal [`Self::last_error`]: what the server was given is wrong.
+    #[serde(default)]
+    pub last_error_is_final: bool,
     /// What the running Consul reports, if it answers.
     pub consul: Option<ConsulStatus>,
     /// Ids of requests that this server has finished.

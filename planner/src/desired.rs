@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::arm::{ArmId, Kind};
-use crate::names::{CLUSTER_TAG, Names, SLOT_TAG};
-use crate::observed::{Observed, STATUS_FRESH_SECONDS};
+use crate::names::{CLUSTER_TAG, INCARNATION_TAG, Names, SLOT_TAG};
+use crate::observed::{Observed, ObservedServer};
 use crate::placement::{Place, alternatives, place_of};
 use crate::plan::{MAX_SLOTS, has_failed};
 use crate::reference::point;
@@ -226,7 +226,7 @@ impl<'a> Builder<'a> {
         let Some(have) = self.observed.object(&self.names.scale_set(slot)) else { return own };
         // One that never came up is tried at its own place first.
         let speaks = self.observed.servers.get(&slot);
-        if has_failed(have) && speaks.is_none_or(|s| s.age_seconds > STATUS_FRESH_SECONDS) {
+        if has_failed(have) && !speaks.is_some_and(ObservedServer::is_fresh) {
             return own;
         }
         let have = place_in(have);
@@ -299,6 +299,12 @@ impl<'a> Builder<'a> {
             json!({ "location": location }),
             &[],
         );
+        let incarnation = self.observed.incarnation_id(&self.names.cluster_id);
+        if let (Some(incarnation), Some(group)) =
+            (incarnation, self.objects.get_mut(object::RESOURCE_GROUP))
+        {
+            group.body["tags"][INCARNATION_TAG] = json!(incarnation);
+        }
         if self.spec.lock == LockLevel::CanNotDelete {
             let notes = "Made by hcs: a Consul cluster lives here. terraform destroy removes it.";
             self.add(

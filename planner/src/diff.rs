@@ -3,8 +3,8 @@
 
 mod merge;
 
-pub use merge::merged;
 pub(crate) use merge::merged_whole;
+pub use merge::{is_same_to_write, merged};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

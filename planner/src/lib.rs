@@ -15,6 +15,7 @@ pub mod estimate;
 pub mod fingerprint;
 pub mod names;
 pub mod observed;
+pub mod ownership;
 pub mod peers;
 pub mod placement;
 pub mod plan;

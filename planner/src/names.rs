@@ -12,6 +12,9 @@ const GUID_NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_53b1_94a7_4d7e_8f1e_2a52_7d3
 
 /// Tag that marks an object as part of a cluster; its value is [`cluster_uid`].
 pub const CLUSTER_TAG: &str = "hcs-cluster";
+/// Tag of the managed group that tells one cluster from an earlier or later one of the same id; its value is
+/// [`crate::ownership::RunRecord::incarnation_id`].
+pub const INCARNATION_TAG: &str = "hcs-incarnation";
 /// Tag that names the slot of a per-server object.
 pub const SLOT_TAG: &str = "hcs-slot";
 /// Metadata of a server's DNS record: the `uniqueId` of the scale set whose address it holds.

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::arm::ArmId;
 use crate::dataplane::{ClusterDocument, Request, ServerStatus};
+use crate::names::INCARNATION_TAG;
+use crate::ownership::RunRecord;
 use crate::plan::Voter;
 use crate::spec::ClusterSpec;
 
@@ -32,6 +34,15 @@ pub struct Observed {
     /// declared: otherwise the machines follow their sets.
     #[serde(default)]
     pub machines: BTreeMap<u32, ObservedMachine>,
+    /// `config/run.json`.
+    #[serde(default)]
+    pub run: Option<RunRecord>,
+    /// Etags of the documents, by blob: what was read is overwritten, nothing newer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub etags: BTreeMap<String, String>,
+    /// What could not be seen, in sentences; a look for display goes on without it, a change does not.
+    #[serde(skip)]
+    pub problems: Vec<String>,
     /// Whether blobs could be read; without it the fields above that come from blobs are empty.
     pub blobs_readable: bool,
 }
@@ -48,8 +59,16 @@ pub struct ObservedMachine {
 pub struct ObservedServer {
     /// What the server says.
     pub status: ServerStatus,
-    /// Seconds since it said so, by the storage service's clock.
-    pub age_seconds: u64,
+    /// Seconds since it said so, by the storage service's clock; `None` when the service did not say: then it is neither
+    /// fresh nor old.
+    pub age_seconds: Option<u64>,
+}
+
+impl ObservedServer {
+    /// Whether it says how things are now.
+    pub fn is_fresh(&self) -> bool {
+        self.age_seconds.is_some_and(|age| age <= STATUS_FRESH_SECONDS)
+    }
 }
 
 /// `config/ready.json`: the cluster has reported healthy.
@@ -87,6 +106,18 @@ impl Observed {
         self.object(cluster_id).is_some()
     }
 
+    /// Which cluster of its id this is: as its record says, else as its group is tagged.
+    pub fn incarnation_id(&self, cluster_id: &ArmId) -> Option<&str> {
+        let tag =
+            || self.object(cluster_id)?.pointer(&format!("/tags/{INCARNATION_TAG}"))?.as_str();
+        self.run.as_ref().map(|run| run.incarnation_id.as_str()).or_else(tag)
+    }
+
+    /// Whether the cluster has ever been healthy.
+    pub fn was_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+
     /// Whether every step of the last change was seen to its healthy end.
     pub fn is_ready(&self) -> bool {
         match (&self.document, &self.ready) {
@@ -97,10 +128,7 @@ impl Observed {
 
     /// Fresh statuses only.
     pub fn fresh(&self) -> impl Iterator<Item = &ServerStatus> {
-        self.servers
-            .values()
-            .filter(|server| server.age_seconds <= STATUS_FRESH_SECONDS)
-            .map(|server| &server.status)
+        self.servers.values().filter(|server| server.is_fresh()).map(|server| &server.status)
     }
 }
 
@@ -151,14 +179,14 @@ pub fn unhealthy_reason<'a>(
     None
 }
 
-/// Why these voters do not all run this Consul yet; `None` when they do. Builds of distributions (`+dfsg1`) count as
-/// the version that they build.
+/// Why these voters do not all run this Consul yet; `None` when they do. Autopilot reports `1.23.0` of a `1.23.0-dev` and
+/// `1.8.7` of a `1.8.7+dfsg1`, so on both sides only the numbers count.
 pub fn other_version_reason<'a>(
     voters: &[Voter],
     wanted: &semver::Version,
     statuses: impl Iterator<Item = &'a ServerStatus>,
 ) -> Option<String> {
-    let plain = |text: &str| text.split('+').next().unwrap_or_default().to_owned();
+    let plain = |text: &str| text.split(['+', '-']).next().unwrap_or_default().to_owned();
     let wanted = plain(&wanted.to_string());
     let mut others =
         statuses.filter(|status| voters.iter().any(|v| v.node_name == status.node_name));
@@ -185,6 +213,7 @@ mod tests {
             address: [127, 0, 0, 1].into(),
             phase: ServerPhase::Running,
             last_error: None,
+            last_error_is_final: false,
             consul: Some(ConsulStatus {
                 version: "1.8.7".into(),
                 leader: Some("127.0.0.1:8300".into()),
@@ -231,12 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_distributions_build_counts_as_its_version() {
+    fn a_build_and_a_pre_release_count_as_their_numbers() {
         let all = ["s0", "s1", "s2"];
         let mut statuses: Vec<_> = (0..3).map(|slot| status(slot, &all)).collect();
         statuses[1].consul.as_mut().unwrap().version = "1.8.7+dfsg1".into();
         let wanted = semver::Version::new(1, 8, 7);
         assert_eq!(other_version_reason(&voters(), &wanted, statuses.iter()), None);
+        let dev = "1.8.7-dev".parse().unwrap();
+        assert_eq!(other_version_reason(&voters(), &dev, statuses.iter()), None);
         statuses[2].consul.as_mut().unwrap().version = "1.8.6".into();
         let reason = other_version_reason(&voters(), &wanted, statuses.iter()).unwrap();
         assert!(reason.starts_with("s2 runs Consul 1.8.6, not 1.8.7 yet"), "{reason}");

@@ -3,6 +3,7 @@
 mod build;
 mod destroy;
 mod error;
+mod foundation;
 mod graph;
 mod projection;
 mod situation;

@@ -74,6 +74,9 @@ pub struct ClusterSpec {
     pub lock: LockLevel,
     /// Whether a destroy is refused at plan time.
     pub deletion_protection: bool,
+    /// How long operations may take, as the user wrote it, by operation: kept so that an import gives it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<BTreeMap<String, String>>,
     /// The user's tags, default tags included.
     pub tags: BTreeMap<String, String>,
 }

@@ -30,7 +30,7 @@ fn a_server_is_lost_when_it_is_silent_for_long_and_the_others_go_on_without_it()
 fn a_server_that_was_silent_for_a_moment_is_not_lost() {
     let silent_for = |seconds| {
         move |observed: &mut Observed| {
-            observed.servers.get_mut(&1).unwrap().age_seconds = seconds;
+            observed.servers.get_mut(&1).unwrap().age_seconds = Some(seconds);
         }
     };
     assert!(!is_made_anew(silent_for(LOST_AFTER_SECONDS - 1)));
@@ -53,7 +53,7 @@ fn a_server_whose_consul_is_dead_is_lost_though_its_machine_speaks() {
     let consul_silent_for = |seconds| {
         move |observed: &mut Observed| {
             let server = observed.servers.get_mut(&1).unwrap();
-            server.age_seconds = 1;
+            server.age_seconds = Some(1);
             (server.status.consul, server.status.consul_silent_seconds) = (None, seconds);
         }
     };
@@ -65,7 +65,7 @@ fn a_server_whose_consul_is_dead_is_lost_though_its_machine_speaks() {
 fn the_others_must_say_so_and_have_a_leader() {
     let consul = |observed: &mut Observed,
                   change: fn(&mut hcs_planner::dataplane::ConsulStatus)| {
-        let others = observed.servers.values_mut().filter(|server| server.age_seconds == 1);
+        let others = observed.servers.values_mut().filter(|server| server.age_seconds == Some(1));
         others.filter_map(|server| server.status.consul.as_mut()).for_each(change);
     };
     assert!(!is_made_anew(|observed| consul(observed, |consul| consul.leader = None)));
@@ -83,6 +83,6 @@ fn the_others_must_say_so_and_have_a_leader() {
     // Nobody speaks: the blobs may be out of reach, or the whole cluster is down.
     assert!(!is_made_anew(|observed| observed.servers.clear()));
     assert!(!is_made_anew(|observed| {
-        observed.servers.values_mut().for_each(|server| server.age_seconds = 3600);
+        observed.servers.values_mut().for_each(|server| server.age_seconds = Some(3600));
     }));
 }

@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hcs_azure::Azure;
-use hcs_engine::arm::Arm;
-use hcs_engine::blob::BlobStores;
-use hcs_engine::clock::SystemClock;
+use hcs_engine::arm::{Arm, SharedGate};
+use hcs_engine::artifact::Artifacts;
+use hcs_engine::blob::{BlobError, BlobStores};
+use hcs_engine::clock::Clock;
+use hcs_engine::cloud::Cloud;
 use hcs_engine::error::EngineError;
-use hcs_engine::execute::ensure_blob_access;
 use hcs_engine::observe::{observe_arm, observe_blobs, open_store};
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::{Names, storage_account_name};
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
-use serde_json::Value;
-use tfplugin::{CancellationToken, Diagnostic, Diagnostics};
+use serde_json::Value as Json;
+use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Value};
 use tokio::sync::Mutex;
 
+use crate::artifacts::{ArtifactCache, ClusterArtifacts};
 use crate::regions::{self, Region};
 
 /// What `configure` sets and resources ask for when they are called.
@@ -40,40 +41,78 @@ impl SharedClient {
         let client = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         client.ok_or_else(|| {
             Diagnostics::error(
-                "The provider is not configured yet",
-                "Its configuration depends on values that are known after apply only. Give \
-                 subscription_id and the credentials as known values or environment variables.",
+                "The provider is not configured",
+                "It has no connection to Azure: its configuration failed, or was never given.",
             )
         })
     }
 }
 
+/// The ways to one subscription.
+#[derive(Clone)]
+pub(crate) struct Ports {
+    /// Azure Resource Manager.
+    pub(crate) cloud: Arc<dyn Cloud>,
+    /// Blobs of any account in it.
+    pub(crate) blobs: Arc<dyn BlobStores>,
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Programs for every cluster, whatever it declares; absent: the declared ones.
+    pub(crate) programs: Option<Arc<dyn Artifacts>>,
+}
+
 /// A connection and what was learned through it.
 pub(crate) struct Client {
-    /// The connection.
-    pub(crate) azure: Azure,
-    /// Tags that every cluster gets.
-    pub(crate) default_tags: BTreeMap<String, String>,
+    ports: Ports,
+    subscription_id: String,
+    /// Tags that every cluster gets: a map of texts, null for none; it may hold unknowns while planning.
+    pub(crate) default_tags: Value,
+    /// Archives that several clusters may want.
+    pub(crate) artifacts: ArtifactCache,
+    gate: SharedGate,
     regions: Mutex<BTreeMap<String, Arc<Region>>>,
 }
 
 impl Client {
-    pub(crate) fn new(azure: Azure, default_tags: BTreeMap<String, String>) -> Self {
-        Self { azure, default_tags, regions: Mutex::default() }
+    pub(crate) fn new(ports: Ports, subscription_id: String, default_tags: Value) -> Self {
+        Self {
+            ports,
+            subscription_id,
+            default_tags,
+            artifacts: ArtifactCache::default(),
+            gate: SharedGate::default(),
+            regions: Mutex::default(),
+        }
     }
 
     pub(crate) fn subscription_id(&self) -> &str {
-        &self.azure.subscription_id
+        &self.subscription_id
     }
 
-    /// ARM for one call; `cancel` ends its waits.
+    /// ARM for one call; `cancel` ends its waits. What one call learns of the endpoint, all know.
     pub(crate) fn arm(&self, cancel: &CancellationToken) -> Arm {
-        let cloud = Arc::clone(&self.azure.cloud);
-        Arm::new(cloud, Arc::new(SystemClock), cancel.clone())
+        let Ports { cloud, clock, .. } = self.ports.clone();
+        Arm::new(cloud, clock, cancel.clone()).sharing(&self.gate)
+    }
+
+    /// The programs of a cluster; `cancel` ends downloads.
+    pub(crate) fn programs(
+        self: &Arc<Self>,
+        spec: &ClusterSpec,
+        cancel: &CancellationToken,
+    ) -> Arc<dyn Artifacts> {
+        match &self.ports.programs {
+            Some(programs) => Arc::clone(programs),
+            None => Arc::new(ClusterArtifacts::new(spec, self, cancel)),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.ports.clock)
     }
 
     pub(crate) fn stores(&self) -> Arc<dyn BlobStores> {
-        Arc::clone(&self.azure.blobs) as Arc<dyn BlobStores>
+        Arc::clone(&self.ports.blobs)
     }
 
     /// A region, asked for once; the error lists the regions that there are.
@@ -96,7 +135,8 @@ impl Client {
         }
     }
 
-    /// The spec that was stored with a cluster, and the group's body; `None` when the group is not there.
+    /// The spec that was stored with a cluster, and the cluster; `None` when its group is not there. Only reads: where
+    /// the caller may not, the error names the role and its scope.
     pub(crate) async fn stored_spec(
         &self,
         arm: &Arm,
@@ -104,7 +144,7 @@ impl Client {
     ) -> Result<Option<(ClusterSpec, Observed)>, Diagnostic> {
         let what = format!("cluster {cluster_id}");
         let failed = |error: &EngineError| crate::diagnostics::read(&what, error);
-        let group = arm.get(cluster_id, Kind::ResourceGroup).await;
+        let group = arm.get_group(cluster_id).await;
         let Some(group) = group.map_err(|error| failed(&error))? else { return Ok(None) };
         let account_id = storage_account(cluster_id);
         let account = arm.get(&account_id, Kind::StorageAccount).await;
@@ -112,14 +152,16 @@ impl Client {
         let endpoint = account
             .as_ref()
             .and_then(|account| account.pointer("/properties/primaryEndpoints/blob"))
-            .and_then(Value::as_str)
+            .and_then(Json::as_str)
             .ok_or_else(|| not_a_cluster(cluster_id, &group))?;
         let store = self.stores().open(endpoint).map_err(|error| failed(&error.into()))?;
-        let access = ensure_blob_access(arm, &account_id, store.as_ref()).await;
-        access.map_err(|error| failed(&error))?;
         let content = store
             .get(hcs_planner::dataplane::container::CONFIG, hcs_planner::dataplane::blob::SPEC);
-        let content = content.await.map_err(|error| failed(&error.into()))?;
+        let content = match content.await {
+            Ok(content) => content,
+            Err(BlobError::NoContainer { .. }) => None,
+            Err(error) => return Err(failed(&error.into())),
+        };
         let Some(content) = content else { return Err(not_a_cluster(cluster_id, &group)) };
         let spec: ClusterSpec = serde_json::from_slice(&content.bytes).map_err(|error| {
             Diagnostic::error(
@@ -148,7 +190,7 @@ pub(crate) fn storage_account(cluster_id: &ArmId) -> ArmId {
     cluster_id.resource(Kind::StorageAccount.resource_type(), &name)
 }
 
-fn not_a_cluster(cluster_id: &ArmId, group: &Value) -> Diagnostic {
+fn not_a_cluster(cluster_id: &ArmId, group: &Json) -> Diagnostic {
     let tagged = group.pointer("/tags/hcs-cluster").is_some();
     let why = if tagged {
         "it carries the tag hcs-cluster, but its stored description is missing: its create was \

@@ -22,8 +22,8 @@ use crate::client::SharedClient;
 
 pub(crate) use import::cluster_id;
 use model::merge_tags;
-pub(crate) use read::ca_certificate;
-pub(crate) use state::{computed, inputs};
+pub(crate) use read::{ca_certificate, unseen};
+pub(crate) use state::{computed, incarnation, inputs};
 pub(crate) use validate::check_tags;
 
 /// Type name in configurations.

@@ -78,13 +78,14 @@ impl DataSource for ClusterDataSource {
         let ca = cluster::ca_certificate(&client, &spec, &observed).await;
         let mut attributes = cluster::inputs(&spec, &client.default_tags);
         attributes.extend(cluster::computed(&spec, &observed, region.as_deref(), ca.as_deref()));
+        attributes.push(cluster::incarnation(&spec, &observed));
         let mut state = Value::object(attributes);
         for key in KEYS {
             if !config.get(key).is_null() {
                 state.set(key, config.get(key).clone());
             }
         }
-        DataResponse::new(state)
+        DataResponse { diagnostics: cluster::unseen(&spec, &observed), ..DataResponse::new(state) }
     }
 }
 

@@ -1,10 +1,16 @@
 //! Engine errors in the user's words: what failed, what exists now, what to do.
 
 use hcs_azure::ConnectError;
+use hcs_engine::blob::BlobError;
 use hcs_engine::error::{ArmError, EngineError, Fault, chain};
 use hcs_engine::execute::{Failure, Report};
+use hcs_engine::lease::{ClaimError, told};
 use hcs_engine::reconcile::RefusedError;
+use hcs_planner::arm::ArmId;
+use hcs_planner::names::{INCARNATION_TAG, Names};
+use hcs_planner::ownership::{RUN_DEAD_AFTER_SECONDS, RunOutcome, RunRecord};
 use hcs_planner::plan::PlanError;
+use hcs_planner::spec::ClusterSpec;
 use tfplugin::{Diagnostic, Diagnostics};
 
 /// A connection that cannot be made, at the attribute that can mend it.
@@ -27,7 +33,7 @@ pub(crate) fn read(what: &str, error: &EngineError) -> Diagnostic {
 }
 
 /// An apply that did not begin.
-pub(crate) fn refused(what: &str, error: &RefusedError) -> Diagnostic {
+pub(crate) fn refused(what: &str, id: &ArmId, error: &RefusedError) -> Diagnostic {
     match error {
         RefusedError::NoResourceGroup(group) => Diagnostic::error(
             format!("Resource group {group:?} does not exist"),
@@ -36,12 +42,18 @@ pub(crate) fn refused(what: &str, error: &RefusedError) -> Diagnostic {
              makes it before the cluster.",
         )
         .at("resource_group_name"),
-        RefusedError::Exists { id } => Diagnostic::error(
-            format!("Cluster {what} exists already"),
+        RefusedError::Claim(error) => claim(what, id, error),
+        RefusedError::Protected => Diagnostic::error(
+            format!("Cannot change {what}"),
+            "deletion_protection is true in its state. Nothing was changed.",
+        )
+        .at("deletion_protection"),
+        RefusedError::Unidentified { id, reason } => Diagnostic::error(
+            format!("Cannot tell whose {what} is"),
             format!(
-                "A cluster with this id exists and was declared differently:\n  {id}\n\nNothing \
-                 was changed. To manage it here, import it:\n\n  terraform import \
-                 hcs_cluster.<name> \"{id}\"\n\nTo make another cluster, choose another name."
+                "{id} carries no tag {INCARNATION_TAG}, and the record in its storage account cannot be read: \
+                 {reason}. Nothing was deleted, as it may be another cluster than the one in this state. Make the \
+                 storage account reachable (role Storage Blob Data Contributor, firewall, DNS) and destroy again."
             ),
         ),
         RefusedError::Plan(
@@ -58,22 +70,140 @@ pub(crate) fn refused(what: &str, error: &RefusedError) -> Diagnostic {
     }
 }
 
+/// A cluster that is not this run's to change.
+fn claim(what: &str, id: &ArmId, error: &ClaimError) -> Diagnostic {
+    let import = format!("terraform import hcs_cluster.<name> \"{id}\"");
+    match error {
+        ClaimError::Busy(record) => Diagnostic::error(
+            format!("Another run is changing {what}"),
+            format!(
+                "{}.\n\nNothing was changed. Wait until it is done and apply again. A run that died stops in the way by \
+                 itself {RUN_DEAD_AFTER_SECONDS} seconds after its last sign of life.",
+                capitalized(&told(record)).trim_end_matches('.')
+            ),
+        ),
+        ClaimError::Exists(record) => {
+            let last = record.as_ref().map_or_else(String::new, |record| {
+                format!(" Its last run was the {}.", told(record))
+            });
+            let tainted = match record.as_ref().and_then(|record| record.outcome) {
+                Some(RunOutcome::Failed | RunOutcome::Stopped) => {
+                    "\n\nThat run did not end well. Where its state is at hand, `terraform apply` there goes on; \
+                     with create_before_destroy, `terraform untaint` the cluster first."
+                }
+                _ => "",
+            };
+            Diagnostic::error(
+                format!("{} exists already", capitalized(what).trim_end_matches('.')),
+                format!(
+                    "Some Terraform state holds the cluster\n  {id}{last}\n\nNothing was changed. To manage it \
+                     here, take it out of the other state and import it:\n\n  {import}\n\nA block that was only \
+                     renamed needs `moved {{ }}`, and a replacement cannot be made before the old cluster goes \
+                     (create_before_destroy), as both have one name. To make another cluster, choose another \
+                     name.{tainted}"
+                ),
+            )
+        }
+        ClaimError::OtherInputs(record, differences) => {
+            let rows: Vec<String> = differences
+                .iter()
+                .map(|difference| {
+                    let shown = |value: &Option<String>| match value {
+                        Some(value) => format!("{value:?}"),
+                        None => "not set".to_owned(),
+                    };
+                    format!(
+                        "  {}: {} there, {} here",
+                        difference.name,
+                        shown(&difference.recorded),
+                        shown(&difference.declared)
+                    )
+                })
+                .collect();
+            let first = differences.first().map_or("name", |difference| difference.name);
+            Diagnostic::error(
+                format!("Half of another {what} exists"),
+                format!(
+                    "A create of it was cut off, and it declared what cannot be changed otherwise:\n{}\n\nThat was \
+                     the {}. Nothing was changed. Apply with the values from there, and change them afterwards; or \
+                     choose another name.",
+                    rows.join("\n"),
+                    told(record)
+                ),
+            )
+            .at(first)
+        }
+        ClaimError::OtherIncarnation(record) => Diagnostic::error(
+            format!("The state's {what} is gone; another one has its name"),
+            format!(
+                "{id} is another incarnation than the one in this state: it was destroyed and made anew, or is made by \
+                 another Terraform state. Its last run was the {}. Nothing was changed. To manage it here, take it out \
+                 of this state and of the other one, and import it:\n\n  terraform state rm hcs_cluster.<name>\n  \
+                 {import}",
+                told(record)
+            ),
+        ),
+        ClaimError::Engine(error) => Diagnostic::error(
+            format!("Cannot begin with {what}"),
+            format!("{}\n\nNothing was changed. {}", sentence(error), advice(error)),
+        ),
+    }
+}
+
+/// A destroy that found another cluster in the place of its own.
+pub(crate) fn superseded(
+    what: &str,
+    spec: &ClusterSpec,
+    record: Option<&RunRecord>,
+) -> Diagnostics {
+    let id = Names::new(spec).cluster_id;
+    let last = record
+        .map_or_else(String::new, |record| format!(" Its last run was the {}.", told(record)));
+    Diagnostic::warning(
+        format!("Nothing was deleted: another {what} has the name"),
+        format!(
+            "The cluster that this state held is gone already. {id} is another incarnation, made since or by another \
+             Terraform state, so it stays.{last}"
+        ),
+    )
+    .into()
+}
+
+/// A protected cluster, and what was to become of it.
+pub(crate) fn protected(prior: &tfplugin::Value, what: &str) -> Diagnostic {
+    let name = prior.get("name").as_str().unwrap_or_default();
+    let detail = format!(
+        "deletion_protection is true in the state of cluster {name:?}, so nothing is deleted, and this would {what} \
+         it with all that it knows. Undo the change; or set deletion_protection = false, apply that alone, and come \
+         back."
+    );
+    Diagnostic::error("Cluster is protected from deletion", detail).at("deletion_protection")
+}
+
+/// How far a run came.
+pub(crate) fn progress(report: &Report) -> String {
+    let done = report.done.len();
+    let total = done + report.failures.len() + report.left.len();
+    let left: Vec<&str> = report.left.iter().map(String::as_str).take(8).collect();
+    let next = if left.is_empty() { String::new() } else { format!(" Next: {}.", left.join(", ")) };
+    format!("{done} of {total} steps are done.{next}")
+}
+
 /// What a run did not finish: one diagnostic a failed step, or a warning for a stop.
 pub(crate) fn unfinished(what: &str, report: &Report) -> Diagnostics {
+    if report.failures.is_empty() {
+        let now = format!(
+            "{} What they made exists and is recorded. Apply again to go on from here: nothing is made twice.",
+            progress(report)
+        );
+        return Diagnostic::warning(format!("{what} was stopped before it was done"), now).into();
+    }
     let done = report.done.len();
     let total = done + report.failures.len() + report.left.len();
     let now = format!(
-        "{done} of {total} steps are done; what they made exists and is recorded. Apply again to \
-         go on from here: nothing is made twice."
+        "{done} of {total} steps are done; what they made exists and is recorded. Apply again to go on from here: \
+         nothing is made twice."
     );
-    if report.failures.is_empty() {
-        let left: Vec<&str> = report.left.iter().map(String::as_str).take(8).collect();
-        return Diagnostic::warning(
-            format!("{what} was stopped before it was done"),
-            format!("{now}\n\nNext: {}.", left.join(", ")),
-        )
-        .into();
-    }
     report.failures.iter().map(|failure| failed(what, failure, &now)).collect()
 }
 
@@ -109,10 +239,21 @@ fn advice(error: &EngineError) -> String {
         EngineError::Transport(_) => {
             "Check the network path to Azure, proxy variables and credentials.".to_owned()
         }
-        EngineError::Blob(_) => "The caller needs the role Storage Blob Data Contributor on the \
-                                 cluster's storage account; an apply by an Owner or User Access \
-                                 Administrator assigns it."
-            .to_owned(),
+        EngineError::Blob(error) => blob_advice(error).to_owned(),
+        EngineError::Fenced { .. } => {
+            "This run stopped before its next write. Wait until the other run is done, \
+                                       and apply again."
+                .to_owned()
+        }
+        EngineError::Changed { .. } => "Apply again: it looks at what is there now.".to_owned(),
+        EngineError::Contradiction { .. } => {
+            "That is Azure's side, and passes: apply again in some minutes.".to_owned()
+        }
+        EngineError::Hopeless { .. } => {
+            "Waiting does not heal it. Correct what the server names (most often \
+                                         consul_version or artifact_source), and apply again."
+                .to_owned()
+        }
         EngineError::TimedOut { .. } => "Look at the named servers first: the host manager's log \
                                          is in their boot diagnostics and journal \
                                          (hcs-host-manager.service)."
@@ -123,7 +264,27 @@ fn advice(error: &EngineError) -> String {
         EngineError::Stopped
         | EngineError::Unresolved(_)
         | EngineError::Artifact(_)
+        | EngineError::Unseen { .. }
+        | EngineError::Serialise { .. }
         | EngineError::Crypto { .. } => String::new(),
+    }
+}
+
+/// A role, a name and a firewall are three things.
+fn blob_advice(error: &BlobError) -> &'static str {
+    match error {
+        BlobError::Denied { .. } => {
+            "The caller needs the role Storage Blob Data Contributor on the cluster's storage account (to look only: \
+             Storage Blob Data Reader on config, certificates, snapshots and status-*); an apply by an Owner or User \
+             Access Administrator assigns it."
+        }
+        BlobError::Unavailable { .. } => {
+            "Check the way to the storage account: DNS, proxy variables, its firewall."
+        }
+        BlobError::NoContainer { .. } => {
+            "Somebody deleted a container of the cluster. Azure keeps deleted ones for some days: recover it."
+        }
+        _ => "",
     }
 }
 

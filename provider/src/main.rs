@@ -9,9 +9,12 @@ mod client;
 mod cluster;
 mod cluster_data;
 mod diagnostics;
+mod leg;
 mod policy;
 mod provider;
 mod regions;
+#[cfg(test)]
+mod testing;
 
 use std::process::ExitCode;
 

@@ -5,17 +5,18 @@ mod store;
 use std::time::Duration;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::dataplane::SnapshotPolicyDocument;
+use hcs_planner::dataplane::{OnDelete, SnapshotPolicyDocument};
 use hcs_planner::rules;
 use tfplugin::{
     ApplyRequest, ApplyResponse, Attribute, Context, Diagnostic, Diagnostics, IdentitySchema,
     ImportRequest, ImportResponse, Path, PlanRequest, PlanResponse, ReadRequest, ReadResponse,
-    Resource, Schema, Type, Value, async_trait, parse_duration,
+    Resource, Schema, Severity, Type, Value, async_trait, parse_duration,
 };
 
 use crate::client::SharedClient;
 use crate::cluster::cluster_id;
-use store::{PolicyStore, Written};
+use crate::leg::{self, Leg};
+use store::{Failed, PolicyStore, Removed, Written};
 
 /// Type name in configurations.
 const TYPE_NAME: &str = "hcs_snapshot_policy";
@@ -27,6 +28,8 @@ const RETAIN_COUNT: i64 = 30;
 const INTERVAL_MIN: Duration = Duration::from_mins(1);
 /// Beyond a year an interval is a typing error.
 const INTERVAL_MAX: Duration = Duration::from_hours(366 * 24);
+/// Another one of these is another policy.
+const REPLACES: [&str; 2] = ["cluster_id", "name"];
 /// What the servers do: only a read changes these.
 const VOLATILE: [&str; 3] = ["last_success", "next_run", "snapshot_count"];
 
@@ -40,13 +43,70 @@ impl PolicyResource {
         Self { client }
     }
 
+    /// For a change: the cluster must be there, and the caller gets access to its blobs.
     async fn open(&self, ctx: &Context, value: &Value) -> Result<PolicyStore, Diagnostics> {
-        let client = self.client.configured()?;
-        let id = value.get("cluster_id").as_str().unwrap_or_default();
-        let id = cluster_id(id)
-            .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))?;
-        PolicyStore::open(&client, &ctx.cancel, id).await
+        let (client, id) = (self.client.configured()?, cluster_of(value)?);
+        let store = PolicyStore::open(&client, &ctx.cancel, id.clone()).await?;
+        let store = store.ok_or_else(|| {
+            let detail = format!(
+                "There is no cluster {id}. Refer to the resource that makes it (cluster_id = hcs_cluster.example.id)."
+            );
+            Diagnostic::error("Cluster does not exist", detail).at("cluster_id")
+        })?;
+        store.gain_access(&client, &ctx.cancel).await?;
+        Ok(store)
     }
+
+    async fn destroy(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
+        let prior = request.prior;
+        let leg = leg::of_destroy(&request.private, &prior, &REPLACES);
+        match self.remove(ctx, &prior, leg).await {
+            Ok(found) => ApplyResponse::failed(Value::Null, found),
+            Err(found) => ApplyResponse::failed(prior, found),
+        }
+    }
+
+    async fn remove(
+        &self,
+        ctx: &Context,
+        prior: &Value,
+        leg: Leg,
+    ) -> Result<Diagnostics, Diagnostics> {
+        let (client, id) = (self.client.configured()?, cluster_of(prior)?);
+        // Without its cluster there is nothing left of it.
+        let Some(store) = PolicyStore::open(&client, &ctx.cancel, id).await? else {
+            return Ok(Diagnostics::none());
+        };
+        store.gain_access(&client, &ctx.cancel).await?;
+        let name = prior.get("name").as_str().unwrap_or(NAME);
+        // One that is made again under its name goes on with its snapshots.
+        let purge = prior.get("on_delete").as_str() == Some(OnDelete::Purge.as_str())
+            && leg != Leg::BeforeSame;
+        match store.remove(name, incarnation_of(prior).as_deref(), purge).await? {
+            Removed::Gone => Ok(Diagnostics::none()),
+            Removed::Another => Ok(superseded(name, "Nothing was deleted").into()),
+        }
+    }
+}
+
+fn cluster_of(value: &Value) -> Result<ArmId, Diagnostic> {
+    let id = value.get("cluster_id").as_str().unwrap_or_default();
+    cluster_id(id)
+        .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))
+}
+
+fn incarnation_of(value: &Value) -> Option<String> {
+    value.get("incarnation_id").as_str().map(str::to_owned)
+}
+
+fn superseded(name: &str, so: &str) -> Diagnostic {
+    Diagnostic::warning(
+        format!("The state's snapshot policy {name:?} is gone; another one has its name"),
+        format!(
+            "A policy of this name exists, but it was made since, or by another Terraform state. {so}. To manage it \
+             here, import it."
+        ),
+    )
 }
 
 #[async_trait]
@@ -66,6 +126,11 @@ impl Resource for PolicyResource {
             )
             .attributes([
                 text("id", "`<cluster id>/snapshotPolicies/<name>`."),
+                text(
+                    "incarnation_id",
+                    "Which policy of its id this is. A create begins a new one; a state that holds an earlier one \
+                     can neither change nor destroy it.",
+                ),
                 Attribute::string("cluster_id")
                     .required()
                     .describe("Id of the cluster. Changing it makes another policy."),
@@ -96,7 +161,9 @@ impl Resource for PolicyResource {
     }
 
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
-        validate(config)
+        let mut found = tfplugin::validate::null_elements(&self.schema(), config);
+        found.extend(validate(config));
+        found
     }
 
     async fn plan(&self, _: &Context, request: PlanRequest) -> PlanResponse {
@@ -104,31 +171,38 @@ impl Resource for PolicyResource {
     }
 
     async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
-        let subject = if request.is_destroy() { &request.prior } else { &request.planned };
-        let store = match self.open(ctx, subject).await {
+        if request.is_destroy() {
+            return self.destroy(ctx, request).await;
+        }
+        let store = match self.open(ctx, &request.planned).await {
             Ok(store) => store,
             Err(found) => return ApplyResponse::failed(request.prior, found),
         };
-        if request.is_destroy() {
-            return destroy(&store, request.prior).await;
-        }
-        let document = document_of(&request.planned);
-        let written = match store.write(&document, request.is_create()).await {
+        let mut document = document_of(&request.planned);
+        let written = if request.is_create() {
+            document.incarnation_id = Some(uuid::Uuid::new_v4().to_string());
+            store.create(&document).await
+        } else {
+            document.incarnation_id = incarnation_of(&request.prior);
+            store.update(&document).await
+        };
+        let written = match written {
             Ok(written) => written,
             Err(found) => return ApplyResponse::failed(request.prior, found),
         };
         let mut state = request.planned.unknowns_as_null();
         state.set("id", policy_id(&store.cluster_id, &document.name));
+        state.set("incarnation_id", Value::from(document.incarnation_id));
         let found = match written {
             Written::Now => Diagnostics::none(),
             Written::Before => Diagnostic::warning(
                 format!("Took over snapshot policy {:?}", document.name),
                 "It exists already, just as declared: an earlier apply ended before Terraform \
-                 could note it.",
+                 could note it. Whatever state holds it besides can change it no more.",
             )
             .into(),
         };
-        ApplyResponse::failed(state, found)
+        ApplyResponse { private: Some(Vec::new()), ..ApplyResponse::failed(state, found) }
     }
 
     async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {
@@ -138,14 +212,31 @@ impl Resource for PolicyResource {
         };
         let id = request.state.get("cluster_id").as_str().unwrap_or_default();
         let name = request.state.get("name").as_str().unwrap_or(NAME).to_owned();
-        match PolicyStore::open_existing(&client, &ctx.cancel, ArmId::new(id)).await {
-            Ok(None) => ReadResponse::gone(),
-            Ok(Some(store)) => match observed(&store, &name, request.state.clone()).await {
-                Ok(Some(state)) => ReadResponse::new(state),
-                Ok(None) => ReadResponse::gone(),
-                Err(found) => ReadResponse::failed(found),
+        let store = match PolicyStore::open(&client, &ctx.cancel, ArmId::new(id)).await {
+            Ok(None) => return ReadResponse::gone(),
+            Ok(Some(store)) => store,
+            Err(found) => return ReadResponse::failed(found),
+        };
+        match observed(&store, &name, request.state.clone()).await {
+            Ok(Some(state)) => match incarnation_of(&request.state) {
+                Some(own) if incarnation_of(&state).is_some_and(|found| found != own) => {
+                    let diagnostics = superseded(&name, "It is left alone").into();
+                    ReadResponse { diagnostics, ..ReadResponse::gone() }
+                }
+                _ => ReadResponse::new(state),
             },
-            Err(found) => ReadResponse::failed(found),
+            Ok(None) => ReadResponse::gone(),
+            // Out of reach is not gone: what was read last stays.
+            Err(Failed { is_out_of_reach: true, diagnostics }) => {
+                let told = diagnostics.into_iter().map(|one| Diagnostic {
+                    severity: Severity::Warning,
+                    detail: format!("{} The policy is shown as it was last read.", one.detail),
+                    ..one
+                });
+                let diagnostics = told.collect();
+                ReadResponse { diagnostics, ..ReadResponse::new(request.state) }
+            }
+            Err(failed) => ReadResponse::failed(failed),
         }
     }
 
@@ -162,18 +253,28 @@ impl Resource for PolicyResource {
                 return ImportResponse::failed(Diagnostic::error("Invalid import id", detail));
             }
         };
-        let state = Value::object([("cluster_id", Value::from(cluster.as_str()))]);
-        let store = match self.open(ctx, &state).await {
-            Ok(store) => store,
-            Err(found) => return ImportResponse::failed(found),
-        };
-        let state = state.with("name", name.as_str()).with("on_delete", "keep");
-        match observed(&store, &name, state).await {
-            Ok(Some(state)) => ImportResponse::new(state),
-            Ok(None) => ImportResponse::failed(Diagnostic::error(
+        let missing = || {
+            ImportResponse::failed(Diagnostic::error(
                 "Snapshot policy does not exist",
                 format!("Cluster {cluster} has no snapshot policy {name:?}."),
-            )),
+            ))
+        };
+        let client = match self.client.configured() {
+            Ok(client) => client,
+            Err(found) => return ImportResponse::failed(found),
+        };
+        let store = match PolicyStore::open(&client, &ctx.cancel, cluster.clone()).await {
+            Ok(Some(store)) => store,
+            Ok(None) => return missing(),
+            Err(found) => return ImportResponse::failed(found),
+        };
+        let state = Value::object(
+            [("cluster_id", cluster.as_str()), ("name", &name)]
+                .map(|(name, text)| (name, Value::from(text))),
+        );
+        match observed(&store, &name, state).await {
+            Ok(Some(state)) => ImportResponse::new(state),
+            Ok(None) => missing(),
             Err(found) => ImportResponse::failed(found),
         }
     }
@@ -234,7 +335,7 @@ fn validate(config: &Value) -> Diagnostics {
 
 fn plan(request: &PlanRequest) -> PlanResponse {
     if request.is_destroy() {
-        return PlanResponse::new(Value::Null);
+        return PlanResponse { private: Some(leg::destroy()), ..PlanResponse::new(Value::Null) };
     }
     let (config, prior) = (&request.config, &request.prior);
     let mut planned = request.proposed.clone();
@@ -254,17 +355,27 @@ fn plan(request: &PlanRequest) -> PlanResponse {
         planned.set("interval", prior.get("interval").clone());
     }
     let is_create = prior.is_null();
-    let replace: Vec<Path> = ["cluster_id", "name"]
+    let replace: Vec<Path> = REPLACES
         .into_iter()
         .filter(|name| !is_create && !same(prior.get(name), planned.get(name)))
         .map(Path::root)
         .collect();
     let is_new = is_create || !replace.is_empty();
-    for name in ["id"].iter().chain(&VOLATILE) {
+    for name in ["id", "incarnation_id"].iter().chain(&VOLATILE) {
         let value = if is_new { Value::unknown() } else { prior.get(name).clone() };
         planned.set(*name, value);
     }
-    PlanResponse { planned, requires_replace: replace, ..PlanResponse::default() }
+    // Ids have no case: what is stored stays.
+    if !is_new {
+        planned.set("cluster_id", prior.get("cluster_id").clone());
+    }
+    let private = if is_new { leg::create(&planned, &REPLACES) } else { leg::update() };
+    PlanResponse {
+        planned,
+        requires_replace: replace,
+        private: Some(private),
+        ..PlanResponse::default()
+    }
 }
 
 fn same_duration(a: &Value, b: &Value) -> bool {
@@ -280,21 +391,12 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-async fn destroy(store: &PolicyStore, prior: Value) -> ApplyResponse {
-    let name = prior.get("name").as_str().unwrap_or(NAME).to_owned();
-    let purge = prior.get("on_delete").as_str() == Some("purge");
-    match store.remove(&name, purge).await {
-        Ok(()) => ApplyResponse::new(Value::Null),
-        Err(found) => ApplyResponse::failed(prior, found),
-    }
-}
-
 async fn observed(
     store: &PolicyStore,
     name: &str,
     mut state: Value,
-) -> Result<Option<Value>, Diagnostics> {
-    let Some(document) = store.read(name).await? else { return Ok(None) };
+) -> Result<Option<Value>, Failed> {
+    let Some((document, _)) = store.read(name).await? else { return Ok(None) };
     let snapshots = store.snapshots(name).await?;
     state.set("id", policy_id(&store.cluster_id, name));
     let interval = state.get("interval").as_str().and_then(|text| parse_duration(text).ok());
@@ -304,6 +406,8 @@ async fn observed(
     }
     state.set("retain_count", i64::from(document.retain_count));
     state.set("enabled", document.enabled);
+    state.set("on_delete", document.on_delete.as_str());
+    state.set("incarnation_id", Value::from(document.incarnation_id.clone()));
     state.set("snapshot_count", i64::try_from(snapshots.len()).unwrap_or(i64::MAX));
     let last = snapshots.last().copied();
     let next = last.filter(|_| document.enabled).and_then(|last| {
@@ -323,6 +427,11 @@ fn document_of(value: &Value) -> SnapshotPolicyDocument {
         interval_seconds: interval.unwrap_or(INTERVAL_MIN).as_secs(),
         retain_count: count.unwrap_or(1),
         enabled: value.get("enabled").as_bool().unwrap_or(true),
+        incarnation_id: None,
+        on_delete: match value.get("on_delete").as_str() {
+            Some("purge") => OnDelete::Purge,
+            _ => OnDelete::Keep,
+        },
     }
 }
 
@@ -384,6 +493,7 @@ mod tests {
             ("enabled", true.into()),
             ("on_delete", "keep".into()),
             ("id", "x".into()),
+            ("incarnation_id", "i".into()),
             ("last_success", "2026-11-22T10:00:00Z".into()),
             ("next_run", "2026-11-22T11:00:00Z".into()),
             ("snapshot_count", 3.into()),

@@ -1,16 +1,16 @@
 //! The provider block: the names and environment variables that azurerm users know.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use hcs_azure::{AzureSettings, Secret};
+use hcs_engine::clock::SystemClock;
 use tfplugin::{
     Attribute, Block, ConfigureRequest, Context, DataSource, Diagnostic, Diagnostics, NestedBlock,
     Path, Provider, Resource, Schema, Type, Value, async_trait,
 };
 
-use crate::client::{Client, SharedClient};
+use crate::client::{Client, Ports, SharedClient};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
 use crate::policy::PolicyResource;
@@ -84,24 +84,32 @@ impl Provider for HcsProvider {
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
         let environment = config.get("environment").as_str();
         let known = ["public", "usgovernment", "china"];
-        match environment.filter(|name| !known.contains(name)) {
-            Some(name) => Diagnostic::error(
-                "Unknown Azure environment",
-                format!("environment is {name:?}; it is one of {}.", known.join(", ")),
-            )
-            .at("environment")
-            .into(),
-            None => Diagnostics::none(),
+        let mut found = tfplugin::validate::null_elements(&self.schema(), config);
+        if let Some(name) = environment.filter(|name| !known.contains(name)) {
+            let detail = format!("environment is {name:?}; it is one of {}.", known.join(", "));
+            found.push(Diagnostic::error("Unknown Azure environment", detail).at("environment"));
         }
+        let path = Path::root("default_tags").attr("tags");
+        found.extend(crate::cluster::check_tags(config.get("default_tags").get("tags"), &path));
+        found
     }
 
     async fn configure(&self, _: &Context, request: ConfigureRequest) -> Diagnostics {
         // Whatever comes of it, an earlier run's connection is not this one's.
         self.client.clear();
         let config = &request.config;
-        if !config.is_wholly_known() {
-            // Terraform configures again in apply, when everything is known.
-            return Diagnostics::none();
+        // Tags may be unknown while planning; without a connection there is no plan at all.
+        if let Some(name) = unknown_setting(&self.schema(), config) {
+            return Diagnostic::error(
+                "The provider's configuration is not known yet",
+                format!(
+                    "{name} depends on something that is made in the same run. hcs plans with what the subscription \
+                     offers, so it needs {name} while planning: give it as a known value or by its environment \
+                     variable, or make what it depends on in a run before (terraform apply -target=...)."
+                ),
+            )
+            .at(Path::root(name))
+            .into();
         }
         let mut settings = settings(config);
         if let Err(error) = settings.merge_env(|name| std::env::var(name).ok()) {
@@ -116,15 +124,7 @@ impl Provider for HcsProvider {
             Ok(checked) => checked,
             Err(error) => return crate::diagnostics::connect(&error),
         };
-        let tags = config.get("default_tags").get("tags");
-        let default_tags: BTreeMap<String, String> = tags
-            .as_map()
-            .into_iter()
-            .flatten()
-            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-            .collect();
-        let path = Path::root("default_tags").attr("tags");
-        let mut diagnostics = crate::cluster::check_tags(&default_tags, &path);
+        let mut diagnostics = Diagnostics::none();
         if !checked.passed_over.is_empty() {
             let failed: Vec<String> = checked
                 .passed_over
@@ -138,9 +138,23 @@ impl Provider for HcsProvider {
             );
             diagnostics.push_warning("Another credential is used than the first one", detail);
         }
-        self.client.set(Client::new(azure, default_tags));
+        let default_tags = config.get("default_tags").get("tags").clone();
+        let subscription_id = azure.subscription_id.clone();
+        let ports = Ports {
+            cloud: azure.cloud,
+            blobs: azure.blobs,
+            clock: Arc::new(SystemClock),
+            programs: None,
+        };
+        self.client.set(Client::new(ports, subscription_id, default_tags));
         diagnostics
     }
+}
+
+/// A setting of the connection that is not known.
+fn unknown_setting(schema: &Schema, config: &Value) -> Option<String> {
+    let mut names = schema.block.attributes.iter().map(|attribute| &attribute.name);
+    names.find(|name| !config.get(name).is_wholly_known()).cloned()
 }
 
 fn text(name: &str, markdown: &str) -> Attribute {

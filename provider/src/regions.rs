@@ -48,6 +48,12 @@ impl Region {
         }
     }
 
+    /// The lists of zones that its sizes are offered in, each once.
+    pub(crate) fn zone_lists(&self) -> Vec<Vec<String>> {
+        let lists: BTreeSet<&Vec<String>> = self.sizes.values().map(|(_, zones)| zones).collect();
+        lists.into_iter().cloned().collect()
+    }
+
     /// A few general sizes that every zone of the region has.
     pub(crate) fn alternatives(&self) -> Vec<&str> {
         self.sizes

@@ -40,6 +40,10 @@ impl Clock for SimClock {
         self.epoch_ms.saturating_add(passed)
     }
 
+    fn monotonic_ms(&self) -> u64 {
+        self.now_unix_ms().saturating_sub(self.epoch_ms)
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Arm;
 use crate::cloud::{ArmRequest, ArmResponse, Method, Target, TransportError};
+use crate::error::EngineError::TimedOut;
 use crate::error::{ArmError, EngineError, retry_after};
 
 /// azurerm gives scale sets and storage accounts an hour; nothing of ours takes longer.
@@ -128,16 +129,20 @@ impl Arm {
         mut handle: Handle,
         first: &ArmResponse,
     ) -> Result<(), EngineError> {
-        let started_ms = self.clock.now_unix_ms();
+        let started_ms = self.clock.monotonic_ms();
         let deadline = Duration::from_secs(OPERATION_MINUTES_MAX * 60);
+        let mut polls = 0;
         let mut wait = retry_after(first).unwrap_or_else(|| self.cloud.default_poll_interval());
         let mut not_found = 0;
         let mut last = "accepted".to_owned();
         loop {
-            self.sleep(wait).await?;
-            let waited = Duration::from_millis(self.clock.now_unix_ms().saturating_sub(started_ms));
-            if waited > deadline {
-                return Err(EngineError::TimedOut { what: id.as_str().to_owned(), waited, last });
+            polls += 1;
+            let waited =
+                Duration::from_millis(self.clock.monotonic_ms().saturating_sub(started_ms));
+            // The last look comes after the deadline, however long the machine slept before it.
+            let is_over = waited > deadline;
+            if !is_over {
+                self.sleep(self.jittered(wait, id.as_str(), polls)).await?;
             }
             let target = match &handle {
                 Handle::Status(url) | Handle::Location(url) => Target::Url(url.clone()),
@@ -149,16 +154,24 @@ impl Arm {
                 Err(EngineError::Arm(error)) if error.status == 404 => {
                     not_found += 1;
                     match (method, &handle) {
-                        (Method::Delete, _) => return Ok(()),
+                        (Method::Delete, Handle::Object) => return Ok(()),
                         (_, Handle::Object) if not_found > POLL_NOT_FOUND_MAX => {
                             return Err(error.into());
                         }
                         (_, Handle::Object) => {}
-                        _ if not_found > POLL_NOT_FOUND_MAX => {
+                        // A status that nobody knows any more says nothing of the object itself.
+                        (Method::Delete, _) => {
+                            handle = Handle::Object;
+                            not_found = 0;
+                        }
+                        _ if not_found > POLL_NOT_FOUND_MAX || is_over => {
                             handle = Handle::Object;
                             not_found = 0;
                         }
                         _ => {}
+                    }
+                    if is_over && not_found > 0 {
+                        return Err(TimedOut { what: id.as_str().to_owned(), waited, last });
                     }
                     continue;
                 }
@@ -179,6 +192,9 @@ impl Arm {
                 Word::Succeeded => return Ok(()),
                 Word::Failed => return Err(failure(method, id, &response).into()),
                 Word::Running => last = describe(&response),
+            }
+            if is_over {
+                return Err(TimedOut { what: id.as_str().to_owned(), waited, last });
             }
         }
     }

@@ -11,7 +11,7 @@ use hcs_planner::dataplane::{
 };
 use hcs_planner::desired::object;
 use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id};
-use hcs_planner::observed::{STATUS_FRESH_SECONDS, other_version_reason, unhealthy_reason};
+use hcs_planner::observed::{ObservedServer, other_version_reason, unhealthy_reason};
 use hcs_planner::plan::{Action, Artifact, Step, Voter};
 use hcs_planner::reference::{Outputs, Unresolved, resolve};
 use serde_json::{Value, json};
@@ -19,16 +19,23 @@ use serde_json::{Value, json};
 use super::Run;
 use crate::arm::Arm;
 use crate::blob::{BlobError, BlobStore, WriteCondition};
+use crate::document;
 use crate::error::EngineError;
 use crate::observe::{machines, read_status};
 use crate::secrets::Mint;
 
 /// Rights on a new account take up to ten minutes (Microsoft's troubleshooting page), with some air.
-const ACCESS_MINUTES_MAX: u64 = 15;
+pub const ACCESS_MINUTES_MAX: u64 = 15;
+/// The name of a new account is known everywhere within minutes.
+const RESOLVE_MINUTES_MAX: u64 = 5;
 /// VM boot, download and election take two to five minutes on Azure.
 const HEALTHY_MINUTES_MAX: u64 = 20;
 /// Leaving takes seconds; a server that cannot is found out well before this.
 const LEAVE_MINUTES_MAX: u64 = 10;
+/// Host managers read their documents twice a minute; an error that no waiting heals stands when they have.
+const HOPELESS_AFTER: Duration = Duration::from_mins(1);
+/// A wait says so often in the log what it waits for.
+const TELL_EVERY: Duration = Duration::from_secs(30);
 /// Between two looks at the servers' status, first and last: they write every five seconds.
 const STATUS_POLL_MIN: Duration = Duration::from_millis(500);
 const STATUS_POLL_MAX: Duration = Duration::from_secs(5);
@@ -38,6 +45,12 @@ const SCALE_SET_NIC_API_VERSION: &str = "2018-10-01";
 impl Run<'_> {
     pub(super) async fn carry_out(&self, step: &Step) -> Result<(), EngineError> {
         match &step.action {
+            Action::Put { object, kind, id, body, update: true, alternatives, .. }
+                if alternatives.is_empty() =>
+            {
+                let body = self.put_over(object, id, *kind, body).await?;
+                self.set_output(object, body);
+            }
             Action::Put { object, kind, id, body, alternatives, .. } => {
                 let body = self.put_somewhere(id, *kind, body, alternatives).await?;
                 self.set_output(object, body);
@@ -47,6 +60,9 @@ impl Run<'_> {
                 self.set_output(object, body);
             }
             Action::Delete { kind, id, .. } => {
+                if let (Kind::ResourceGroup, Some(lease)) = (*kind, &self.lease) {
+                    lease.let_go();
+                }
                 self.arm.delete(id, *kind, self.lock_was_removed()).await?;
                 if *kind == Kind::Lock {
                     self.note_lock_removed();
@@ -56,9 +72,7 @@ impl Run<'_> {
             Action::GrantCallerBlobAccess { account } => self.grant(account).await?,
             Action::WriteDocument { container, name, content, .. } => {
                 let content = resolve(content, self)?;
-                let bytes = serde_json::to_vec_pretty(&content).unwrap_or_default();
-                let store = self.store()?;
-                store.put(container, name, bytes.into(), WriteCondition::Always).await?;
+                self.write_document(container, name, document::bytes(name, &content)?).await?;
             }
             Action::MintSecret { secret } => {
                 let mint = Mint {
@@ -85,7 +99,13 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The cluster's blobs: no write without the lease, and no denial is believed soon after a grant.
     fn store(&self) -> Result<Arc<dyn BlobStore>, EngineError> {
+        let store = self.bare_store()?;
+        Ok(self.patience.over(&self.arm, store, self.lease.as_ref()))
+    }
+
+    fn bare_store(&self) -> Result<Arc<dyn BlobStore>, EngineError> {
         let pointer = "/properties/primaryEndpoints/blob";
         let endpoint = self.output(object::STORAGE_ACCOUNT, pointer);
         let endpoint = endpoint
@@ -96,7 +116,35 @@ impl Run<'_> {
     }
 
     async fn grant(&self, account: &ArmId) -> Result<(), EngineError> {
-        ensure_blob_access(&self.arm, account, self.store()?.as_ref()).await
+        if ensure_blob_access(&self.arm, account, self.bare_store()?.as_ref()).await? {
+            self.patience.note_grant(&self.arm);
+        }
+        Ok(())
+    }
+
+    /// Writes a document over the one that was read, or where none was. One that is there already, word for word, was
+    /// written by this step, whose answer was lost.
+    async fn write_document(
+        &self,
+        container: &str,
+        name: &str,
+        bytes: Bytes,
+    ) -> Result<(), EngineError> {
+        let store = self.store()?;
+        let known = self.etags.lock().ok().and_then(|etags| etags.get(name).cloned());
+        let condition = known.map_or(WriteCondition::Absent, WriteCondition::Matches);
+        let etag = match store.put(container, name, bytes.clone(), condition).await {
+            Ok(etag) => etag,
+            Err(BlobError::ConditionFailed { .. }) => match store.get(container, name).await? {
+                Some(content) if content.bytes == bytes => content.etag,
+                _ => return Err(EngineError::Changed { id: format!("{container}/{name}") }),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        if let Ok(mut etags) = self.etags.lock() {
+            etags.insert(name.to_owned(), etag);
+        }
+        Ok(())
     }
 
     async fn upload(&self, artifact: &Artifact) -> Result<(), EngineError> {
@@ -162,9 +210,9 @@ impl Run<'_> {
         let unique = unique.and_then(Value::as_str).unwrap_or_default();
         let id = leave_request_id(node_name, unique);
         let request = Request { id, slot, action };
-        let bytes = serde_json::to_vec_pretty(&request).unwrap_or_default();
+        let bytes = document::bytes("a request", &request)?;
         let (store, name) = (self.store()?, blob::leave_request(slot));
-        store.put(container::REQUESTS, &name, Bytes::from(bytes), WriteCondition::Always).await?;
+        store.put(container::REQUESTS, &name, bytes, WriteCondition::Always).await?;
         let goal = Goal { voters: remaining, version: None, gone: Some(node_name) };
         self.wait_healthy(&goal, LEAVE_MINUTES_MAX).await?;
         store.delete(container::REQUESTS, &name).await?;
@@ -177,23 +225,32 @@ impl Run<'_> {
             return Ok(());
         }
         let store = self.store()?;
-        let started_ms = self.arm.clock.now_unix_ms();
+        let started_ms = self.arm.clock.monotonic_ms();
         // A server that has just restarted may still be told of as it was before: only what is written from now on counts.
         let before = match goal.gone {
             Some(_) => Vec::new(),
             None => self.statuses(&store, goal.voters).await?,
         };
-        let mut wait = STATUS_POLL_MIN;
+        let (mut wait, mut told) = (STATUS_POLL_MIN, TELL_EVERY);
         loop {
             let statuses = self.statuses(&store, goal.voters).await?;
             let reason = goal.missing(&statuses).or_else(|| old_news(&before, &statuses));
             let Some(reason) = reason else { return Ok(()) };
             let waited =
-                Duration::from_millis(self.arm.clock.now_unix_ms().saturating_sub(started_ms));
+                Duration::from_millis(self.arm.clock.monotonic_ms().saturating_sub(started_ms));
+            // A server that is told better a moment ago may still speak of what it was told before.
+            let hopeless = goal.hopeless(&statuses).filter(|_| waited >= HOPELESS_AFTER);
+            if let Some(error) = hopeless {
+                return Err(error);
+            }
             if waited > Duration::from_secs(minutes_max * 60) {
                 return Err(EngineError::TimedOut { what: goal.told(), waited, last: reason });
             }
-            tracing::debug!(%reason, "not healthy yet");
+            if waited >= told {
+                let waited_seconds = waited.as_secs();
+                tracing::info!(waiting_for = %goal.told(), waited_seconds, %reason, "not there yet");
+                told += TELL_EVERY;
+            }
             self.arm.sleep(wait).await?;
             wait = (wait * 5 / 4).min(STATUS_POLL_MAX);
         }
@@ -210,7 +267,7 @@ impl Run<'_> {
         Ok(statuses
             .into_iter()
             .filter_map(|(_, server)| server)
-            .filter(|server| server.age_seconds <= STATUS_FRESH_SECONDS)
+            .filter(ObservedServer::is_fresh)
             .map(|server| server.status)
             .collect())
     }
@@ -244,6 +301,19 @@ impl Goal<'_> {
             .or_else(|| other_version_reason(self.voters, self.version?, statuses.iter()))
     }
 
+    /// An error of a server that no waiting heals.
+    fn hopeless(&self, statuses: &[ServerStatus]) -> Option<EngineError> {
+        let is_one = |status: &&ServerStatus| {
+            let mut voters = self.voters.iter();
+            status.last_error_is_final && voters.any(|v| v.node_name == status.node_name)
+        };
+        statuses.iter().find(is_one).map(|status| EngineError::Hopeless {
+            what: self.told(),
+            server: status.node_name.clone(),
+            reason: status.last_error.clone().unwrap_or_default(),
+        })
+    }
+
     fn told(&self) -> String {
         let names: Vec<&str> = self.voters.iter().map(|v| v.node_name.as_str()).collect();
         match (self.gone, self.version) {
@@ -257,37 +327,44 @@ impl Goal<'_> {
 }
 
 /// Gives the caller Storage Blob Data Contributor on the account unless a probe write succeeds already, then waits
-/// until one does. Owner and Contributor alone cannot write blobs.
+/// until one does; returns whether it gave it. Owner and Contributor alone cannot write blobs.
 pub async fn ensure_blob_access(
     arm: &Arm,
     account: &ArmId,
     store: &dyn BlobStore,
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
     const PROBE: &str = "access-probe";
-    let started_ms = arm.clock.now_unix_ms();
+    let started_ms = arm.clock.monotonic_ms();
     let mut granted = false;
     let mut attempt = 0;
     loop {
         let bytes = Bytes::from_static(b"hcs");
         match store.put(container::CONFIG, PROBE, bytes, WriteCondition::Always).await {
             Ok(_) => {
-                store.delete(container::CONFIG, PROBE).await?;
-                return Ok(());
+                // The right flickers while it spreads; a probe that stays disturbs nobody.
+                match store.delete(container::CONFIG, PROBE).await {
+                    Ok(_) | Err(BlobError::Denied { .. } | BlobError::Unavailable { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                return Ok(granted);
             }
-            Err(error @ BlobError::Denied { .. }) => {
+            // A new account's name may not resolve everywhere yet.
+            Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => {
+                let is_denied = matches!(error, BlobError::Denied { .. });
                 let waited =
-                    Duration::from_millis(arm.clock.now_unix_ms().saturating_sub(started_ms));
-                if waited > Duration::from_secs(ACCESS_MINUTES_MAX * 60) {
+                    Duration::from_millis(arm.clock.monotonic_ms().saturating_sub(started_ms));
+                let minutes_max = if is_denied { ACCESS_MINUTES_MAX } else { RESOLVE_MINUTES_MAX };
+                if waited > Duration::from_secs(minutes_max * 60) {
                     let last = error.to_string();
                     let what = format!("write access to the blobs of {account}");
                     return Err(EngineError::TimedOut { what, waited, last });
                 }
+                if is_denied && !granted {
+                    assign_caller(arm, account).await?;
+                    granted = true;
+                }
             }
             Err(error) => return Err(error.into()),
-        }
-        if !granted {
-            assign_caller(arm, account).await?;
-            granted = true;
         }
         attempt += 1;
         arm.sleep(crate::arm::backoff(attempt)).await?;

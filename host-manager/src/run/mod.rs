@@ -56,6 +56,17 @@ pub enum RoundError {
     Blob(#[from] BlobError),
 }
 
+impl RoundError {
+    /// Whether the next round meets it again unless what the server was given changes.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Artifact(error) => error.is_final(),
+            Self::Version(_) | Self::Invalid(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What the blobs say, as last read.
 struct Documents {
     cluster: ClusterDocument,
@@ -70,6 +81,8 @@ struct Manager {
     memory: Memory,
     documents: Option<Documents>,
     installed: Option<(ConsulArtifact, PathBuf)>,
+    /// A program that failed a check, and why: until then (Unix milliseconds) it is not fetched again.
+    refused: Option<(ConsulArtifact, String, u64)>,
     introductions: Introductions,
     marked_formed: bool,
     /// Why the last restart was put off; logged when it changes.
@@ -79,6 +92,8 @@ struct Manager {
     /// The certificate that Consul was last seen to serve.
     served: Option<CertificateFacts>,
     round: u32,
+    /// The last round failed.
+    is_troubled: bool,
 }
 
 /// Manages one server until stopped. Consul goes on running then.
@@ -104,12 +119,14 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         memory,
         documents: None,
         installed: None,
+        refused: None,
         introductions: Introductions::default(),
         marked_formed: false,
         waits_for: None,
         reload_due: false,
         served: None,
         round: 0,
+        is_troubled: false,
     };
     tokio::select! { () = manager.rounds() => {} () = stop.cancelled() => {} }
     // A last status is welcome, but a storage account that hangs must not hold up a shutdown.
@@ -127,12 +144,18 @@ impl Manager {
             let wait = match self.one_round().await {
                 Ok(()) => {
                     failures = 0;
+                    self.is_troubled = false;
                     self.board.solved("server");
                     self.host.timing.tick
                 }
                 Err(error) => {
                     failures += 1;
-                    self.board.problem("server", chain(&error));
+                    self.is_troubled = true;
+                    if error.is_final() {
+                        self.board.hopeless("server", chain(&error));
+                    } else {
+                        self.board.problem("server", chain(&error));
+                    }
                     self.host.timing.backoff(failures)
                 }
             };
@@ -163,7 +186,9 @@ impl Manager {
 
     /// Reads the documents again when it is time. Old ones serve while the storage is away.
     async fn refresh(&mut self) -> Result<(), RoundError> {
-        let is_time = self.round.is_multiple_of(self.host.timing.rounds_per_refresh);
+        // Whoever is in trouble may have been given something better by now.
+        let is_time =
+            self.is_troubled || self.round.is_multiple_of(self.host.timing.rounds_per_refresh);
         if self.documents.is_some() && !is_time {
             return Ok(());
         }

@@ -15,6 +15,9 @@ use crate::report::chain;
 use crate::rollout::{self, RolloutError};
 use crate::service::Verb;
 
+/// A wrong program has 70 MB: it is fetched again now and then only, in case somebody mended the blob itself.
+const REFETCH_SECONDS: u64 = 600;
+
 impl Manager {
     /// Files, program and process.
     pub(super) async fn converge(
@@ -89,8 +92,25 @@ impl Manager {
         {
             return Ok(program.clone());
         }
+        let now_unix_ms = self.host.clock.now_unix_ms();
+        if let Some((refused, reason, until_unix_ms)) = &self.refused
+            && refused == artifact
+            && now_unix_ms < *until_unix_ms
+        {
+            return Err(ArtifactError::Refused { reason: reason.clone() });
+        }
         let folder = self.host.paths.consul_dir(&artifact.version);
-        let program = artifact::install(&*self.host.stores.shared, artifact, &folder).await?;
+        let program = match artifact::install(&*self.host.stores.shared, artifact, &folder).await {
+            Ok(program) => program,
+            Err(error) => {
+                if error.is_final() {
+                    let wait_ms = self.host.timing.interval_ms(REFETCH_SECONDS);
+                    let until_unix_ms = now_unix_ms.saturating_add(wait_ms);
+                    self.refused = Some((artifact.clone(), chain(&error), until_unix_ms));
+                }
+                return Err(error);
+            }
+        };
         self.installed = Some((artifact.clone(), program.clone()));
         Ok(program)
     }

@@ -19,6 +19,12 @@ pub(crate) fn merged_whole(kind: Kind, desired: &Value, observed: &Value) -> Val
     Merge { kind, creates: true, path: Vec::new() }.merge(desired, observed)
 }
 
+/// Whether two looks at an object differ in nothing that a write of it would carry.
+pub fn is_same_to_write(kind: Kind, before: &Value, now: &Value) -> bool {
+    let nothing = Value::Object(Map::new());
+    merged(kind, &nothing, before) == merged(kind, &nothing, now)
+}
+
 /// A walk over both bodies.
 struct Merge<'a> {
     kind: Kind,

@@ -125,6 +125,29 @@ impl Plan {
         found
     }
 
+    /// The steps that `keep` names, without those that wait for one that it does not.
+    pub(super) fn restricted(&self, keep: impl Fn(&Action) -> bool) -> Result<Self, PlanError> {
+        let kept: Vec<(usize, &Step)> = (0..self.len())
+            .filter(|at| {
+                let waits = |other: &usize| *other == *at || self.ancestors.has(*at, *other);
+                let mut needed = (0..self.len()).filter(waits);
+                needed.all(|at| keep(&self.graph[NodeIndex::new(at)].action))
+            })
+            .map(|at| (at, &self.graph[NodeIndex::new(at)]))
+            .collect();
+        let place = |index: StepIndex| kept.iter().position(|(at, _)| *at == index.0);
+        let edges: Vec<(usize, usize)> = kept
+            .iter()
+            .flat_map(|(at, _)| {
+                let to = place(StepIndex(*at));
+                self.needs(StepIndex(*at))
+                    .into_iter()
+                    .filter_map(move |from| Some((place(from)?, to?)))
+            })
+            .collect();
+        Self::new(kept.iter().map(|(_, step)| (*step).clone()).collect(), edges)
+    }
+
     /// Whether a step with this id is there.
     pub fn has(&self, id: &str) -> bool {
         self.find(id).is_some()

@@ -134,7 +134,8 @@ fn is_lost(names: &Names, observed: &Observed, slot: u32, body: &Value) -> bool 
     let is_of_this_set =
         made.is_some_and(|made| to_the_second(made) < to_the_second(&server.status.written_at));
     // The machine may live and its Consul be dead: of a full disk, for example.
-    let silent_seconds = server.age_seconds.max(server.status.consul_silent_seconds);
+    let Some(age_seconds) = server.age_seconds else { return false };
+    let silent_seconds = age_seconds.max(server.status.consul_silent_seconds);
     if silent_seconds < LOST_AFTER_SECONDS || !is_of_this_set {
         return false;
     }

@@ -37,6 +37,7 @@ pub(crate) fn spec(servers: u32, zones: u32) -> ClusterSpec {
         artifact_source: None,
         lock: LockLevel::CanNotDelete,
         deletion_protection: false,
+        timeouts: None,
         tags: BTreeMap::new(),
     }
 }

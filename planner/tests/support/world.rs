@@ -107,7 +107,7 @@ impl World {
                 let mut server = self.status(&names, slot);
                 if let Some(spoke) = self.died.get(&slot) {
                     server.status.written_at.clone_from(spoke);
-                    server.age_seconds = 3600;
+                    server.age_seconds = Some(3600);
                 }
                 observed.servers.insert(slot, server);
             }
@@ -205,6 +205,7 @@ impl World {
             address: [127, 0, 0, 1].into(),
             phase: if is_voter { ServerPhase::Running } else { ServerPhase::Left },
             last_error: None,
+            last_error_is_final: false,
             consul: is_voter.then(|| ConsulStatus {
                 version: self.versions.get(&slot).map(ToString::to_string).unwrap_or_default(),
                 leader: self.leader().map(|_| "10.0.0.4:8300".into()),
@@ -220,7 +221,7 @@ impl World {
             consul_silent_seconds: 0,
             host_manager_version: String::new(),
         };
-        ObservedServer { status, age_seconds: 1 }
+        ObservedServer { status, age_seconds: Some(1) }
     }
 
     /// Carries out the first `count` steps of the plan.

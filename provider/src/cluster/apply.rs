@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use hcs_engine::arm::Arm;
 use hcs_engine::execute::Report;
-use hcs_engine::reconcile::{Beginning, Intent, Outcome, Reconciler};
+use hcs_engine::reconcile::{
+    Beginning, DestroyLeg, Destroyed, Intent, Outcome, Reconciler, RefusedError,
+};
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
-use tfplugin::{ApplyRequest, ApplyResponse, Context, Diagnostic, Diagnostics, Value};
+use tfplugin::{
+    ApplyRequest, ApplyResponse, CancellationToken, Context, Diagnostic, Diagnostics, Severity,
+    Value,
+};
 
-use super::{model, phase, read, state};
-use crate::artifacts::ClusterArtifacts;
+use super::{model, phase, plan, read, state};
 use crate::client::{Client, SharedClient};
 use crate::diagnostics;
+use crate::leg::{self, Leg};
 
 pub(super) async fn apply(
     client: &SharedClient,
@@ -26,40 +31,65 @@ pub(super) async fn apply(
         Ok(client) => client,
         Err(found) => return ApplyResponse::failed(request.prior, found),
     };
-    let subject = if request.is_destroy() { &request.prior } else { &request.planned };
-    let spec = match model::spec_of(subject, client.subscription_id(), &client.default_tags) {
+    let (subscription, tags) = (client.subscription_id(), &client.default_tags);
+    let spec = if request.is_destroy() {
+        model::stored_spec_of(&request.prior, subscription, tags)
+    } else {
+        model::spec_of(&request.planned, subscription, tags)
+    };
+    let spec = match spec {
         Ok(spec) => spec,
-        Err(input) => {
-            let detail = format!("{input} is still unknown in apply. Please report this.");
-            let found = Diagnostics::error("Bug in the provider", detail);
-            return ApplyResponse::failed(request.prior, found);
-        }
+        Err(input) => return ApplyResponse::failed(request.prior, unreadable(&input)),
     };
     let operation = match (request.is_destroy(), request.is_create()) {
         (true, _) => "delete",
         (_, true) => "create",
         _ => "update",
     };
+    let subject = if request.is_destroy() { &request.prior } else { &request.planned };
     let limit = super::timeouts().limit(operation, subject).unwrap_or(super::TIMEOUT);
     let stop = ctx.cancel.child_token();
     let timer = {
-        let stop = stop.clone();
+        let (stop, clock) = (stop.clone(), client.clock());
         async move {
-            tokio::time::sleep(limit).await;
+            clock.sleep(limit).await;
             stop.cancel();
             std::future::pending::<()>().await;
         }
     };
-    let run = Applying { client, arm: Arc::new(stop), spec, limit, operation };
+    let run = Applying { client, stop, spec, limit, operation };
     tokio::select! {
         response = run.run(ctx, request) => response,
         () = timer => ApplyResponse::default(),
     }
 }
 
+/// An input that a plan or a state must have, and has not: what was planned with other software, or edited by hand.
+fn unreadable(input: &str) -> Diagnostics {
+    Diagnostics::error(
+        format!("{input} cannot be read"),
+        format!(
+            "What is to be applied has no readable {input}. Nothing was changed. Plan again with this version of the \
+             provider; if the state was edited, import the cluster again."
+        ),
+    )
+}
+
+/// Who runs this, for whoever else wants the cluster.
+fn holder() -> String {
+    let variable = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok());
+    let user = variable(&["USER", "USERNAME", "LOGNAME"]).unwrap_or_else(|| "somebody".to_owned());
+    let from_file = || std::fs::read_to_string("/etc/hostname").ok();
+    let host = variable(&["HOSTNAME", "COMPUTERNAME"]).or_else(from_file);
+    let host =
+        host.as_deref().map(str::trim).filter(|host| !host.is_empty()).unwrap_or("a machine");
+    let (version, process) = (env!("CARGO_PKG_VERSION"), std::process::id());
+    format!("{user} on {host} (terraform-provider-hcs {version}, process {process})")
+}
+
 struct Applying {
     client: Arc<Client>,
-    arm: Arc<tfplugin::CancellationToken>,
+    stop: CancellationToken,
     spec: ClusterSpec,
     limit: Duration,
     operation: &'static str,
@@ -68,87 +98,130 @@ struct Applying {
 impl Applying {
     async fn run(self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
         let reconciler = Reconciler {
-            arm: self.client.arm(&self.arm),
+            arm: self.client.arm(&self.stop),
             stores: self.client.stores(),
-            artifacts: Arc::new(ClusterArtifacts::new(&self.spec)),
+            artifacts: self.client.programs(&self.spec, &self.stop),
             spec: &self.spec,
+            holder: holder(),
         };
         let what = format!("cluster {:?}", self.spec.name);
         if request.is_destroy() {
-            return self.destroy(&reconciler, &what, request.prior).await;
+            return self.destroy(&reconciler, ctx, &what, request).await;
         }
-        let intent = if request.is_create() { Intent::Create } else { Intent::Update };
+        let intent = if request.is_create() {
+            Intent::Create
+        } else {
+            let known = request.prior.get("incarnation_id").as_str();
+            Intent::Update { incarnation_id: known.map(str::to_owned) }
+        };
         let outcome = match reconciler.apply(intent).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                return ApplyResponse::failed(request.prior, diagnostics::refused(&what, &error));
+                let id = Names::new(&self.spec).cluster_id;
+                let mut found: Diagnostics = diagnostics::refused(&what, &id, &error).into();
+                found.extend(self.timed_out(ctx, ""));
+                return ApplyResponse::failed(request.prior, found);
             }
         };
         let mut found = beginning(&what, &outcome.beginning);
-        if !outcome.report.is_complete() {
-            found.extend(self.unfinished(ctx, &what, &outcome.report));
-            let state = self.partial(&request.planned);
-            return ApplyResponse::failed(state, found);
-        }
-        let state = self.complete(&request.planned, &outcome).await;
-        ApplyResponse::failed(state, found)
+        let state = if outcome.report.is_complete() {
+            self.complete(&request.planned, &outcome).await
+        } else {
+            found.extend(self.unfinished(ctx, &format!("Applying {what}"), &outcome.report));
+            self.partial(&request.planned, outcome.incarnation_id.as_deref())
+        };
+        ApplyResponse { private: Some(Vec::new()), ..ApplyResponse::failed(state, found) }
     }
 
     async fn destroy(
         &self,
         reconciler: &Reconciler<'_>,
+        ctx: &Context,
         what: &str,
-        prior: Value,
+        request: ApplyRequest,
     ) -> ApplyResponse {
-        match reconciler.destroy().await {
-            Ok(report) if report.is_complete() => ApplyResponse::new(Value::Null),
-            Ok(report) if report.failures.is_empty() => {
-                // A destroy that was stopped has not destroyed: the state stays, and that is an error.
-                let detail = format!(
-                    "The delete did not end; {} of {} steps are done. Destroy again to go on.",
-                    report.done.len(),
-                    report.done.len() + report.left.len()
-                );
-                let summary = format!("Destroying {what} was stopped");
-                ApplyResponse::failed(prior, Diagnostics::error(summary, detail))
+        let prior = request.prior;
+        let leg = match leg::of_destroy(&request.private, &prior, &model::REPLACES) {
+            Leg::BeforeSame => DestroyLeg::BeforeCreate,
+            Leg::Plain | Leg::BeforeOther => DestroyLeg::Plain,
+        };
+        let known = prior.get("incarnation_id").as_str().map(str::to_owned);
+        let is_protected = plan::is_protected(&prior);
+        match reconciler.destroy(known, leg, is_protected).await {
+            Ok(Destroyed::Done(report)) if report.is_complete() => ApplyResponse::new(Value::Null),
+            Ok(Destroyed::Done(report)) => {
+                let mut found = self.unfinished(ctx, &format!("Destroying {what}"), &report);
+                if !found.has_errors() {
+                    // A destroy that was stopped has not destroyed: the state stays, and that is an error.
+                    found = found
+                        .into_iter()
+                        .map(|told| Diagnostic { severity: Severity::Error, ..told })
+                        .collect();
+                }
+                let is_begun = !report.done.is_empty();
+                let state = if is_begun { prior.with("state", phase::CONVERGING) } else { prior };
+                ApplyResponse::failed(state, found)
             }
-            Ok(report) => {
-                let what = format!("Destroying {what}");
-                ApplyResponse::failed(prior, diagnostics::unfinished(&what, &report))
+            Ok(Destroyed::Left) => {
+                tracing::info!(%what, "never was ready; left to the create that follows");
+                ApplyResponse::new(Value::Null)
             }
-            Err(error) => ApplyResponse::failed(prior, diagnostics::refused(what, &error)),
+            Ok(Destroyed::Superseded(record)) => {
+                let found = diagnostics::superseded(what, &self.spec, record.as_deref());
+                ApplyResponse::failed(Value::Null, found)
+            }
+            Err(RefusedError::Protected) => {
+                ApplyResponse::failed(prior.clone(), diagnostics::protected(&prior, "destroy"))
+            }
+            Err(error) => {
+                let id = Names::new(&self.spec).cluster_id;
+                let mut found: Diagnostics = diagnostics::refused(what, &id, &error).into();
+                found.extend(self.timed_out(ctx, ""));
+                ApplyResponse::failed(prior, found)
+            }
         }
     }
 
     fn unfinished(&self, ctx: &Context, what: &str, report: &Report) -> Diagnostics {
-        let timed_out = self.arm.is_cancelled() && !ctx.cancel.is_cancelled();
-        let mut found = diagnostics::unfinished(&format!("Applying {what}"), report);
-        if timed_out {
-            found.push_warning(
-                format!("The {} took longer than its timeout", self.operation),
-                format!(
-                    "timeouts.{} is {} minutes; what runs in Azure goes on. Apply again to \
-                     continue, or raise the timeout.",
-                    self.operation,
-                    self.limit.as_secs() / 60
-                ),
-            );
-        }
+        let mut found = diagnostics::unfinished(what, report);
+        let now = diagnostics::progress(report);
+        found.extend(self.timed_out(ctx, &now));
         found
     }
 
+    /// Only a stop by the user is no error.
+    fn timed_out(&self, ctx: &Context, now: &str) -> Diagnostics {
+        if !self.stop.is_cancelled() || ctx.cancel.is_cancelled() {
+            return Diagnostics::none();
+        }
+        let detail = format!(
+            "timeouts.{} is {} minutes. {now} What runs in Azure goes on. Apply again to continue, or raise the \
+             timeout.",
+            self.operation,
+            self.limit.as_secs().div_ceil(60)
+        );
+        Diagnostics::error(format!("The {} took longer than its timeout", self.operation), detail)
+    }
+
     /// Every known planned value as planned, null for what never became known, `state` converging.
-    fn partial(&self, planned: &Value) -> Value {
+    fn partial(&self, planned: &Value, incarnation_id: Option<&str>) -> Value {
         let id = Names::new(&self.spec).cluster_id;
+        let is_open = planned.get("incarnation_id").is_unknown();
         let mut state = planned.clone().unknowns_as_null();
         state.set("id", id.as_str());
+        if let (Some(incarnation_id), true) = (incarnation_id, is_open) {
+            state.set("incarnation_id", incarnation_id);
+        }
         state.set("state", phase::CONVERGING);
         state
     }
 
     /// The planned state, with what was unknown filled from what is observed.
     async fn complete(&self, planned: &Value, outcome: &Outcome) -> Value {
-        let Some(observed) = &outcome.observed else { return self.partial(planned) };
+        let incarnation_id = outcome.incarnation_id.as_deref();
+        let Some(observed) = &outcome.observed else {
+            return self.partial(planned, incarnation_id);
+        };
         let region = self.region().await;
         let ca = read::ca_certificate(&self.client, &self.spec, observed).await;
         let computed: BTreeMap<&str, Value> =
@@ -156,6 +229,8 @@ impl Applying {
                 .into_iter()
                 .collect();
         let mut state = planned.clone();
+        let own = Value::from(incarnation_id.map(str::to_owned));
+        state.set("incarnation_id", fill(planned.get("incarnation_id"), &own));
         for (name, value) in &computed {
             let filled = fill(planned.get(name), value);
             state.set(*name, filled);
@@ -165,7 +240,7 @@ impl Applying {
     }
 
     async fn region(&self) -> Option<Arc<crate::regions::Region>> {
-        let arm: Arm = self.client.arm(&self.arm);
+        let arm: Arm = self.client.arm(&self.stop);
         self.client.region(&arm, &self.spec.location).await.ok()?.ok()
     }
 
@@ -202,14 +277,8 @@ fn beginning(what: &str, beginning: &Beginning) -> Diagnostics {
         Beginning::Fresh | Beginning::Known => Diagnostics::none(),
         Beginning::Resumed => Diagnostic::warning(
             format!("Went on with {what}"),
-            "An earlier create was interrupted. What it had made was taken over; nothing was made \
-             twice.",
-        )
-        .into(),
-        Beginning::Adopted => Diagnostic::warning(
-            format!("Took over {what}"),
-            "It exists already, just as declared: an earlier apply ended after its work and before \
-             Terraform could note it.",
+            "A create of it ended before it was done, and no Terraform state holds it. What was made \
+             is kept; nothing was made twice.",
         )
         .into(),
     }

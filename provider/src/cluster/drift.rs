@@ -82,7 +82,7 @@ mod tests {
                 "healthy": true, "failure_tolerance": 0, "voters": peers, "peers": peers, "acl_ready": true },
             "done_requests": [], "certificate_expires_at": null, "host_manager_version": "",
         });
-        ObservedServer { status: from_value(status).unwrap(), age_seconds }
+        ObservedServer { status: from_value(status).unwrap(), age_seconds: Some(age_seconds) }
     }
 
     #[test]

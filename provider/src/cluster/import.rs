@@ -37,6 +37,7 @@ pub(super) async fn import(client: &SharedClient, ctx: &Context, id: &str) -> Im
     };
     let mut attributes = state::inputs(&spec, &client.default_tags);
     attributes.extend(state::computed(&spec, &observed, None, None));
+    attributes.extend([state::incarnation(&spec, &observed), ("timeouts", state::timeouts(&spec))]);
     ImportResponse::new(Value::object(attributes))
 }
 

@@ -36,11 +36,45 @@ pub(super) const INPUTS: [&str; 24] = [
     "tags",
 ];
 
-/// Reads a spec from a state or a plan whose inputs are known; the error names the input that is not.
+/// Inputs whose change makes another cluster: names and places of everything follow from them, and Azure moves neither a
+/// network nor a region.
+pub(super) const REPLACES: [&str; 7] = [
+    "name",
+    "resource_group_name",
+    "location",
+    "managed_resource_group_name",
+    "consul_datacenter",
+    "vnet_cidr",
+    "subnet_id",
+];
+
+/// Reads the spec that a state was made of: its tags are those that it had then, whatever the provider gives now.
+pub(crate) fn stored_spec_of(
+    state: &Value,
+    subscription_id: &str,
+    default_tags: &Value,
+) -> Result<ClusterSpec, String> {
+    match texts_by_key(state.get("tags_all")) {
+        Some(all) => spec_with(state, subscription_id, all),
+        None => spec_of(state, subscription_id, default_tags),
+    }
+}
+
+/// Reads a spec from a plan whose inputs are known; the error names the input that is not.
 pub(crate) fn spec_of(
     value: &Value,
     subscription_id: &str,
-    default_tags: &BTreeMap<String, String>,
+    default_tags: &Value,
+) -> Result<ClusterSpec, String> {
+    let own = tag_map(value.get("tags")).ok_or("tags")?;
+    let defaults = tag_map(default_tags).ok_or("default_tags")?;
+    spec_with(value, subscription_id, merge_tags(&defaults, &own))
+}
+
+fn spec_with(
+    value: &Value,
+    subscription_id: &str,
+    tags: BTreeMap<String, String>,
 ) -> Result<ClusterSpec, String> {
     let text = |name: &str| {
         let text = value.get(name).as_str().map(str::to_owned);
@@ -49,10 +83,6 @@ pub(crate) fn spec_of(
     let number = |name: &str| {
         let number = value.get(name).as_i64().and_then(|number| u32::try_from(number).ok());
         number.ok_or_else(|| name.to_owned())
-    };
-    let tags = match value.get("tags") {
-        tags if tags.is_null() => BTreeMap::new(),
-        tags => texts_by_key(tags).ok_or("tags")?,
     };
     Ok(ClusterSpec {
         subscription_id: subscription_id.to_owned(),
@@ -90,7 +120,11 @@ pub(crate) fn spec_of(
             _ => LockLevel::CanNotDelete,
         },
         deletion_protection: value.get("deletion_protection").as_bool().unwrap_or(false),
-        tags: merge_tags(default_tags, &tags),
+        timeouts: match value.get("timeouts") {
+            none if none.is_null() => None,
+            block => Some(tag_map(block).ok_or("timeouts")?),
+        },
+        tags,
     })
 }
 
@@ -107,6 +141,15 @@ pub(crate) fn merge_tags(
 /// A list of known strings.
 pub(crate) fn texts(value: &Value) -> Option<Vec<String>> {
     value.as_list()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+/// Texts by key: null is none, and so is a null element, by which a user takes one away. `None` where any is unknown.
+pub(crate) fn tag_map(value: &Value) -> Option<BTreeMap<String, String>> {
+    if value.is_null() {
+        return Some(BTreeMap::new());
+    }
+    let present = value.as_map()?.iter().filter(|(_, item)| !item.is_null());
+    present.map(|(key, item)| Some((key.clone(), item.as_str()?.to_owned()))).collect()
 }
 
 /// A map of known strings.

@@ -5,6 +5,7 @@ mod change;
 mod checks;
 mod inputs;
 mod offer;
+mod worlds;
 
 use std::sync::Arc;
 
@@ -16,27 +17,20 @@ use hcs_planner::placement;
 use hcs_planner::spec::{ClusterSpec, ZoneFallback};
 use tfplugin::{Context, Diagnostic, Diagnostics, Path, PlanRequest, PlanResponse, Value};
 
+use super::model::REPLACES;
 use super::{model, phase, state};
 use crate::client::{Client, SharedClient};
+use crate::leg;
 use crate::regions::Region;
 use change::Change;
-
-/// Changing one of these makes another cluster: names and places of everything follow from them, and Azure moves
-/// neither a network nor a region.
-const REPLACES: [&str; 7] = [
-    "name",
-    "resource_group_name",
-    "location",
-    "managed_resource_group_name",
-    "consul_datacenter",
-    "vnet_cidr",
-    "subnet_id",
-];
+use worlds::{World, common, worlds};
 
 /// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
 /// plan and apply, and only a read changes it.
-const UNKNOWN_ON_CREATE: [&str; 5] =
-    ["id", "vnet_id", "state", "consul_ca_file", "certificates_expire_at"];
+const UNKNOWN_ON_CREATE: [&str; 6] =
+    ["id", "incarnation_id", "vnet_id", "state", "consul_ca_file", "certificates_expire_at"];
+/// What an interrupted create may not have learned, and an update then learns.
+const LEARNED_LATE: [&str; 4] = ["id", "incarnation_id", "vnet_id", "consul_ca_file"];
 
 /// Known when the endpoint is there.
 const ENDPOINT_URL: &str = "consul_external_endpoint_url";
@@ -66,16 +60,16 @@ pub(super) async fn plan(
 }
 
 fn plan_destroy(prior: &Value) -> PlanResponse {
-    if prior.get("deletion_protection").as_bool() != Some(true) {
-        return PlanResponse::new(Value::Null);
+    if is_protected(prior) {
+        return PlanResponse::failed(crate::diagnostics::protected(prior, "destroy"));
     }
-    let name = prior.get("name").as_str().unwrap_or_default();
-    let detail = format!(
-        "deletion_protection is true for cluster {name:?}, so nothing is deleted. To destroy it, \
-         set deletion_protection = false, apply, and destroy then."
-    );
-    let diagnostic = Diagnostic::error("Cluster is protected from deletion", detail);
-    PlanResponse::failed(diagnostic.at("deletion_protection"))
+    PlanResponse { private: Some(leg::destroy()), ..PlanResponse::new(Value::Null) }
+}
+
+/// Whether the state forbids that the cluster goes. What the configuration says by now does not count: a change that
+/// drops the protection and destroys at once would protect from nothing.
+pub(super) fn is_protected(prior: &Value) -> bool {
+    prior.get("deletion_protection").as_bool() == Some(true)
 }
 
 struct Planner {
@@ -96,15 +90,27 @@ impl Planner {
         self.defaults();
         self.zones().await;
         self.version();
-        self.tags();
+        self.keep_meanings();
         let replace = self.replaced();
-        self.computed(&replace).await;
+        self.guard(&replace);
+        let is_new = self.is_create() || !replace.is_empty();
+        self.computed(is_new).await;
+        let private = if is_new { leg::create(&self.planned, &REPLACES) } else { leg::update() };
         PlanResponse {
             planned: self.planned,
             requires_replace: replace,
+            private: Some(private),
             diagnostics: self.diagnostics,
             ..PlanResponse::default()
         }
+    }
+
+    /// Core plans no destroy for a replacement, so whoever protects a cluster is told here.
+    fn guard(&mut self, replace: &[Path]) {
+        let Some(path) = replace.first().filter(|_| is_protected(&self.prior)) else { return };
+        let names: Vec<String> = replace.iter().map(ToString::to_string).collect();
+        let what = format!("replace (for another {})", names.join(", "));
+        self.diagnostics.push(crate::diagnostics::protected(&self.prior, &what).at(path.clone()));
     }
 
     fn is_create(&self) -> bool {
@@ -144,49 +150,87 @@ impl Planner {
         self.prior.get(name) == self.planned.get(name)
     }
 
-    /// Everything that follows from the inputs, or unknown where an input is.
-    async fn computed(&mut self, replace: &[Path]) {
-        let is_new = self.is_create() || !replace.is_empty();
-        let tags = self.client.default_tags.clone();
+    /// Everything that follows from the inputs. Where some are unknown, it is planned in each of the worlds that they
+    /// allow, and what is the same in all of them is known.
+    async fn computed(&mut self, is_new: bool) {
+        let default_tags = self.client.default_tags.clone();
         let subscription = self.client.subscription_id().to_owned();
-        let Ok(spec) = model::spec_of(&self.planned, &subscription, &tags) else {
-            self.all_unknown();
-            return;
-        };
-        let prior = model::spec_of(&self.prior, &subscription, &tags).ok();
+        let prior = model::stored_spec_of(&self.prior, &subscription, &default_tags).ok();
         let prior = prior.filter(|_| !is_new);
-        let change = self.change(prior.as_ref(), &spec);
-        if prior.as_ref().is_none_or(|prior| prior.consul_version != spec.consul_version) {
-            self.check_artifact(&spec);
+        let zone_lists = match &self.region {
+            Some(region) if !self.configured("zones") => region.zone_lists(),
+            _ => vec![],
+        };
+        let worlds = worlds(&self.planned, &self.prior, &default_tags, &subscription, &zone_lists);
+        let outcomes: Vec<Value> = match worlds.as_slice() {
+            [] => return self.all_unknown(),
+            [one] => {
+                let change = self.change(prior.as_ref(), &one.spec);
+                self.check(prior.as_ref(), &one.spec, &change, is_new).await;
+                vec![self.outcome(one, prior.as_ref(), &change, is_new)]
+            }
+            many => many
+                .iter()
+                .map(|world| {
+                    let change = self.change_to(prior.as_ref(), &world.spec).unwrap_or_default();
+                    self.outcome(world, prior.as_ref(), &change, is_new)
+                })
+                .collect(),
+        };
+        for (name, value) in common(&outcomes).as_map().into_iter().flatten() {
+            self.planned.set(name.clone(), value.clone());
         }
-        self.check_peers(&spec).await;
-        self.check_subnet(&spec, is_new).await;
-        self.check_endpoint(&spec);
-        self.check_offer(prior.as_ref(), &spec, &change).await;
+    }
+
+    /// What can be told of a declaration that is wholly known.
+    async fn check(
+        &mut self,
+        prior: Option<&ClusterSpec>,
+        spec: &ClusterSpec,
+        change: &Change,
+        is_new: bool,
+    ) {
+        if prior.is_none_or(|prior| prior.consul_version != spec.consul_version) {
+            self.check_artifact(spec);
+        }
+        self.check_peers(spec).await;
+        self.check_subnet(spec, is_new).await;
+        self.check_endpoint(spec);
+        self.check_offer(prior, spec, change).await;
         for sentence in placement::warnings(spec.server_count, &spec.zones) {
             self.warn("server_count", "The cluster survives less than it could", sentence);
         }
-        self.tell(&spec, &change, is_new);
-        let resources = state::desired_resources(&Desired::new(&spec));
-        for (name, value) in state::derived(&spec) {
-            self.planned.set(name, value);
-        }
-        if !is_new && !self.has_changes(&resources) {
+        self.tell(spec, change, is_new);
+    }
+
+    /// Every computed attribute in one world.
+    fn outcome(
+        &self,
+        world: &World,
+        prior: Option<&ClusterSpec>,
+        change: &Change,
+        is_new: bool,
+    ) -> Value {
+        let World { inputs, spec } = world;
+        let resources = state::desired_resources(&Desired::new(spec));
+        let mut outcome = Value::object(state::derived(spec));
+        if !is_new && !self.has_changes(inputs, &resources) {
             let kept = ["servers", "quorum", "azure_resources", "drift", ENDPOINT_URL];
             for name in UNKNOWN_ON_CREATE.iter().chain(&kept) {
-                self.planned.set(*name, self.prior.get(name).clone());
+                outcome.set(*name, self.prior.get(name).clone());
             }
-            return;
+            return outcome;
         }
         let places_known = spec.zone_fallback == ZoneFallback::Strict;
-        self.planned.set("azure_resources", resources.clone());
-        self.planned.set("drift", Value::list([]));
-        let servers = self.servers(prior.as_ref(), &spec, &resources, &change, is_new);
-        self.planned.set("servers", servers);
+        let servers = self.servers(prior, spec, &resources, change, is_new);
+        outcome.set("azure_resources", resources);
+        outcome.set("drift", Value::list([]));
+        outcome.set("servers", servers);
+        let keeps = |name: &str| self.prior.get(name) == inputs.get(name);
         let quorum = match (places_known, change.makes_servers()) {
-            (true, _) => state::quorum(&spec),
+            (true, _) => state::quorum(spec),
             // The same servers keep their zones, and with them what the cluster survives.
-            (false, false) if self.same("server_count") && self.same("zones") => {
+            (false, false) if keeps("server_count") && keeps("zones") => {
                 self.prior.get("quorum").clone()
             }
             (false, _) => {
@@ -194,32 +238,30 @@ impl Planner {
                 state::quorum_with(&survival, Value::unknown())
             }
         };
-        self.planned.set("quorum", quorum);
+        outcome.set("quorum", quorum);
         for name in UNKNOWN_ON_CREATE {
-            let value = if is_new { Value::unknown() } else { self.prior.get(name).clone() };
-            self.planned.set(name, value);
+            let known = self.prior.get(name);
+            let is_late = known.is_null() && LEARNED_LATE.contains(&name);
+            let value = if is_new || is_late { Value::unknown() } else { known.clone() };
+            outcome.set(name, value);
         }
-        self.planned.set("state", Value::unknown());
-        // What an interrupted create never learned, this run learns.
-        for name in ["vnet_id", "consul_ca_file"] {
-            if self.planned.get(name).is_null() {
-                self.planned.set(name, Value::unknown());
-            }
-        }
+        outcome.set("state", Value::unknown());
         let url = match (&spec.external_endpoint, self.prior.get(ENDPOINT_URL)) {
             (None, _) => Value::Null,
             (Some(_), known) if !is_new && !known.is_null() => known.clone(),
             (Some(_), _) => Value::unknown(),
         };
-        self.planned.set(ENDPOINT_URL, url);
+        outcome.set(ENDPOINT_URL, url);
+        outcome
     }
 
     /// Whether an apply would do anything.
-    fn has_changes(&self, resources: &Value) -> bool {
-        let inputs = model::INPUTS.iter().any(|name| !self.same(name));
+    fn has_changes(&self, inputs: &Value, resources: &Value) -> bool {
+        let mut names = model::INPUTS.iter().chain(&["timeouts"]);
+        let differ = names.any(|name| self.prior.get(name) != inputs.get(name));
         let drifted = self.prior.get("drift").as_list().is_some_and(|drift| !drift.is_empty());
         let converging = self.prior.get("state").as_str() == Some(phase::CONVERGING);
-        inputs || drifted || converging || self.prior.get("azure_resources") != resources
+        differ || drifted || converging || self.prior.get("azure_resources") != resources
     }
 
     /// Servers that stay keep what is known of them; of those that come or are made anew only name, slot and zone are.
@@ -252,10 +294,17 @@ impl Planner {
             if let (Some(known), true) = (known, stays) {
                 return known.clone();
             }
-            let [zone, physical_zone] = if places_known {
-                state::zone_values(placement::zone_of(slot, &spec.zones), self.region.as_deref())
-            } else {
-                [Value::unknown(), Value::unknown()]
+            let [zone, physical_zone] = match (places_known, self.region.as_deref()) {
+                (true, Some(region)) => {
+                    state::zone_values(placement::zone_of(slot, &spec.zones), Some(region))
+                }
+                // Which data centre is behind a zone only its region tells.
+                (true, None) => {
+                    let zone = placement::zone_of(slot, &spec.zones).map(str::to_owned);
+                    let physical = zone.as_ref().map_or(Value::Null, |_| Value::unknown());
+                    [Value::from(zone), physical]
+                }
+                (false, _) => [Value::unknown(), Value::unknown()],
             };
             let kept =
                 |name: &str| known.map_or_else(Value::unknown, |known| known.get(name).clone());
@@ -284,6 +333,7 @@ impl Planner {
             "consul_config_file",
             "retry_join",
             "consul_private_endpoint_url",
+            "tags_all",
             ENDPOINT_URL,
         ];
         for name in names.into_iter().chain(UNKNOWN_ON_CREATE) {
@@ -326,6 +376,7 @@ pub(in crate::cluster) mod tests {
             artifact_source: None,
             lock: LockLevel::CanNotDelete,
             deletion_protection: false,
+            timeouts: None,
             tags: BTreeMap::new(),
         }
     }
@@ -333,15 +384,15 @@ pub(in crate::cluster) mod tests {
     #[test]
     fn an_import_restores_the_spec_exactly() {
         let spec = spec();
-        let value = Value::object(state::inputs(&spec, &BTreeMap::new()));
-        let again = model::spec_of(&value, &spec.subscription_id, &BTreeMap::new()).unwrap();
+        let value = Value::object(state::inputs(&spec, &Value::Null));
+        let again = model::spec_of(&value, &spec.subscription_id, &Value::Null).unwrap();
         assert_eq!(again, spec);
     }
 
     #[test]
     fn every_input_takes_part_in_the_comparison() {
         let listed: Vec<&str> =
-            state::inputs(&spec(), &BTreeMap::new()).into_iter().map(|(name, _)| name).collect();
+            state::inputs(&spec(), &Value::Null).into_iter().map(|(name, _)| name).collect();
         assert_eq!(listed, model::INPUTS);
     }
 

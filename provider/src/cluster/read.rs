@@ -1,12 +1,13 @@
-//! Reads `hcs_cluster` back. A failed read is an error, never an absence.
+//! Reads `hcs_cluster` back. A failed read is an error, never an absence; and reading changes nothing, whatever the caller
+//! may do.
 
 use hcs_engine::observe::open_store;
 use hcs_engine::reconcile::observe;
 use hcs_planner::dataplane::{blob, container};
-use hcs_planner::names::Names;
+use hcs_planner::names::{INCARNATION_TAG, Names};
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
-use tfplugin::{Context, Diagnostics, ReadRequest, ReadResponse, Value};
+use tfplugin::{Context, Diagnostic, Diagnostics, ReadRequest, ReadResponse, Value};
 
 use super::{model, state};
 use crate::client::{Client, SharedClient};
@@ -25,7 +26,7 @@ pub(super) async fn read(
         Err(found) => return ReadResponse::failed(found),
     };
     let state = request.state;
-    let spec = match model::spec_of(&state, client.subscription_id(), &client.default_tags) {
+    let spec = match model::stored_spec_of(&state, client.subscription_id(), &client.default_tags) {
         Ok(spec) => spec,
         Err(input) => {
             let detail = format!("The state has no readable {input}. Import the cluster again.");
@@ -38,8 +39,15 @@ pub(super) async fn read(
         Ok(observed) => observed,
         Err(error) => return ReadResponse::failed(diagnostics::read(&what, &error)),
     };
-    if !observed.exists(&Names::new(&spec).cluster_id) {
+    let names = Names::new(&spec);
+    if !observed.exists(&names.cluster_id) {
         return ReadResponse::gone();
+    }
+    if is_another(&state, &names, &observed) {
+        return ReadResponse {
+            diagnostics: superseded(&what, &names).into(),
+            ..ReadResponse::gone()
+        };
     }
     let region = client.region(&arm, &spec.location).await.ok().and_then(Result::ok);
     let ca = ca_certificate(&client, &spec, &observed).await;
@@ -47,25 +55,61 @@ pub(super) async fn read(
     for (name, value) in state::computed(&spec, &observed, region.as_deref(), ca.as_deref()) {
         response.state.set(name, value);
     }
-    if !observed.blobs_readable {
+    if !observed.blobs_readable || !observed.problems.is_empty() {
         for name in FROM_BLOBS {
             response.state.set(name, state.get(name).clone());
         }
         keep_versions(&mut response.state, &state);
-        let names = Names::new(&spec);
-        let why = if observed.object(&names.storage_account()).is_none() {
-            "Its storage account is missing, and with it the keys that its servers share. Recover \
-             the account first."
-        } else {
-            "The caller needs the role Storage Blob Data Reader or Contributor on the cluster's \
-             storage account; an apply by an Owner assigns it."
-        };
-        response.diagnostics.push_warning(
-            format!("The blobs of {what} cannot be read"),
-            format!("Health, versions and certificates are shown as they were last read. {why}"),
-        );
     }
+    response.diagnostics = unseen(&spec, &observed);
     response
+}
+
+/// Whether the cluster that is there is not the one that the state holds: group and record must both say so, where both
+/// can be read, as somebody may have written a tag.
+fn is_another(state: &Value, names: &Names, observed: &Observed) -> bool {
+    let Some(own) = state.get("incarnation_id").as_str() else { return false };
+    let group = observed.object(&names.cluster_id);
+    let tag = group.and_then(|group| group.pointer(&format!("/tags/{INCARNATION_TAG}"))?.as_str());
+    let record = observed.run.as_ref().map(|run| run.incarnation_id.as_str());
+    let mut told = tag.iter().chain(&record).peekable();
+    told.peek().is_some() && told.all(|id| *id != own)
+}
+
+fn superseded(what: &str, names: &Names) -> Diagnostic {
+    Diagnostic::warning(
+        format!("The state's {what} is gone; another one has its name"),
+        format!(
+            "{} exists, but it is another incarnation than the one in this state: it was destroyed and made anew, \
+             or is made by another Terraform state. It is left alone. To manage it here, import it.",
+            names.cluster_id
+        ),
+    )
+}
+
+/// What of a cluster could not be read, with the role that is missing where that is the reason.
+pub(crate) fn unseen(spec: &ClusterSpec, observed: &Observed) -> Diagnostics {
+    let names = Names::new(spec);
+    let summary = format!("The blobs of cluster {:?} cannot be read", spec.name);
+    let kept = "Health, versions and certificates are shown as they were last read.";
+    let account = names.storage_account();
+    let has_container = observed.object(&names.container(container::CONFIG)).is_some();
+    let why = match (observed.object(&account), observed.problems.first()) {
+        (None, _) => "Its storage account is missing, and with it the keys that its servers share. Recover the account \
+                      first."
+            .to_owned(),
+        (Some(_), Some(problem)) if problem.contains("is denied") => format!(
+            "{problem}. Reading needs the role Storage Blob Data Reader on the containers config, certificates, \
+             snapshots and status-* of\n  {account}\nAn apply by an Owner or User Access Administrator assigns \
+             Storage Blob Data Contributor on the account."
+        ),
+        (Some(_), Some(problem)) => format!("{problem}."),
+        (Some(_), None) if !observed.blobs_readable && has_container => {
+            "Its documents cannot be found.".to_owned()
+        }
+        (Some(_), None) => return Diagnostics::none(),
+    };
+    Diagnostic::warning(summary, format!("{kept} {why}")).into()
 }
 
 /// The cluster's CA certificate, if it can be read.

@@ -79,8 +79,13 @@ fn inputs() -> Vec<Attribute> {
         Attribute::bool("deletion_protection")
             .optional()
             .computed()
-            .describe("Whether a destroy is refused while planning; default false."),
-        Attribute::map("tags", Type::String).optional().describe("Tags of the cluster's objects."),
+            .describe(
+                "Whether a destroy or a replacement is refused; default false. What counts is what the state says: \
+                 set it to false and apply before you destroy.",
+            ),
+        Attribute::map("tags", Type::String).optional().computed().describe(
+            "Tags of the cluster's objects. A null value takes a key away.",
+        ),
     ]
 }
 
@@ -96,7 +101,7 @@ fn machine_inputs() -> Vec<Attribute> {
             "VM size of the servers; default `Standard_D2s_v5`. Changing it restarts one server \
              after the other, the leader last.",
         ),
-        Attribute::list("vm_size_fallbacks", Type::String).optional().describe(
+        Attribute::list("vm_size_fallbacks", Type::String).optional().computed().describe(
             "Sizes to try in this order where `vm_size` has no capacity; only with a \
              `zone_fallback`.",
         ),
@@ -110,6 +115,7 @@ fn machine_inputs() -> Vec<Attribute> {
             ],
         )
         .optional()
+        .computed()
         .describe(
             "Marketplace image of the servers; default Ubuntu 24.04 LTS. Changing it makes one \
              server after the other anew, beside a helper that joins first.",
@@ -136,6 +142,7 @@ fn network_inputs() -> Vec<Attribute> {
         ),
         Attribute::list("peer_vnet_ids", Type::String)
             .optional()
+            .computed()
             .describe("Ids of virtual networks to peer with, both ways; not with `subnet_id`."),
         Attribute::bool("consul_external_endpoint").optional().computed().describe(
             "Whether Consul's HTTPS API can be reached from outside, by `allowed_cidrs` only; \
@@ -143,6 +150,7 @@ fn network_inputs() -> Vec<Attribute> {
         ),
         Attribute::list("allowed_cidrs", Type::String)
             .optional()
+            .computed()
             .describe("IPv4 ranges that may call the external endpoint; needed with it."),
     ]
 }
@@ -151,6 +159,11 @@ fn computed_attributes() -> Vec<Attribute> {
     let text = |name: &str, markdown: &str| Attribute::string(name).computed().describe(markdown);
     vec![
         text("id", "ARM id of the managed resource group: a scope for roles and locks."),
+        text(
+            "incarnation_id",
+            "Which cluster of its id this is. A create begins a new one; a state that holds an earlier one \
+             can neither change nor destroy it.",
+        ),
         text(
             "state",
             "`running`, `degraded` (servers report a problem) or `converging` (a change is under \

@@ -20,19 +20,9 @@ use super::drift::drift;
 use super::phase;
 use crate::regions::Region;
 
-/// Input attributes as an import restores them; what is a default stays null where null means it.
-pub(crate) fn inputs(
-    spec: &ClusterSpec,
-    default_tags: &BTreeMap<String, String>,
-) -> Vec<(&'static str, Value)> {
-    let image = (spec.image != ImageReference::default()).then(|| {
-        Value::object([
-            ("publisher", Value::from(&spec.image.publisher)),
-            ("offer", Value::from(&spec.image.offer)),
-            ("sku", Value::from(&spec.image.sku)),
-            ("version", Value::from(&spec.image.version)),
-        ])
-    });
+/// Input attributes as an import restores them. What is empty is empty, never null: a configuration that leaves it out
+/// and one that writes it empty both plan nothing then.
+pub(crate) fn inputs(spec: &ClusterSpec, default_tags: &Value) -> Vec<(&'static str, Value)> {
     let artifact_source = spec.artifact_source.as_ref().map(|source| {
         Value::object([
             ("location", Value::from(&source.location)),
@@ -42,7 +32,7 @@ pub(crate) fn inputs(
     let own_tags: BTreeMap<String, String> = spec
         .tags
         .iter()
-        .filter(|(key, value)| default_tags.get(*key) != Some(*value))
+        .filter(|(key, value)| default_tags.get(key).as_str() != Some(value.as_str()))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let callers = spec.external_endpoint.iter().flat_map(|endpoint| &endpoint.allowed_cidrs);
@@ -58,27 +48,39 @@ pub(crate) fn inputs(
         ("zones", Value::from(spec.zones.clone())),
         ("zone_fallback", Value::from(spec.zone_fallback.as_str())),
         ("vm_size", Value::from(&spec.vm_size)),
-        ("vm_size_fallbacks", list_or_null(spec.vm_size_fallbacks.clone())),
-        ("image", image.unwrap_or(Value::Null)),
+        ("vm_size_fallbacks", Value::from(spec.vm_size_fallbacks.clone())),
+        ("image", image_value(&spec.image)),
         ("os_disk_gib", Value::from(i64::from(spec.os_disk_gib))),
         ("data_disk_gib", Value::from(i64::from(spec.data_disk_gib))),
         ("ssh_public_key", Value::from(spec.ssh_public_key.clone())),
         ("artifact_source", artifact_source.unwrap_or(Value::Null)),
         ("vnet_cidr", Value::from(spec.vnet_cidr.map(|cidr| cidr.to_string()))),
         ("subnet_id", Value::from(spec.subnet_id.as_ref().map(|id| id.as_str().to_owned()))),
-        ("peer_vnet_ids", list_or_null(peers)),
+        ("peer_vnet_ids", Value::from(peers)),
         ("consul_external_endpoint", Value::from(spec.external_endpoint.is_some())),
-        ("allowed_cidrs", list_or_null(callers)),
+        ("allowed_cidrs", Value::from(callers)),
         ("consul_version", Value::from(spec.consul_version.to_string())),
         ("lock", Value::from(spec.lock.as_str())),
         ("deletion_protection", Value::from(spec.deletion_protection)),
-        ("tags", if own_tags.is_empty() { Value::Null } else { own_tags.into() }),
+        ("tags", own_tags.into()),
     ]
 }
 
-/// What is empty is left out of a configuration.
-fn list_or_null(texts: Vec<String>) -> Value {
-    if texts.is_empty() { Value::Null } else { texts.into() }
+/// An image as an attribute.
+pub(super) fn image_value(image: &ImageReference) -> Value {
+    Value::object([
+        ("publisher", Value::from(&image.publisher)),
+        ("offer", Value::from(&image.offer)),
+        ("sku", Value::from(&image.sku)),
+        ("version", Value::from(&image.version)),
+    ])
+}
+
+/// The `timeouts` block as an import restores it.
+pub(crate) fn timeouts(spec: &ClusterSpec) -> Value {
+    let Some(timeouts) = &spec.timeouts else { return Value::Null };
+    let text = |name: &str| Value::from(timeouts.get(name).cloned());
+    Value::object(["create", "update", "delete"].map(|name| (name, text(name))))
 }
 
 /// `azure_resources` as it will be.
@@ -170,6 +172,12 @@ fn client_config(spec: &ClusterSpec, names: &Names) -> String {
         "acl": { "enabled": true, "default_policy": "deny", "down_policy": "extend-cache" },
     });
     serde_json::to_string_pretty(&config).unwrap_or_default()
+}
+
+/// `incarnation_id` as an import finds it; a read keeps what the state has.
+pub(crate) fn incarnation(spec: &ClusterSpec, observed: &Observed) -> (&'static str, Value) {
+    let id = observed.incarnation_id(&Names::new(spec).cluster_id);
+    ("incarnation_id", Value::from(id.map(str::to_owned)))
 }
 
 /// A zone and the data centre behind it.

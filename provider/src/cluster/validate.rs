@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hcs_planner::rules;
 use hcs_planner::spec::{LockLevel, ZoneFallback};
+use tfplugin::validate::null_elements;
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
 pub(super) fn validate(config: &Value) -> Diagnostics {
@@ -32,9 +33,8 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     same_group(config, &mut found);
     exclusive(config, &mut found);
     endpoint(config, &mut found);
-    if let Some(tags) = super::model::texts_by_key(config.get("tags")) {
-        found.extend(check_tags(&tags, &Path::root("tags")));
-    }
+    found.extend(check_tags(config.get("tags"), &Path::root("tags")));
+    found.extend(null_elements(&super::schema::schema(), config));
     found.extend(super::timeouts().validate(config));
     found
 }
@@ -67,7 +67,8 @@ fn zone_fallback(text: &str) -> Result<(), String> {
 
 /// Inputs of which the cluster takes one.
 fn exclusive(config: &Value, found: &mut Diagnostics) {
-    let is_set = |name: &str| !config.get(name).is_null() && !config.get(name).is_unknown();
+    let is_empty = |value: &Value| value.as_list().is_some_and(<[Value]>::is_empty);
+    let is_set = |name: &str| config.get(name).is_set() && !is_empty(config.get(name));
     for (own, other, why) in rules::EXCLUSIVE {
         if is_set(own) && is_set(other) {
             let summary = format!("{other} does not go with {own}");
@@ -156,12 +157,18 @@ fn same_group(config: &Value, found: &mut Diagnostics) {
 }
 
 /// Azure's rules for tags, at the attribute that sets them.
-pub(crate) fn check_tags(tags: &BTreeMap<String, String>, path: &Path) -> Diagnostics {
+pub(crate) fn check_tags(tags: &Value, path: &Path) -> Diagnostics {
     let mut found = Diagnostics::none();
-    if let Err(detail) = rules::tag_count(tags) {
+    let known: BTreeMap<String, String> = tags
+        .as_map()
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect();
+    if let Err(detail) = rules::tag_count(&known) {
         found.push(Diagnostic::error("Too many tags", detail).at(path.clone()));
     }
-    for (key, value) in tags {
+    for (key, value) in &known {
         if let Err(detail) = rules::tag(key, value) {
             found.push(Diagnostic::error("Invalid tag", detail).at(path.clone().key(key.clone())));
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
@@ -12,7 +11,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use tfplugin::{CancellationToken, Diagnostic, Diagnostics};
+use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Severity};
 
 use crate::client::{Client, storage_account};
 use crate::diagnostics;
@@ -32,133 +31,220 @@ pub(super) enum Written {
     Before,
 }
 
-impl PolicyStore {
-    /// For a write: the cluster must be there, and the caller gets access to its blobs.
-    pub(super) async fn open(
-        client: &Client,
-        cancel: &CancellationToken,
-        cluster_id: ArmId,
-    ) -> Result<Self, Diagnostics> {
-        let missing = || {
-            Diagnostic::error(
-                "Cluster does not exist",
-                format!(
-                    "There is no cluster {cluster_id}. Refer to the resource that makes it \
-                     (cluster_id = hcs_cluster.example.id)."
-                ),
-            )
-            .at("cluster_id")
-        };
-        let store = Self::open_existing(client, cancel, cluster_id.clone()).await?;
-        let store = store.ok_or_else(missing)?;
-        let arm = client.arm(cancel);
-        ensure_blob_access(&arm, &storage_account(&cluster_id), store.store.as_ref())
-            .await
-            .map_err(|error| store.failed(&error))?;
-        Ok(store)
-    }
+/// What became of a policy that was to go.
+pub(super) enum Removed {
+    /// It is gone.
+    Gone,
+    /// It was gone already, and another one has its name.
+    Another,
+}
 
-    /// For a read: `None` when the cluster is gone.
-    pub(super) async fn open_existing(
+/// What failed, in words.
+pub(super) struct Failed {
+    /// Whether the storage may not be read or cannot be reached, and so says nothing.
+    pub(super) is_out_of_reach: bool,
+    pub(super) diagnostics: Diagnostics,
+}
+
+impl From<Failed> for Diagnostics {
+    fn from(failed: Failed) -> Self {
+        failed.diagnostics
+    }
+}
+
+impl From<Diagnostics> for Failed {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self { is_out_of_reach: false, diagnostics }
+    }
+}
+
+impl PolicyStore {
+    /// The policies of a cluster; `None` when the cluster is gone. Only reads.
+    pub(super) async fn open(
         client: &Client,
         cancel: &CancellationToken,
         cluster_id: ArmId,
     ) -> Result<Option<Self>, Diagnostics> {
         let what = format!("cluster {cluster_id}");
         let arm = client.arm(cancel);
-        let account = arm.get(&storage_account(&cluster_id), Kind::StorageAccount).await;
-        let account = account.map_err(|error| diagnostics::read(&what, &error))?;
-        let endpoint = account
-            .as_ref()
-            .and_then(|account| account.pointer("/properties/primaryEndpoints/blob"))
-            .and_then(Value::as_str);
+        let failed = |error: &EngineError| diagnostics::read(&what, error);
+        let id = storage_account(&cluster_id);
+        let account = arm.get(&id, Kind::StorageAccount).await.map_err(|error| failed(&error))?;
+        let Some(account) = account else {
+            // One read says that the account is gone; all that depends on it is believed to be gone when a second one
+            // says so, too.
+            let group = arm.get_group(&cluster_id).await.map_err(|error| failed(&error))?;
+            let kind = Kind::StorageAccount;
+            let path = format!(
+                "{cluster_id}/providers/{}?api-version={}",
+                kind.resource_type(),
+                kind.api_version()
+            );
+            let is_listed = group.is_some()
+                && arm
+                    .list(&path)
+                    .await
+                    .map_err(|error| failed(&error))?
+                    .iter()
+                    .any(|row| row["id"].as_str().is_some_and(|own| ArmId::new(own) == id));
+            if is_listed {
+                return Err(failed(&EngineError::Contradiction { id: id.to_string() }).into());
+            }
+            return Ok(None);
+        };
+        let endpoint = account.pointer("/properties/primaryEndpoints/blob").and_then(Value::as_str);
         let Some(endpoint) = endpoint else { return Ok(None) };
-        let store = client.stores().open(endpoint);
-        let store = store.map_err(|error| diagnostics::read(&what, &error.into()))?;
+        let store = client.stores().open(endpoint).map_err(|error| failed(&error.into()))?;
         Ok(Some(Self { cluster_id, store }))
     }
 
-    fn failed(&self, error: &EngineError) -> Diagnostic {
+    /// Gives the caller access to the cluster's blobs where it is missing.
+    pub(super) async fn gain_access(
+        &self,
+        client: &Client,
+        cancel: &CancellationToken,
+    ) -> Result<(), Diagnostics> {
+        let account = storage_account(&self.cluster_id);
+        let gained = ensure_blob_access(&client.arm(cancel), &account, self.store.as_ref()).await;
+        gained.map(|_| ()).map_err(|error| self.told(&error).into())
+    }
+
+    fn told(&self, error: &EngineError) -> Diagnostic {
         diagnostics::read(&format!("the snapshot policies of {}", self.cluster_id), error)
     }
 
-    fn blob_failed(&self, error: BlobError) -> Diagnostics {
-        self.failed(&error.into()).into()
+    fn failed(&self, error: BlobError) -> Failed {
+        let is_out_of_reach =
+            matches!(error, BlobError::Denied { .. } | BlobError::Unavailable { .. });
+        Failed { is_out_of_reach, diagnostics: self.told(&error.into()).into() }
     }
 
-    /// The document of a policy.
+    /// The document of a policy, with its etag.
     pub(super) async fn read(
         &self,
         name: &str,
-    ) -> Result<Option<SnapshotPolicyDocument>, Diagnostics> {
+    ) -> Result<Option<(SnapshotPolicyDocument, String)>, Failed> {
         let content = match self.store.get(container::CONFIG, &blob::snapshot_policy(name)).await {
             Ok(Some(content)) => content,
             Ok(None) | Err(BlobError::NoContainer { .. }) => return Ok(None),
-            Err(error) => return Err(self.blob_failed(error)),
+            Err(error) => return Err(self.failed(error)),
         };
-        serde_json::from_slice(&content.bytes).map(Some).map_err(|error| {
+        let document = serde_json::from_slice(&content.bytes).map_err(|error| {
             Diagnostics::error(
                 format!("Snapshot policy {name:?} is not readable"),
                 format!("Its document does not fit this provider version: {}.", chain(&error)),
             )
-        })
+        })?;
+        Ok(Some((document, content.etag)))
     }
 
-    /// Writes a policy. A create takes over an equal one, and refuses another one.
-    pub(super) async fn write(
+    async fn put(
         &self,
         document: &SnapshotPolicyDocument,
-        is_create: bool,
-    ) -> Result<Written, Diagnostics> {
+        condition: WriteCondition,
+    ) -> Result<bool, Diagnostics> {
         let name = blob::snapshot_policy(&document.name);
-        let bytes = Bytes::from(serde_json::to_vec_pretty(document).unwrap_or_default());
-        let condition = if is_create { WriteCondition::Absent } else { WriteCondition::Always };
+        let bytes = hcs_engine::document::bytes("the snapshot policy", document);
+        let bytes = bytes.map_err(|error| self.told(&error))?;
         match self.store.put(container::CONFIG, &name, bytes, condition).await {
-            Ok(_) => Ok(Written::Now),
-            Err(BlobError::ConditionFailed { .. })
-                if self.read(&document.name).await?.as_ref() == Some(document) =>
-            {
-                Ok(Written::Before)
-            }
+            Ok(_) => Ok(true),
             Err(BlobError::ConditionFailed { .. }) => {
-                let id = super::policy_id(&self.cluster_id, &document.name);
-                Err(Diagnostics::error(
-                    format!("Snapshot policy {:?} exists already", document.name),
-                    format!(
-                        "Nothing was changed. To manage it here, import it:\n\n  terraform import \
-                         hcs_snapshot_policy.<name> \"{id}\"\n\nTo make another one, choose \
-                         another name."
-                    ),
-                ))
+                // A write whose answer was lost has happened all the same.
+                let found = self.read(&document.name).await?;
+                Ok(found.is_some_and(|(found, _)| found == *document))
             }
-            Err(error) => Err(self.blob_failed(error)),
+            Err(error) => Err(self.failed(error).into()),
         }
     }
 
-    /// Removes a policy, and its snapshots if asked to.
-    pub(super) async fn remove(&self, name: &str, purge: bool) -> Result<(), Diagnostics> {
+    /// Makes a policy. One that is there with the same content is taken over, as a new incarnation: an earlier create
+    /// may have ended before Terraform noted it. Any other is somebody's.
+    pub(super) async fn create(
+        &self,
+        document: &SnapshotPolicyDocument,
+    ) -> Result<Written, Diagnostics> {
+        if self.put(document, WriteCondition::Absent).await? {
+            return Ok(Written::Now);
+        }
+        if let Some((found, etag)) = self.read(&document.name).await? {
+            let incarnation_id = document.incarnation_id.clone();
+            let is_same = SnapshotPolicyDocument { incarnation_id, ..found } == *document;
+            if is_same && self.put(document, WriteCondition::Matches(etag)).await? {
+                return Ok(Written::Before);
+            }
+        }
+        let id = super::policy_id(&self.cluster_id, &document.name);
+        Err(Diagnostics::error(
+            format!("Snapshot policy {:?} exists already", document.name),
+            format!(
+                "Nothing was changed. To manage it here, import it:\n\n  terraform import \
+                 hcs_snapshot_policy.<name> \"{id}\"\n\nA block that was only renamed needs `moved {{ }}`. To make \
+                 another one, choose another name."
+            ),
+        ))
+    }
+
+    /// Changes the policy that the state holds; one that somebody deleted comes back.
+    pub(super) async fn update(
+        &self,
+        document: &SnapshotPolicyDocument,
+    ) -> Result<Written, Diagnostics> {
+        let condition = match self.read(&document.name).await? {
+            None => WriteCondition::Absent,
+            Some((found, etag)) if found.incarnation_id == document.incarnation_id => {
+                WriteCondition::Matches(etag)
+            }
+            Some(_) => {
+                return Err(Diagnostic {
+                    severity: Severity::Error,
+                    ..super::superseded(&document.name, "Nothing was changed")
+                }
+                .into());
+            }
+        };
+        if self.put(document, condition).await? {
+            return Ok(Written::Now);
+        }
+        Err(Diagnostics::error(
+            format!("Snapshot policy {:?} was changed by somebody else", document.name),
+            "Another run wrote it at the same time. Apply again.",
+        ))
+    }
+
+    /// Removes the policy that the state holds, and its snapshots if asked to.
+    pub(super) async fn remove(
+        &self,
+        name: &str,
+        incarnation_id: Option<&str>,
+        purge: bool,
+    ) -> Result<Removed, Diagnostics> {
+        if let Some((found, _)) = self.read(name).await?
+            && found.incarnation_id.as_deref() != incarnation_id
+        {
+            return Ok(Removed::Another);
+        }
         let document = blob::snapshot_policy(name);
         let removed = self.store.delete(container::CONFIG, &document).await;
-        removed.map_err(|error| self.blob_failed(error))?;
+        removed.map_err(|error| self.failed(error))?;
         if !purge {
-            return Ok(());
+            return Ok(Removed::Gone);
         }
         let prefix = format!("{name}/");
         let listed = self.store.list(container::SNAPSHOTS, &prefix).await;
-        for entry in listed.map_err(|error| self.blob_failed(error))? {
+        for entry in listed.map_err(|error| self.failed(error))? {
             let removed = self.store.delete(container::SNAPSHOTS, &entry.name).await;
-            removed.map_err(|error| self.blob_failed(error))?;
+            removed.map_err(|error| self.failed(error))?;
         }
-        Ok(())
+        Ok(Removed::Gone)
     }
 
     /// Times of a policy's snapshots, ascending.
-    pub(super) async fn snapshots(&self, name: &str) -> Result<Vec<Timestamp>, Diagnostics> {
+    pub(super) async fn snapshots(&self, name: &str) -> Result<Vec<Timestamp>, Failed> {
         let prefix = format!("{name}/");
         let entries = match self.store.list(container::SNAPSHOTS, &prefix).await {
             Ok(entries) => entries,
             Err(BlobError::NoContainer { .. }) => return Ok(vec![]),
-            Err(error) => return Err(self.blob_failed(error)),
+            Err(error) => return Err(self.failed(error)),
         };
         Ok(entries.iter().filter_map(|entry| taken_at(&entry.name)).collect())
     }

@@ -103,6 +103,7 @@ fn status(
         address: [127, 0, 0, 1].into(),
         phase: if left.is_some() { ServerPhase::Left } else { ServerPhase::Running },
         last_error: None,
+        last_error_is_final: false,
         consul,
         done_requests: left.cloned().into_iter().collect(),
         certificate_expires_at: None,

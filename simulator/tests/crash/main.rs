@@ -105,7 +105,7 @@ impl Scenario {
         match (&self.from, &self.to) {
             (_, Some(to)) => {
                 // A killed create is a create again: Terraform has noted nothing.
-                let intent = if self.from.is_none() { Intent::Create } else { Intent::Update };
+                let intent = if self.from.is_none() { Intent::Create } else { azure.update() };
                 azure.apply(to, intent, kill).await
             }
             (Some(from), None) => azure.destroy(from, kill).await,
@@ -164,11 +164,14 @@ async fn check(scenario: &Scenario, kill: Kill, wanted: &[String]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_create_of_a_finished_cluster_takes_it_over() {
+async fn a_second_create_of_a_finished_cluster_is_refused() {
     let azure = Azure::new().await;
     assert_eq!(azure.begin(&spec(3), Intent::Create).await, Ok(Beginning::Fresh));
-    assert_eq!(azure.begin(&spec(3), Intent::Create).await, Ok(Beginning::Adopted));
-    assert!(azure.begin(&spec(5), Intent::Create).await.is_err(), "declared otherwise: import it");
+    for again in [spec(3), spec(5)] {
+        let refused = azure.begin(&again, Intent::Create).await.unwrap_err();
+        assert!(refused.contains("exists already"), "{refused}");
+    }
+    assert_eq!(azure.plan(&spec(3)).await, Vec::<String>::new());
     let objects = azure.objects();
     let unique: BTreeSet<_> = objects.iter().map(|id| id.to_lowercase()).collect();
     assert_eq!(unique.len(), objects.len());
@@ -190,7 +193,7 @@ async fn lost_answers_and_throttling_only_cost_time() {
         let first = azure.apply(&spec(3), Intent::Create, None).await;
         if first != End::Complete {
             assert!(fault.starts_with("failed-lro"), "{fault}: {first:?}");
-            assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete, "{fault}");
+            assert_eq!(azure.apply(&spec(3), azure.update(), None).await, End::Complete, "{fault}");
         }
         assert_eq!(azure.plan(&spec(3)).await, Vec::<String>::new(), "{fault}");
     }
@@ -215,7 +218,7 @@ async fn a_full_zone_leads_to_the_next_place_or_stops() {
         // A new server may be moved under a lock, too.
         azure.inject("capacity:virtualMachineScaleSets:1");
         let five = with(prefers.clone(), |s| s.server_count = 5);
-        assert_eq!(azure.apply(&five, Intent::Update, None).await, End::Complete);
+        assert_eq!(azure.apply(&five, azure.update(), None).await, End::Complete);
         assert_eq!(azure.plan(&five).await, Vec::<String>::new());
     }
     let azure = Azure::new().await;
@@ -224,7 +227,7 @@ async fn a_full_zone_leads_to_the_next_place_or_stops() {
         panic!("strict means strict")
     };
     assert!(words.contains("ZonalAllocationFailed"), "{words}");
-    assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete);
+    assert_eq!(azure.apply(&spec(3), azure.update(), None).await, End::Complete);
     assert_eq!(azure.plan(&spec(3)).await, Vec::<String>::new());
 }
 
@@ -237,6 +240,6 @@ async fn secrets_that_are_overwritten_would_be_seen() {
     let before = azure.secrets();
     azure.forget_the_servers().await;
     azure.ignore_conditions();
-    let _ = azure.apply(&spec(3), Intent::Update, None).await;
+    let _ = azure.apply(&spec(3), azure.update(), None).await;
     assert_ne!(azure.secrets(), before, "a store without conditions changes what was made once");
 }

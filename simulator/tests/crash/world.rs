@@ -1,8 +1,8 @@
 //! An Azure with servers in it, and runs of the engine on it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,8 +12,8 @@ use hcs_engine::artifact::{ArtifactFile, Artifacts};
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::{Report, Span};
-use hcs_engine::observe::observe_machines;
-use hcs_engine::reconcile::{Beginning, Intent, Reconciler, observe};
+use hcs_engine::observe::{observe_machines, observe_requests, open_store};
+use hcs_engine::reconcile::{Beginning, DestroyLeg, Destroyed, Intent, Reconciler, observe};
 use hcs_planner::desired::place_in;
 use hcs_planner::names::Names;
 use hcs_planner::observed::{LOST_AFTER_SECONDS, Observed};
@@ -65,6 +65,7 @@ pub(crate) fn spec(servers: u32) -> ClusterSpec {
         artifact_source: None,
         lock: LockLevel::CanNotDelete,
         deletion_protection: false,
+        timeouts: None,
         tags: BTreeMap::new(),
     }
 }
@@ -96,6 +97,8 @@ pub(crate) struct Azure {
     servers: JoinHandle<()>,
     dead: hosts::Dead,
     account: String,
+    /// What the state says of the cluster, if there is one.
+    incarnation_id: Mutex<Option<String>>,
 }
 
 impl Drop for Azure {
@@ -117,7 +120,15 @@ impl Azure {
         let dead = hosts::Dead::default();
         let servers = hosts::run(cloud.clone(), clock, account.clone(), Arc::clone(&dead));
         let servers = tokio::spawn(servers);
-        Self { cloud, clock, switch: Arc::default(), servers, dead, account }
+        Self {
+            cloud,
+            clock,
+            switch: Arc::default(),
+            servers,
+            dead,
+            account,
+            incarnation_id: Mutex::default(),
+        }
     }
 
     fn interrupted(&self, kill: Option<Kill>) -> Interrupted {
@@ -128,7 +139,8 @@ impl Azure {
 
     fn reconciler<'a>(&self, spec: &'a ClusterSpec, cloud: Interrupted) -> Reconciler<'a> {
         let arm = Arm::new(Arc::new(cloud.clone()), Arc::new(self.clock), CancellationToken::new());
-        Reconciler { arm, stores: Arc::new(cloud), artifacts: Arc::new(Programs), spec }
+        let (stores, artifacts) = (Arc::new(cloud), Arc::new(Programs));
+        Reconciler { arm, stores, artifacts, spec, holder: "a test".to_owned() }
     }
 
     /// Brings the cluster to what is declared, or dies on the way.
@@ -141,7 +153,10 @@ impl Azure {
         let reconciler = self.reconciler(spec, self.interrupted(kill));
         tokio::select! {
             outcome = reconciler.apply(intent) => match outcome {
-                Ok(outcome) => end(&outcome.report),
+                Ok(outcome) => {
+                    *self.incarnation_id.lock().unwrap() = outcome.incarnation_id;
+                    end(&outcome.report)
+                }
                 Err(error) => End::Failed(chain(&error)),
             },
             () = self.switch.killed.notified() => End::Killed,
@@ -151,12 +166,22 @@ impl Azure {
     pub(crate) async fn destroy(&self, spec: &ClusterSpec, kill: Option<Kill>) -> End {
         let reconciler = self.reconciler(spec, self.interrupted(kill));
         tokio::select! {
-            report = reconciler.destroy() => match report {
-                Ok(report) => end(&report),
+            result = reconciler.destroy(self.known(), DestroyLeg::Plain, false) => match result {
+                Ok(Destroyed::Done(report)) => end(&report),
+                Ok(other) => End::Failed(format!("{other:?}")),
                 Err(error) => End::Failed(chain(&error)),
             },
             () = self.switch.killed.notified() => End::Killed,
         }
+    }
+
+    fn known(&self) -> Option<String> {
+        self.incarnation_id.lock().unwrap().clone()
+    }
+
+    /// A change of the cluster that the state knows.
+    pub(crate) fn update(&self) -> Intent {
+        Intent::Update { incarnation_id: self.known() }
     }
 
     /// How an apply begins; it must not fail on its way.
@@ -168,6 +193,7 @@ impl Azure {
         let reconciler = self.reconciler(spec, self.interrupted(None));
         let outcome = reconciler.apply(intent).await.map_err(|error| chain(&error))?;
         assert_eq!(end(&outcome.report), End::Complete);
+        *self.incarnation_id.lock().unwrap() = outcome.incarnation_id;
         Ok(outcome.beginning)
     }
 
@@ -185,7 +211,9 @@ impl Azure {
         let cloud = self.interrupted(None);
         let reconciler = self.reconciler(spec, cloud);
         let plan = plan(spec, &self.observed(spec).await).unwrap();
-        let outcome = reconciler.apply(Intent::Update).await.unwrap();
+        let intent = if self.known().is_some() { self.update() } else { Intent::Create };
+        let outcome = reconciler.apply(intent).await.unwrap();
+        self.incarnation_id.lock().unwrap().clone_from(&outcome.incarnation_id);
         assert_eq!(end(&outcome.report), End::Complete);
         (plan, outcome.report.spans)
     }
@@ -195,6 +223,9 @@ impl Azure {
         let cloud = self.interrupted(None);
         let arm = Arm::new(Arc::new(cloud.clone()), Arc::new(self.clock), CancellationToken::new());
         let mut observed = observe(&arm, &cloud, spec).await.unwrap();
+        if let Some(store) = open_store(&cloud, &Names::new(spec), &observed).unwrap() {
+            observe_requests(store.as_ref(), &mut observed).await.unwrap();
+        }
         observe_machines(&arm, &Names::new(spec), spec, &mut observed).await.unwrap();
         observed
     }

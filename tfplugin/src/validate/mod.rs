@@ -4,9 +4,11 @@
 //! A validator sees known values only; what is not known yet is checked when it is.
 
 mod groups;
+mod nulls;
 mod standard;
 mod walk;
 
+pub use nulls::null_elements;
 pub use standard::{all, any, check, each, items, keys, length, matches, not, one_of, range};
 pub(crate) use walk::validate;
 

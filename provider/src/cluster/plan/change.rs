@@ -79,12 +79,8 @@ impl Change {
 impl Planner {
     /// The change from the last configuration, or a create. What the engine would refuse is told here.
     pub(super) fn change(&mut self, prior: Option<&ClusterSpec>, spec: &ClusterSpec) -> Change {
-        let (world, servers) = match prior {
-            Some(prior) => (assumed_in(prior, &self.last_zones()), prior.server_count),
-            None => (Observed::default(), 0),
-        };
-        match plan(spec, &world) {
-            Ok(plan) => Change::of(&plan, servers),
+        match self.change_to(prior, spec) {
+            Ok(change) => change,
             Err(error) => {
                 let attribute = match &error {
                     PlanError::Upgrade(_) => "consul_version",
@@ -99,6 +95,19 @@ impl Planner {
                 Change::default()
             }
         }
+    }
+
+    /// The same without a word.
+    pub(super) fn change_to(
+        &self,
+        prior: Option<&ClusterSpec>,
+        spec: &ClusterSpec,
+    ) -> Result<Change, PlanError> {
+        let (world, servers) = match prior {
+            Some(prior) => (assumed_in(prior, &self.last_zones()), prior.server_count),
+            None => (Observed::default(), 0),
+        };
+        Ok(Change::of(&plan(spec, &world)?, servers))
     }
 
     /// Zones of the servers as last read; of one that never became known there is none.

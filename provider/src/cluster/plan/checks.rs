@@ -14,7 +14,7 @@ use crate::artifacts::ClusterArtifacts;
 
 impl Planner {
     pub(super) fn check_artifact(&mut self, spec: &ClusterSpec) {
-        if let Err(detail) = ClusterArtifacts::new(spec).check() {
+        if let Err(detail) = ClusterArtifacts::declared(spec).check() {
             let has_source = self.configured("artifact_source");
             let attribute = if has_source { "artifact_source" } else { "consul_version" };
             self.error(attribute, "Consul's archive cannot be had", detail);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::rules;
-use hcs_planner::spec::defaults;
+use hcs_planner::spec::{ImageReference, defaults};
 use hcs_planner::{names, releases};
 use tfplugin::{Path, Value};
 
 use super::Planner;
-use crate::cluster::{merge_tags, model};
+use crate::cluster::{merge_tags, model, state};
 use crate::regions::NoSize;
 
 impl Planner {
@@ -116,6 +116,19 @@ impl Planner {
                 self.planned.set(name, value);
             }
         }
+        // Left out is empty, and empty is left out.
+        let empty = [
+            ("vm_size_fallbacks", Value::list([])),
+            ("peer_vnet_ids", Value::list([])),
+            ("allowed_cidrs", Value::list([])),
+            ("tags", Value::Map(std::collections::BTreeMap::new())),
+            ("image", state::image_value(&ImageReference::default())),
+        ];
+        for (name, value) in empty {
+            if !self.configured(name) {
+                self.planned.set(name, value);
+            }
+        }
         self.default("artifact_source", |_| Value::Null);
         if !self.configured("vnet_cidr") {
             // A network of the cluster's own, unless the servers live in the user's.
@@ -132,7 +145,7 @@ impl Planner {
     pub(super) async fn zones(&mut self) {
         let location = self.planned.get("location").as_str().map(rules::location);
         let size = self.planned.get("vm_size").as_str().map(str::to_owned);
-        let (Some(location), Some(size)) = (location, size) else {
+        let Some(location) = location else {
             self.default("zones", |_| Value::unknown());
             return;
         };
@@ -155,6 +168,10 @@ impl Planner {
             }
         };
         self.region = Some(Arc::clone(&region));
+        let Some(size) = size else {
+            self.default("zones", |_| Value::unknown());
+            return;
+        };
         let offered = match region.zones_of(&size) {
             Ok(offered) => offered.to_vec(),
             // A size that Azure retires keeps running where it runs.
@@ -238,14 +255,37 @@ impl Planner {
         self.default("consul_version", |_| releases::newest().to_string().into());
     }
 
-    pub(super) fn tags(&mut self) {
-        let tags = self.planned.get("tags").clone();
-        if tags.is_null() || tags.is_wholly_known() {
-            let own = model::texts_by_key(&tags).unwrap_or_default();
-            let all = merge_tags(&self.client.default_tags, &own);
-            self.planned.set("tags_all", all);
-        } else {
-            self.planned.set("tags_all", Value::unknown());
+    /// What means the same stays as it is stored, however it is written now: an import writes tags that the provider
+    /// gives anyway not at all, and ids in the case in which they were given first.
+    pub(super) fn keep_meanings(&mut self) {
+        let defaults = self.client.default_tags.clone();
+        let tags = |value: &Value| {
+            let own = model::tag_map(value)?;
+            Some(merge_tags(&model::tag_map(&defaults)?, &own))
+        };
+        let ids = |value: &Value| {
+            let ids = model::texts(value)?;
+            Some(ids.iter().map(|id| id.to_lowercase()).collect::<Vec<_>>())
+        };
+        let (prior, planned) = (&self.prior, &self.planned);
+        let is_kept = |name: &str| match name {
+            "tags" => {
+                let planned = tags(planned.get(name));
+                planned.is_some() && planned == tags(prior.get(name))
+            }
+            _ => {
+                let planned = ids(planned.get(name));
+                planned.is_some() && planned == ids(prior.get(name))
+            }
+        };
+        let kept: Vec<&str> = ["tags", "peer_vnet_ids"]
+            .into_iter()
+            .filter(|name| !prior.get(name).is_null() && !planned.get(name).is_null())
+            .filter(|name| is_kept(name))
+            .collect();
+        for name in kept {
+            let stored = self.prior.get(name).clone();
+            self.planned.set(name, stored);
         }
     }
 }

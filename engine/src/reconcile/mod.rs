@@ -1,35 +1,45 @@
-//! One apply or destroy of a cluster: observe, decide, plan, execute, observe again.
+//! One apply or destroy of a cluster: claim it, observe, decide, plan, execute, observe again.
 //!
 //! The truth is Azure: a run that was cut off anywhere is resumed by running again.
+
+mod apply;
+mod destroy;
 
 use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
-use hcs_planner::plan::{Artifact, Plan, PlanError, plan, plan_destroy};
+use hcs_planner::ownership::{Claim, FixedInputs, RunRecord};
+use hcs_planner::plan::{Artifact, Plan, PlanError};
 use hcs_planner::reference::parameter;
 use hcs_planner::spec::ClusterSpec;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arm::Arm;
 use crate::artifact::Artifacts;
-use crate::blob::BlobStores;
+use crate::blob::{BlobStore, BlobStores};
 use crate::error::EngineError;
-use crate::execute::{Parameters, Report, Run, ensure_blob_access};
+use crate::execute::{Parameters, Report, Run};
+use crate::lease::{ClaimError, Lease};
 use crate::observe;
 use crate::secrets::unusable_ssh_public_key;
+
+pub use destroy::{DestroyLeg, Destroyed};
 
 /// Reads of the user's group before it counts as missing: with back-off some eight seconds.
 const GROUP_READS_MAX: u32 = 5;
 
 /// What an apply may find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// Terraform knows no cluster: one that is ready and different is somebody's.
+    /// Terraform knows no cluster.
     Create,
-    /// Terraform knows the cluster.
-    Update,
+    /// Terraform knows the cluster, as this incarnation; `None` when its create never got so far.
+    Update {
+        /// What the state says.
+        incarnation_id: Option<String>,
+    },
 }
 
 /// How an apply began.
@@ -37,29 +47,35 @@ pub enum Intent {
 pub enum Beginning {
     /// Nothing was there.
     Fresh,
-    /// An earlier run was cut off; this one went on.
+    /// A create that no state holds was cut off; this one went on.
     Resumed,
-    /// The cluster was there, ready and just as declared.
-    Adopted,
     /// A known cluster was changed.
     Known,
 }
 
-/// Why an apply never began.
+/// Why an apply never began, or a destroy.
 #[derive(Debug, thiserror::Error)]
 pub enum RefusedError {
     /// The user's group is missing.
     #[error("resource group {0:?} does not exist")]
     NoResourceGroup(String),
-    /// A ready cluster with this id exists and was declared otherwise.
-    #[error("cluster {id} exists already")]
-    Exists {
-        /// Its id.
-        id: ArmId,
-    },
+    /// The cluster is not this run's to change.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Its state says that it is protected.
+    #[error("deletion_protection is on")]
+    Protected,
+    /// Whose it is cannot be told while its storage is out of reach and its group does not say.
+    #[error("whose cluster {id} is cannot be told: its storage is out of reach: {reason}")]
+    Unidentified {
+        /// Its id.
+        id: ArmId,
+        /// Why the storage is out of reach.
+        reason: String,
+    },
     /// The world could not be seen.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -69,6 +85,8 @@ pub enum RefusedError {
 pub struct Outcome {
     /// How it began.
     pub beginning: Beginning,
+    /// Which cluster of its id it is now; `None` when the run ended before it had one.
+    pub incarnation_id: Option<String>,
     /// What became of the steps.
     pub report: Report,
     /// The world afterwards; `None` when it could not be seen.
@@ -85,6 +103,8 @@ pub struct Reconciler<'a> {
     pub artifacts: Arc<dyn Artifacts>,
     /// What is declared.
     pub spec: &'a ClusterSpec,
+    /// Who runs this: user, machine and program, for whoever else wants the cluster.
+    pub holder: String,
 }
 
 impl Reconciler<'_> {
@@ -93,50 +113,47 @@ impl Reconciler<'_> {
         observe(&self.arm, self.stores.as_ref(), self.spec).await
     }
 
-    /// Brings the cluster to what is declared.
-    pub async fn apply(&self, intent: Intent) -> Result<Outcome, RefusedError> {
-        let names = Names::new(self.spec);
-        self.check_group().await?;
-        let mut observed = self.observe().await?;
-        let exists = observed.exists(&names.cluster_id);
-        if exists && !observed.blobs_readable {
-            self.gain_blob_access(&names, &observed).await?;
-            observed = self.observe().await?;
-        }
-        let beginning = match intent {
-            Intent::Update => Beginning::Known,
-            Intent::Create if !exists => Beginning::Fresh,
-            Intent::Create if !observed.is_ready() => Beginning::Resumed,
-            Intent::Create if observed.stored_spec.as_ref() == Some(self.spec) => {
-                Beginning::Adopted
-            }
-            Intent::Create => return Err(RefusedError::Exists { id: names.cluster_id }),
-        };
-        observe::observe_machines(&self.arm, &names, self.spec, &mut observed).await?;
-        observe::observe_new_peers(&self.arm, &names, self.spec, &mut observed).await?;
-        let plan = plan(self.spec, &observed)?;
-        let report = self.run(&plan, &observed).await?;
-        let observed = self.observe().await.ok();
-        Ok(Outcome { beginning, report, observed })
+    /// The cluster's blobs, if its account is there.
+    async fn account_store(
+        &self,
+        names: &Names,
+    ) -> Result<Option<Arc<dyn BlobStore>>, EngineError> {
+        let account = self.arm.get(&names.storage_account(), Kind::StorageAccount).await?;
+        let endpoint = account
+            .as_ref()
+            .and_then(|account| account.pointer("/properties/primaryEndpoints/blob"))
+            .and_then(Value::as_str);
+        Ok(endpoint.map(|endpoint| self.stores.open(endpoint)).transpose()?)
     }
 
-    /// Removes the cluster and all that it made.
-    pub async fn destroy(&self) -> Result<Report, RefusedError> {
-        let names = Names::new(self.spec);
-        let mut observed = self.observe().await?;
-        if observed.exists(&names.cluster_id) {
-            observe::observe_group_resources(&self.arm, &names, &mut observed).await?;
-        }
-        let plan = plan_destroy(self.spec, &observed)?;
-        Ok(self.run(&plan, &observed).await?)
+    async fn claim(
+        &self,
+        store: Arc<dyn BlobStore>,
+        claim: &Claim,
+    ) -> Result<(Arc<Lease>, Option<RunRecord>), ClaimError> {
+        let fixed = FixedInputs::of(self.spec);
+        let (lease, before) = Lease::open(&self.arm, store, claim, &fixed, &self.holder).await?;
+        tracing::info!(incarnation = lease.incarnation_id(), "the run is open");
+        Ok((Arc::new(lease), before))
     }
 
-    async fn run(&self, plan: &Plan, observed: &Observed) -> Result<Report, EngineError> {
+    /// Carries a plan out while the lease beats; when it is lost, nothing new begins.
+    async fn run(
+        &self,
+        plan: &Plan,
+        observed: &Observed,
+        lease: Option<&Arc<Lease>>,
+    ) -> Result<Report, EngineError> {
         tracing::info!(steps = plan.len(), cluster = %Names::new(self.spec).cluster_id, "plan");
         let parameters = self.parameters(plan).await?;
         let stores = Arc::clone(&self.stores);
-        let run = Run::new(self.arm.clone(), stores, self.spec, observed, parameters);
-        Ok(run.execute(plan).await)
+        let run = Run::new(&self.arm, stores, self.spec, observed, parameters, lease.cloned());
+        let Some(lease) = lease else { return Ok(run.execute(plan).await) };
+        // Whoever lost the lease is told at its next write: waits may end by themselves, writes do not begin.
+        tokio::select! {
+            report = run.execute(plan) => Ok(report),
+            never = lease.beat() => match never {},
+        }
     }
 
     /// Everything that can fail before the first write does: programs are read and checked here.
@@ -166,36 +183,6 @@ impl Reconciler<'_> {
             }
         }
         Ok(Parameters { consul, host_manager, ..parameters })
-    }
-
-    async fn check_group(&self) -> Result<(), RefusedError> {
-        let group = &self.spec.resource_group_name;
-        let id = ArmId::resource_group(&self.spec.subscription_id, group);
-        // A group that the same run has just made may read 404 for some seconds (azurerm#18268).
-        for attempt in 1..=GROUP_READS_MAX {
-            if self.arm.get(&id, Kind::ResourceGroup).await?.is_some() {
-                return Ok(());
-            }
-            if attempt < GROUP_READS_MAX {
-                self.arm.sleep(crate::arm::backoff(attempt)).await?;
-            }
-        }
-        Err(RefusedError::NoResourceGroup(group.clone()))
-    }
-
-    async fn gain_blob_access(
-        &self,
-        names: &Names,
-        observed: &Observed,
-    ) -> Result<(), EngineError> {
-        let Some(store) = observe::open_store(self.stores.as_ref(), names, observed)? else {
-            return Ok(());
-        };
-        let container = names.container(hcs_planner::dataplane::container::CONFIG);
-        if observed.object(&container).is_none() {
-            return Ok(());
-        }
-        ensure_blob_access(&self.arm, &names.storage_account(), store.as_ref()).await
     }
 }
 

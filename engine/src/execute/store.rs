@@ -1,0 +1,106 @@
+//! The cluster's blobs as a run writes them: never without the lease, and patient where a right or a name that is new
+//! has not spread yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::ACCESS_MINUTES_MAX;
+use crate::arm::{Arm, backoff};
+use crate::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
+use crate::lease::{Fence, Lease};
+
+/// A right that worked a moment ago may be denied by a replica that has not heard of it.
+const FLICKER_SECONDS_MAX: u64 = 120;
+
+/// Until when a denial may be one that passes.
+#[derive(Clone)]
+pub(crate) struct Patience {
+    until_ms: Arc<AtomicU64>,
+}
+
+impl Patience {
+    /// For a run that begins now.
+    pub(super) fn new(arm: &Arm) -> Self {
+        let until_ms = arm.clock.monotonic_ms() + FLICKER_SECONDS_MAX * 1000;
+        Self { until_ms: Arc::new(AtomicU64::new(until_ms)) }
+    }
+
+    /// A right was given just now.
+    pub(crate) fn note_grant(&self, arm: &Arm) {
+        let until_ms = arm.clock.monotonic_ms() + ACCESS_MINUTES_MAX * 60_000;
+        self.until_ms.store(until_ms, Ordering::Relaxed);
+    }
+
+    /// The store, under this patience and the lease.
+    pub(super) fn over(
+        &self,
+        arm: &Arm,
+        store: Arc<dyn BlobStore>,
+        lease: Option<&Arc<Lease>>,
+    ) -> Arc<dyn BlobStore> {
+        let (arm, lease) = (arm.clone(), lease.cloned());
+        Arc::new(RunStore { arm, store, lease, patience: self.clone() })
+    }
+}
+
+struct RunStore {
+    arm: Arm,
+    store: Arc<dyn BlobStore>,
+    lease: Option<Arc<Lease>>,
+    patience: Patience,
+}
+
+impl RunStore {
+    async fn patiently<T, F>(&self, writes: bool, once: impl Fn() -> F) -> Result<T, BlobError>
+    where
+        F: Future<Output = Result<T, BlobError>>,
+    {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            if let (Some(lease), true) = (&self.lease, writes) {
+                lease.check().await.map_err(|error| BlobError::Fenced(Box::new(error)))?;
+            }
+            let error = match once().await {
+                Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => error,
+                result => return result,
+            };
+            let until_ms = self.patience.until_ms.load(Ordering::Relaxed);
+            if self.arm.clock.monotonic_ms() >= until_ms {
+                return Err(error);
+            }
+            tracing::debug!(error = %crate::error::chain(&error), "not yet, trying again");
+            let wait = self.arm.jittered(backoff(attempt), "blob", attempt);
+            self.arm.sleep(wait).await.map_err(|error| BlobError::Fenced(Box::new(error)))?;
+        }
+    }
+}
+
+#[async_trait]
+impl BlobStore for RunStore {
+    async fn get(&self, container: &str, name: &str) -> Result<Option<BlobContent>, BlobError> {
+        self.patiently(false, || self.store.get(container, name)).await
+    }
+
+    async fn put(
+        &self,
+        container: &str,
+        name: &str,
+        bytes: Bytes,
+        condition: WriteCondition,
+    ) -> Result<String, BlobError> {
+        let once = || self.store.put(container, name, bytes.clone(), condition.clone());
+        self.patiently(true, once).await
+    }
+
+    async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
+        self.patiently(true, || self.store.delete(container, name)).await
+    }
+
+    async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
+        self.patiently(false, || self.store.list(container, prefix)).await
+    }
+}

@@ -1,0 +1,162 @@
+//! Removes a cluster, if it is the one that the state holds.
+
+use std::sync::Arc;
+
+use hcs_planner::arm::ArmId;
+use hcs_planner::names::{CLUSTER_TAG, INCARNATION_TAG, Names};
+use hcs_planner::observed::Observed;
+use hcs_planner::ownership::{Claim, RunOutcome, RunRecord};
+use hcs_planner::plan::plan_destroy;
+use serde_json::Value;
+
+use super::{Reconciler, RefusedError};
+use crate::blob::BlobError;
+use crate::error::{EngineError, chain};
+use crate::execute::Report;
+use crate::lease::{ClaimError, Lease};
+use crate::observe;
+
+/// What a destroy is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DestroyLeg {
+    /// It stands alone.
+    Plain,
+    /// A create of the same cluster follows, which can go on with what is there.
+    BeforeCreate,
+}
+
+/// What a destroy came to.
+#[derive(Debug)]
+pub enum Destroyed {
+    /// The plan was carried out, as far as the report says.
+    Done(Report),
+    /// The cluster was never ready, and a create follows: it is left to that one.
+    Left,
+    /// The state's cluster is gone already, and another one has its name: nothing was deleted.
+    Superseded(Option<Box<RunRecord>>),
+}
+
+/// Whose a cluster is, as far as a destroy can tell.
+enum Owner {
+    /// The state's: what deletes it holds the lease, unless there is no place for one.
+    Own(Option<Arc<Lease>>),
+    /// Another one's.
+    Another(Option<Box<RunRecord>>),
+}
+
+impl Reconciler<'_> {
+    /// Removes the cluster and all that it made. `incarnation_id` and `is_protected` are what the state says.
+    pub async fn destroy(
+        &self,
+        incarnation_id: Option<String>,
+        leg: DestroyLeg,
+        is_protected: bool,
+    ) -> Result<Destroyed, RefusedError> {
+        let names = Names::new(self.spec);
+        let group = self.arm.get_group(&names.cluster_id).await?;
+        let Some(group) = group else {
+            // Others' networks may still hold their sides of peerings.
+            let plan = plan_destroy(self.spec, &self.observe().await?)?;
+            return Ok(Destroyed::Done(self.run(&plan, &Observed::default(), None).await?));
+        };
+        let is_protected = || if is_protected { Err(RefusedError::Protected) } else { Ok(()) };
+        let lease = match self.owner(&names, &group, incarnation_id, leg, is_protected).await? {
+            Owner::Own(lease) => lease,
+            Owner::Another(record) => return Ok(Destroyed::Superseded(record)),
+        };
+        let result = self.remove(&names, leg, lease.as_ref(), is_protected).await;
+        let outcome = match &result {
+            Ok(Destroyed::Left) => None,
+            Ok(Destroyed::Done(report)) if report.is_complete() => None,
+            Ok(Destroyed::Done(report)) if report.failures.is_empty() => Some(RunOutcome::Stopped),
+            Ok(_) => Some(RunOutcome::Failed),
+            Err(_) => Some(RunOutcome::Refused),
+        };
+        if let (Some(lease), Some(outcome)) = (&lease, outcome)
+            && let Err(error) = lease.close(outcome).await
+        {
+            tracing::warn!(error = %chain(&error), "the run record stays open");
+        }
+        result
+    }
+
+    async fn remove(
+        &self,
+        names: &Names,
+        leg: DestroyLeg,
+        lease: Option<&Arc<Lease>>,
+        is_protected: impl Fn() -> Result<(), RefusedError>,
+    ) -> Result<Destroyed, RefusedError> {
+        let mut observed = self.observe().await?;
+        if leg == DestroyLeg::BeforeCreate && never_was_ready(names, &observed) {
+            if let Some(lease) = lease {
+                lease.release(RunOutcome::Failed).await?;
+            }
+            return Ok(Destroyed::Left);
+        }
+        is_protected()?;
+        observe::observe_group_resources(&self.arm, names, &mut observed).await?;
+        let plan = plan_destroy(self.spec, &observed)?;
+        let report = self.run(&plan, &observed, lease).await?;
+        if report.is_complete() && self.arm.get_group(&names.cluster_id).await?.is_some() {
+            return Err(EngineError::Contradiction { id: names.cluster_id.to_string() }.into());
+        }
+        Ok(Destroyed::Done(report))
+    }
+
+    /// Whose the cluster is. Denied, out of reach and gone are three cases: a group that carries the state's incarnation
+    /// may go in each of them, one that carries another never; one that says nothing only where nobody can have claimed
+    /// it since, as there is no place for a record.
+    async fn owner(
+        &self,
+        names: &Names,
+        group: &Value,
+        incarnation_id: Option<String>,
+        leg: DestroyLeg,
+        is_protected: impl Fn() -> Result<(), RefusedError>,
+    ) -> Result<Owner, RefusedError> {
+        let tag = |name: &str| group.pointer(&format!("/tags/{name}")).and_then(Value::as_str);
+        if tag(CLUSTER_TAG) != Some(names.uid.as_str()) {
+            // The plan refuses it, by name.
+            return Ok(Owner::Own(None));
+        }
+        let tagged = tag(INCARNATION_TAG).map(str::to_owned);
+        let by_tag = |id: &ArmId, reason: Option<String>| match (&tagged, &incarnation_id, reason) {
+            (Some(tagged), Some(own), _) if tagged == own => Ok(Owner::Own(None)),
+            (Some(_), ..) => Ok(Owner::Another(None)),
+            (None, _, None) => Ok(Owner::Own(None)),
+            (None, _, Some(reason)) => Err(RefusedError::Unidentified { id: id.clone(), reason }),
+        };
+        let id = &names.cluster_id;
+        let store = match self.account_store(names).await {
+            Ok(Some(store)) => store,
+            Ok(None) => return by_tag(id, None),
+            Err(error) => return by_tag(id, Some(chain(&error))),
+        };
+        // Nothing is written for a destroy that will be refused.
+        if leg == DestroyLeg::Plain {
+            is_protected()?;
+        }
+        let claim = Claim::Destroy(incarnation_id.clone());
+        match self.claim(store, &claim).await {
+            Ok((lease, _)) => Ok(Owner::Own(Some(lease))),
+            Err(ClaimError::OtherIncarnation(record)) => Ok(Owner::Another(Some(record))),
+            Err(ClaimError::Engine(EngineError::Blob(BlobError::NoContainer { .. }))) => {
+                by_tag(id, None)
+            }
+            Err(ClaimError::Engine(EngineError::Blob(error))) => by_tag(id, Some(chain(&error))),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether no server of the cluster can ever have served: what is there is worth nothing but to be gone on with.
+fn never_was_ready(names: &Names, observed: &Observed) -> bool {
+    if observed.blobs_readable {
+        return !observed.was_ready();
+    }
+    let has_account = observed.object(&names.storage_account()).is_some();
+    let slots = 0..hcs_planner::plan::MAX_SLOTS;
+    let has_server = slots.into_iter().any(|s| observed.object(&names.scale_set(s)).is_some());
+    !has_account && !has_server
+}

@@ -1,0 +1,511 @@
+//! Unknown stays narrow, and what is called known comes out so.
+//!
+//! For every leaf that a configuration can set, the plan with the leaf unknown is held against plans with random values
+//! of it. *Narrow*: what is unknown in the first is unknown or different in some two of the others. *Sound*: what is known
+//! in the first is the same in all of the others, as core demands when it plans again. Nothing here knows which attribute
+//! follows from which.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+use tfplugin::schema::{Attribute, Block, Kind, Type};
+use tfplugin::{Resource, Value};
+
+use super::{Random, cases};
+use crate::testing::core::{Failure, Instance, Options, apply, plan};
+use crate::testing::{Azure, Provider, demo, group_id};
+
+/// Where some sizes are offered in fewer zones than others.
+const REGION: &str = "germanywestcentral";
+
+/// A step into a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Name(String),
+    Index(usize),
+}
+
+/// Where a configuration can be set, elements of lists and maps included.
+type Leaf = Vec<Step>;
+
+fn shown(leaf: &Leaf) -> String {
+    let parts = leaf.iter().map(|step| match step {
+        Step::Name(name) => name.clone(),
+        Step::Index(index) => index.to_string(),
+    });
+    parts.collect::<Vec<_>>().join(".")
+}
+
+fn named(path: &Leaf, name: &str) -> Leaf {
+    path.iter().cloned().chain([Step::Name(name.to_owned())]).collect()
+}
+
+/// Every leaf of a block: each attribute whole, each attribute of a nested one, one element of each collection.
+fn leaves(block: &Block, path: &Leaf, found: &mut Vec<Leaf>) {
+    attribute_leaves(&block.attributes, path, found);
+    for nested in &block.blocks {
+        leaves(&nested.block, &named(path, &nested.name), found);
+    }
+}
+
+fn attribute_leaves(attributes: &[Attribute], path: &Leaf, found: &mut Vec<Leaf>) {
+    for attribute in attributes.iter().filter(|one| one.required || one.optional) {
+        let path = named(path, &attribute.name);
+        found.push(path.clone());
+        match &attribute.kind {
+            Kind::Nested(_, inner) => attribute_leaves(inner, &path, found),
+            Kind::Plain(Type::List(_) | Type::Set(_)) => {
+                found.push(path.into_iter().chain([Step::Index(0)]).collect());
+            }
+            Kind::Plain(Type::Map(_)) => found.push(named(&path, "k")),
+            Kind::Plain(_) => {}
+        }
+    }
+}
+
+/// The same value with `new` at a path; objects and elements on the way are made.
+fn set(value: &Value, path: &[Step], new: &Value) -> Value {
+    let Some((step, rest)) = path.split_first() else { return new.clone() };
+    match step {
+        Step::Name(name) => {
+            let inner = set(value.get(name), rest, new);
+            let whole = if value.is_set() { value.clone() } else { Value::Map(BTreeMap::new()) };
+            whole.with(name.clone(), inner)
+        }
+        Step::Index(index) => {
+            let mut items = value.as_list().unwrap_or_default().to_vec();
+            items.resize(items.len().max(index + 1), Value::Null);
+            items[*index] = set(&items[*index], rest, new);
+            Value::list(items)
+        }
+    }
+}
+
+/// A random value of a leaf, by what users write there; `None` for a leaf that nobody has thought of.
+fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
+    const NETWORK: &str = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg/providers/\
+                           Microsoft.Network/virtualNetworks";
+    let number = random.below(200);
+    let size = *random.pick(&["Standard_D2s_v5", "Standard_D2s_v3", "Standard_D2as_v5"]);
+    let peer = format!("{NETWORK}/peer-{}", 1 + random.below(2));
+    let cidr = format!("203.0.{number}.0/24");
+    let sha256 = format!("{:0>64}", number);
+    let file = env!("CARGO_MANIFEST_DIR").to_owned()
+        + "/"
+        + random.pick::<&str>(&["Cargo.toml", "src/main.rs", "src/leg.rs"]);
+    let list = |items: Vec<String>| Value::from(items);
+    let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
+    Some(match shown(leaf).as_str() {
+        "name" => format!("demo-{number}").into(),
+        "resource_group_name" => word(&["rg", "rg-2"], random),
+        "managed_resource_group_name" => format!("rg-managed-{number}").into(),
+        "location" => word(
+            &["westeurope", "northeurope", "West Europe", REGION, "westus", "francecentral"],
+            random,
+        ),
+        "consul_datacenter" => format!("dc{number}").into(),
+        "server_count" => Value::from(*random.pick(&[1_i64, 3, 5, 7])),
+        "zones" => {
+            let choices: [&[&str]; 6] =
+                [&["1", "2", "3"], &["3", "2", "1"], &["1", "2"], &["2", "1"], &["2"], &["3", "1"]];
+            list(random.pick(&choices).iter().map(|zone| (*zone).to_owned()).collect())
+        }
+        "zones.0" => word(&["1", "2", "3"], random),
+        "zone_fallback" => word(&["strict", "prefer", "best_effort"], random),
+        "vm_size" | "vm_size_fallbacks.0" => size.into(),
+        "vm_size_fallbacks" => list(if random.chance(3) { vec![] } else { vec![size.to_owned()] }),
+        "image" => {
+            let text = format!("i{number}");
+            let names = ["publisher", "offer", "sku", "version"];
+            Value::object(names.map(|name| (name, Value::from(text.as_str()))))
+        }
+        "image.publisher" | "image.offer" | "image.sku" | "image.version" => {
+            format!("i{number}").into()
+        }
+        "os_disk_gib" => i64::try_from(64 + number).ok()?.into(),
+        "data_disk_gib" => i64::try_from(32 + number).ok()?.into(),
+        "ssh_public_key" => {
+            let key = [
+                "AAAAC3NzaC1lZDI1NTE5AAAAIN76zuqnjypL54/w4763l7q1Sn3IBYHptJ5wcYfEWkzb",
+                "AAAAC3NzaC1lZDI1NTE5AAAAIAbGp8dNkHMuxZ8TQ9aSHgLHz0wZCj3lJWEp4GsYVbmq",
+            ];
+            format!("ssh-ed25519 {}", random.pick(&key)).into()
+        }
+        "artifact_source" => Value::object([("location", file.into()), ("sha256", sha256.into())]),
+        "artifact_source.location" => file.into(),
+        "artifact_source.sha256" => sha256.into(),
+        "vnet_cidr" => format!("10.{number}.0.0/24").into(),
+        "subnet_id" => match random.below(4) {
+            0 => Value::Null,
+            1 => format!("{NETWORK}/own-3/subnets/servers")
+                .replace("Groups/rg/", "Groups/rg-2/")
+                .into(),
+            number => format!("{NETWORK}/own-{}/subnets/servers", number - 1).into(),
+        },
+        "peer_vnet_ids" => list(if random.chance(3) { vec![] } else { vec![peer] }),
+        "peer_vnet_ids.0" => peer.into(),
+        "consul_external_endpoint" | "deletion_protection" | "enabled" => random.chance(2).into(),
+        "allowed_cidrs" => list(vec![cidr]),
+        "allowed_cidrs.0" => cidr.into(),
+        "consul_version" => word(&["1.22.2", "1.21.5", "2.0.2", "1.20.6"], random),
+        "lock" => word(&["CanNotDelete", "none"], random),
+        "tags" | "default_tags" => {
+            let all =
+                (0..random.below(3)).map(|at| (format!("t{at}"), Value::from(format!("{number}"))));
+            Value::map(all.collect::<Vec<_>>())
+        }
+        "tags.k" | "default_tags.k" => format!("v{number}").into(),
+        "timeouts.create" | "timeouts.update" | "timeouts.delete" => {
+            format!("{}m", 30 + number).into()
+        }
+        "cluster_id" => group_id(&format!("rg-mrg-{number}")).as_str().into(),
+        "interval" => format!("{}m", 1 + number).into(),
+        "retain_count" => i64::try_from(1 + number).ok()?.into(),
+        "on_delete" => word(&["keep", "purge"], random),
+        _ => return None,
+    })
+}
+
+/// Values of a plan by path; objects, lists and maps are entered.
+fn flat(value: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
+    found.insert(path.to_owned(), value.clone());
+    for (at, item) in value.as_list().unwrap_or_default().iter().enumerate() {
+        flat(item, &format!("{path}.{at}"), found);
+    }
+    for (key, item) in value.as_map().into_iter().flatten() {
+        flat(item, &format!("{path}.{key}"), found);
+    }
+}
+
+/// What a leaf's trials came to.
+#[derive(Default)]
+struct Tally {
+    leaves: usize,
+    pairs: usize,
+    unknowns: usize,
+    faults: Vec<String>,
+}
+
+/// A configuration with the state that it led to, if it was applied.
+struct Ground<'g> {
+    name: &'g str,
+    config: Value,
+    instance: Instance,
+    default_tags: Value,
+}
+
+/// Plans of one leaf; the provider is configured anew where the leaf is one of its own.
+struct Trial<'t> {
+    azure: &'t Azure,
+    ground: &'t Ground<'t>,
+    kind: fn(&Provider) -> Arc<dyn Resource>,
+}
+
+/// The provider's own tags among the leaves.
+fn default_tags() -> Step {
+    Step::Name("default_tags".to_owned())
+}
+
+impl Trial<'_> {
+    async fn plan(&self, leaf: &Leaf, value: &Value) -> Result<Value, Failure> {
+        self.plan_with(&[(leaf.clone(), value.clone())]).await
+    }
+
+    async fn plan_with(&self, values: &[(Leaf, Value)]) -> Result<Value, Failure> {
+        let (mut config, mut tags) = (self.ground.config.clone(), self.ground.default_tags.clone());
+        for (leaf, value) in values {
+            if leaf[0] == default_tags() {
+                tags = set(&tags, &leaf[1..], value);
+            } else {
+                config = set(&config, leaf, value);
+            }
+            // Without an endpoint nobody may call it.
+            if shown(leaf) == "consul_external_endpoint" && value.as_bool() == Some(false) {
+                config.set("allowed_cidrs", Value::Null);
+            }
+        }
+        let provider = self.azure.provider(tags, None);
+        let object = self.ground.instance.current.clone().unwrap_or_default();
+        Ok(plan(&(self.kind)(&provider), &object.state, &[], &config).await?.planned)
+    }
+
+    /// Several leaves at once: what is promised while they are unknown comes out so.
+    async fn run_together(&self, leaves: &[Leaf], random_numbers: &mut Random, tally: &mut Tally) {
+        let unknown: Vec<_> = leaves.iter().map(|leaf| (leaf.clone(), Value::unknown())).collect();
+        let Ok(planned) = self.plan_with(&unknown).await else { return };
+        let mut open = BTreeMap::new();
+        flat(&planned, "", &mut open);
+        for _ in 0..cases(6) {
+            let values: Vec<_> = leaves
+                .iter()
+                .filter_map(|leaf| Some((leaf.clone(), random(leaf, random_numbers)?)))
+                .collect();
+            let Ok(known) = self.plan_with(&values).await else { continue };
+            tally.pairs += 1;
+            let mut comes = BTreeMap::new();
+            flat(&known, "", &mut comes);
+            let all: Vec<String> = leaves.iter().map(shown).collect();
+            for (path, value) in open.iter().filter(|(_, value)| {
+                !value.is_unknown() && value.as_list().is_none() && value.as_map().is_none()
+            }) {
+                if comes.get(path) != Some(value) && !path.starts_with(".allowed_cidrs") {
+                    let comes = comes.get(path);
+                    tally.faults.push(format!(
+                        "{}: {}: {path} is promised as {value:?}, and comes out as {comes:?}",
+                        self.ground.name,
+                        all.join(" and ")
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn run(&self, leaf: &Leaf, random_numbers: &mut Random, tally: &mut Tally) {
+        let name = format!("{}: {}", self.ground.name, shown(leaf));
+        tally.leaves += 1;
+        let mut known = Vec::new();
+        let mut refused = String::new();
+        for _ in 0..cases(24) {
+            let Some(value) = random(leaf, random_numbers) else {
+                tally.faults.push(format!("{name}: the generator has no values for it"));
+                return;
+            };
+            match self.plan(leaf, &value).await {
+                Ok(planned) => known.push(planned),
+                Err(Failure::Told(words)) => refused = words.join("; "),
+                Err(Failure::Bug(bug)) => tally.faults.push(format!("{name}: {bug:?}")),
+            }
+        }
+        let mut distinct: Vec<&Value> = Vec::new();
+        known.iter().for_each(|one| {
+            if !distinct.contains(&one) {
+                distinct.push(one);
+            }
+        });
+        if distinct.len() < 2 {
+            tally.faults.push(format!("{name}: the generator cannot vary it ({refused})"));
+            return;
+        }
+        tally.pairs += distinct.len() * (distinct.len() - 1) / 2;
+        let planned = match self.plan(leaf, &Value::unknown()).await {
+            Ok(planned) => planned,
+            Err(failure) => {
+                tally.faults.push(format!("{name}: unknown is refused: {failure:?}"));
+                return;
+            }
+        };
+        let mut open = BTreeMap::new();
+        flat(&planned, "", &mut open);
+        let all: Vec<BTreeMap<String, Value>> = distinct
+            .iter()
+            .map(|one| {
+                let mut values = BTreeMap::new();
+                flat(one, "", &mut values);
+                values
+            })
+            .collect();
+        for (path, value) in &open {
+            if shown(leaf) == "consul_external_endpoint" && path.starts_with(".allowed_cidrs") {
+                continue;
+            }
+            let others: Vec<Option<&Value>> = all.iter().map(|one| one.get(path)).collect();
+            if value.is_unknown() {
+                tally.unknowns += 1;
+                let differs = others.iter().any(|one| *one != others[0]);
+                let is_azures = others.iter().any(|one| one.is_some_and(|v| !v.is_wholly_known()));
+                if !differs && !is_azures {
+                    tally.faults.push(format!(
+                        "{name}: {path} is unknown, and {:?} whatever comes",
+                        others[0]
+                    ));
+                }
+            } else if value.as_list().is_none() && value.as_map().is_none() {
+                // Inputs themselves are as configured; the leaf is another one each time.
+                for one in others.iter().filter(|one| **one != Some(value)) {
+                    tally.faults.push(format!(
+                        "{name}: {path} is promised as {value:?}, and comes out as {one:?}"
+                    ));
+                }
+            }
+        }
+    }
+}
+
+async fn network(azure: &Azure, group: &str, name: &str, space: &str) {
+    let id = group_id(group).resource("Microsoft.Network/virtualNetworks", name);
+    let subnet = json!({ "name": "servers", "properties": { "addressPrefix": space } });
+    let body = json!({ "location": REGION,
+        "properties": { "addressSpace": { "addressPrefixes": [space] }, "subnets": [subnet] } });
+    azure.put(&id, "2024-05-01", body).await;
+}
+
+/// Configurations from which a leaf is varied, each as a create and as a change of what it made.
+async fn grounds(azure: &Azure) -> Vec<Ground<'static>> {
+    azure.put(&group_id("rg-2"), "2024-07-01", json!({ "location": "westeurope" })).await;
+    for (group, name, space) in [
+        ("rg", "peer-1", "10.250.1.0/24"),
+        ("rg", "peer-2", "10.250.2.0/24"),
+        ("rg", "own-1", "10.251.1.0/24"),
+        ("rg", "own-2", "10.251.2.0/24"),
+        ("rg-2", "own-3", "10.251.3.0/24"),
+    ] {
+        network(azure, group, name, space).await;
+    }
+    let plain = demo([("location", REGION.into()), ("consul_version", Value::from("1.21.5"))]);
+    let rich = demo([
+        ("location", Value::from(REGION)),
+        ("zone_fallback", "prefer".into()),
+        ("consul_external_endpoint", true.into()),
+        ("allowed_cidrs", vec!["198.51.100.0/24".to_owned()].into()),
+        ("tags", Value::map([("team", Value::from("blue"))])),
+        ("consul_version", "1.21.5".into()),
+    ]);
+    let tags = Value::map([("env", Value::from("test"))]);
+    let mut grounds = Vec::new();
+    for (names, config, default_tags) in [
+        (["create", "update"], plain, Value::Null),
+        (["create of all", "update of all"], rich, tags),
+    ] {
+        grounds.push(Ground {
+            name: names[0],
+            config: config.clone(),
+            instance: Instance::default(),
+            default_tags: default_tags.clone(),
+        });
+        let resource = azure.provider(default_tags.clone(), None).cluster();
+        let mut instance = Instance::default();
+        apply(&resource, &mut instance, Some(&config), Options::default()).await.unwrap();
+        let kept = instance.clone();
+        apply(&resource, &mut instance, None, Options::default()).await.unwrap();
+        grounds.push(Ground { name: names[1], config, instance: kept, default_tags });
+    }
+    grounds
+}
+
+/// What a leaf needs beside it to be varied at all.
+fn fitting(ground: &Ground<'_>, leaf: &Leaf) -> Value {
+    let name = shown(leaf);
+    let config = &ground.config;
+    let first = |text: &str| leaf.first() == Some(&Step::Name(text.to_owned()));
+    match name.as_str() {
+        _ if first("vm_size_fallbacks") && config.get("zone_fallback").is_null() => {
+            config.clone().with("zone_fallback", "prefer")
+        }
+        // What goes with it is configured, or it could only ever be one thing.
+        _ if first("allowed_cidrs") => config.clone().with("consul_external_endpoint", true),
+        "consul_external_endpoint" => {
+            config.clone().with("allowed_cidrs", vec!["198.51.100.0/24".to_owned()])
+        }
+        _ if first("image") && leaf.len() > 1 => {
+            let names = ["publisher", "offer", "sku", "version"];
+            config.clone().with("image", Value::object(names.map(|name| (name, Value::from("i")))))
+        }
+        "artifact_source.sha256" => set(
+            config,
+            &[Step::Name("artifact_source".into()), Step::Name("location".into())],
+            &Value::from(env!("CARGO_MANIFEST_DIR").to_owned() + "/Cargo.toml"),
+        ),
+        "zones.0" => config.clone().with("zones", vec!["2".to_owned()]),
+        _ => config.clone(),
+    }
+}
+
+fn all_leaves(kind: fn(&Provider) -> Arc<dyn Resource>, azure: &Azure) -> Vec<Leaf> {
+    let schema = kind(&azure.provider(Value::Null, None)).schema();
+    let mut found = Vec::new();
+    leaves(&schema.block, &vec![], &mut found);
+    found
+}
+
+async fn try_all(
+    azure: &Azure,
+    kind: fn(&Provider) -> Arc<dyn Resource>,
+    grounds: &[Ground<'_>],
+    leaves: &[Leaf],
+    seed: u64,
+) -> Tally {
+    let (mut random_numbers, mut tally) = (Random(seed), Tally::default());
+    for ground in grounds {
+        for leaf in leaves {
+            let config = fitting(ground, leaf);
+            let (instance, default_tags) = (ground.instance.clone(), ground.default_tags.clone());
+            let ground = Ground { name: ground.name, config, instance, default_tags };
+            let trial = Trial { azure, ground: &ground, kind };
+            trial.run(leaf, &mut random_numbers, &mut tally).await;
+        }
+        let trial = Trial { azure, ground, kind };
+        for _ in 0..cases(24) {
+            let some: Vec<Leaf> = (0..2 + random_numbers.below(2))
+                .map(|_| random_numbers.pick(leaves).clone())
+                .collect();
+            // One within the other is the other.
+            let is_apart =
+                |at: usize| some.iter().skip(at + 1).all(|other| other[0] != some[at][0]);
+            if (0..some.len()).all(is_apart) {
+                trial.run_together(&some, &mut random_numbers, &mut tally).await;
+            }
+        }
+    }
+    println!(
+        "{} leaves, {} pairs of values, {} unknowns",
+        tally.leaves, tally.pairs, tally.unknowns
+    );
+    assert!(tally.faults.is_empty(), "{} faults:\n{}", tally.faults.len(), tally.faults.join("\n"));
+    tally
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_input_makes_unknown_what_follows_from_it_and_nothing_else() {
+    let azure = Azure::new().await;
+    let mut found = all_leaves(Provider::cluster, &azure);
+    found.extend([vec![default_tags()], vec![default_tags(), Step::Name("k".to_owned())]]);
+    let grounds = grounds(&azure).await;
+    let tally = try_all(&azure, Provider::cluster, &grounds, &found, 20_261_127).await;
+    assert!(tally.leaves >= 150 && tally.pairs >= 10_000, "{} {}", tally.leaves, tally.pairs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_input_of_a_policy_stays_as_narrow() {
+    let azure = Azure::new().await;
+    let provider = azure.provider(Value::Null, None);
+    let cluster = demo([("location", REGION.into())]);
+    apply(&provider.cluster(), &mut Instance::default(), Some(&cluster), Options::default())
+        .await
+        .unwrap();
+    let id = Azure::cluster_id();
+    let config =
+        Value::object([("cluster_id", Value::from(id.as_str())), ("interval", "1h".into())]);
+    let mut instance = Instance::default();
+    apply(&provider.policy(), &mut instance, Some(&config), Options::default()).await.unwrap();
+    let ground = |name, instance| Ground {
+        name,
+        config: config.clone(),
+        instance,
+        default_tags: Value::Null,
+    };
+    let grounds = [ground("create", Instance::default()), ground("update", instance)];
+    let found = all_leaves(Provider::policy, &azure);
+    let tally = try_all(&azure, Provider::policy, &grounds, &found, 7).await;
+    assert!(tally.leaves >= 12, "{}", tally.leaves);
+}
+
+#[tokio::test]
+async fn an_unknown_setting_of_the_connection_is_one_clear_error() {
+    use tfplugin::{ConfigureRequest, Context, Provider as _};
+    let provider = crate::provider::HcsProvider::default();
+    let mut found = Vec::new();
+    leaves(&provider.schema().block, &vec![], &mut found);
+    let settings: Vec<Leaf> = found.into_iter().filter(|leaf| leaf[0] != default_tags()).collect();
+    assert!(settings.len() >= 15, "{settings:?}");
+    for leaf in settings {
+        let config = set(&Value::Map(BTreeMap::new()), &leaf, &Value::unknown());
+        let request = ConfigureRequest { config, ..ConfigureRequest::default() };
+        let found = provider.configure(&Context::new(), request).await;
+        let name = shown(&leaf);
+        assert_eq!(found.len(), 1, "{name}");
+        let told = found.iter().next().unwrap();
+        assert!(told.is_error() && told.detail.contains(&name), "{told:?}");
+        assert_eq!(told.path.as_ref().map(ToString::to_string), Some(name));
+    }
+}

@@ -1,0 +1,168 @@
+//! The provider in a simulated Azure, as Terraform core drives it: virtual time, no sockets, no Terraform.
+
+pub(crate) mod core;
+#[path = "../../../simulator/tests/crash/hosts.rs"]
+mod hosts;
+#[path = "../../../simulator/tests/crash/interrupt.rs"]
+#[allow(dead_code)]
+mod interrupt;
+mod laws;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hcs_engine::artifact::{ArtifactFile, Artifacts};
+use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
+use hcs_engine::error::EngineError;
+use hcs_planner::arm::ArmId;
+use hcs_planner::names::storage_account_name;
+use hcs_simulator::{Settings, SimClock, SimCloud};
+use serde_json::{Value as Json, json};
+use tfplugin::{Resource, Value};
+use tokio::task::JoinHandle;
+
+use crate::client::{Client, Ports, SharedClient};
+use crate::cluster::ClusterResource;
+use crate::policy::PolicyResource;
+use interrupt::{Interrupted, Switch};
+
+pub(crate) use interrupt::{Kill, Position};
+
+/// The user's group.
+pub(crate) const GROUP: &str = "rg";
+
+/// Small programs.
+struct Programs;
+
+#[async_trait]
+impl Artifacts for Programs {
+    async fn consul(&self) -> Result<ArtifactFile, EngineError> {
+        Ok(program("consul"))
+    }
+
+    async fn host_manager(&self) -> Result<ArtifactFile, EngineError> {
+        Ok(program("hcs-host-manager"))
+    }
+}
+
+fn program(name: &'static str) -> ArtifactFile {
+    let bytes = Bytes::from_static(name.as_bytes());
+    ArtifactFile { file_name: name.to_owned(), sha256: format!("{:0>64}", name.len()), bytes }
+}
+
+/// An Azure with a user's group, and the servers of one cluster called `demo` in it.
+pub(crate) struct Azure {
+    pub(crate) cloud: SimCloud,
+    clock: SimClock,
+    servers: JoinHandle<()>,
+}
+
+impl Drop for Azure {
+    fn drop(&mut self) {
+        self.servers.abort();
+    }
+}
+
+impl Azure {
+    pub(crate) async fn new() -> Self {
+        let clock = SimClock::starting_at(1_795_000_000_000);
+        let cloud = SimCloud::new(Settings::default(), clock);
+        let account = storage_account_name(&Self::cluster_id());
+        let servers = hosts::run(cloud.clone(), clock, account, hosts::Dead::default());
+        let azure = Self { cloud, clock, servers: tokio::spawn(servers) };
+        azure.put(&group_id(GROUP), "2024-07-01", json!({ "location": "westeurope" })).await;
+        azure
+    }
+
+    /// The managed group of `demo`.
+    pub(crate) fn cluster_id() -> ArmId {
+        ArmId::resource_group(&Settings::default().subscription_id, "rg-mrg-demo")
+    }
+
+    /// Makes an object as somebody else would.
+    pub(crate) async fn put(&self, id: &ArmId, api_version: &str, body: Json) {
+        let target = Target::Path(format!("{id}?api-version={api_version}"));
+        let mut request = ArmRequest::new(Method::Put, target);
+        request.body = Some(body);
+        let response = self.cloud.send(&request).await.unwrap();
+        assert!(response.status < 300, "{id}: {response:?}");
+        tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+    }
+
+    /// An object as it is, without a check of rights.
+    pub(crate) fn object(&self, id: &ArmId) -> Option<Json> {
+        self.cloud.with_world(|world| world.inspect(id.as_str()))
+    }
+
+    /// A provider process of its own, which may be killed at a call.
+    pub(crate) fn provider(&self, default_tags: Value, kill: Option<Kill>) -> Provider {
+        self.provider_of(&self.cloud, default_tags, kill)
+    }
+
+    /// The same for another principal.
+    pub(crate) fn provider_of(
+        &self,
+        cloud: &SimCloud,
+        default_tags: Value,
+        kill: Option<Kill>,
+    ) -> Provider {
+        let switch = Arc::<Switch>::default();
+        let ports = Interrupted { cloud: cloud.clone(), switch: Arc::clone(&switch), kill };
+        let ports = Arc::new(ports);
+        let ports = Ports {
+            cloud: ports.clone(),
+            blobs: ports,
+            clock: Arc::new(self.clock),
+            programs: Some(Arc::new(Programs)),
+        };
+        let client = SharedClient::default();
+        let subscription_id = Settings::default().subscription_id;
+        client.set(Client::new(ports, subscription_id, default_tags));
+        Provider { client, switch }
+    }
+}
+
+/// A configured provider.
+#[derive(Clone)]
+pub(crate) struct Provider {
+    pub(crate) client: SharedClient,
+    switch: Arc<Switch>,
+}
+
+impl Provider {
+    pub(crate) fn cluster(&self) -> Arc<dyn Resource> {
+        Arc::new(ClusterResource::new(self.client.clone()))
+    }
+
+    pub(crate) fn policy(&self) -> Arc<dyn Resource> {
+        Arc::new(PolicyResource::new(self.client.clone()))
+    }
+
+    /// Calls that it has made.
+    pub(crate) fn calls(&self) -> usize {
+        self.switch.calls.load(Ordering::Relaxed)
+    }
+
+    /// ARM requests of it that write.
+    pub(crate) fn writes(&self) -> usize {
+        self.switch.writes.load(Ordering::Relaxed)
+    }
+
+    /// Until it is killed.
+    pub(crate) async fn death(&self) {
+        self.switch.killed.notified().await;
+    }
+}
+
+/// Id of a group of the subscription.
+pub(crate) fn group_id(name: &str) -> ArmId {
+    ArmId::resource_group(&Settings::default().subscription_id, name)
+}
+
+/// A configuration of `demo` with more attributes.
+pub(crate) fn demo<'n>(more: impl IntoIterator<Item = (&'n str, Value)>) -> Value {
+    let base = [("name", Value::from("demo")), ("resource_group_name", GROUP.into())];
+    Value::object(base.into_iter().chain(more))
+}
