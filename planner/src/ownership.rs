@@ -42,6 +42,17 @@ pub struct RunRecord {
     pub fixed: FixedInputs,
 }
 
+impl RunRecord {
+    /// Whether some Terraform state holds the cluster: a create gives it to one when it closes.
+    pub fn is_held(&self) -> bool {
+        match self.phase {
+            RunPhase::Closed => true,
+            RunPhase::Open => self.operation != Operation::Create,
+            RunPhase::Released => false,
+        }
+    }
+}
+
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -229,7 +240,8 @@ pub fn decide(
     let works = record.phase == RunPhase::Open && is_alive;
     match claim {
         Claim::Create if works => Decision::Wait,
-        Claim::Create if record.phase == RunPhase::Closed => Decision::Exists,
+        // A change or a destroy that died is its state's to go on with.
+        Claim::Create if record.is_held() => Decision::Exists,
         Claim::Create => match fixed.differences(&record.fixed) {
             same if same.is_empty() => Decision::Open(None),
             differences => Decision::OtherInputs(differences),
@@ -308,6 +320,15 @@ mod tests {
             let decision =
                 decide(&claim, &fixed("10.0.0.0/24"), Some(&record(phase)), alive, false);
             assert_eq!(decision, expected, "{claim:?} {phase:?} {alive}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_died_is_no_creates_to_go_on_with() {
+        for operation in [Operation::Update, Operation::Destroy] {
+            let dead = RunRecord { operation, ..record(RunPhase::Open) };
+            let decision = decide(&Claim::Create, &fixed("10.0.0.0/24"), Some(&dead), false, true);
+            assert_eq!(decision, Decision::Exists, "{operation:?}");
         }
     }
 

@@ -24,6 +24,11 @@ pub(crate) fn connect(error: &ConnectError) -> Diagnostics {
     .into()
 }
 
+/// Whether the caller lacks the right.
+pub(crate) fn is_forbidden(error: &EngineError) -> bool {
+    matches!(error, EngineError::Arm(error) if matches!(error.status, 401 | 403))
+}
+
 /// A read that failed; nothing was changed.
 pub(crate) fn read(what: &str, error: &EngineError) -> Diagnostic {
     Diagnostic::error(

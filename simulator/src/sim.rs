@@ -189,6 +189,12 @@ impl Cloud for SimCloud {
             sent = sent.with_header(name, value);
         }
         let response = inner.world.handle(&sent, self.clock.now_unix_ms());
+        if response.dropped && response.status == 0 {
+            return Err(TransportError::NotSent {
+                host: endpoint,
+                source: "injected: the connection was refused".into(),
+            });
+        }
         if response.dropped {
             return Err(TransportError::OutcomeUnknown {
                 host: endpoint,

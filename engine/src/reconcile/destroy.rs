@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Reconciler, RefusedError};
 use crate::blob::BlobError;
 use crate::error::{EngineError, chain};
-use crate::execute::Report;
+use crate::execute::{Report, ensure_blob_access};
 use crate::lease::{ClaimError, Lease};
 use crate::observe;
 
@@ -59,6 +59,10 @@ impl Reconciler<'_> {
             let plan = plan_destroy(self.spec, &self.observe().await?)?;
             return Ok(Destroyed::Done(self.run(&plan, &Observed::default(), None).await?));
         };
+        // A create that never claimed it has nothing in it to lose, and leaves it to the one that follows.
+        if leg == DestroyLeg::BeforeCreate && incarnation_id.is_none() {
+            return Ok(Destroyed::Left);
+        }
         let is_protected = || if is_protected { Err(RefusedError::Protected) } else { Ok(()) };
         let lease = match self.owner(&names, &group, incarnation_id, leg, is_protected).await? {
             Owner::Own(lease) => lease,
@@ -138,7 +142,15 @@ impl Reconciler<'_> {
             is_protected()?;
         }
         let claim = Claim::Destroy(incarnation_id.clone());
-        match self.claim(store, &claim).await {
+        let mut claimed = self.claim(Arc::clone(&store), &claim).await;
+        if tagged.is_none()
+            && let Err(ClaimError::Engine(EngineError::Blob(BlobError::Denied { .. }))) = &claimed
+        {
+            // Only the record can tell, so the right to read it is worth waiting for.
+            ensure_blob_access(&self.arm, &names.storage_account(), store.as_ref()).await?;
+            claimed = self.claim(store, &claim).await;
+        }
+        match claimed {
             Ok((lease, _)) => Ok(Owner::Own(Some(lease))),
             Err(ClaimError::OtherIncarnation(record)) => Ok(Owner::Another(Some(record))),
             Err(ClaimError::Engine(EngineError::Blob(BlobError::NoContainer { .. }))) => {

@@ -10,6 +10,7 @@ mod worlds;
 use std::sync::Arc;
 
 use hcs_engine::arm::Arm;
+use hcs_engine::error::EngineError;
 use hcs_planner::desired::Desired;
 use hcs_planner::desired::object;
 use hcs_planner::names::Names;
@@ -127,6 +128,29 @@ impl Planner {
 
     fn warn(&mut self, path: impl Into<Path>, summary: &str, detail: impl Into<String>) {
         self.diagnostics.push(Diagnostic::warning(summary, detail).at(path));
+    }
+
+    /// A read that failed. One that the caller may not do leaves a check out; nothing depends on it that is not told
+    /// again, at the latest by Azure itself.
+    fn unread(&mut self, what: &str, error: &EngineError) {
+        if !crate::diagnostics::is_forbidden(error) {
+            self.diagnostics.push(crate::diagnostics::read(what, error));
+            return;
+        }
+        let detail = format!(
+            "The caller may not read it, so what follows from it is not checked while planning. The role Reader on it \
+             would do.\n\n{error}"
+        );
+        self.diagnostics.push_warning(format!("Cannot look at {what}"), detail);
+    }
+
+    /// An input that follows from something that the caller may not read has to be given.
+    fn needs(&mut self, name: &str, source: &str, error: &EngineError) {
+        if crate::diagnostics::is_forbidden(error) {
+            let detail =
+                format!("{name} is not set, and the caller may not read {source}. Set {name}.");
+            self.error(name, &format!("{name} cannot be found out"), detail);
+        }
     }
 
     /// Where neither configuration nor prior state has a value, `value` is it.

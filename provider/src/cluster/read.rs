@@ -59,7 +59,10 @@ pub(super) async fn read(
         for name in FROM_BLOBS {
             response.state.set(name, state.get(name).clone());
         }
-        keep_versions(&mut response.state, &state);
+        keep(&mut response.state, &state, "consul_version");
+    }
+    if region.is_none() {
+        keep(&mut response.state, &state, "physical_zone");
     }
     response.diagnostics = unseen(&spec, &observed);
     response
@@ -124,14 +127,15 @@ pub(crate) async fn ca_certificate(
     String::from_utf8(content.bytes.to_vec()).ok()
 }
 
-fn keep_versions(state: &mut Value, prior: &Value) {
+/// What could not be read of the servers stays as it was read last.
+fn keep(state: &mut Value, prior: &Value, name: &str) {
     let known = prior.get("servers").as_list().unwrap_or_default().to_vec();
     let servers = state.get("servers").as_list().unwrap_or_default().to_vec();
     let kept = servers.into_iter().map(|server| {
         let slot = server.get("slot").as_i64();
-        let version = known.iter().find(|other| other.get("slot").as_i64() == slot);
-        let version = version.map_or(Value::Null, |other| other.get("consul_version").clone());
-        server.with("consul_version", version)
+        let before = known.iter().find(|other| other.get("slot").as_i64() == slot);
+        let before = before.map_or(Value::Null, |other| other.get(name).clone());
+        server.with(name, before)
     });
     state.set("servers", Value::list(kept));
 }

@@ -20,11 +20,12 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::names::storage_account_name;
 use hcs_simulator::{Settings, SimClock, SimCloud};
 use serde_json::{Value as Json, json};
-use tfplugin::{Resource, Value};
+use tfplugin::{DataSource, Resource, Value};
 use tokio::task::JoinHandle;
 
 use crate::client::{Client, Ports, SharedClient};
 use crate::cluster::ClusterResource;
+use crate::cluster_data::ClusterDataSource;
 use crate::policy::PolicyResource;
 use interrupt::{Interrupted, Switch};
 
@@ -140,14 +141,23 @@ impl Provider {
         Arc::new(PolicyResource::new(self.client.clone()))
     }
 
-    /// Calls that it has made.
-    pub(crate) fn calls(&self) -> usize {
-        self.switch.calls.load(Ordering::Relaxed)
+    /// Writes and deletes of blobs.
+    pub(crate) fn blob_writes(&self) -> usize {
+        self.switch.blob_writes.load(Ordering::Relaxed)
+    }
+
+    /// Containers that it has read.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        self.switch.containers.lock().unwrap().iter().cloned().collect()
     }
 
     /// ARM requests of it that write.
     pub(crate) fn writes(&self) -> usize {
         self.switch.writes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn cluster_data(&self) -> Arc<dyn DataSource> {
+        Arc::new(ClusterDataSource::new(self.client.clone()))
     }
 
     /// Until it is killed.

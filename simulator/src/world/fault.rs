@@ -18,7 +18,11 @@ FAULT SPECIFICATIONS, each WHAT:METHOD:TYPE:COUNT[:SKIP] or WHAT:TYPE:COUNT[:SKI
   429-bare:GET:*:1                 the same without Retry-After
   429-date:GET:*:1                 the same with Retry-After as HTTP date
   404:GET:resourceGroups:2         not yet replicated: reads of an existing object say 404
-  408|409|500|502|503|504:GET:*:1  this status, the request has no effect
+  403|408|409|500|502|503|504:GET:*:1  this status, the request has no effect
+  policy:PUT:virtualMachineScaleSets:1  an Azure Policy forbids it
+  200-error:GET:*:1                status 200 with an error in the body, the request has no effect
+  empty-list:GET:virtualMachineScaleSets:1  a list of the type names nothing
+  unsent:*:*:1                     the connection is refused
   500-after:PUT:natGateways:1      the request takes effect, the answer is 500
   drop-before:PUT:*:1              the connection breaks before any effect
   drop-after:PUT:*:1               the request takes effect, then the connection breaks
@@ -50,6 +54,7 @@ const BY_REQUEST: &[&str] = &[
     "429",
     "429-bare",
     "429-date",
+    "403",
     "404",
     "408",
     "409",
@@ -58,6 +63,10 @@ const BY_REQUEST: &[&str] = &[
     "503",
     "504",
     "500-after",
+    "200-error",
+    "empty-list",
+    "policy",
+    "unsent",
     "drop-before",
     "drop-after",
 ];
@@ -141,7 +150,8 @@ impl World {
             let fits = BY_REQUEST.contains(&fault.what.as_str())
                 && fault.method.is_none_or(|m| m == method)
                 && (fault.rtype == "*" || fault.rtype.eq_ignore_ascii_case(rtype))
-                && (fault.what != "404" || exists);
+                && (fault.what != "404" || exists)
+                && (fault.what != "empty-list" || !exists);
             // Each fault counts the requests that it lets pass, also those that another one hits.
             if fits && (fault.skip > 0 || struck.is_none()) && fault.hits() {
                 struck = Some(fault.what.clone());
@@ -163,6 +173,14 @@ impl World {
                 Injected::Instead(error(429, "TooManyRequests").with("retry-after", date))
             }
             "404" => Injected::Instead(error(404, "ResourceNotFound")),
+            "403" => Injected::Instead(error(403, "AuthorizationFailed")),
+            "policy" => Injected::Instead(error(403, "RequestDisallowedByPolicy")),
+            "200-error" => {
+                Injected::Instead(Response { status: 200, ..error(500, "InternalServerError") })
+            }
+            "empty-list" => Injected::Instead(Response::json(200, json!({ "value": [] }))),
+            // No status: nothing came back because nothing arrived.
+            "unsent" => Injected::Instead(Response { dropped: true, ..Response::empty(0) }),
             "408" => Injected::Instead(error(408, "RequestTimeout")),
             "409" => Injected::Instead(error(409, "Conflict")),
             "502" => Injected::Instead(error(502, "BadGateway")),

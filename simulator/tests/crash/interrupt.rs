@@ -36,6 +36,10 @@ pub(crate) struct Switch {
     /// Requests to ARM so far that read, and that write.
     pub(crate) reads: AtomicUsize,
     pub(crate) writes: AtomicUsize,
+    /// Writes and deletes of blobs so far.
+    pub(crate) blob_writes: AtomicUsize,
+    /// Containers that were read or listed.
+    pub(crate) containers: std::sync::Mutex<std::collections::BTreeSet<String>>,
     /// Tells the run's owner to drop it.
     pub(crate) killed: Notify,
     /// Whether conditions of writes are ignored: a planted bug.
@@ -98,6 +102,14 @@ struct InterruptedStore {
     run: Interrupted,
 }
 
+impl InterruptedStore {
+    fn note(&self, container: &str) {
+        if let Ok(mut containers) = self.run.switch.containers.lock() {
+            containers.insert(container.to_owned());
+        }
+    }
+}
+
 #[async_trait]
 impl BlobStore for InterruptedStore {
     async fn get(&self, container: &str, name: &str) -> Result<Option<BlobContent>, BlobError> {
@@ -105,6 +117,7 @@ impl BlobStore for InterruptedStore {
         if hides && container.starts_with("secrets") {
             return Ok(None);
         }
+        self.note(container);
         self.run.call(self.store.get(container, name)).await
     }
 
@@ -115,16 +128,19 @@ impl BlobStore for InterruptedStore {
         bytes: Bytes,
         condition: WriteCondition,
     ) -> Result<String, BlobError> {
+        self.run.switch.blob_writes.fetch_add(1, Ordering::Relaxed);
         let ignored = self.run.switch.ignore_conditions.load(Ordering::Relaxed);
         let condition = if ignored { WriteCondition::Always } else { condition };
         self.run.call(self.store.put(container, name, bytes, condition)).await
     }
 
     async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
+        self.run.switch.blob_writes.fetch_add(1, Ordering::Relaxed);
         self.run.call(self.store.delete(container, name)).await
     }
 
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
+        self.note(container);
         self.run.call(self.store.list(container, prefix)).await
     }
 }

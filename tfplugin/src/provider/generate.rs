@@ -4,7 +4,8 @@ use crate::schema::{Attribute, Block, BlockNesting, Kind, Nesting, Schema};
 use crate::value::Value;
 
 /// The part of a state that a configuration would set: what is only computed, write-only or
-/// deprecated is left out, and so is a `timeouts` block.
+/// deprecated is left out. Blocks stay, `timeouts` too: Terraform's own generator (1.11.4, tried) writes what the state has,
+/// and a plan of anything less would not be empty.
 pub fn config_of_state(schema: &Schema, mut state: Value) -> Value {
     block(&mut state, &schema.block);
     state
@@ -14,10 +15,6 @@ fn block(value: &mut Value, block: &Block) {
     attributes(value, &block.attributes);
     for nested in &block.blocks {
         let Some(inner) = value.get_mut(&nested.name) else { continue };
-        if nested.name == "timeouts" {
-            *inner = Value::Null;
-            continue;
-        }
         let many = !matches!(nested.nesting, BlockNesting::Single | BlockNesting::Group);
         inner.each_object(many, &mut |object| self::block(object, &nested.block));
     }
@@ -70,7 +67,7 @@ mod tests {
             ("name", Value::from("n")),
             ("old", Value::Null),
             ("disks", disk(None)),
-            ("timeouts", Value::Null),
+            ("timeouts", Value::object([("create", Value::from("1m"))])),
         ]);
         assert_eq!(config_of_state(&schema, state), expected);
     }

@@ -37,7 +37,7 @@ impl Planner {
                 }
                 Err(error) => {
                     let what = format!("the network {peer}");
-                    self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                    self.unread(&what, &error);
                 }
             }
         }
@@ -77,7 +77,7 @@ impl Planner {
             }
             Err(error) => {
                 let what = format!("the network {vnet}");
-                self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                self.unread(&what, &error);
                 return;
             }
         };

@@ -70,9 +70,11 @@ impl Planner {
         let body = match self.arm.get(&id, Kind::ResourceGroup).await {
             Ok(body) => body,
             Err(error) => {
-                let what = format!("resource group {group}");
-                self.diagnostics.push(crate::diagnostics::read(&what, &error));
-                self.default("location", |_| Value::unknown());
+                self.unread(&format!("resource group {group}"), &error);
+                if !self.configured("location") {
+                    self.needs("location", "the resource group, from which it follows", &error);
+                    self.default("location", |_| Value::unknown());
+                }
                 return;
             }
         };
@@ -161,8 +163,10 @@ impl Planner {
                 return;
             }
             Err(error) => {
-                let what = format!("the offer of region {location}");
-                self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                self.unread(&format!("the offer of region {location}"), &error);
+                if !self.configured("zones") && self.prior.get("zones").is_null() {
+                    self.needs("zones", "what the region offers, from which they follow", &error);
+                }
                 self.default("zones", |_| Value::unknown());
                 return;
             }

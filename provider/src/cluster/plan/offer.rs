@@ -31,15 +31,14 @@ impl Planner {
                 Ok(usages) => usages,
                 Err(error) => {
                     let what = format!("the quotas of {location}");
-                    self.diagnostics.push(crate::diagnostics::read(&what, &error));
+                    self.unread(&what, &error);
                     return;
                 }
             };
         let owned = match self.owned_cores(&region, prior, spec).await {
             Ok(owned) => owned,
             Err(error) => {
-                self.diagnostics
-                    .push(crate::diagnostics::read("the scale sets that exist", &error));
+                self.unread("the scale sets that exist", &error);
                 return;
             }
         };

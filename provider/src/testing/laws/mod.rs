@@ -2,7 +2,10 @@
 //!
 //! `HCS_LAW_CASES` sets how many cases the random ones try.
 
+mod imports;
+mod nulls;
 mod ownership;
+mod reads;
 mod unknown;
 
 /// Cases of a random law: `usual` in the gate.

@@ -17,17 +17,17 @@ use crate::testing::core::{Failure, Instance, Options, apply, plan};
 use crate::testing::{Azure, Provider, demo, group_id};
 
 /// Where some sizes are offered in fewer zones than others.
-const REGION: &str = "germanywestcentral";
+pub(super) const REGION: &str = "germanywestcentral";
 
 /// A step into a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Name(String),
     Index(usize),
 }
 
 /// Where a configuration can be set, elements of lists and maps included.
-type Leaf = Vec<Step>;
+pub(super) type Leaf = Vec<Step>;
 
 fn shown(leaf: &Leaf) -> String {
     let parts = leaf.iter().map(|step| match step {
@@ -83,14 +83,14 @@ fn set(value: &Value, path: &[Step], new: &Value) -> Value {
 }
 
 /// A random value of a leaf, by what users write there; `None` for a leaf that nobody has thought of.
-fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
+pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
     const NETWORK: &str = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg/providers/\
                            Microsoft.Network/virtualNetworks";
     let number = random.below(200);
     let size = *random.pick(&["Standard_D2s_v5", "Standard_D2s_v3", "Standard_D2as_v5"]);
     let peer = format!("{NETWORK}/peer-{}", 1 + random.below(2));
     let cidr = format!("203.0.{number}.0/24");
-    let sha256 = format!("{:0>64}", number);
+    let sha256 = format!("{number:0>64}");
     let file = env!("CARGO_MANIFEST_DIR").to_owned()
         + "/"
         + random.pick::<&str>(&["Cargo.toml", "src/main.rs", "src/leg.rs"]);
@@ -278,11 +278,11 @@ impl Trial<'_> {
             }
         }
         let mut distinct: Vec<&Value> = Vec::new();
-        known.iter().for_each(|one| {
+        for one in &known {
             if !distinct.contains(&one) {
                 distinct.push(one);
             }
-        });
+        }
         if distinct.len() < 2 {
             tally.faults.push(format!("{name}: the generator cannot vary it ({refused})"));
             return;
@@ -332,7 +332,7 @@ impl Trial<'_> {
     }
 }
 
-async fn network(azure: &Azure, group: &str, name: &str, space: &str) {
+pub(super) async fn network(azure: &Azure, group: &str, name: &str, space: &str) {
     let id = group_id(group).resource("Microsoft.Network/virtualNetworks", name);
     let subnet = json!({ "name": "servers", "properties": { "addressPrefix": space } });
     let body = json!({ "location": REGION,

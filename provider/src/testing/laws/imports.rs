@@ -1,0 +1,156 @@
+//! An import of anything plans empty: random configurations are applied, forgotten, imported and planned, by themselves
+//! and by the configuration that is generated from the import.
+
+use std::collections::BTreeMap;
+
+use tfplugin::schema::{Attribute, Kind, Type};
+use tfplugin::{Context, Value};
+
+use super::unknown::{REGION, Step, network, random};
+use super::{Random, cases};
+use crate::testing::core::{Failure, Instance, Options, apply, import, plan, whole};
+use crate::testing::{Azure, demo};
+
+/// An attribute in one of the ways in which users write it: left out, null, empty, or with a value.
+fn written(attribute: &Attribute, numbers: &mut Random) -> Option<Value> {
+    let leaf = vec![Step::Name(attribute.name.clone())];
+    match numbers.below(6) {
+        0..=2 => None,
+        3 => match &attribute.kind {
+            Kind::Plain(Type::List(_)) => Some(Value::list([])),
+            Kind::Plain(Type::Map(_)) => Some(match numbers.below(2) {
+                0 => Value::Map(BTreeMap::new()),
+                _ => Value::map([("owner", Value::Null)]),
+            }),
+            _ => Some(Value::Null),
+        },
+        _ => random(&leaf, numbers),
+    }
+}
+
+fn config(attributes: &[Attribute], numbers: &mut Random) -> Value {
+    let mut config = demo([("location", REGION.into()), ("server_count", Value::from(1))]);
+    let fixed = ["name", "resource_group_name", "managed_resource_group_name", "location"];
+    for attribute in attributes.iter().filter(|one| one.optional) {
+        // Small clusters: how many servers there are is no matter of imports.
+        if fixed.contains(&attribute.name.as_str()) || attribute.name == "server_count" {
+            continue;
+        }
+        if let Some(value) = written(attribute, numbers) {
+            config.set(attribute.name.clone(), value);
+        }
+    }
+    match numbers.below(4) {
+        0 => config.set("timeouts", Value::Map(BTreeMap::new())),
+        1 => config.set("timeouts", Value::map([("create", Value::from("90m"))])),
+        _ => {}
+    }
+    // What only goes together comes together, mostly.
+    if config.get("consul_external_endpoint").as_bool() == Some(true) {
+        config.set("allowed_cidrs", vec!["198.51.100.0/24".to_owned()]);
+    } else if numbers.chance(2) {
+        config.set("allowed_cidrs", Value::list([]));
+    }
+    if config.get("vm_size_fallbacks").as_list().is_some_and(|sizes| !sizes.is_empty()) {
+        config.set("zone_fallback", "prefer");
+    }
+    if config.get("subnet_id").as_str().is_some() {
+        config.set("vnet_cidr", Value::Null);
+        config.set("peer_vnet_ids", if numbers.chance(2) { Value::list([]) } else { Value::Null });
+    }
+    config
+}
+
+/// What `-generate-config-out` writes of a state: everything that can be set and is not null.
+fn generated(attributes: &[Attribute], state: &Value) -> Value {
+    let settable = attributes.iter().filter(|one| one.required || one.optional);
+    let set = settable.filter(|one| !state.get(&one.name).is_null());
+    let mut config = Value::object(set.map(|one| (one.name.clone(), state.get(&one.name).clone())));
+    if !state.get("timeouts").is_null() {
+        config.set("timeouts", state.get("timeouts").clone());
+    }
+    config
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_import_of_anything_plans_empty() {
+    let wanted = cases(60);
+    let mut numbers = Random(9);
+    let (mut done, mut refused, mut seen) = (0, 0, BTreeMap::<String, usize>::new());
+    while done < wanted {
+        assert!(refused < 20 * wanted, "{refused} configurations are refused, {done} applied");
+        let azure = Azure::new().await;
+        for (name, space) in [
+            ("peer-1", "10.250.1.0/24"),
+            ("peer-2", "10.250.2.0/24"),
+            ("own-1", "10.251.1.0/24"),
+            ("own-2", "10.251.2.0/24"),
+        ] {
+            network(&azure, "rg", name, space).await;
+        }
+        let default_tags = match numbers.below(3) {
+            0 => Value::Null,
+            1 => Value::map([("t0", Value::from(format!("{}", numbers.below(200))))]),
+            _ => Value::map([("env", Value::from("test")), ("none", Value::Null)]),
+        };
+        let provider = azure.provider(default_tags, None);
+        let resource = provider.cluster();
+        let schema = resource.schema();
+        let config = config(&schema.block.attributes, &mut numbers);
+        let mut instance = Instance::default();
+        match apply(&resource, &mut instance, Some(&config), Options::default()).await {
+            Ok(_) => done += 1,
+            Err(Failure::Told(_)) => {
+                refused += 1;
+                continue;
+            }
+            Err(bug) => panic!("{bug:?}\n{config:?}"),
+        }
+        for (name, value) in config.as_map().into_iter().flatten() {
+            let kind = match value {
+                value if value.is_null() => "null",
+                value if value.as_list() == Some(&[]) => "empty",
+                value if value.as_map().is_some_and(BTreeMap::is_empty) => "empty",
+                _ => "set",
+            };
+            *seen.entry(format!("{name} {kind}")).or_default() += 1;
+        }
+        let id = Azure::cluster_id();
+        let imported = import(&resource, id.as_str()).await.unwrap().current.unwrap();
+        let by_hand = plan(&resource, &imported.state, &[], &config).await.unwrap();
+        let state = whole(resource.as_ref(), &imported.state);
+        let differ = |planned: &Value| {
+            let names = schema.block.attributes.iter().map(|one| one.name.as_str());
+            let names = names.chain(["timeouts"]);
+            let others = names.filter(|name| planned.get(name) != state.get(name));
+            let told = others
+                .map(|name| format!("{name}: {:?} -> {:?}", state.get(name), planned.get(name)));
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(differ(&by_hand.planned), Vec::<String>::new(), "{config:?}");
+        for generated in [
+            generated(&schema.block.attributes, &state),
+            resource.generate_config(&Context::new(), state.clone()).await,
+        ] {
+            let planned = plan(&resource, &imported.state, &[], &generated).await.unwrap();
+            assert_eq!(differ(&planned.planned), Vec::<String>::new(), "generated {generated:?}");
+        }
+    }
+    println!(
+        "{done} clusters imported; {refused} configurations refused; {} ways to write an input",
+        seen.len()
+    );
+    let tried = |name: &str| seen.keys().any(|key| key.starts_with(name));
+    for attribute in [
+        "zones",
+        "tags",
+        "image",
+        "peer_vnet_ids",
+        "subnet_id",
+        "timeouts",
+        "vm_size_fallbacks",
+        "ssh_public_key",
+    ] {
+        assert!(tried(attribute), "{attribute} was never tried: {seen:?}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Null elements: in lists they are refused at their path while validating, in maps they take a key away.
+
+use tfplugin::schema::{Attribute, Block, Kind, Type};
+use tfplugin::{Context, Provider as _, Resource, Value};
+
+use crate::provider::HcsProvider;
+use crate::testing::core::{Done, Instance, Options, apply, whole};
+use crate::testing::{Azure, demo};
+
+/// Lists and maps that a configuration can set: the path to each, and whether it is a list.
+fn collections(block: &Block, path: &[String]) -> Vec<(Vec<String>, bool)> {
+    let named = |name: &String| path.iter().cloned().chain([name.clone()]).collect::<Vec<_>>();
+    let settable = block.attributes.iter().filter(|one| one.required || one.optional);
+    let own = settable.filter_map(|one: &Attribute| match &one.kind {
+        Kind::Plain(Type::List(_) | Type::Set(_)) => Some((named(&one.name), true)),
+        Kind::Plain(Type::Map(_)) => Some((named(&one.name), false)),
+        _ => None,
+    });
+    let nested =
+        block.blocks.iter().flat_map(|inner| collections(&inner.block, &named(&inner.name)));
+    own.chain(nested).collect()
+}
+
+fn at(path: &[String], value: Value) -> Value {
+    path.iter().rev().fold(value, |inner, name| Value::object([(name.clone(), inner)]))
+}
+
+#[tokio::test(start_paused = true)]
+async fn null_elements_are_refused_in_every_list_and_mean_nothing_in_every_map() {
+    let azure = Azure::new().await;
+    let provider = azure.provider(Value::Null, None);
+    let served = HcsProvider::default();
+    let resources: Vec<std::sync::Arc<dyn Resource>> = vec![provider.cluster(), provider.policy()];
+    let mut lists = 0;
+    let mut maps = Vec::new();
+    for resource in &resources {
+        for (path, is_list) in collections(&resource.schema().block, &[]) {
+            if !is_list {
+                maps.push((resource.type_name(), path));
+                continue;
+            }
+            lists += 1;
+            let config = whole(resource.as_ref(), &at(&path, Value::list([Value::Null])));
+            let found = resource.validate(&Context::new(), &config).await;
+            let wanted = format!("{}[0]", path.join("."));
+            let told =
+                found.iter().find(|one| one.is_error() && one.summary.contains("Null element"));
+            let place = told.and_then(|one| one.path.as_ref()).map(ToString::to_string);
+            assert_eq!(place, Some(wanted), "{}: {found:?}", resource.type_name());
+        }
+    }
+    for (path, is_list) in collections(&served.schema().block, &[]) {
+        assert!(!is_list, "the provider's {path:?} is a list: refuse null elements of it");
+        maps.push(("provider", path));
+    }
+    assert_eq!(lists, 4, "every list of a resource");
+    let known: Vec<String> =
+        maps.iter().map(|(of, path)| format!("{of} {}", path.join("."))).collect();
+    assert_eq!(
+        known,
+        ["hcs_cluster tags", "provider default_tags.tags"],
+        "a map that is not tried"
+    );
+
+    // Both maps with a null element, from create to an empty plan.
+    let tags = |value: Value| Value::map([("owner", value), ("team", Value::from("blue"))]);
+    let provider = azure.provider(tags(Value::Null), None);
+    let config = demo([("server_count", Value::from(1)), ("tags", tags(Value::Null))]);
+    let mut instance = Instance::default();
+    let resource = provider.cluster();
+    apply(&resource, &mut instance, Some(&config), Options::default()).await.unwrap();
+    let state = instance.current.clone().unwrap().state;
+    assert_eq!(state.get("tags"), &tags(Value::Null), "the state keeps what was written");
+    assert_eq!(state.get("tags_all"), &Value::map([("team", Value::from("blue"))]));
+    let again = apply(&resource, &mut instance, Some(&config), Options::default()).await;
+    assert_eq!(again, Ok(Done::default()), "the plan stays empty");
+    let body = azure.object(&Azure::cluster_id()).unwrap();
+    assert_eq!(body["tags"]["owner"], serde_json::Value::Null, "nothing of it in Azure");
+    assert_eq!(body["tags"]["team"], "blue");
+}

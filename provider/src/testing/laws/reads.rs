@@ -1,0 +1,134 @@
+//! Reads only read: whatever rights are missing, validate, plan, refresh, data source and import ask and change nothing,
+//! and look into no container but the four that a reader needs.
+
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::names::{ROLE_BLOB_READER, deterministic_guid, storage_account_name};
+use serde_json::json;
+use tfplugin::{Context, Value};
+
+use crate::testing::core::{Instance, Options, apply, import, plan, refresh, whole};
+use crate::testing::{Azure, GROUP, demo, group_id};
+
+const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+
+/// A principal that has only what it is given.
+async fn principal(azure: &Azure, name: &str) -> String {
+    let id = group_id(GROUP).resource(Kind::Identity.resource_type(), name);
+    azure.put(&id, Kind::Identity.api_version(), json!({ "location": "westeurope" })).await;
+    let body = azure.object(&id).unwrap();
+    body["properties"]["principalId"].as_str().unwrap().to_owned()
+}
+
+async fn assign(azure: &Azure, principal: &str, role: &str, scope: &ArmId) {
+    let name = deterministic_guid(&[scope.as_str(), principal, role]);
+    let id = scope.resource(Kind::RoleAssignment.resource_type(), &name);
+    let subscription = scope.segment("subscriptions").unwrap();
+    let definition = format!(
+        "/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+    );
+    let body = json!({ "properties": { "roleDefinitionId": definition, "principalId": principal,
+        "principalType": "ServicePrincipal" } });
+    azure.put(&id, Kind::RoleAssignment.api_version(), body).await;
+}
+
+/// Rights that a caller may have, the more the later.
+const RIGHTS: [&str; 6] = [
+    "none",
+    "reader of the user's group",
+    "reader of both groups",
+    "reader of both groups and of config",
+    "reader of both groups and of what a reader needs",
+    "owner",
+];
+
+#[tokio::test(start_paused = true)]
+async fn whoever_may_only_look_changes_nothing_and_looks_where_it_may() {
+    let azure = Azure::new().await;
+    let owner = azure.provider(Value::Null, None);
+    let config = demo([("location", "westeurope".into())]);
+    let mut cluster = Instance::default();
+    apply(&owner.cluster(), &mut cluster, Some(&config), Options::default()).await.unwrap();
+    let id = Azure::cluster_id();
+    let policy_config =
+        Value::object([("cluster_id", Value::from(id.as_str())), ("interval", "1h".into())]);
+    let mut policy = Instance::default();
+    apply(&owner.policy(), &mut policy, Some(&policy_config), Options::default()).await.unwrap();
+
+    let account = id.resource(Kind::StorageAccount.resource_type(), &storage_account_name(&id));
+    let container = |name: &str| account.child("blobServices", "default").child("containers", name);
+    let mut asked = 0;
+    for (at, rights) in RIGHTS.iter().enumerate() {
+        let cloud = if *rights == "owner" {
+            azure.cloud.clone()
+        } else {
+            let who = principal(&azure, &format!("caller-{at}")).await;
+            if at >= 1 {
+                assign(&azure, &who, READER, &group_id(GROUP)).await;
+            }
+            if at >= 2 {
+                assign(&azure, &who, READER, &id).await;
+            }
+            if at >= 3 {
+                assign(&azure, &who, ROLE_BLOB_READER, &container("config")).await;
+            }
+            if at >= 4 {
+                for name in ["certificates", "snapshots", "status-0", "status-1", "status-2"] {
+                    assign(&azure, &who, ROLE_BLOB_READER, &container(name)).await;
+                }
+            }
+            azure.cloud.seen_by(&who)
+        };
+        let provider = azure.provider_of(&cloud, Value::Null, None);
+        let (mut seen, mut seen_policy) = (cluster.clone(), policy.clone());
+        let refreshed = refresh(&provider.cluster(), &mut seen).await;
+        let refreshed_policy = refresh(&provider.policy(), &mut seen_policy).await;
+        let object = seen.current.clone().unwrap_or_default();
+        let changed = plan(&provider.cluster(), &object.state, &[], &config).await;
+        let _ = plan(&provider.cluster(), &Value::Null, &[], &config).await;
+        let imported = import(&provider.cluster(), id.as_str()).await;
+        let imported_policy =
+            import(&provider.policy(), &format!("{id}/snapshotPolicies/default")).await;
+        let data = provider.cluster_data();
+        let asking = Value::object([("id", Value::from(id.as_str()))]);
+        let ty = data.schema().implied_type();
+        let asking = Value::from_msgpack(&asking.to_msgpack(&ty).unwrap(), &ty).unwrap();
+        let read = data.read(&Context::new(), asking).await;
+        asked += 8;
+
+        assert_eq!(
+            (provider.writes(), provider.blob_writes()),
+            (0, 0),
+            "{rights}: reads only read"
+        );
+        let allowed = |name: &String| {
+            ["config", "certificates", "snapshots"].contains(&name.as_str())
+                || name.starts_with("status-")
+        };
+        let containers = provider.containers();
+        assert!(containers.iter().all(allowed), "{rights}: {containers:?}");
+        assert!(seen.current.is_some(), "{rights}: what may not be read is not gone");
+        assert!(seen_policy.current.is_some(), "{rights}: nor is the policy");
+        if at >= 2 {
+            refreshed.unwrap();
+            refreshed_policy.unwrap();
+            let planned = changed.unwrap();
+            let state = whole(provider.cluster().as_ref(), &object.state);
+            assert_eq!(planned.planned, state, "{rights}: nothing is planned");
+        }
+        let words = format!("{imported:?} {:?}", read.diagnostics);
+        if at >= 4 {
+            imported_policy.unwrap();
+        }
+        if at >= 3 {
+            imported.unwrap();
+            assert!(!read.diagnostics.has_errors(), "{rights}: {:?}", read.diagnostics);
+        } else {
+            assert!(words.contains("Cannot read"), "{rights}: {words}");
+        }
+        if at == 2 {
+            assert!(words.contains("Storage Blob Data Reader"), "{words}");
+            assert!(words.contains(account.name()), "role and scope: {words}");
+        }
+    }
+    println!("{} sets of rights, {asked} reads", RIGHTS.len());
+}
