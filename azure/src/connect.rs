@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::arm::ArmCloud;
 use crate::blob::AzureBlobStores;
-use crate::credential::{Attempt, ChainError, CredentialChain, PlanContext};
+use crate::credential::{ChainError, CredentialChain, PlanContext};
 use crate::environment::{Environment, KnownCloud};
 use crate::error::ConnectError;
 use crate::http::{HttpClient, HttpSettings};
@@ -48,8 +48,6 @@ pub struct Checked {
     pub object_id: Option<String>,
     /// The credential that worked, in words.
     pub credential: String,
-    /// Credentials that were configured before it and failed.
-    pub passed_over: Vec<Attempt>,
 }
 
 /// Sets a connection up. Asks the network only for the endpoints of a metadata host.
@@ -89,7 +87,7 @@ impl Azure {
         let token = self.tokens.token(&self.environment.arm_scope()).await;
         let token = token.map_err(|error| Self::credential_error(&error))?;
         let claims = crate::token::Claims::of(token.token.secret());
-        let (credential, passed_over) = self.credentials.outcome().unwrap_or_default();
+        let credential = self.credentials.subject();
         let path =
             format!("/subscriptions/{}?api-version={SUBSCRIPTIONS_API}", self.subscription_id);
         let request = ArmRequest::new(Method::Get, Target::Path(path));
@@ -102,7 +100,7 @@ impl Azure {
         let subscription_name = self.subscription(&response, principal)?;
         let tenant_id = claims.tenant_id.or_else(|| self.tenant_id.clone());
         let object_id = claims.object_id;
-        Ok(Checked { subscription_name, tenant_id, object_id, credential, passed_over })
+        Ok(Checked { subscription_name, tenant_id, object_id, credential })
     }
 
     fn subscription(
@@ -140,7 +138,11 @@ impl Azure {
 
     fn credential_error(error: &azure_core::Error) -> ConnectError {
         let found = chain(error).iter().find_map(|e| e.downcast_ref::<ChainError>().cloned());
-        let unknown = || ChainError { attempts: Vec::new(), not_configured: Vec::new() };
+        let unknown = || ChainError {
+            attempts: Vec::new(),
+            not_tried: Vec::new(),
+            not_configured: Vec::new(),
+        };
         ConnectError::Credential(found.unwrap_or_else(unknown))
     }
 
@@ -160,7 +162,7 @@ impl Azure {
                 ConnectError::NotArm { host, reason }
             }
             TransportError::Credential { tried } => ConnectError::TokenRefused {
-                principal: self.credentials.outcome().unwrap_or_default().0,
+                principal: self.credentials.subject(),
                 code: "Credential".to_owned(),
                 message: tried,
             },

@@ -89,6 +89,7 @@ impl World {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)]
 fn answer(status: u16, body: Value) -> Answer {
     Ok(ArmResponse { status, headers: BTreeMap::new(), body })
 }

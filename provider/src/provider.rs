@@ -120,23 +120,8 @@ impl Provider for HcsProvider {
             Err(error) => return crate::diagnostics::connect(&error),
         };
         // Once and here, so that one error at the provider block tells what every resource would run into.
-        let checked = match azure.check().await {
-            Ok(checked) => checked,
-            Err(error) => return crate::diagnostics::connect(&error),
-        };
-        let mut diagnostics = Diagnostics::none();
-        if !checked.passed_over.is_empty() {
-            let failed: Vec<String> = checked
-                .passed_over
-                .iter()
-                .map(|a| format!("  {}: {}", a.subject, a.reason))
-                .collect();
-            let detail = format!(
-                "{} is used, because what is configured before it did not work:\n{}",
-                checked.credential,
-                failed.join("\n")
-            );
-            diagnostics.push_warning("Another credential is used than the first one", detail);
+        if let Err(error) = azure.check().await {
+            return crate::diagnostics::connect(&error);
         }
         let default_tags = config.get("default_tags").get("tags").clone();
         let subscription_id = azure.subscription_id.clone();
@@ -147,7 +132,7 @@ impl Provider for HcsProvider {
             programs: None,
         };
         self.client.set(Client::new(ports, subscription_id, default_tags));
-        diagnostics
+        Diagnostics::none()
     }
 }
 

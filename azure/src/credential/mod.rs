@@ -1,4 +1,5 @@
-//! The credential chain: tries what is configured, in azurerm's order, and can tell what it tried.
+//! The credential: what is configured, by azurerm's order of preference. A credential that was given and fails is an
+//! error: falling through to somebody else's login would act as a principal that nobody meant.
 
 mod assertion;
 mod certificate;
@@ -7,7 +8,7 @@ mod describe;
 mod plan;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::Error;
@@ -37,6 +38,8 @@ pub struct Attempt {
 pub struct ChainError {
     /// What was tried, in order.
     pub attempts: Vec<Attempt>,
+    /// What is configured, too, and stands behind it.
+    pub not_tried: Vec<Method>,
     /// What was not configured.
     pub not_configured: Vec<Method>,
 }
@@ -48,9 +51,13 @@ impl fmt::Display for ChainError {
             .iter()
             .map(|attempt| format!("{}: {}", attempt.subject, attempt.reason))
             .collect();
+        let names = |all: &[Method]| all.iter().map(|m| m.name()).collect::<Vec<_>>().join(", ");
+        if !self.not_tried.is_empty() {
+            let others = names(&self.not_tried);
+            parts.push(format!("not tried, as the one before was given: {others}"));
+        }
         if !self.not_configured.is_empty() {
-            let names: Vec<&str> = self.not_configured.iter().map(|m| m.name()).collect();
-            parts.push(format!("not configured: {}", names.join(", ")));
+            parts.push(format!("not configured: {}", names(&self.not_configured)));
         }
         f.write_str(&parts.join("; "))
     }
@@ -77,26 +84,19 @@ pub(crate) struct Way {
     make: Make,
 }
 
-/// Tries each configured way until one gives a token; from then on only that one is asked, so that
-/// a run never changes its principal half-way.
+/// The first way that is configured; a run never changes its principal half-way.
 pub struct CredentialChain {
-    ways: Vec<Way>,
+    way: Option<Way>,
+    not_tried: Vec<Method>,
     not_configured: Vec<Method>,
     redactor: Redactor,
     authority: String,
-    chosen: Mutex<Option<Chosen>>,
-}
-
-#[derive(Clone)]
-struct Chosen {
-    index: usize,
-    passed_over: Vec<Attempt>,
 }
 
 impl fmt::Debug for CredentialChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subjects: Vec<&str> = self.ways.iter().map(|way| way.subject.as_str()).collect();
-        f.debug_struct("CredentialChain").field("ways", &subjects).finish_non_exhaustive()
+        let subject = self.way.as_ref().map(|way| way.subject.as_str());
+        f.debug_struct("CredentialChain").field("way", &subject).finish_non_exhaustive()
     }
 }
 
@@ -104,24 +104,19 @@ impl CredentialChain {
     /// Reads the settings; asks nobody yet.
     pub fn new(settings: &AzureSettings, context: &PlanContext) -> Self {
         let (ways, not_configured) = plan::ways(settings, context);
+        let mut ways = ways.into_iter();
         Self {
-            ways,
+            way: ways.next(),
+            not_tried: ways.map(|way| way.method).collect(),
             not_configured,
             redactor: Redactor::new(settings.secrets()),
             authority: crate::http::host_of(&context.authority),
-            chosen: Mutex::new(None),
         }
     }
 
-    /// The way that worked, in words, and what failed before it.
-    pub fn outcome(&self) -> Option<(String, Vec<Attempt>)> {
-        let chosen = self.chosen()?;
-        let way = self.ways.get(chosen.index)?;
-        Some((way.subject.clone(), chosen.passed_over))
-    }
-
-    fn chosen(&self) -> Option<Chosen> {
-        self.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The way in words; empty when none is configured.
+    pub fn subject(&self) -> String {
+        self.way.as_ref().map(|way| way.subject.clone()).unwrap_or_default()
     }
 
     async fn try_way(&self, way: &Way, scopes: &[&str]) -> Result<AccessToken, Attempt> {
@@ -142,36 +137,16 @@ impl CredentialChain {
         }
     }
 
-    async fn walk(&self, scopes: &[&str]) -> Result<AccessToken, ChainError> {
-        let chosen = self.chosen().map(|chosen| chosen.index);
-        let mut attempts = Vec::new();
-        for (index, way) in self.ways.iter().enumerate() {
-            if chosen.is_some_and(|chosen| chosen != index) {
-                continue;
-            }
-            match self.try_way(way, scopes).await {
-                Ok(token) => {
-                    if chosen.is_none() {
-                        self.remember(index, attempts);
-                    }
-                    return Ok(token);
-                }
-                Err(attempt) => attempts.push(attempt),
-            }
-        }
-        let not_configured = self.not_configured.clone();
-        Err(ChainError { attempts, not_configured })
-    }
-
-    fn remember(&self, index: usize, passed_over: Vec<Attempt>) {
-        if let Some(way) = self.ways.get(index) {
-            for attempt in &passed_over {
-                let Attempt { subject, reason, .. } = attempt;
-                tracing::warn!(%subject, %reason, used = %way.subject, "a credential failed");
-            }
-        }
-        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        chosen.get_or_insert(Chosen { index, passed_over });
+    async fn ask(&self, scopes: &[&str]) -> Result<AccessToken, ChainError> {
+        let attempts = match &self.way {
+            None => Vec::new(),
+            Some(way) => match self.try_way(way, scopes).await {
+                Ok(token) => return Ok(token),
+                Err(attempt) => vec![attempt],
+            },
+        };
+        let (not_tried, not_configured) = (self.not_tried.clone(), self.not_configured.clone());
+        Err(ChainError { attempts, not_tried, not_configured })
     }
 }
 
@@ -182,7 +157,7 @@ impl TokenCredential for CredentialChain {
         scopes: &[&str],
         _: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        self.walk(scopes).await.map_err(|error| {
+        self.ask(scopes).await.map_err(|error| {
             let text = error.to_string();
             Error::with_error(ErrorKind::Credential, error, text)
         })

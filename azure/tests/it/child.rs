@@ -78,14 +78,14 @@ async fn the_cli_is_run_without_our_secrets_and_read() {
     let ca = write_ca(&server, dir.path());
     let log = dir.path().join("log");
     let script = format!(
-        "echo \"$* secret=$ARM_CLIENT_SECRET\" > {}\necho '{{\"accessToken\":\"{}\",\"expires_on\":2000000000,\"tokenType\":\"Bearer\"}}'",
+        "echo \"$* secret=$ARM_OIDC_TOKEN\" > {}\necho '{{\"accessToken\":\"{}\",\"expires_on\":2000000000,\"tokenType\":\"Bearer\"}}'",
         log.display(),
         crate::server::jwt()
     );
     let path = write_az(dir.path(), &script);
     let variables = [
         ("ARM_SUBSCRIPTION_ID", SUBSCRIPTION),
-        ("ARM_CLIENT_SECRET", "canary"),
+        ("ARM_OIDC_TOKEN", "canary"),
         ("SSL_CERT_FILE", ca.as_str()),
         ("PATH", path.as_str()),
     ];
