@@ -55,6 +55,12 @@ pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineErr
         children.push(list(child(&zone, "A", Kind::PrivateDnsRecord)));
     }
     let account = names.storage_account();
+    // All that the documents tell hangs on it: that it is absent is asked for by its id, too.
+    if observed.object(&account).is_none()
+        && let Some(body) = arm.get(&account, Kind::StorageAccount).await?
+    {
+        observed.insert(body);
+    }
     if observed.object(&account).is_some() {
         let services = account.child("blobServices", "default");
         children.push(list(child(&services, "containers", Kind::BlobContainer)));

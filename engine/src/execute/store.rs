@@ -15,6 +15,9 @@ use crate::lease::{Fence, Lease};
 /// A right that worked a moment ago may be denied by a replica that has not heard of it.
 const FLICKER_SECONDS_MAX: u64 = 120;
 
+/// The storage service may be out of order for so long before a step fails.
+const AWAY_SECONDS_MAX: u64 = 180;
+
 /// Until when a denial may be one that passes.
 #[derive(Clone)]
 pub(crate) struct Patience {
@@ -58,7 +61,7 @@ impl RunStore {
     where
         F: Future<Output = Result<T, BlobError>>,
     {
-        let mut attempt = 0;
+        let (mut attempt, started_ms) = (0, self.arm.clock.monotonic_ms());
         loop {
             attempt += 1;
             if let (Some(lease), true) = (&self.lease, writes) {
@@ -68,7 +71,11 @@ impl RunStore {
                 Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => error,
                 result => return result,
             };
-            let until_ms = self.patience.until_ms.load(Ordering::Relaxed);
+            // A service may be out of order at any time; a right only flickers when it is new.
+            let until_ms = match error {
+                BlobError::Unavailable { .. } => started_ms + AWAY_SECONDS_MAX * 1000,
+                _ => self.patience.until_ms.load(Ordering::Relaxed),
+            };
             if self.arm.clock.monotonic_ms() >= until_ms {
                 return Err(error);
             }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod faults;
 mod hosts;
 mod interrupt;
 mod world;
@@ -27,12 +28,12 @@ struct Scenario {
     lost: Option<u32>,
 }
 
-fn tagged(mut spec: ClusterSpec) -> ClusterSpec {
+pub(crate) fn tagged(mut spec: ClusterSpec) -> ClusterSpec {
     spec.tags = [("team".to_owned(), "blue".to_owned())].into();
     spec
 }
 
-fn with(mut spec: ClusterSpec, change: impl FnOnce(&mut ClusterSpec)) -> ClusterSpec {
+pub(crate) fn with(mut spec: ClusterSpec, change: impl FnOnce(&mut ClusterSpec)) -> ClusterSpec {
     change(&mut spec);
     spec
 }

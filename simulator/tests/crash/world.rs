@@ -14,14 +14,16 @@ use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::{Report, Span};
 use hcs_engine::observe::{observe_machines, observe_requests, open_store};
 use hcs_engine::reconcile::{Beginning, DestroyLeg, Destroyed, Intent, Reconciler, observe};
+use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::desired::place_in;
+use hcs_planner::diff::merged;
 use hcs_planner::names::Names;
 use hcs_planner::observed::{LOST_AFTER_SECONDS, Observed};
 use hcs_planner::placement::place_of;
 use hcs_planner::plan::{Plan, plan};
 use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
 use hcs_simulator::{Settings, SimClock, SimCloud};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -265,6 +267,11 @@ impl Azure {
         self.cloud.with_world(|world| world.inject(fault));
     }
 
+    /// Drops faults that have not struck.
+    pub(crate) fn clear_faults(&self) {
+        self.cloud.with_world(|world| world.clear_faults());
+    }
+
     /// Plants the bug of a store that knows no conditions.
     pub(crate) fn ignore_conditions(&self) {
         self.switch.ignore_conditions.store(true, Ordering::Relaxed);
@@ -287,6 +294,26 @@ impl Azure {
             self.delete(format!("{}?api-version=2024-07-01", names.scale_set(slot))).await;
         }
         tokio::time::sleep(Duration::from_mins(10)).await;
+    }
+
+    /// An object as it is.
+    pub(crate) fn inspect(&self, id: &ArmId) -> Value {
+        self.cloud.with_world(|world| world.inspect(id.as_str())).unwrap_or_default()
+    }
+
+    /// Somebody else reads an object and writes it back with one more tag; `false` where it may not be written now.
+    pub(crate) async fn add_tag(&self, id: &ArmId, kind: Kind, name: &str) -> bool {
+        let path = format!("{id}?api-version={}", kind.api_version());
+        let read = ArmRequest::new(Method::Get, Target::Path(path.clone()));
+        let found = self.cloud.send(&read).await.unwrap();
+        if found.status != 200 {
+            return false;
+        }
+        let mut body = merged(kind, &json!({}), &found.body);
+        body["tags"][name] = json!("policy");
+        let mut write = ArmRequest::new(Method::Put, Target::Path(path));
+        write.body = Some(body);
+        self.cloud.send(&write).await.unwrap().status < 300
     }
 
     async fn delete(&self, path: String) {
