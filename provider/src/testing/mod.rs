@@ -92,6 +92,23 @@ impl Azure {
         tokio::time::sleep(std::time::Duration::from_mins(1)).await;
     }
 
+    /// Deletes an object as somebody else would.
+    pub(crate) async fn delete(&self, id: &ArmId) {
+        let versions = [
+            ("storageaccounts", "2023-05-01"),
+            ("locks", "2020-05-01"),
+            ("roleassignments", "2022-04-01"),
+        ];
+        let key = id.key();
+        let of = versions.iter().find(|(kind, _)| key.rsplit('/').nth(1) == Some(kind));
+        let version = of.map_or("2024-07-01", |(_, version)| version);
+        let request =
+            ArmRequest::new(Method::Delete, Target::Path(format!("{id}?api-version={version}")));
+        let response = self.cloud.send(&request).await.unwrap();
+        assert!(response.status < 300, "{id}: {response:?}");
+        tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+    }
+
     /// An object as it is, without a check of rights.
     pub(crate) fn object(&self, id: &ArmId) -> Option<Json> {
         self.cloud.with_world(|world| world.inspect(id.as_str()))

@@ -5,7 +5,9 @@
 mod imports;
 mod nulls;
 mod ownership;
+mod policies;
 mod reads;
+mod runs;
 mod unknown;
 
 /// Cases of a random law: `usual` in the gate.

@@ -1,0 +1,148 @@
+//! How a run ends that does not come to its end: by its time limit, by its user, without its storage.
+
+use std::time::Duration;
+
+use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id, storage_account_name};
+use tfplugin::{ApplyRequest, CancellationToken, Context, PlanRequest, Value};
+
+use crate::testing::core::{Done, Failure, Instance, Options, apply, plan, refresh, whole};
+use crate::testing::{Azure, demo};
+
+fn servers(count: i64) -> Value {
+    demo([("server_count", Value::from(count))])
+}
+
+async fn created(azure: &Azure, count: i64) -> Instance {
+    let provider = azure.provider(Value::Null, None);
+    let mut instance = Instance::default();
+    let config = servers(count);
+    apply(&provider.cluster(), &mut instance, Some(&config), Options::default()).await.unwrap();
+    instance
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_is_an_error_that_says_what_is_done_and_what_is_left() {
+    for create in [true, false] {
+        let azure = Azure::new().await;
+        let mut instance = if create { Instance::default() } else { created(&azure, 1).await };
+        let provider = azure.provider(Value::Null, None);
+        let timeouts = Value::map([("create", Value::from("2m")), ("update", "1m".into())]);
+        let config = servers(3).with("timeouts", timeouts);
+        let options = Options::default();
+        let ended = apply(&provider.cluster(), &mut instance, Some(&config), options).await;
+        let Err(Failure::Told(words)) = ended else { panic!("{ended:?}") };
+        let told = words.iter().find(|one| one.contains("took longer than its timeout"));
+        let told = told.unwrap_or_else(|| panic!("{words:?}"));
+        assert!(told.contains("steps are done") && told.contains("Next: "), "{told}");
+        // With more time the next one goes on from there.
+        let patient = servers(3);
+        let next =
+            apply(&provider.cluster(), &mut instance, Some(&patient), options).await.unwrap();
+        assert_eq!(next.destroyed, usize::from(create));
+        let again = apply(&provider.cluster(), &mut instance, Some(&patient), options).await;
+        assert_eq!(again, Ok(Done::default()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_by_the_user_ends_in_warnings_and_the_next_apply_goes_on() {
+    let azure = Azure::new().await;
+    let instance = created(&azure, 1).await;
+    let (provider, config) = (azure.provider(Value::Null, None), servers(3));
+    let resource = provider.cluster();
+    let object = instance.current.clone().unwrap();
+    let planned = plan(&resource, &object.state, &[], &config).await.unwrap();
+    let request = ApplyRequest {
+        prior: object.state.clone(),
+        planned: planned.planned,
+        config: whole(resource.as_ref(), &config),
+        private: planned.private.unwrap_or_default(),
+    };
+    let cancel = CancellationToken::new();
+    let ctx = Context::with_cancel(cancel.clone());
+    let (response, ()) = tokio::join!(resource.apply(&ctx, request), async {
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        cancel.cancel();
+    });
+    assert!(!response.diagnostics.has_errors(), "{:?}", response.diagnostics);
+    assert!(response.diagnostics.iter().any(|one| one.summary.contains("was stopped")));
+    assert_eq!(response.state.get("state").as_str(), Some("converging"));
+    let mut next = instance;
+    next.current.as_mut().unwrap().state = response.state;
+    apply(&resource, &mut next, Some(&config), Options::default()).await.unwrap();
+    let again = apply(&resource, &mut next, Some(&config), Options::default()).await;
+    assert_eq!(again, Ok(Done::default()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_works_while_the_storage_is_away_or_a_document_is_unreadable() {
+    let account = storage_account_name(&Azure::cluster_id());
+    for what in ["503:GET:blobs:1000", "spec", "cluster", "ready", "run"] {
+        let azure = Azure::new().await;
+        let mut instance = created(&azure, 1).await;
+        if what.starts_with("503") {
+            azure.cloud.with_world(|world| world.inject(what.parse().unwrap()));
+        } else {
+            azure.cloud.plant_blob(&account, "config", &format!("{what}.json"), "{".into());
+        }
+        let provider = azure.provider(Value::Null, None);
+        let before = instance.current.clone().unwrap().state;
+        refresh(&provider.cluster(), &mut instance).await.unwrap();
+        let after = instance.current.clone().unwrap().state;
+        for name in ["state", "consul_ca_file", "incarnation_id", "azure_resources", "servers"] {
+            assert_eq!(after.get(name), before.get(name), "{what}: {name}");
+        }
+        let planned = plan(&provider.cluster(), &after, &[], &servers(1)).await.unwrap();
+        assert_eq!(planned.planned, whole(provider.cluster().as_ref(), &after), "{what}");
+    }
+}
+
+/// Denied, out of reach and gone are three cases: a group that says whose it is may go in each of them.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_without_its_storage_can_be_destroyed_by_its_owner_only() {
+    for what in ["denied", "away", "gone"] {
+        for is_owner in [true, false] {
+            let azure = Azure::new().await;
+            let mut instance = created(&azure, 1).await;
+            if !is_owner {
+                let object = instance.current.as_mut().unwrap();
+                object.state.set("incarnation_id", "00000000-0000-4000-8000-000000000000");
+            }
+            let id = Azure::cluster_id();
+            let account =
+                id.resource("Microsoft.Storage/storageAccounts", &storage_account_name(&id));
+            if what != "away" {
+                let lock = id.resource("Microsoft.Authorization/locks", "hcs-cannot-delete");
+                azure.delete(&lock).await;
+            }
+            match what {
+                "denied" => {
+                    let caller = hcs_simulator::Settings::default().caller_object_id;
+                    azure
+                        .delete(&role_assignment_id(&account, &caller, ROLE_BLOB_CONTRIBUTOR))
+                        .await;
+                }
+                "away" => {
+                    let fault = "503:*:blobs:100000".parse().unwrap();
+                    azure.cloud.with_world(|world| world.inject(fault));
+                }
+                _ => azure.delete(&account).await,
+            }
+            let resource = azure.provider(Value::Null, None).cluster();
+            // What core sends for a destroy without a refresh.
+            let prior = instance.current.clone().unwrap().state;
+            let request = PlanRequest { prior: prior.clone(), ..PlanRequest::default() };
+            let planned = resource.plan(&Context::new(), request).await;
+            let private = planned.private.unwrap_or_default();
+            let request = ApplyRequest { prior, private, ..ApplyRequest::default() };
+            let response = resource.apply(&Context::new(), request).await;
+            let is_there = azure.object(&id).is_some();
+            assert_eq!(is_there, !is_owner, "{what}, owner {is_owner}: {:?}", response.diagnostics);
+            assert!(!response.diagnostics.has_errors(), "{what}: {:?}", response.diagnostics);
+            if !is_owner {
+                let told = response.diagnostics.iter().next().unwrap();
+                assert!(told.summary.contains("Nothing was deleted"), "{told:?}");
+            }
+        }
+    }
+}
