@@ -178,9 +178,8 @@ pub(crate) fn superseded(
 pub(crate) fn protected(prior: &tfplugin::Value, what: &str) -> Diagnostic {
     let name = prior.get("name").as_str().unwrap_or_default();
     let detail = format!(
-        "deletion_protection is true in the state of cluster {name:?}, so nothing is deleted, and this would {what} \
-         it with all that it knows. Undo the change; or set deletion_protection = false, apply that alone, and come \
-         back."
+        "deletion_protection is true in the state of cluster {name:?}, so nothing is deleted: {what} it with all that \
+         it knows. Undo the change; or set deletion_protection = false, apply that alone, and come back."
     );
     Diagnostic::error("Cluster is protected from deletion", detail).at("deletion_protection")
 }

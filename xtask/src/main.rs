@@ -59,10 +59,10 @@ enum Command {
         /// What is simulated.
         #[arg(value_enum)]
         what: Simulation,
-        /// How many worlds, for `laws`.
-        #[arg(long, default_value_t = 1_000_000)]
-        cases: u64,
-        /// Start of the sequence, for `laws`; the same seed gives the same worlds.
+        /// How many, for `laws` (1,000,000) and `owners` (3,000).
+        #[arg(long)]
+        cases: Option<u64>,
+        /// Start of the sequence, for both; the same seed gives the same cases.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
@@ -83,6 +83,8 @@ enum Simulation {
     Crash,
     /// Plans random changes of random worlds and holds each plan against every law.
     Laws,
+    /// Drives the provider as Terraform core would, in random orders over two states, with kills.
+    Owners,
 }
 
 fn main() -> ExitCode {
@@ -92,7 +94,12 @@ fn main() -> ExitCode {
         Command::Docs => docs::run(),
         Command::Bench { json } => bench::run(json.as_deref()),
         Command::Sim { what: Simulation::Crash, .. } => test::simulate_crashes(),
-        Command::Sim { what: Simulation::Laws, cases, seed } => test::hold_laws(cases, seed),
+        Command::Sim { what: Simulation::Laws, cases, seed } => {
+            test::hold_laws(cases.unwrap_or(1_000_000), seed)
+        }
+        Command::Sim { what: Simulation::Owners, cases, seed } => {
+            test::fight_over_clusters(cases.unwrap_or(3_000), seed)
+        }
         Command::Golden { check } => test::golden(check),
         Command::Fuzz { execs, seed } => test::fuzz(execs, seed),
         Command::Soup => soup::run(),

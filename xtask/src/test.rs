@@ -32,6 +32,15 @@ pub(crate) fn hold_laws(cases: u64, seed: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Random orders of Terraform core over two states that declare one cluster, with kills.
+pub(crate) fn fight_over_clusters(cases: u64, seed: u64) -> Result<(), Failure> {
+    let provider = "terraform-provider-hcs";
+    let words =
+        ["test", "--package", provider, "--bin", provider, "ownership", "--", "--nocapture"];
+    let (cases, seed) = (cases.to_string(), seed.to_string());
+    cargo_with(&words, &[("HCS_LAW_CASES", &cases), ("HCS_LAW_SEED", &seed)])
+}
+
 /// Hostile input to the plugin framework, `execs` times.
 pub(crate) fn fuzz(execs: u64, seed: u64) -> Result<(), Failure> {
     let test =

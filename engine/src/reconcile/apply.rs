@@ -98,7 +98,11 @@ impl Reconciler<'_> {
         let mut observed = if existed { self.observe().await? } else { Observed::default() };
         observe::observe_new_peers(&self.arm, names, self.spec, &mut observed).await?;
         // What the whole plan is refused for is told before anything is made.
-        let foundation = plan(self.spec, &observed)?.foundation()?;
+        let whole = plan(self.spec, &observed)?;
+        let foundation = whole.foundation()?;
+        if !foundation.is_empty() {
+            self.parameters(&whole).await?;
+        }
         let report = self.run(&foundation, &observed, None).await?;
         if !report.is_complete() {
             return Ok(Ground::Unfinished(report));

@@ -170,9 +170,10 @@ impl Applying {
                 let found = diagnostics::superseded(what, &self.spec, record.as_deref());
                 ApplyResponse::failed(Value::Null, found)
             }
-            Err(RefusedError::Protected) => {
-                ApplyResponse::failed(prior.clone(), diagnostics::protected(&prior, "destroy"))
-            }
+            Err(RefusedError::Protected) => ApplyResponse::failed(
+                prior.clone(),
+                diagnostics::protected(&prior, "this would destroy"),
+            ),
             Err(error) => {
                 let id = Names::new(&self.spec).cluster_id;
                 let mut found: Diagnostics = diagnostics::refused(what, &id, &error).into();

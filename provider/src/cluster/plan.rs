@@ -62,7 +62,7 @@ pub(super) async fn plan(
 
 fn plan_destroy(prior: &Value) -> PlanResponse {
     if is_protected(prior) {
-        return PlanResponse::failed(crate::diagnostics::protected(prior, "destroy"));
+        return PlanResponse::failed(crate::diagnostics::protected(prior, "this would destroy"));
     }
     PlanResponse { private: Some(leg::destroy()), ..PlanResponse::new(Value::Null) }
 }
@@ -110,7 +110,7 @@ impl Planner {
     fn guard(&mut self, replace: &[Path]) {
         let Some(path) = replace.first().filter(|_| is_protected(&self.prior)) else { return };
         let names: Vec<String> = replace.iter().map(ToString::to_string).collect();
-        let what = format!("replace (for another {})", names.join(", "));
+        let what = format!("another {} would replace", names.join(", "));
         self.diagnostics.push(crate::diagnostics::protected(&self.prior, &what).at(path.clone()));
     }
 

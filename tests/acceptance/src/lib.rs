@@ -9,6 +9,7 @@ pub mod curl;
 pub mod docs;
 pub mod emulator;
 pub mod error;
+pub mod kill;
 pub mod load;
 pub mod scenario;
 pub mod terraform;

@@ -30,12 +30,24 @@ pub struct Scenario {
 impl Scenario {
     /// Starts one from an example. ARM runs `time_scale` times faster than Azure.
     pub fn start(name: &str, example: &str, time_scale: u32) -> Result<Self, HarnessError> {
+        Self::start_with(name, example, time_scale, &[])
+    }
+
+    /// The same with faults, in the words of `azure-emulator --fault`.
+    pub fn start_with(
+        name: &str,
+        example: &str,
+        time_scale: u32,
+        faults: &[&str],
+    ) -> Result<Self, HarnessError> {
         let dir = target().join("acceptance").join(name);
         if dir.exists() {
             fs::remove_dir_all(&dir).map_err(HarnessError::file(&dir))?;
         }
         let scale = time_scale.to_string();
-        let azure = Emulator::start(&dir.join("azure"), &["--time-scale", &scale])?;
+        let mut arguments = vec!["--time-scale", &scale];
+        arguments.extend(faults.iter().flat_map(|fault| ["--fault", *fault]));
+        let azure = Emulator::start(&dir.join("azure"), &arguments)?;
         azure.create_group(GROUP, "westeurope")?;
         let before = azure.objects()?;
         let mut terraform = Workspace::new(&dir.join("terraform"), &azure)?;

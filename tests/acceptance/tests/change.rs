@@ -99,6 +99,8 @@ fn protection(scenario: &Scenario) -> Done {
 /// What Azure never changes makes another cluster, and Terraform says so.
 fn fixed(scenario: &Scenario) -> Done {
     let terraform = &scenario.terraform;
+    terraform.write("main.tf", &configuration(""))?;
+    terraform.apply(&[])?;
     terraform.write("main.tf", &configuration("  vnet_cidr = \"10.9.0.0/24\""))?;
     let replaced = terraform.plan(&[])?.expect_code(2)?;
     assert!(replaced.words().contains("must be replaced"), "{}", replaced.text());

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hcs_acceptance::Scenario;
+use hcs_acceptance::kill::Cut;
 use hcs_acceptance::scenario::CLUSTER;
-use hcs_acceptance::{Scenario, tools};
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -19,9 +19,7 @@ fn one_ctrl_c_keeps_the_state_and_the_next_apply_goes_on() -> Done {
     let scenario = start("ctrl-c")?;
     let mut apply = scenario.terraform.spawn("apply", &APPLY)?;
     wait_until_half_made(&scenario)?;
-    signal("INT", apply.id())?;
-    let status = apply.wait()?;
-    assert!(!status.success(), "Terraform says that it was interrupted");
+    assert!(!Cut::Interrupt.off(&mut apply)?, "Terraform says that it was interrupted");
 
     let cluster = scenario.terraform.attributes(CLUSTER)?;
     assert_eq!(cluster["state"], "converging", "the state knows the half-made cluster");
@@ -36,9 +34,7 @@ fn a_killed_provider_is_resumed_by_the_next_apply() -> Done {
     let scenario = start("kill-provider")?;
     let mut apply = scenario.terraform.spawn("apply", &APPLY)?;
     wait_until_half_made(&scenario)?;
-    kill_provider(&apply)?;
-    let status = apply.wait()?;
-    assert!(!status.success());
+    assert!(!Cut::Provider.off(&mut apply)?);
     finish(&scenario)
 }
 
@@ -47,9 +43,7 @@ fn a_killed_terraform_is_resumed_by_the_next_apply() -> Done {
     let scenario = start("kill-terraform")?;
     let mut apply = scenario.terraform.spawn("apply", &APPLY)?;
     wait_until_half_made(&scenario)?;
-    kill_provider(&apply)?;
-    signal("KILL", apply.id())?;
-    apply.wait()?;
+    Cut::Both.off(&mut apply)?;
     // What a person does whose runner died: the lock of the local state file went with the process.
     finish(&scenario)
 }
@@ -107,21 +101,5 @@ fn finish(scenario: &Scenario) -> Done {
     assert_eq!(consul.voters(0)?.len(), 3);
     scenario.terraform.destroy(&[])?;
     assert_eq!(scenario.made()?, Vec::<String>::new());
-    Ok(())
-}
-
-fn signal(name: &str, pid: u32) -> Done {
-    tools::run(Command::new("kill").args([format!("-{name}"), pid.to_string()]))?;
-    Ok(())
-}
-
-/// The provider process that carries out the apply.
-fn kill_provider(terraform: &Child) -> Done {
-    let parent = terraform.id().to_string();
-    let found =
-        tools::run(Command::new("pgrep").args(["-P", &parent, "-f", "terraform-provider-hcs"]))?;
-    for pid in found.split_whitespace() {
-        signal("KILL", pid.parse()?)?;
-    }
     Ok(())
 }
