@@ -16,8 +16,8 @@ pub mod observe;
 pub mod reconcile;
 pub mod secrets;
 
-/// A moment as documents have it.
+/// A moment as documents have it, to the second.
 pub(crate) fn rfc3339(unix_ms: u64) -> String {
-    let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
+    let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
 }

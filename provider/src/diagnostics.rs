@@ -89,9 +89,9 @@ fn claim(what: &str, id: &ArmId, error: &ClaimError) -> Diagnostic {
         ),
         ClaimError::Exists(record) => {
             let last = record.as_ref().map_or_else(String::new, |record| {
-                format!(" Its last run was the {}.", told(record))
+                format!("Its last run was the {}.\n", told(record))
             });
-            let tainted = match record.as_ref().and_then(|record| record.outcome) {
+            let unfinished = match record.as_ref().and_then(|record| record.outcome) {
                 Some(RunOutcome::Failed | RunOutcome::Stopped) => {
                     "\n\nThat run did not end well. Where its state is at hand, `terraform apply` there goes on; \
                      with create_before_destroy, `terraform untaint` the cluster first."
@@ -101,11 +101,10 @@ fn claim(what: &str, id: &ArmId, error: &ClaimError) -> Diagnostic {
             Diagnostic::error(
                 format!("{} exists already", capitalized(what).trim_end_matches('.')),
                 format!(
-                    "Some Terraform state holds the cluster\n  {id}{last}\n\nNothing was changed. To manage it \
-                     here, take it out of the other state and import it:\n\n  {import}\n\nA block that was only \
-                     renamed needs `moved {{ }}`, and a replacement cannot be made before the old cluster goes \
-                     (create_before_destroy), as both have one name. To make another cluster, choose another \
-                     name.{tainted}"
+                    "A Terraform state holds it:\n\n  {id}\n\n{last}Nothing was changed. To manage it here, take it \
+                     out of that state and import it:\n\n  {import}\n\nA block that was only renamed needs \
+                     `moved {{ }}`. A replacement cannot be made before the old cluster goes (create_before_destroy), \
+                     as both have one name. To make another cluster, choose another name.{unfinished}"
                 ),
             )
         }

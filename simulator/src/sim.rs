@@ -135,6 +135,12 @@ impl SimCloud {
         self.lock().blobs.contains_key(&key)
     }
 
+    /// Removes a blob as somebody else would, without a check of rights.
+    pub fn remove_blob(&self, account: &str, container: &str, name: &str) {
+        let key = (account.to_owned(), container.to_owned(), name.to_owned());
+        self.lock().blobs.remove(&key);
+    }
+
     /// Writes a blob as a program on a machine would, without a check of its rights.
     pub fn plant_blob(&self, account: &str, container: &str, name: &str, bytes: Bytes) {
         let mut inner = self.lock();

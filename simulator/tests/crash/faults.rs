@@ -152,3 +152,20 @@ async fn a_tag_that_somebody_adds_meanwhile_stays() {
     println!("{added} of {runs} tags were added in time, none was lost");
     assert!(added > runs / 2, "{added} of {runs}");
 }
+
+/// A server says that what it was given is wrong: the apply ends with its words instead of waiting for twenty minutes,
+/// and the next one goes on when it was mended, although the old words are still there at first.
+#[tokio::test(start_paused = true)]
+async fn an_error_that_no_waiting_heals_ends_the_wait() {
+    let azure = Azure::new().await;
+    azure.spoil(true);
+    let begun = tokio::time::Instant::now();
+    let End::Failed(words) = azure.apply(&spec(3), Intent::Create, None).await else {
+        panic!("nothing runs")
+    };
+    assert!(words.contains("this is another program"), "{words}");
+    assert!(begun.elapsed() < Duration::from_mins(9), "{:?}", begun.elapsed());
+    azure.spoil(false);
+    assert_eq!(azure.apply(&spec(3), azure.update(), None).await, End::Complete);
+    assert_eq!(azure.plan(&spec(3)).await, Vec::<String>::new());
+}

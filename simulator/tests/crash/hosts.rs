@@ -10,6 +10,8 @@ use hcs_planner::dataplane::{
 };
 use hcs_simulator::{SimClock, SimCloud};
 
+/// While a blob of this name is in `config`, no server can start what it was given.
+pub(crate) const HOPELESS: &str = "hopeless";
 /// From power to Raft.
 const JOIN_SECONDS: u64 = 20;
 /// Between two looks.
@@ -57,6 +59,11 @@ pub(crate) async fn run(cloud: SimCloud, clock: SimClock, account: String, dead:
         for name in running.keys() {
             let mut status = status(name, sequence, &members, gone.get(name), version.as_deref());
             status.written_at.clone_from(&now);
+            if cloud.has_blob(&account, container::CONFIG, HOPELESS) {
+                status.consul = None;
+                status.last_error = Some("server: this is another program".to_owned());
+                status.last_error_is_final = true;
+            }
             let bytes = serde_json::to_vec(&status).expect("a status").into();
             cloud.plant_blob(&account, &container::status(slot_of(name)), blob::STATUS, bytes);
         }

@@ -15,6 +15,7 @@ use hcs_engine::execute::{Report, Span};
 use hcs_engine::observe::{observe_machines, observe_requests, open_store};
 use hcs_engine::reconcile::{Beginning, DestroyLeg, Destroyed, Intent, Reconciler, observe};
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::dataplane::container;
 use hcs_planner::desired::place_in;
 use hcs_planner::diff::merged;
 use hcs_planner::names::Names;
@@ -265,6 +266,16 @@ impl Azure {
     pub(crate) fn inject(&self, fault: &str) {
         let fault = fault.parse().unwrap();
         self.cloud.with_world(|world| world.inject(fault));
+    }
+
+    /// From now on no server can start what it was given, until it is mended.
+    pub(crate) fn spoil(&self, is_spoilt: bool) {
+        let (config, name) = (container::CONFIG, hosts::HOPELESS);
+        if is_spoilt {
+            self.cloud.plant_blob(&self.account, config, name, Bytes::new());
+        } else {
+            self.cloud.remove_blob(&self.account, config, name);
+        }
     }
 
     /// Drops faults that have not struck.

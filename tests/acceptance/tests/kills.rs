@@ -7,9 +7,11 @@ use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hcs_acceptance::Scenario;
+use hcs_acceptance::consul::Consul;
 use hcs_acceptance::kill::Cut;
 use hcs_acceptance::scenario::{self, CLUSTER};
-use hcs_acceptance::{Consul, Ran, Scenario};
+use hcs_acceptance::terraform::Ran;
 
 type Done<T = ()> = Result<T, Box<dyn Error>>;
 
