@@ -61,12 +61,6 @@ impl Arm {
         Self { fence: Some(fence), ..self.clone() }
     }
 
-    /// The same, stopped by `cancel`.
-    #[must_use]
-    pub fn stopped_by(&self, cancel: CancellationToken) -> Self {
-        Self { cancel, ..self.clone() }
-    }
-
     /// Reads an object; `None` for 404 only.
     pub async fn get(&self, id: &ArmId, kind: Kind) -> Result<Option<Value>, EngineError> {
         self.get_path(&format!("{id}?api-version={}", kind.api_version())).await
@@ -86,19 +80,32 @@ impl Arm {
     /// Reads a resource group. That it is absent is believed only when another kind of read says so, too: all that is
     /// in it would be believed to be gone with it.
     pub async fn get_group(&self, id: &ArmId) -> Result<Option<Value>, EngineError> {
-        for attempt in 1.. {
+        for attempt in 1..=CONTRADICTIONS_MAX {
             if let Some(body) = self.get(id, Kind::ResourceGroup).await? {
                 return Ok(Some(body));
             }
             if !self.lists_group(id).await? {
                 return Ok(None);
             }
-            if attempt == CONTRADICTIONS_MAX {
-                break;
-            }
             self.sleep(backoff(attempt)).await?;
         }
         Err(EngineError::Contradiction { id: id.as_str().to_owned() })
+    }
+
+    /// The same, once a delete of the group that somebody began has ended.
+    pub async fn get_lasting_group(&self, id: &ArmId) -> Result<Option<Value>, EngineError> {
+        let mut told = false;
+        loop {
+            let Some(body) = self.get_group(id).await? else { return Ok(None) };
+            let state = body.pointer("/properties/provisioningState").and_then(Value::as_str);
+            if !state.is_some_and(|word| word.eq_ignore_ascii_case("Deleting")) {
+                return Ok(Some(body));
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!(%id, "the group is being deleted; waiting until it is gone");
+            }
+            self.sleep(self.cloud.default_poll_interval()).await?;
+        }
     }
 
     /// Whether the subscription's list of groups, or where that is not allowed a check of existence, names the group.
@@ -190,22 +197,29 @@ impl Arm {
         request: &ArmRequest,
         id: &ArmId,
         kind: Kind,
-    ) -> Result<Value, EngineError> {
-        let response = match self.send_once(request, id.as_str()).await {
-            Ok(response) if is_unknown_outcome(&response) => {
-                let error = ArmError::from_response(Method::Put, id.as_str(), &response);
-                return self.read_back(id, kind, error).await;
-            }
-            Ok(response) => response,
-            Err(EngineError::Transport(error @ TransportError::OutcomeUnknown { .. })) => {
-                return self.read_back(id, kind, unknown_outcome(id, &error)).await;
-            }
-            Err(error) => return Err(error),
-        };
-        if !is_success(&response) {
-            return Err(ArmError::from_response(Method::Put, id.as_str(), &response).into());
+    ) -> Result<Value, Failed> {
+        match self.send_write(request, id).await? {
+            Sent::Answered(response) => Ok(self.follow_put(response, id, kind).await?),
+            Sent::Unknown(error) => Ok(self.read_back(id, kind, error).await?),
         }
-        self.follow_put(response, id, kind).await
+    }
+
+    /// Sends a write once. A refusal is an error; no clear answer is none.
+    async fn send_write(&self, request: &ArmRequest, id: &ArmId) -> Result<Sent, Failed> {
+        let of =
+            |response: &ArmResponse| ArmError::from_response(request.method, id.as_str(), response);
+        match self.send_once(request, id.as_str()).await {
+            Ok(response) if is_unknown_outcome(&response) => Ok(Sent::Unknown(of(&response))),
+            Ok(response) if is_success(&response) => Ok(Sent::Answered(response)),
+            Ok(response) => Err(Failed::Ended(of(&response).into())),
+            Err(EngineError::Transport(error @ TransportError::OutcomeUnknown { .. })) => {
+                Ok(Sent::Unknown(unknown_outcome(request.method, id, &error)))
+            }
+            Err(EngineError::Transport(error @ TransportError::NotSent { .. })) => {
+                Err(Failed::Unsent(error))
+            }
+            Err(error) => Err(Failed::Ended(error)),
+        }
     }
 
     /// The write may or may not have happened: what is there decides. Writing the same body again is safe, as ids are
@@ -237,14 +251,11 @@ impl Arm {
         self.persist(id, kind, || self.post_once(&request, id, kind), write_bound).await
     }
 
-    async fn post_once(
-        &self,
-        request: &ArmRequest,
-        id: &ArmId,
-        kind: Kind,
-    ) -> Result<(), EngineError> {
-        let response = self.send(request, id.as_str()).await?;
-        self.follow_post(response, id, kind).await
+    async fn post_once(&self, request: &ArmRequest, id: &ArmId, kind: Kind) -> Result<(), Failed> {
+        match self.send_write(request, id).await? {
+            Sent::Answered(response) => Ok(self.follow_post(response, id, kind).await?),
+            Sent::Unknown(error) => Err(Failed::Ended(error.into())),
+        }
     }
 
     /// Deletes an object and follows it until it is gone. Absent is done.
@@ -274,13 +285,15 @@ impl Arm {
         request: &ArmRequest,
         id: &ArmId,
         kind: Kind,
-    ) -> Result<(), EngineError> {
-        let response = self.send(request, id.as_str()).await?;
-        self.follow_delete(response, id, kind).await
+    ) -> Result<(), Failed> {
+        match self.send_write(request, id).await? {
+            Sent::Answered(response) => Ok(self.follow_delete(response, id, kind).await?),
+            Sent::Unknown(error) => Err(Failed::Ended(error.into())),
+        }
     }
 
-    /// Tries until it succeeds, or is refused for a reason that does not pass within its bound of seconds. What failed
-    /// after it was accepted is looked at before it is asked for again.
+    /// Tries until it succeeds, or is refused for a reason that does not pass within its bound of seconds. Only what
+    /// never left is simply sent again; what failed after it was accepted is looked at first.
     async fn persist<T, F>(
         &self,
         id: &ArmId,
@@ -289,19 +302,20 @@ impl Arm {
         bound_seconds: impl Fn(&ArmError) -> Option<u64>,
     ) -> Result<T, EngineError>
     where
-        F: Future<Output = Result<T, EngineError>>,
+        F: Future<Output = Result<T, Failed>>,
     {
         let mut tries = Tries::new();
         loop {
             let error = match once().await {
-                Err(EngineError::Arm(error)) => error,
-                Err(EngineError::Transport(error @ TransportError::NotSent { .. })) => {
+                Ok(done) => return Ok(done),
+                Err(Failed::Ended(EngineError::Arm(error))) => error,
+                Err(Failed::Ended(error)) => return Err(error),
+                Err(Failed::Unsent(error)) => {
                     if tries.again_unsent(self, id.as_str()).await? {
                         continue;
                     }
                     return Err(error.into());
                 }
-                result => return result,
             };
             if !tries.again(self, &error, bound_seconds(&error)).await? {
                 return Err(error.into());
@@ -309,9 +323,10 @@ impl Arm {
             let was_accepted = error.status < 300 || error.retry() == Retry::AfterRead;
             if was_accepted
                 && self.get(id, kind).await?.is_some_and(|body| operation::is_running(&body))
+                && let Err(EngineError::Stopped) = self.await_provisioned(id, kind).await
             {
-                // Its end is told by the next try; a write that runs must not be disturbed.
-                let _ = self.await_provisioned(id, kind).await;
+                // How it ended is told by the next try; after a stop there is none.
+                return Err(EngineError::Stopped);
             }
         }
     }
@@ -319,8 +334,14 @@ impl Arm {
     /// One request, after the gate and, for a write, the fence. Any status is an `Ok`.
     async fn send_once(&self, request: &ArmRequest, id: &str) -> Result<ArmResponse, EngineError> {
         self.pass_gate(request.method, id).await?;
-        if let (Some(fence), false) = (&self.fence, request.method.is_read()) {
-            fence.check().await?;
+        if !request.method.is_read() {
+            // After a stop nothing new begins.
+            if self.cancel.is_cancelled() {
+                return Err(EngineError::Stopped);
+            }
+            if let Some(fence) = &self.fence {
+                fence.check().await?;
+            }
         }
         let response = self.cloud.send(request).await?;
         self.gate.note_answer();
@@ -332,7 +353,7 @@ impl Arm {
         Ok(response)
     }
 
-    /// Sends until an answer that is neither "later" nor "cannot be reached"; non-2xx is an error.
+    /// Reads until an answer that is neither "later" nor "cannot be reached"; non-2xx is an error.
     pub(crate) async fn send(
         &self,
         request: &ArmRequest,
@@ -345,13 +366,10 @@ impl Arm {
                 Ok(response) if is_success(&response) => return Ok(response),
                 Ok(response) => {
                     let error = ArmError::from_response(request.method, id, &response);
-                    // Reads and deletes may be repeated whatever became of them; writes are judged by the caller.
-                    let repeatable = request.method.is_read() || request.method == Method::Delete;
                     let wait = match error.retry() {
                         Retry::After(wait) => wait,
-                        Retry::Backoff => backoff(attempt),
-                        Retry::AfterRead if repeatable => backoff(attempt),
-                        Retry::AfterRead | Retry::Never => return Err(error.into()),
+                        Retry::Backoff | Retry::AfterRead => backoff(attempt),
+                        Retry::Never => return Err(error.into()),
                     };
                     if attempt >= ATTEMPTS_MAX {
                         return Err(error.into());
@@ -367,7 +385,7 @@ impl Arm {
                     return Err(error.into());
                 }
                 Err(EngineError::Transport(error @ TransportError::OutcomeUnknown { .. }))
-                    if attempt < ATTEMPTS_MAX && request.method != Method::Put =>
+                    if attempt < ATTEMPTS_MAX =>
                 {
                     tracing::debug!(error = %crate::error::chain(&error), "no answer, trying again");
                     backoff(attempt)
@@ -400,9 +418,31 @@ fn is_success(response: &ArmResponse) -> bool {
     (200..300).contains(&response.status) && !is_error
 }
 
-fn unknown_outcome(id: &ArmId, error: &TransportError) -> ArmError {
+/// What came back of a write.
+enum Sent {
+    /// It was accepted.
+    Answered(ArmResponse),
+    /// It may have been.
+    Unknown(ArmError),
+}
+
+/// Why one try of a write came to nothing.
+enum Failed {
+    /// It never left.
+    Unsent(TransportError),
+    /// It was refused, or failed after it was accepted.
+    Ended(EngineError),
+}
+
+impl From<EngineError> for Failed {
+    fn from(error: EngineError) -> Self {
+        Self::Ended(error)
+    }
+}
+
+fn unknown_outcome(method: Method, id: &ArmId, error: &TransportError) -> ArmError {
     ArmError {
-        method: Method::Put,
+        method,
         id: id.as_str().to_owned(),
         status: 504,
         code: "OutcomeUnknown".into(),

@@ -261,6 +261,12 @@ pub enum EngineError {
         /// What, and why.
         reason: String,
     },
+    /// There is no plan for what is there now.
+    #[error("{reason}")]
+    Unplanned {
+        /// Why.
+        reason: String,
+    },
     /// A document could not be written down.
     #[error("cannot write {what} as JSON: {reason}")]
     Serialise {

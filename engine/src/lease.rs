@@ -2,8 +2,8 @@
 //!
 //! Whoever wrote the record last holds it: every write carries the etag of the one before, so of two only one succeeds.
 //! A holder writes a beat every few seconds. Who wants the cluster waits until a run is closed, or has not beaten for
-//! [`RUN_DEAD_AFTER_SECONDS`], by the service's own clock or watched for as long; then the generation grows. A holder
-//! that could not confirm its record lately confirms it before its next write; one that finds another's stops for good.
+//! [`RUN_DEAD_AFTER_SECONDS`], by the service's own clock or watched for as long. A holder that could not confirm its
+//! record lately confirms it before its next write; one that finds another run's stops for good.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,12 +14,13 @@ use async_trait::async_trait;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::observed::READY_BLOB;
 use hcs_planner::ownership::{
-    Claim, Decision, FixedInputs, InputDifference, RUN_DEAD_AFTER_SECONDS, RUN_RECORD_FORMAT,
+    Claim, Decision, FixedInputs, InputDifference, Met, RUN_DEAD_AFTER_SECONDS, RUN_RECORD_FORMAT,
     RunOutcome, RunPhase, RunRecord, decide,
 };
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
-use crate::arm::Arm;
+use crate::arm::{Arm, backoff};
 use crate::blob::{BlobContent, BlobError, BlobStore, WriteCondition};
 use crate::clock::Clock;
 use crate::error::EngineError;
@@ -28,12 +29,16 @@ use crate::{document, rfc3339};
 
 /// Between two beats; several may fail before the record counts as dead.
 const BEAT: Duration = Duration::from_secs(8);
+/// A beat that has no answer by then is given up; whether it was written the next one finds out.
+const BEAT_MAX: Duration = Duration::from_secs(6);
 /// How long a confirmed record lets its holder write without asking again.
 const TRUSTED: Duration = Duration::from_secs(15);
 /// Between two looks at somebody else's record.
 const WATCH: Duration = Duration::from_secs(2);
 /// How long a holder tries to reach its record before it gives up; nobody else can take it meanwhile without being seen.
 const CONFIRM_SECONDS_MAX: u64 = 300;
+/// Tries to end a run; one that stays open is dead in a moment, and the next run takes it over.
+const END_TRIES_MAX: u32 = 5;
 
 /// Is asked before every write of a run.
 #[async_trait]
@@ -54,9 +59,9 @@ pub enum ClaimError {
     /// A create met one that was cut off and declared something else.
     #[error("an interrupted create declared {} otherwise", .1.first().map_or("an input", |d| d.name))]
     OtherInputs(Box<RunRecord>, Vec<InputDifference>),
-    /// The state's cluster is gone, and another one has its name.
+    /// The state's cluster is gone, and another one has its name; `None` where its record is missing.
     #[error("it is another cluster than the one that the state holds")]
-    OtherIncarnation(Box<RunRecord>),
+    OtherIncarnation(Option<Box<RunRecord>>),
     /// The record could not be read or written.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -74,20 +79,35 @@ pub fn told(record: &RunRecord) -> String {
     format!("{} of {} since {}{step}", record.operation.as_str(), record.holder, record.started_at)
 }
 
-/// The record as it was last confirmed.
+/// A record as it was read or written last.
 struct Held {
     record: RunRecord,
     etag: String,
+}
+
+/// Both clocks at one moment: the one stops while a laptop sleeps, the other may be set.
+#[derive(Clone, Copy)]
+struct Moment {
+    monotonic_ms: u64,
+    unix_ms: u64,
+}
+
+impl Moment {
+    fn now(clock: &dyn Clock) -> Self {
+        Self { monotonic_ms: clock.monotonic_ms(), unix_ms: clock.now_unix_ms() }
+    }
 }
 
 /// An open run.
 pub struct Lease {
     store: Arc<dyn BlobStore>,
     clock: Arc<dyn Clock>,
+    cancel: CancellationToken,
     held: Mutex<Held>,
     step: std::sync::Mutex<Option<String>>,
     incarnation_id: String,
-    /// When the record was last confirmed, by both clocks: the one stops while a laptop sleeps, the other may be set.
+    run_id: String,
+    /// When the record was last confirmed, by both clocks.
     confirmed_monotonic_ms: AtomicU64,
     confirmed_unix_ms: AtomicU64,
     lost: std::sync::Mutex<Option<String>>,
@@ -95,7 +115,7 @@ pub struct Lease {
     let_go: AtomicBool,
 }
 
-/// A record as it was read.
+/// What a claim meets.
 struct Found {
     record: RunRecord,
     etag: String,
@@ -103,12 +123,14 @@ struct Found {
 }
 
 impl Lease {
-    /// Opens a run, as soon as nobody else works; with it comes the record that was there before.
+    /// Opens a run, as soon as nobody else works; with it comes the record that was there before. `tagged`: the
+    /// incarnation that the managed group carries.
     pub async fn open(
         arm: &Arm,
         store: Arc<dyn BlobStore>,
         claim: &Claim,
         fixed: &FixedInputs,
+        tagged: Option<&str>,
         holder: &str,
     ) -> Result<(Self, Option<RunRecord>), ClaimError> {
         let mut watched: Option<(String, u64)> = None;
@@ -117,18 +139,19 @@ impl Lease {
             let now_ms = arm.clock.monotonic_ms();
             let is_alive = found.as_ref().is_some_and(|found| {
                 // Somebody's clock may be wrong, ours never is about how long we have looked.
-                let quiet = match &watched {
+                let quiet_ms = match &watched {
                     Some((etag, since_ms)) if *etag == found.etag => now_ms - since_ms,
                     _ => 0,
                 };
-                let age = found.age.unwrap_or_default().max(Duration::from_millis(quiet));
+                let age = found.age.unwrap_or_default().max(Duration::from_millis(quiet_ms));
                 age < Duration::from_secs(RUN_DEAD_AFTER_SECONDS)
             });
             let was_ready =
                 found.is_none() && store.get(container::CONFIG, READY_BLOB).await?.is_some();
             let record = found.as_ref().map(|found| &found.record);
-            let decision = decide(claim, fixed, record, is_alive, was_ready);
-            let own = match (decision, found) {
+            let decision = decide(claim, fixed, &Met { record, is_alive, was_ready, tagged });
+            let boxed = |found: Option<Found>| found.map(|found| Box::new(found.record));
+            let (incarnation_id, found) = match (decision, found) {
                 (Decision::Open(own), found) => (own, found),
                 (Decision::Wait, Some(found)) => {
                     // Who beats while we look is no dead one.
@@ -139,22 +162,17 @@ impl Lease {
                     arm.sleep(WATCH).await?;
                     continue;
                 }
-                (Decision::Exists, found) => {
-                    return Err(ClaimError::Exists(found.map(|found| Box::new(found.record))));
-                }
                 (Decision::OtherInputs(inputs), Some(found)) => {
                     return Err(ClaimError::OtherInputs(Box::new(found.record), inputs));
                 }
-                (Decision::OtherIncarnation, Some(found)) => {
-                    return Err(ClaimError::OtherIncarnation(Box::new(found.record)));
+                (Decision::OtherIncarnation, found) => {
+                    return Err(ClaimError::OtherIncarnation(boxed(found)));
                 }
-                // A record that is not there forbids nothing but what is told above.
-                (_, None) => return Err(ClaimError::Exists(None)),
+                (_, found) => return Err(ClaimError::Exists(boxed(found))),
             };
-            let (incarnation, found) = own;
             let record = RunRecord {
                 format: RUN_RECORD_FORMAT,
-                incarnation_id: incarnation.unwrap_or_else(fresh_id),
+                incarnation_id: incarnation_id.unwrap_or_else(fresh_id),
                 generation: found.as_ref().map_or(0, |found| found.record.generation) + 1,
                 run_id: fresh_id(),
                 operation: claim.operation(),
@@ -170,8 +188,11 @@ impl Lease {
                 Some(found) => WriteCondition::Matches(found.etag.clone()),
                 None => WriteCondition::Absent,
             };
-            if let Some(etag) = put(store.as_ref(), &record, condition).await? {
-                let lease = Self::held(arm, store, record, etag);
+            // Trust counts from before the write: its answer may take long.
+            let moment = Moment::now(arm.clock.as_ref());
+            if let Written::Ours(etag) = put(store.as_ref(), &record, condition).await? {
+                let lease = Self::held(arm, store, Held { record, etag });
+                lease.confirm(moment);
                 return Ok((lease, found.map(|found| found.record)));
             }
             // Somebody was faster: what they wrote decides anew.
@@ -179,20 +200,20 @@ impl Lease {
         }
     }
 
-    fn held(arm: &Arm, store: Arc<dyn BlobStore>, record: RunRecord, etag: String) -> Self {
-        let lease = Self {
+    fn held(arm: &Arm, store: Arc<dyn BlobStore>, held: Held) -> Self {
+        Self {
             store,
             clock: Arc::clone(&arm.clock),
-            incarnation_id: record.incarnation_id.clone(),
-            held: Mutex::new(Held { record, etag }),
+            cancel: arm.cancel.clone(),
+            incarnation_id: held.record.incarnation_id.clone(),
+            run_id: held.record.run_id.clone(),
+            held: Mutex::new(held),
             step: std::sync::Mutex::default(),
             confirmed_monotonic_ms: AtomicU64::default(),
             confirmed_unix_ms: AtomicU64::default(),
             lost: std::sync::Mutex::default(),
             let_go: AtomicBool::new(false),
-        };
-        lease.confirm(lease.clock.monotonic_ms(), lease.clock.now_unix_ms());
-        lease
+        }
     }
 
     /// Which cluster of its id this run works on.
@@ -207,16 +228,19 @@ impl Lease {
         }
     }
 
-    /// The group with the record in it is about to be deleted: from now on its absence says nothing.
-    pub fn let_go(&self) {
+    /// The group with the record in it is about to be deleted. The record is confirmed once more, whatever is trusted;
+    /// from then on its absence says nothing, and another run's record still everything.
+    pub async fn let_go(&self) -> Result<(), EngineError> {
+        self.confirm_now(true).await?;
         self.let_go.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
-    /// Beats for ever. Poll it beside the work.
+    /// Beats for ever. Poll it beside the work, from the claim to the end.
     pub async fn beat(&self) -> Infallible {
         loop {
             self.clock.sleep(BEAT).await;
-            if let Err(error) = self.renew(None).await {
+            if let Err(error) = self.renew(true, None).await {
                 tracing::debug!(error = %crate::error::chain(&error), "no beat");
             }
         }
@@ -233,98 +257,127 @@ impl Lease {
     }
 
     async fn end(&self, phase: RunPhase, outcome: RunOutcome) -> Result<(), EngineError> {
-        let change = |record: &mut RunRecord| {
-            record.phase = phase;
-            record.outcome = Some(outcome);
-        };
-        for attempt in 1.. {
-            match self.renew(Some(&change)).await {
-                // What could not be closed is dead in a moment, and the next run takes it over.
-                Err(error) if attempt == 5 || matches!(error, EngineError::Fenced { .. }) => {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.renew(true, Some((phase, outcome))).await {
+                Err(error)
+                    if attempt == END_TRIES_MAX || matches!(error, EngineError::Fenced { .. }) =>
+                {
                     return Err(error);
                 }
-                Err(_) => self.clock.sleep(crate::arm::backoff(attempt)).await,
-                Ok(()) => break,
+                Err(_) => self.clock.sleep(backoff(attempt)).await,
+                Ok(()) => return Ok(()),
             }
         }
-        Ok(())
     }
 
-    /// Writes the record again, where it is still ours.
+    fn lost(&self) -> Result<(), EngineError> {
+        match self.lost.lock().ok().and_then(|lost| lost.clone()) {
+            Some(by) => Err(EngineError::Fenced { by }),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the record again, where it is still ours. Without `force` only when nobody else did meanwhile.
     async fn renew(
         &self,
-        change: Option<&(dyn Fn(&mut RunRecord) + Send + Sync)>,
+        force: bool,
+        end: Option<(RunPhase, RunOutcome)>,
     ) -> Result<(), EngineError> {
         let mut held = self.held.lock().await;
-        if let Some(by) = self.lost.lock().ok().and_then(|lost| lost.clone()) {
-            return Err(EngineError::Fenced { by });
+        self.lost()?;
+        if !force && self.is_trusted() {
+            return Ok(());
         }
-        let (monotonic_ms, unix_ms) = (self.clock.monotonic_ms(), self.clock.now_unix_ms());
+        let moment = Moment::now(self.clock.as_ref());
         let mut record = held.record.clone();
         record.beats += 1;
         record.step = self.step.lock().ok().and_then(|step| step.clone());
-        if let Some(change) = change {
-            change(&mut record);
+        if let Some((phase, outcome)) = end {
+            record.phase = phase;
+            record.outcome = Some(outcome);
         }
         let condition = WriteCondition::Matches(held.etag.clone());
-        match put(self.store.as_ref(), &record, condition).await? {
-            Some(etag) => {
+        let written = tokio::select! {
+            written = put(self.store.as_ref(), &record, condition) => written?,
+            () = self.clock.sleep(BEAT_MAX) => {
+                return Err(EngineError::Unseen { reason: "the run record has no answer".into() });
+            }
+        };
+        match written {
+            Written::Ours(etag) => {
                 *held = Held { record, etag };
-                self.confirm(monotonic_ms, unix_ms);
+                self.confirm(moment);
                 Ok(())
             }
-            None => self.lose().await,
+            // An earlier beat of ours whose answer nobody waited for: the next one goes on from it.
+            Written::Other(found) if found.record.run_id == self.run_id => {
+                *held = Held { record: found.record, etag: found.etag };
+                drop(held);
+                Box::pin(self.renew(true, end)).await
+            }
+            Written::Other(found) => Err(self.lose(told(&found.record))),
+            Written::Absent if self.let_go.load(Ordering::Relaxed) => Ok(()),
+            Written::Absent => {
+                Err(self.lose("somebody deleted the run record config/run.json".to_owned()))
+            }
         }
     }
 
-    async fn lose(&self) -> Result<(), EngineError> {
-        let by = match read(self.store.as_ref()).await? {
-            Some(found) => told(&found.record),
-            None if self.let_go.load(Ordering::Relaxed) => return Ok(()),
-            None => "somebody deleted the run record config/run.json".to_owned(),
-        };
+    fn lose(&self, by: String) -> EngineError {
         if let Ok(mut lost) = self.lost.lock() {
             *lost = Some(by.clone());
         }
-        Err(EngineError::Fenced { by })
+        EngineError::Fenced { by }
     }
 
-    fn confirm(&self, monotonic_ms: u64, unix_ms: u64) {
-        self.confirmed_monotonic_ms.store(monotonic_ms, Ordering::Relaxed);
-        self.confirmed_unix_ms.store(unix_ms, Ordering::Relaxed);
+    fn confirm(&self, moment: Moment) {
+        self.confirmed_monotonic_ms.store(moment.monotonic_ms, Ordering::Relaxed);
+        self.confirmed_unix_ms.store(moment.unix_ms, Ordering::Relaxed);
     }
 
     fn is_trusted(&self) -> bool {
+        let now = Moment::now(self.clock.as_ref());
         let since = |now: u64, then: &AtomicU64| now.saturating_sub(then.load(Ordering::Relaxed));
-        let passed = since(self.clock.monotonic_ms(), &self.confirmed_monotonic_ms)
-            .max(since(self.clock.now_unix_ms(), &self.confirmed_unix_ms));
-        Duration::from_millis(passed) < TRUSTED
+        let passed_ms = since(now.monotonic_ms, &self.confirmed_monotonic_ms)
+            .max(since(now.unix_ms, &self.confirmed_unix_ms));
+        Duration::from_millis(passed_ms) < TRUSTED
+    }
+
+    async fn confirm_now(&self, force: bool) -> Result<(), EngineError> {
+        let started_ms = self.clock.monotonic_ms();
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            self.lost()?;
+            if !force && self.is_trusted() {
+                return Ok(());
+            }
+            let Err(error) = self.renew(force, None).await else { return Ok(()) };
+            if matches!(error, EngineError::Fenced { .. }) {
+                return Err(error);
+            }
+            // The group goes, and the account with it: that it cannot be asked is what was wanted.
+            if self.let_go.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let waited_ms = self.clock.monotonic_ms().saturating_sub(started_ms);
+            if waited_ms > CONFIRM_SECONDS_MAX * 1000 {
+                return Err(error);
+            }
+            tokio::select! {
+                () = self.clock.sleep(backoff(attempt)) => {}
+                () = self.cancel.cancelled() => return Err(EngineError::Stopped),
+            }
+        }
     }
 }
 
 #[async_trait]
 impl Fence for Lease {
     async fn check(&self) -> Result<(), EngineError> {
-        if self.let_go.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        if let Some(by) = self.lost.lock().ok().and_then(|lost| lost.clone()) {
-            return Err(EngineError::Fenced { by });
-        }
-        let started_ms = self.clock.monotonic_ms();
-        for attempt in 1.. {
-            if self.is_trusted() {
-                return Ok(());
-            }
-            let Err(error) = self.renew(None).await else { return Ok(()) };
-            let waited_ms = self.clock.monotonic_ms().saturating_sub(started_ms);
-            let is_over = waited_ms > CONFIRM_SECONDS_MAX * 1000;
-            if is_over || matches!(error, EngineError::Fenced { .. }) {
-                return Err(error);
-            }
-            self.clock.sleep(crate::arm::backoff(attempt)).await;
-        }
-        Ok(())
+        self.confirm_now(false).await
     }
 }
 
@@ -338,29 +391,46 @@ async fn read(store: &dyn BlobStore) -> Result<Option<Found>, EngineError> {
     else {
         return Ok(None);
     };
+    let bad = |reason: String| EngineError::BadDocument {
+        container: container::CONFIG.to_owned(),
+        name: blob::RUN.to_owned(),
+        what: "the run record",
+        reason,
+    };
     let record: RunRecord =
-        serde_json::from_slice(&bytes).map_err(|error| EngineError::BadDocument {
-            container: container::CONFIG.to_owned(),
-            name: blob::RUN.to_owned(),
-            what: "the run record",
-            reason: error.to_string(),
-        })?;
+        serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    if record.format > RUN_RECORD_FORMAT {
+        let reason =
+            format!("its format is {}, and this version knows {RUN_RECORD_FORMAT}", record.format);
+        return Err(bad(reason));
+    }
     Ok(Some(Found { record, etag, age }))
 }
 
-/// Writes the record; `None` when the condition did not hold. A write whose answer was lost is read back.
+/// What became of a write of the record.
+enum Written {
+    /// It is there as it was sent.
+    Ours(String),
+    /// Something else is there.
+    Other(Box<Found>),
+    /// Nothing is there.
+    Absent,
+}
+
+/// Writes the record. A write whose answer was lost is read back.
 async fn put(
     store: &dyn BlobStore,
     record: &RunRecord,
     condition: WriteCondition,
-) -> Result<Option<String>, EngineError> {
+) -> Result<Written, EngineError> {
     let bytes = document::bytes("the run record", record)?;
     match store.put(container::CONFIG, blob::RUN, bytes, condition).await {
-        Ok(etag) => Ok(Some(etag)),
-        Err(BlobError::ConditionFailed { .. }) => {
-            let found = read(store).await?;
-            Ok(found.filter(|found| found.record == *record).map(|found| found.etag))
-        }
+        Ok(etag) => Ok(Written::Ours(etag)),
+        Err(BlobError::ConditionFailed { .. }) => Ok(match read(store).await? {
+            Some(found) if found.record == *record => Written::Ours(found.etag),
+            Some(found) => Written::Other(Box::new(found)),
+            None => Written::Absent,
+        }),
         Err(error) => Err(error.into()),
     }
 }

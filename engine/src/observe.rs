@@ -7,7 +7,9 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::{Request, ServerStatus, blob, container};
 use hcs_planner::desired::Desired;
 use hcs_planner::names::{Names, SERVER_METADATA};
-use hcs_planner::observed::{Observed, ObservedMachine, ObservedServer, READY_BLOB};
+use hcs_planner::observed::{
+    Observed, ObservedMachine, ObservedServer, READY_BLOB, Unseen, UnseenWhy,
+};
 use hcs_planner::plan::MAX_SLOTS;
 use hcs_planner::spec::ClusterSpec;
 use serde::de::DeserializeOwned;
@@ -213,7 +215,7 @@ pub async fn observe_blobs(
         // An account that was just made has no container yet: nothing is hidden.
         Err(BlobError::NoContainer { .. }) => return Ok(()),
         Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => {
-            observed.problems.push(crate::error::chain(&error));
+            observed.problems.push(unseen(&error.into()));
             return Ok(());
         }
         _ => observed.blobs_readable = true,
@@ -231,10 +233,20 @@ pub async fn observe_blobs(
                 observed.servers.insert(slot, status);
             }
             Ok((_, None)) => {}
-            Err(error) => observed.problems.push(crate::error::chain(&error)),
+            Err(error) => observed.problems.push(unseen(&error)),
         }
     }
     Ok(())
+}
+
+/// What an error hides.
+pub(crate) fn unseen(error: &EngineError) -> Unseen {
+    let why = match error {
+        EngineError::Blob(BlobError::Denied { .. }) => UnseenWhy::Denied,
+        EngineError::Blob(_) => UnseenWhy::Away,
+        _ => UnseenWhy::Unreadable,
+    };
+    Unseen { sentence: crate::error::chain(error), why }
 }
 
 /// Requests that an interrupted run has left. Only a change asks for them: who may only look may not read them.
@@ -307,7 +319,7 @@ async fn document<T: DeserializeOwned>(
     let content = match store.get(container::CONFIG, name).await {
         Ok(content) => content?,
         Err(error) => {
-            observed.problems.push(crate::error::chain(&error));
+            observed.problems.push(unseen(&error.into()));
             return None;
         }
     };
@@ -321,7 +333,7 @@ async fn document<T: DeserializeOwned>(
                 what,
                 reason: error.to_string(),
             };
-            observed.problems.push(bad.to_string());
+            observed.problems.push(unseen(&bad));
             None
         }
     }

@@ -154,7 +154,7 @@ fn machine() -> Machine {
 
 async fn open(machine: &Machine, store: &Arc<Memory>, claim: Claim) -> Result<Lease, ClaimError> {
     let store: Arc<dyn BlobStore> = store.clone();
-    Ok(Lease::open(&machine.arm, store, &claim, &fixed(), "somebody").await?.0)
+    Ok(Lease::open(&machine.arm, store, &claim, &fixed(), None, "somebody").await?.0)
 }
 
 async fn record(store: &Memory) -> RunRecord {
@@ -250,6 +250,60 @@ async fn without_its_storage_a_run_writes_nothing_and_goes_on_when_it_is_back() 
     let begun = tokio::time::Instant::now();
     assert!(lease.check().await.is_err());
     assert!(begun.elapsed() < Duration::from_mins(7), "{:?}", begun.elapsed());
+}
+
+/// A beat that nobody waits for any more may have been written all the same, with another step than the next one.
+#[tokio::test(start_paused = true)]
+async fn a_beat_that_was_given_up_is_its_own_whatever_it_said() {
+    let (store, one) = (Arc::<Memory>::default(), machine());
+    let lease = open(&one, &store, Claim::Create).await.unwrap();
+    let mut beaten = record(&store).await;
+    (beaten.beats, beaten.step) = (1, Some("create vnet".to_owned()));
+    let bytes = serde_json::to_vec(&beaten).unwrap();
+    store.put("config", "run.json", bytes.into(), WriteCondition::Always).await.unwrap();
+    lease.note_step("create server_0");
+    lease.close(RunOutcome::Done).await.unwrap();
+    let closed = record(&store).await;
+    assert_eq!(closed.phase, RunPhase::Closed);
+    assert_eq!(closed.step.as_deref(), Some("create server_0"));
+}
+
+/// The record goes with its group; somebody else's that comes in its place still forbids every write.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_lets_its_record_go_is_fenced_by_another_one_all_the_same() {
+    let (store, one, other) = (Arc::<Memory>::default(), machine(), machine());
+    let lease = open(&one, &store, Claim::Destroy(None)).await.unwrap();
+    lease.let_go().await.unwrap();
+    store.delete("config", "run.json").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    lease.check().await.unwrap();
+    store.away.store(true, Ordering::Relaxed);
+    lease.check().await.unwrap();
+    store.away.store(false, Ordering::Relaxed);
+    let _next = open(&other, &store, Claim::Create).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(lease.check().await.is_err());
+
+    // Who is not the holder any more does not even begin to let go.
+    let store = Arc::<Memory>::default();
+    let lease = open(&one, &store, Claim::Create).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let _next = open(&other, &store, Claim::Create).await.unwrap();
+    assert!(lease.let_go().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_a_confirmation_that_waits() {
+    let (store, one) = (Arc::<Memory>::default(), machine());
+    let cancel = CancellationToken::new();
+    let arm = Arm::new(Arc::new(Nowhere), one.clocks.clone(), cancel.clone());
+    let lease = open(&Machine { arm, ..one }, &store, Claim::Create).await.unwrap();
+    store.away.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    cancel.cancel();
+    let begun = tokio::time::Instant::now();
+    assert!(matches!(lease.check().await, Err(EngineError::Stopped)));
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test(start_paused = true)]

@@ -186,6 +186,10 @@ async fn verify_version(program: &Path, expected: &Version) -> Result<(), Artifa
             other => break other.map_err(start)?,
         }
     };
+    // One that was killed, for want of memory say, has said nothing of its version.
+    if !output.status.success() {
+        return Err(start(std::io::Error::other(output.status.to_string())));
+    }
     let text = String::from_utf8_lossy(&output.stdout);
     let first = text.lines().next().unwrap_or_default().trim();
     if reported_version(first).is_some_and(|reported| is_build_of(&reported, expected)) {

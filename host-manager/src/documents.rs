@@ -289,6 +289,7 @@ mod tests {
             retain_count: 3,
             enabled: true,
             incarnation_id: None,
+            is_held: true,
             on_delete: OnDelete::Keep,
         };
         assert!(check_policy(policy("hourly", 60), "snapshot-policies/hourly.json").is_ok());

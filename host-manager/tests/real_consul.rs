@@ -196,6 +196,7 @@ async fn snapshots_are_taken_verified_and_pruned(world: &World) {
         retain_count: 2,
         enabled: true,
         incarnation_id: None,
+        is_held: true,
         on_delete: OnDelete::Keep,
     };
     let name = blob::snapshot_policy(&policy.name);

@@ -156,9 +156,17 @@ pub struct SnapshotPolicyDocument {
     /// change nor delete it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation_id: Option<String>,
+    /// Whether some Terraform state holds it. A create that finds one that none holds goes on with it.
+    #[serde(default = "held")]
+    pub is_held: bool,
     /// What a destroy does with its snapshots; kept so that an import gives it back.
     #[serde(default)]
     pub on_delete: OnDelete,
+}
+
+/// Documents of earlier versions were.
+fn held() -> bool {
+    true
 }
 
 /// What the destroy of a policy does with its snapshots.

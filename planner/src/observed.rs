@@ -40,11 +40,31 @@ pub struct Observed {
     /// Etags of the documents, by blob: what was read is overwritten, nothing newer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub etags: BTreeMap<String, String>,
-    /// What could not be seen, in sentences; a look for display goes on without it, a change does not.
+    /// What could not be seen; a look for display goes on without it, a change does not.
     #[serde(skip)]
-    pub problems: Vec<String>,
+    pub problems: Vec<Unseen>,
     /// Whether blobs could be read; without it the fields above that come from blobs are empty.
     pub blobs_readable: bool,
+}
+
+/// What could not be seen of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// What, and why.
+    pub sentence: String,
+    /// Why, as far as it matters.
+    pub why: UnseenWhy,
+}
+
+/// Why something could not be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnseenWhy {
+    /// The caller lacks the right, or a new one has not spread yet.
+    Denied,
+    /// The storage account is out of reach.
+    Away,
+    /// What is there cannot be read.
+    Unreadable,
 }
 
 /// The one machine of a server's scale set.

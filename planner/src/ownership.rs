@@ -20,7 +20,7 @@ pub struct RunRecord {
     pub format: u32,
     /// Which cluster of its id this is: a UUID that every create makes anew.
     pub incarnation_id: String,
-    /// Grows by one with each run: a run that meets a higher one than its own has lost its turn.
+    /// Grows by one with each run, for people and logs; what excludes is the record's etag.
     pub generation: u64,
     /// The run: a UUID.
     pub run_id: String,
@@ -222,22 +222,32 @@ pub enum Decision {
     OtherIncarnation,
 }
 
-/// Decides. `was_ready`: the cluster has been healthy once, which counts where its record is missing.
-pub fn decide(
-    claim: &Claim,
-    fixed: &FixedInputs,
-    record: Option<&RunRecord>,
-    is_alive: bool,
-    was_ready: bool,
-) -> Decision {
-    let Some(record) = record else {
+/// What a claim meets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Met<'a> {
+    /// The record, if there is one.
+    pub record: Option<&'a RunRecord>,
+    /// Whether it has beaten lately.
+    pub is_alive: bool,
+    /// Whether the cluster has been healthy once.
+    pub was_ready: bool,
+    /// The incarnation that its group carries. It is written under a record only: without one somebody deleted that.
+    pub tagged: Option<&'a str>,
+}
+
+/// Decides.
+pub fn decide(claim: &Claim, fixed: &FixedInputs, met: &Met<'_>) -> Decision {
+    let Some(record) = met.record else {
         return match claim {
-            Claim::Create if was_ready => Decision::Exists,
+            Claim::Create if met.was_ready || met.tagged.is_some() => Decision::Exists,
             Claim::Create => Decision::Open(None),
-            Claim::Update(own) | Claim::Destroy(own) => Decision::Open(own.clone()),
+            Claim::Update(own) | Claim::Destroy(own) => match met.tagged {
+                Some(tagged) if own.as_deref() != Some(tagged) => Decision::OtherIncarnation,
+                _ => Decision::Open(own.clone()),
+            },
         };
     };
-    let works = record.phase == RunPhase::Open && is_alive;
+    let works = record.phase == RunPhase::Open && met.is_alive;
     match claim {
         Claim::Create if works => Decision::Wait,
         // A change or a destroy that died is its state's to go on with.
@@ -291,6 +301,15 @@ mod tests {
         }
     }
 
+    fn decide_on(
+        claim: &Claim,
+        fixed: &FixedInputs,
+        record: Option<&RunRecord>,
+        is_alive: bool,
+    ) -> Decision {
+        decide(claim, fixed, &Met { record, is_alive, ..Met::default() })
+    }
+
     #[test]
     fn who_meets_what_does_what() {
         use Decision::{Exists, Open, OtherIncarnation, Wait};
@@ -317,8 +336,7 @@ mod tests {
             (Claim::Destroy(None), released, false, OtherIncarnation),
         ];
         for (claim, phase, alive, expected) in table {
-            let decision =
-                decide(&claim, &fixed("10.0.0.0/24"), Some(&record(phase)), alive, false);
+            let decision = decide_on(&claim, &fixed("10.0.0.0/24"), Some(&record(phase)), alive);
             assert_eq!(decision, expected, "{claim:?} {phase:?} {alive}");
         }
     }
@@ -327,7 +345,7 @@ mod tests {
     fn a_change_that_died_is_no_creates_to_go_on_with() {
         for operation in [Operation::Update, Operation::Destroy] {
             let dead = RunRecord { operation, ..record(RunPhase::Open) };
-            let decision = decide(&Claim::Create, &fixed("10.0.0.0/24"), Some(&dead), false, true);
+            let decision = decide_on(&Claim::Create, &fixed("10.0.0.0/24"), Some(&dead), false);
             assert_eq!(decision, Decision::Exists, "{operation:?}");
         }
     }
@@ -335,23 +353,33 @@ mod tests {
     #[test]
     fn only_a_create_of_the_same_cluster_goes_on_with_a_dead_one() {
         let dead = record(RunPhase::Open);
-        let decision = decide(&Claim::Create, &fixed("10.9.0.0/24"), Some(&dead), false, false);
+        let decision = decide_on(&Claim::Create, &fixed("10.9.0.0/24"), Some(&dead), false);
         let Decision::OtherInputs(differences) = decision else { panic!("{decision:?}") };
         assert_eq!(differences[0].name, "vnet_cidr");
         assert_eq!(differences[0].recorded.as_deref(), Some("10.0.0.0/24"));
         let mut same = fixed("10.0.0.0/24");
         same.resource_group_name = "RG".into();
-        let decision = decide(&Claim::Create, &same, Some(&dead), false, false);
+        let decision = decide_on(&Claim::Create, &same, Some(&dead), false);
         assert_eq!(decision, Decision::Open(None), "a group's name has no case");
     }
 
     #[test]
-    fn without_a_record_what_was_healthy_exists() {
-        let none = |claim, was_ready| decide(&claim, &fixed("10.0.0.0/24"), None, false, was_ready);
-        assert_eq!(none(Claim::Create, true), Decision::Exists);
-        assert_eq!(none(Claim::Create, false), Decision::Open(None));
-        assert_eq!(none(Claim::Update(None), true), Decision::Open(None));
+    fn without_a_record_what_was_healthy_or_is_tagged_exists() {
+        let none = |claim: Claim, was_ready: bool, tagged: Option<&str>| {
+            let met = Met { was_ready, tagged, ..Met::default() };
+            decide(&claim, &fixed("10.0.0.0/24"), &met)
+        };
         let own = Some("one".to_owned());
-        assert_eq!(none(Claim::Destroy(own.clone()), true), Decision::Open(own));
+        assert_eq!(none(Claim::Create, true, None), Decision::Exists);
+        assert_eq!(none(Claim::Create, false, Some("one")), Decision::Exists);
+        assert_eq!(none(Claim::Create, false, None), Decision::Open(None));
+        assert_eq!(none(Claim::Update(None), true, None), Decision::Open(None));
+        assert_eq!(none(Claim::Destroy(own.clone()), true, None), Decision::Open(own.clone()));
+        assert_eq!(
+            none(Claim::Destroy(own.clone()), true, Some("one")),
+            Decision::Open(own.clone())
+        );
+        let other = none(Claim::Destroy(own), true, Some("two"));
+        assert_eq!(other, Decision::OtherIncarnation);
     }
 }

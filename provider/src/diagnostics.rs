@@ -8,7 +8,7 @@ use hcs_engine::lease::{ClaimError, told};
 use hcs_engine::reconcile::RefusedError;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::{INCARNATION_TAG, Names};
-use hcs_planner::ownership::{RUN_DEAD_AFTER_SECONDS, RunOutcome, RunRecord};
+use hcs_planner::ownership::{Operation, RUN_DEAD_AFTER_SECONDS, RunOutcome, RunRecord};
 use hcs_planner::plan::PlanError;
 use hcs_planner::spec::ClusterSpec;
 use tfplugin::{Diagnostic, Diagnostics};
@@ -91,8 +91,13 @@ fn claim(what: &str, id: &ArmId, error: &ClaimError) -> Diagnostic {
             let last = record.as_ref().map_or_else(String::new, |record| {
                 format!("Its last run was the {}.\n", told(record))
             });
-            let unfinished = match record.as_ref().and_then(|record| record.outcome) {
-                Some(RunOutcome::Failed | RunOutcome::Stopped) => {
+            let operation = record.as_ref().map(|record| record.operation);
+            let unfinished = match record.as_ref().map(|record| record.outcome) {
+                Some(None) if operation == Some(Operation::Destroy) => {
+                    "\n\nThat run was cut off: the cluster may be on its way out. Where its state is at hand, \
+                     `terraform destroy` there goes on."
+                }
+                Some(None | Some(RunOutcome::Failed | RunOutcome::Stopped)) => {
                     "\n\nThat run did not end well. Where its state is at hand, `terraform apply` there goes on; \
                      with create_before_destroy, `terraform untaint` the cluster first."
                 }
@@ -141,10 +146,12 @@ fn claim(what: &str, id: &ArmId, error: &ClaimError) -> Diagnostic {
             format!("The state's {what} is gone; another one has its name"),
             format!(
                 "{id} is another incarnation than the one in this state: it was destroyed and made anew, or is made by \
-                 another Terraform state. Its last run was the {}. Nothing was changed. To manage it here, take it out \
-                 of this state and of the other one, and import it:\n\n  terraform state rm hcs_cluster.<name>\n  \
-                 {import}",
-                told(record)
+                 another Terraform state.{} Nothing was changed. To manage it here, take it out of this state and of \
+                 the other one, and import it:\n\n  terraform state rm hcs_cluster.<name>\n  {import}",
+                record.as_ref().map_or_else(String::new, |record| format!(
+                    " Its last run was the {}.",
+                    told(record)
+                ))
             ),
         ),
         ClaimError::Engine(error) => Diagnostic::error(
@@ -152,6 +159,19 @@ fn claim(what: &str, id: &ArmId, error: &ClaimError) -> Diagnostic {
             format!("{}\n\nNothing was changed. {}", sentence(error), advice(error)),
         ),
     }
+}
+
+/// A run whose record could not be closed, though its state is written.
+pub(crate) fn unclosed(what: &str, error: &EngineError) -> Diagnostic {
+    Diagnostic::warning(
+        format!("The run on {what} is done, but its record stays open"),
+        format!(
+            "{}\n\nFor {RUN_DEAD_AFTER_SECONDS} seconds other runs wait. Until the next apply here, a create of the same \
+             cluster from another state would go on with it as with one that was cut off. {}",
+            sentence(error),
+            advice(error)
+        ),
+    )
 }
 
 /// A destroy that found another cluster in the place of its own.
@@ -248,6 +268,7 @@ fn advice(error: &EngineError) -> String {
                                        and apply again."
                 .to_owned()
         }
+        EngineError::Unplanned { .. } => "Mend that, and apply again.".to_owned(),
         EngineError::Changed { .. } => "Apply again: it looks at what is there now.".to_owned(),
         EngineError::Contradiction { .. } => {
             "That is Azure's side, and passes: apply again in some minutes.".to_owned()
@@ -285,7 +306,8 @@ fn blob_advice(error: &BlobError) -> &'static str {
             "Check the way to the storage account: DNS, proxy variables, its firewall."
         }
         BlobError::NoContainer { .. } => {
-            "Somebody deleted a container of the cluster. Azure keeps deleted ones for some days: recover it."
+            "Somebody deleted a container of the cluster. Azure keeps deleted ones for some days: recover it before \
+             anything makes an empty one in its place."
         }
         _ => "",
     }

@@ -99,6 +99,17 @@ fn incarnation_of(value: &Value) -> Option<String> {
     value.get("incarnation_id").as_str().map(str::to_owned)
 }
 
+/// A create that died before any state held it: an import would hold what the next create goes on with.
+fn unfinished(cluster_id: &ArmId, name: &str) -> Diagnostic {
+    Diagnostic::error(
+        "The snapshot policy is not finished",
+        format!(
+            "No Terraform state holds snapshot policy {name:?} of {cluster_id}, and its create did not end. Apply a \
+             configuration of it instead of importing it: the create goes on from there."
+        ),
+    )
+}
+
 fn superseded(name: &str, so: &str) -> Diagnostic {
     Diagnostic::warning(
         format!("The state's snapshot policy {name:?} is gone; another one has its name"),
@@ -196,9 +207,8 @@ impl Resource for PolicyResource {
         let found = match written {
             Written::Now => Diagnostics::none(),
             Written::Before => Diagnostic::warning(
-                format!("Took over snapshot policy {:?}", document.name),
-                "It exists already, just as declared: an earlier apply ended before Terraform \
-                 could note it. Whatever state holds it besides can change it no more.",
+                format!("Went on with snapshot policy {:?}", document.name),
+                "An earlier apply ended after it had made it and before any Terraform state could hold it.",
             )
             .into(),
         };
@@ -268,6 +278,13 @@ impl Resource for PolicyResource {
             Ok(None) => return missing(),
             Err(found) => return ImportResponse::failed(found),
         };
+        match store.read(&name).await {
+            Ok(Some((document, _))) if !document.is_held => {
+                return ImportResponse::failed(unfinished(&cluster, &name));
+            }
+            Ok(_) => {}
+            Err(found) => return ImportResponse::failed(found),
+        }
         let state = Value::object(
             [("cluster_id", cluster.as_str()), ("name", &name)]
                 .map(|(name, text)| (name, Value::from(text))),
@@ -428,6 +445,7 @@ fn document_of(value: &Value) -> SnapshotPolicyDocument {
         retain_count: count.unwrap_or(1),
         enabled: value.get("enabled").as_bool().unwrap_or(true),
         incarnation_id: None,
+        is_held: true,
         on_delete: match value.get("on_delete").as_str() {
             Some("purge") => OnDelete::Purge,
             _ => OnDelete::Keep,

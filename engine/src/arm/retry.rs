@@ -18,7 +18,7 @@ const UNREACHABLE_SECONDS_MAX: u64 = 300;
 /// Others are held back for so long at most by what one request was told.
 const HELD_BACK_SECONDS_MAX: u64 = 120;
 
-/// 0.5 s, doubled each time, 20 s at most.
+/// 0.5 s, doubled each time, 10 s at most.
 pub(crate) fn backoff(attempt: u32) -> Duration {
     Duration::from_millis(500 * (1 << attempt.min(6))).min(Duration::from_secs(20)) / 2
 }

@@ -61,7 +61,7 @@ impl Run<'_> {
             }
             Action::Delete { kind, id, .. } => {
                 if let (Kind::ResourceGroup, Some(lease)) = (*kind, &self.lease) {
-                    lease.let_go();
+                    lease.let_go().await?;
                 }
                 self.arm.delete(id, *kind, self.lock_was_removed()).await?;
                 if *kind == Kind::Lock {

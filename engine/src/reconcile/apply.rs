@@ -1,119 +1,158 @@
 //! Brings a cluster to what is declared, as its only owner.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::dataplane::container;
 use hcs_planner::names::Names;
-use hcs_planner::observed::Observed;
+use hcs_planner::observed::{Observed, UnseenWhy};
 use hcs_planner::ownership::{Claim, RunOutcome, RunRecord};
 use hcs_planner::plan::plan;
+use serde_json::Value;
 
-use super::{Beginning, GROUP_READS_MAX, Intent, Outcome, Reconciler, RefusedError};
+use super::{Beginning, GROUP_READS_MAX, Intent, Outcome, Reconciler, RefusedError, tagged};
 use crate::blob::{BlobError, BlobStore};
 use crate::error::EngineError;
-use crate::execute::{Report, ensure_blob_access};
+use crate::execute::{ACCESS_MINUTES_MAX, Failure, Report, ensure_blob_access};
 use crate::lease::{ClaimError, Lease};
-use crate::observe;
+use crate::observe::{self, unseen};
 
 /// Looks and plans after somebody changed what was about to be written.
 const OVERTAKEN_MAX: u32 = 5;
+/// How long blobs that must be readable may be denied or away.
+const UNSEEN_SECONDS_MAX: u64 = 180;
 
-/// Looks at blobs that should be readable before the last problem stands: about a minute.
-const LOOKS_MAX: u32 = 9;
+/// A cluster that has a place for its record.
+struct Ground {
+    store: Arc<dyn BlobStore>,
+    /// What was made for it in this run.
+    laid: Report,
+}
 
-/// Where an apply stands once the cluster has a place for its record.
-enum Ground {
-    /// It can be claimed.
-    Ready(Arc<dyn BlobStore>),
-    /// The place could not be made.
-    Unfinished(Report),
+/// A claimed cluster.
+struct Claimed {
+    lease: Arc<Lease>,
+    before: Option<RunRecord>,
+    /// The caller got its right to the blobs just now, so that it may flicker.
+    granted: bool,
 }
 
 impl Reconciler<'_> {
     /// Brings the cluster to what is declared. Nothing is written before the cluster is claimed but its foundation, which
     /// is the same whoever lays it.
+    ///
+    /// An error means that nothing was made, or that what is there is another run's. What was made comes back as an
+    /// outcome, however the run ended.
     pub async fn apply(&self, intent: Intent) -> Result<Outcome, RefusedError> {
         let names = Names::new(self.spec);
         self.check_group().await?;
-        let existed = self.arm.get_group(&names.cluster_id).await?.is_some();
-        let mut earlier = Report::default();
-        let store = match self.ground(&names, existed, &mut earlier).await? {
-            Ground::Ready(store) => store,
-            Ground::Unfinished(report) => {
-                let beginning = Beginning::Fresh;
-                let report = report.after(earlier);
-                return Ok(Outcome { beginning, incarnation_id: None, report, observed: None });
-            }
-        };
+        let group = self.arm.get_lasting_group(&names.cluster_id).await?;
         let is_create = intent == Intent::Create;
         let claim = match intent {
             Intent::Create => Claim::Create,
             Intent::Update { incarnation_id } => Claim::Update(incarnation_id),
         };
-        let (lease, before) = self.claim_written(&names, store, &claim).await?;
-        let beginning = match (is_create, existed || before.is_some()) {
+        let Ground { store, laid } = match self.ground(&names, group.as_ref(), &claim).await? {
+            Ok(ground) => ground,
+            Err(unfinished) => return Ok(unclaimed(unfinished)),
+        };
+        let tag = group.as_ref().and_then(tagged);
+        let Claimed { lease, before, granted } =
+            match self.claim_written(&names, store, &claim, tag).await {
+                Ok(claimed) => claimed,
+                Err(ClaimError::Engine(error)) if !laid.done.is_empty() => {
+                    return Ok(unclaimed(laid.ended_by("claim the cluster", error)));
+                }
+                Err(error) => return Err(error.into()),
+            };
+        let beginning = match (is_create, group.is_some() || before.is_some()) {
             (false, _) => Beginning::Known,
             (true, false) => Beginning::Fresh,
             (true, true) => Beginning::Resumed,
         };
-        let result = self.work(&names, &lease).await;
-        // A create whose answer is an error without a state belongs to nobody: the next one goes on with it.
-        let belongs_to_a_state = result.is_ok() || !is_create;
-        let observed = match &result {
-            Ok(_) => self.observe().await.ok(),
-            Err(_) => None,
+        let (report, refused, observed) = tokio::select! {
+            worked = self.work_and_look(&names, &lease, granted) => worked,
+            never = lease.beat() => match never {},
         };
-        let outcome = match &result {
-            Ok(report) if report.is_complete() => RunOutcome::Done,
-            Ok(report) if report.failures.is_empty() => RunOutcome::Stopped,
-            Ok(_) => RunOutcome::Failed,
-            Err(_) => RunOutcome::Refused,
+        let report = report.after(laid);
+        let mut report = match refused {
+            None => report,
+            Some(refused) if report.done.is_empty() => {
+                // A create whose answer is an error without a state belongs to nobody: the next one goes on with it.
+                let ended = if is_create {
+                    lease.release(RunOutcome::Refused).await
+                } else {
+                    lease.close(RunOutcome::Refused).await
+                };
+                if let Err(error) = ended {
+                    tracing::warn!(error = %crate::error::chain(&error), "the run record stays open");
+                }
+                return Err(refused);
+            }
+            Some(RefusedError::Engine(error)) => report.ended_by("look at the cluster", error),
+            Some(refused) => {
+                let reason = crate::error::chain(&refused);
+                report.ended_by("plan", EngineError::Unplanned { reason })
+            }
         };
-        let ended = if belongs_to_a_state {
-            lease.close(outcome).await
-        } else {
-            lease.release(outcome).await
+        let outcome = match &report {
+            report if report.is_complete() => RunOutcome::Done,
+            report if report.failures.is_empty() => RunOutcome::Stopped,
+            _ => RunOutcome::Failed,
         };
-        if let Err(error) = ended {
-            tracing::warn!(error = %crate::error::chain(&error), "the run record stays open");
-        }
+        let unclosed = match lease.close(outcome).await {
+            Ok(()) => None,
+            Err(error @ EngineError::Fenced { .. }) => {
+                report = report.ended_by("close the run", error);
+                None
+            }
+            Err(error) => Some(error),
+        };
         let incarnation_id = Some(lease.incarnation_id().to_owned());
-        let report = result?.after(earlier);
-        Ok(Outcome { beginning, incarnation_id, report, observed })
+        Ok(Outcome { beginning, incarnation_id, report, observed, unclosed })
     }
 
-    /// A store in which the cluster can be claimed; the foundation is laid where it is missing.
+    /// A store in which the cluster can be claimed; the foundation is laid where it is missing. The inner error is a
+    /// foundation that could not be laid.
     async fn ground(
         &self,
         names: &Names,
-        existed: bool,
-        earlier: &mut Report,
-    ) -> Result<Ground, RefusedError> {
-        if existed && let Some(store) = self.account_store(names).await? {
-            let container = names.container(hcs_planner::dataplane::container::CONFIG);
-            if self.arm.get(&container, Kind::BlobContainer).await?.is_some() {
-                return Ok(Ground::Ready(store));
+        group: Option<&Value>,
+        claim: &Claim,
+    ) -> Result<Result<Ground, Report>, RefusedError> {
+        if group.is_some()
+            && let Some(store) = self.account_store(names).await?
+        {
+            let config = names.container(container::CONFIG);
+            if self.arm.get(&config, Kind::BlobContainer).await?.is_some() {
+                return Ok(Ok(Ground { store, laid: Report::default() }));
             }
         }
-        let mut observed = if existed { self.observe().await? } else { Observed::default() };
+        // The tag is written under a record only: somebody deleted what it was in, and Azure keeps that for some days.
+        if *claim == Claim::Create && group.and_then(tagged).is_some() {
+            return Err(ClaimError::Exists(None).into());
+        }
+        let mut observed =
+            if group.is_some() { self.observe().await? } else { Observed::default() };
         observe::observe_new_peers(&self.arm, names, self.spec, &mut observed).await?;
-        // What the whole plan is refused for is told before anything is made.
+        // What the whole plan is refused for is told before anything is made, and so is a wrong program.
         let whole = plan(self.spec, &observed)?;
         let foundation = whole.foundation()?;
         if !foundation.is_empty() {
             self.parameters(&whole).await?;
         }
-        let report = self.run(&foundation, &observed, None).await?;
-        if !report.is_complete() {
-            return Ok(Ground::Unfinished(report));
+        let laid = self.run(&foundation, &observed, None).await?;
+        if !laid.is_complete() {
+            return Ok(Err(laid));
         }
-        *earlier = report;
-        match self.account_store(names).await? {
-            Some(store) => Ok(Ground::Ready(store)),
-            None => {
+        match self.account_store(names).await {
+            Ok(Some(store)) => Ok(Ok(Ground { store, laid })),
+            Ok(None) => {
                 let id = names.storage_account().as_str().to_owned();
-                Err(EngineError::Contradiction { id }.into())
+                Ok(Err(laid.ended_by("look at the account", EngineError::Contradiction { id })))
             }
+            Err(error) => Ok(Err(laid.ended_by("look at the account", error))),
         }
     }
 
@@ -123,54 +162,92 @@ impl Reconciler<'_> {
         names: &Names,
         store: Arc<dyn BlobStore>,
         claim: &Claim,
-    ) -> Result<(Arc<Lease>, Option<RunRecord>), RefusedError> {
-        match self.claim(Arc::clone(&store), claim).await {
+        tag: Option<&str>,
+    ) -> Result<Claimed, ClaimError> {
+        match self.claim(Arc::clone(&store), claim, tag).await {
             Err(ClaimError::Engine(EngineError::Blob(
                 BlobError::Denied { .. } | BlobError::Unavailable { .. },
             ))) => {}
-            result => return Ok(result?),
+            result => {
+                let (lease, before) = result?;
+                return Ok(Claimed { lease, before, granted: false });
+            }
         }
-        ensure_blob_access(&self.arm, &names.storage_account(), store.as_ref()).await?;
-        Ok(self.claim(store, claim).await?)
+        let granted =
+            ensure_blob_access(&self.arm, &names.storage_account(), store.as_ref()).await?;
+        let (lease, before) = self.claim(store, claim, tag).await?;
+        Ok(Claimed { lease, before, granted })
+    }
+
+    /// Works, and looks at what came of it.
+    async fn work_and_look(
+        &self,
+        names: &Names,
+        lease: &Arc<Lease>,
+        granted: bool,
+    ) -> (Report, Option<RefusedError>, Option<Observed>) {
+        let mut report = Report::default();
+        let refused = self.work(names, lease, granted, &mut report).await.err();
+        let observed = if refused.is_none() { self.observe().await.ok() } else { None };
+        (report, refused, observed)
     }
 
     /// Observes, plans and executes under the lease, again where somebody changed what was to be written meanwhile.
-    async fn work(&self, names: &Names, lease: &Arc<Lease>) -> Result<Report, RefusedError> {
-        let mut earlier = Report::default();
-        for attempt in 1.. {
-            let mut observed = self.observe_whole(names).await?;
+    async fn work(
+        &self,
+        names: &Names,
+        lease: &Arc<Lease>,
+        granted: bool,
+        report: &mut Report,
+    ) -> Result<(), RefusedError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let mut observed = self.observe_whole(names, granted).await?;
             observe::confirm_absences(&self.arm, self.spec, &mut observed).await?;
             observe::observe_machines(&self.arm, names, self.spec, &mut observed).await?;
             observe::observe_new_peers(&self.arm, names, self.spec, &mut observed).await?;
             let plan = plan(self.spec, &observed)?;
-            let report = self.run(&plan, &observed, Some(lease)).await?;
-            if report.is_overtaken() && attempt < OVERTAKEN_MAX {
-                tracing::info!(attempt, "somebody changed what was to be written; looking again");
-                let Report { done, spans, .. } = report;
-                earlier = Report { done, spans, ..Report::default() }.after(earlier);
-                continue;
+            let done = self.run(&plan, &observed, Some(lease)).await?;
+            let again = done.is_overtaken() && attempt < OVERTAKEN_MAX;
+            *report = done.after(std::mem::take(report));
+            if !again {
+                return Ok(());
             }
-            return Ok(report.after(earlier));
+            tracing::info!(attempt, "somebody changed what was to be written; looking again");
+            report.failures.clear();
+            report.left.clear();
         }
-        Ok(earlier)
     }
 
     /// A look that misses nothing: under the lease the blobs are ours to read, so what keeps one back must pass.
-    async fn observe_whole(&self, names: &Names) -> Result<Observed, EngineError> {
-        for attempt in 1.. {
+    async fn observe_whole(&self, names: &Names, granted: bool) -> Result<Observed, RefusedError> {
+        let started_ms = self.arm.clock.monotonic_ms();
+        let seconds = if granted { ACCESS_MINUTES_MAX * 60 } else { UNSEEN_SECONDS_MAX };
+        let patience = Duration::from_secs(seconds);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             let mut observed = self.observe().await?;
+            if let Some(group) = observed.object(&names.cluster_id)
+                && group["properties"]["provisioningState"] == "Deleting"
+            {
+                // No plan of an apply deletes the group, or waits for who does.
+                return Err(EngineError::Changed { id: names.cluster_id.to_string() }.into());
+            }
             if let Some(store) = observe::open_store(self.stores.as_ref(), names, &observed)?
                 && let Err(error) = observe::observe_requests(store.as_ref(), &mut observed).await
             {
-                observed.problems.push(crate::error::chain(&error));
+                observed.problems.push(unseen(&error));
             }
             let Some(problem) = observed.problems.first() else { return Ok(observed) };
-            if attempt == LOOKS_MAX {
-                return Err(EngineError::Unseen { reason: problem.clone() });
+            let waited_ms = self.arm.clock.monotonic_ms().saturating_sub(started_ms);
+            let is_over = Duration::from_millis(waited_ms) > patience;
+            if is_over || problem.why == UnseenWhy::Unreadable {
+                return Err(EngineError::Unseen { reason: problem.sentence.clone() }.into());
             }
             self.arm.sleep(crate::arm::backoff(attempt)).await?;
         }
-        self.observe().await
     }
 
     async fn check_group(&self) -> Result<(), RefusedError> {
@@ -186,5 +263,22 @@ impl Reconciler<'_> {
             }
         }
         Err(RefusedError::NoResourceGroup(group.clone()))
+    }
+}
+
+/// A run that made something and never came to claim the cluster.
+fn unclaimed(report: Report) -> Outcome {
+    let beginning = Beginning::Fresh;
+    Outcome { beginning, incarnation_id: None, report, observed: None, unclosed: None }
+}
+
+impl Report {
+    /// The same run, ended by an error between its steps. A stop is none.
+    fn ended_by(mut self, at: &str, error: EngineError) -> Self {
+        match error {
+            EngineError::Stopped => self.left.push(at.to_owned()),
+            error => self.failures.push(Failure { step: at.to_owned(), error }),
+        }
+        self
     }
 }

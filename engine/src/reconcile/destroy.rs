@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::names::{CLUSTER_TAG, INCARNATION_TAG, Names};
+use hcs_planner::names::{CLUSTER_TAG, Names};
 use hcs_planner::observed::Observed;
 use hcs_planner::ownership::{Claim, RunOutcome, RunRecord};
 use hcs_planner::plan::plan_destroy;
 use serde_json::Value;
 
-use super::{Reconciler, RefusedError};
+use super::{Reconciler, RefusedError, tagged};
 use crate::blob::BlobError;
 use crate::error::{EngineError, chain};
 use crate::execute::{Report, ensure_blob_access};
@@ -53,7 +53,7 @@ impl Reconciler<'_> {
         is_protected: bool,
     ) -> Result<Destroyed, RefusedError> {
         let names = Names::new(self.spec);
-        let group = self.arm.get_group(&names.cluster_id).await?;
+        let group = self.arm.get_lasting_group(&names.cluster_id).await?;
         let Some(group) = group else {
             // Others' networks may still hold their sides of peerings.
             let plan = plan_destroy(self.spec, &self.observe().await?)?;
@@ -61,22 +61,32 @@ impl Reconciler<'_> {
         };
         // A create that never claimed it has nothing in it to lose, and leaves it to the one that follows.
         if leg == DestroyLeg::BeforeCreate && incarnation_id.is_none() {
-            return Ok(Destroyed::Left);
+            let observed = self.observe().await?;
+            if tagged(&group).is_none() && never_was_ready(&names, &observed)? {
+                return Ok(Destroyed::Left);
+            }
         }
         let is_protected = || if is_protected { Err(RefusedError::Protected) } else { Ok(()) };
         let lease = match self.owner(&names, &group, incarnation_id, leg, is_protected).await? {
             Owner::Own(lease) => lease,
             Owner::Another(record) => return Ok(Destroyed::Superseded(record)),
         };
-        let result = self.remove(&names, leg, lease.as_ref(), is_protected).await;
+        let Some(lease) = lease else {
+            return self.remove(&names, leg, None, is_protected).await;
+        };
+        let result = tokio::select! {
+            result = self.remove(&names, leg, Some(&lease), is_protected) => result,
+            never = lease.beat() => match never {},
+        };
         let outcome = match &result {
+            // Released, or gone with the group.
             Ok(Destroyed::Left) => None,
             Ok(Destroyed::Done(report)) if report.is_complete() => None,
             Ok(Destroyed::Done(report)) if report.failures.is_empty() => Some(RunOutcome::Stopped),
             Ok(_) => Some(RunOutcome::Failed),
             Err(_) => Some(RunOutcome::Refused),
         };
-        if let (Some(lease), Some(outcome)) = (&lease, outcome)
+        if let Some(outcome) = outcome
             && let Err(error) = lease.close(outcome).await
         {
             tracing::warn!(error = %chain(&error), "the run record stays open");
@@ -92,7 +102,7 @@ impl Reconciler<'_> {
         is_protected: impl Fn() -> Result<(), RefusedError>,
     ) -> Result<Destroyed, RefusedError> {
         let mut observed = self.observe().await?;
-        if leg == DestroyLeg::BeforeCreate && never_was_ready(names, &observed) {
+        if leg == DestroyLeg::BeforeCreate && never_was_ready(names, &observed)? {
             if let Some(lease) = lease {
                 lease.release(RunOutcome::Failed).await?;
             }
@@ -124,9 +134,9 @@ impl Reconciler<'_> {
             // The plan refuses it, by name.
             return Ok(Owner::Own(None));
         }
-        let tagged = tag(INCARNATION_TAG).map(str::to_owned);
+        let tagged = tagged(group);
         let by_tag = |id: &ArmId, reason: Option<String>| match (&tagged, &incarnation_id, reason) {
-            (Some(tagged), Some(own), _) if tagged == own => Ok(Owner::Own(None)),
+            (Some(tagged), Some(own), _) if *tagged == own => Ok(Owner::Own(None)),
             (Some(_), ..) => Ok(Owner::Another(None)),
             (None, _, None) => Ok(Owner::Own(None)),
             (None, _, Some(reason)) => Err(RefusedError::Unidentified { id: id.clone(), reason }),
@@ -142,17 +152,17 @@ impl Reconciler<'_> {
             is_protected()?;
         }
         let claim = Claim::Destroy(incarnation_id.clone());
-        let mut claimed = self.claim(Arc::clone(&store), &claim).await;
+        let mut claimed = self.claim(Arc::clone(&store), &claim, tagged).await;
         if tagged.is_none()
             && let Err(ClaimError::Engine(EngineError::Blob(BlobError::Denied { .. }))) = &claimed
         {
             // Only the record can tell, so the right to read it is worth waiting for.
             ensure_blob_access(&self.arm, &names.storage_account(), store.as_ref()).await?;
-            claimed = self.claim(store, &claim).await;
+            claimed = self.claim(store, &claim, tagged).await;
         }
         match claimed {
             Ok((lease, _)) => Ok(Owner::Own(Some(lease))),
-            Err(ClaimError::OtherIncarnation(record)) => Ok(Owner::Another(Some(record))),
+            Err(ClaimError::OtherIncarnation(record)) => Ok(Owner::Another(record)),
             Err(ClaimError::Engine(EngineError::Blob(BlobError::NoContainer { .. }))) => {
                 by_tag(id, None)
             }
@@ -162,13 +172,18 @@ impl Reconciler<'_> {
     }
 }
 
-/// Whether no server of the cluster can ever have served: what is there is worth nothing but to be gone on with.
-fn never_was_ready(names: &Names, observed: &Observed) -> bool {
-    if observed.blobs_readable {
-        return !observed.was_ready();
-    }
-    let has_account = observed.object(&names.storage_account()).is_some();
+/// Whether no server of the cluster can ever have served: what is there is worth nothing but to be gone on with. An error
+/// where that cannot be told.
+fn never_was_ready(names: &Names, observed: &Observed) -> Result<bool, EngineError> {
     let slots = 0..hcs_planner::plan::MAX_SLOTS;
     let has_server = slots.into_iter().any(|s| observed.object(&names.scale_set(s)).is_some());
-    !has_account && !has_server
+    if !has_server && !observed.was_ready() {
+        return Ok(true);
+    }
+    match observed.problems.first() {
+        Some(problem) => Err(EngineError::Unseen { reason: problem.sentence.clone() }),
+        None if observed.blobs_readable => Ok(!observed.was_ready()),
+        // Servers without a container that could tell of them.
+        None => Ok(false),
+    }
 }

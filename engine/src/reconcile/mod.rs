@@ -8,7 +8,7 @@ mod destroy;
 use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::names::Names;
+use hcs_planner::names::{INCARNATION_TAG, Names};
 use hcs_planner::observed::Observed;
 use hcs_planner::ownership::{Claim, FixedInputs, RunRecord};
 use hcs_planner::plan::{Artifact, Plan, PlanError};
@@ -91,6 +91,8 @@ pub struct Outcome {
     pub report: Report,
     /// The world afterwards; `None` when it could not be seen.
     pub observed: Option<Observed>,
+    /// Why the run record could not be closed; the state holds the cluster all the same.
+    pub unclosed: Option<EngineError>,
 }
 
 /// A cluster and the ways to it.
@@ -130,14 +132,17 @@ impl Reconciler<'_> {
         &self,
         store: Arc<dyn BlobStore>,
         claim: &Claim,
+        tagged: Option<&str>,
     ) -> Result<(Arc<Lease>, Option<RunRecord>), ClaimError> {
         let fixed = FixedInputs::of(self.spec);
-        let (lease, before) = Lease::open(&self.arm, store, claim, &fixed, &self.holder).await?;
+        let (lease, before) =
+            Lease::open(&self.arm, store, claim, &fixed, tagged, &self.holder).await?;
         tracing::info!(incarnation = lease.incarnation_id(), "the run is open");
         Ok((Arc::new(lease), before))
     }
 
-    /// Carries a plan out while the lease beats; when it is lost, nothing new begins.
+    /// Carries a plan out. Whoever lost the lease is told at the next write: waits may end by themselves, writes do not
+    /// begin.
     async fn run(
         &self,
         plan: &Plan,
@@ -148,12 +153,7 @@ impl Reconciler<'_> {
         let parameters = self.parameters(plan).await?;
         let stores = Arc::clone(&self.stores);
         let run = Run::new(&self.arm, stores, self.spec, observed, parameters, lease.cloned());
-        let Some(lease) = lease else { return Ok(run.execute(plan).await) };
-        // Whoever lost the lease is told at its next write: waits may end by themselves, writes do not begin.
-        tokio::select! {
-            report = run.execute(plan) => Ok(report),
-            never = lease.beat() => match never {},
-        }
+        Ok(run.execute(plan).await)
     }
 
     /// Everything that can fail before the first write does: programs are read and checked here.
@@ -184,6 +184,11 @@ impl Reconciler<'_> {
         }
         Ok(Parameters { consul, host_manager, ..parameters })
     }
+}
+
+/// The incarnation that a managed group carries.
+fn tagged(group: &Value) -> Option<&str> {
+    group.pointer(&format!("/tags/{INCARNATION_TAG}")).and_then(Value::as_str)
 }
 
 /// Looks at the cluster that `spec` declares.

@@ -124,6 +124,7 @@ impl Applying {
             }
         };
         let mut found = beginning(&what, &outcome.beginning);
+        found.extend(outcome.unclosed.iter().map(|error| diagnostics::unclosed(&what, error)));
         let state = if outcome.report.is_complete() {
             self.complete(&request.planned, &outcome).await
         } else {

@@ -1,7 +1,9 @@
 //! Imports `hcs_cluster` by id: the stored spec is restored exactly, so that the plan afterwards is empty.
 
+use hcs_engine::lease::told;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::default_managed_group;
+use hcs_planner::ownership::{FixedInputs, RunRecord};
 use tfplugin::{Context, Diagnostic, ImportResponse, Value};
 
 use super::state;
@@ -35,10 +37,29 @@ pub(super) async fn import(client: &SharedClient, ctx: &Context, id: &str) -> Im
         }
         Err(found) => return ImportResponse::failed(found),
     };
+    if let Some(run) = observed.run.as_ref().filter(|run| !run.is_held()) {
+        return ImportResponse::failed(unfinished(&cluster_id, run));
+    }
     let mut attributes = state::inputs(&spec, &client.default_tags);
     attributes.extend(state::computed(&spec, &observed, None, None));
     attributes.extend([state::incarnation(&spec, &observed), ("timeouts", state::timeouts(&spec))]);
     ImportResponse::new(Value::object(attributes))
+}
+
+/// A create that died or failed before any state held it: an import would hold what the next create goes on with.
+fn unfinished(cluster_id: &ArmId, run: &RunRecord) -> Diagnostic {
+    let FixedInputs { name, resource_group_name, location, vnet_cidr, .. } = &run.fixed;
+    let network =
+        vnet_cidr.as_deref().map_or_else(String::new, |cidr| format!(", vnet_cidr {cidr:?}"));
+    Diagnostic::error(
+        "The cluster is not finished",
+        format!(
+            "No Terraform state holds {cluster_id}, and its create did not end: {}. Apply a configuration of it instead \
+             of importing it: with name {name:?}, resource_group_name {resource_group_name:?}, location \
+             {location:?}{network} the create goes on from there.",
+            told(run)
+        ),
+    )
 }
 
 /// The ARM id of the managed group, or `subscription/resource-group/name` for a cluster with the default one.

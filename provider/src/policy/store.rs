@@ -157,29 +157,39 @@ impl PolicyStore {
         }
     }
 
-    /// Makes a policy. One that is there with the same content is taken over, as a new incarnation: an earlier create
-    /// may have ended before Terraform noted it. Any other is somebody's.
+    /// Makes a policy, and holds it as its last act. One that no state holds is gone on with: an earlier create ended
+    /// before Terraform could note it. Any other is somebody's.
     pub(super) async fn create(
         &self,
         document: &SnapshotPolicyDocument,
     ) -> Result<Written, Diagnostics> {
-        if self.put(document, WriteCondition::Absent).await? {
-            return Ok(Written::Now);
-        }
-        if let Some((found, etag)) = self.read(&document.name).await? {
-            let incarnation_id = document.incarnation_id.clone();
-            let is_same = SnapshotPolicyDocument { incarnation_id, ..found } == *document;
-            if is_same && self.put(document, WriteCondition::Matches(etag)).await? {
-                return Ok(Written::Before);
+        let made = SnapshotPolicyDocument { is_held: false, ..document.clone() };
+        let written = if self.put(&made, WriteCondition::Absent).await? {
+            Some(Written::Now)
+        } else {
+            match self.read(&document.name).await? {
+                Some((found, etag)) if !found.is_held => {
+                    let is_ours = self.put(&made, WriteCondition::Matches(etag)).await?;
+                    is_ours.then_some(Written::Before)
+                }
+                _ => None,
             }
+        };
+        if let Some(written) = written
+            && let Some((_, etag)) =
+                self.read(&document.name).await?.filter(|(found, _)| *found == made)
+            && self.put(document, WriteCondition::Matches(etag)).await?
+        {
+            return Ok(written);
         }
         let id = super::policy_id(&self.cluster_id, &document.name);
         Err(Diagnostics::error(
             format!("Snapshot policy {:?} exists already", document.name),
             format!(
-                "Nothing was changed. To manage it here, import it:\n\n  terraform import \
-                 hcs_snapshot_policy.<name> \"{id}\"\n\nA block that was only renamed needs `moved {{ }}`. To make \
-                 another one, choose another name."
+                "A Terraform state holds it. Nothing was changed. To manage it here, take it out of that state and \
+                 import it:\n\n  terraform import hcs_snapshot_policy.<name> \"{id}\"\n\nA block that was only renamed \
+                 needs `moved {{ }}`, and a replacement cannot be made before the old one goes \
+                 (create_before_destroy), as both have one name. To make another one, choose another name."
             ),
         ))
     }
@@ -205,10 +215,7 @@ impl PolicyStore {
         if self.put(document, condition).await? {
             return Ok(Written::Now);
         }
-        Err(Diagnostics::error(
-            format!("Snapshot policy {:?} was changed by somebody else", document.name),
-            "Another run wrote it at the same time. Apply again.",
-        ))
+        Err(changed(&document.name))
     }
 
     /// Removes the policy that the state holds, and its snapshots if asked to.
@@ -218,23 +225,30 @@ impl PolicyStore {
         incarnation_id: Option<&str>,
         purge: bool,
     ) -> Result<Removed, Diagnostics> {
-        if let Some((found, _)) = self.read(name).await?
+        let found = self.read(name).await?;
+        if let Some((found, _)) = &found
             && found.incarnation_id.as_deref() != incarnation_id
         {
             return Ok(Removed::Another);
         }
+        // The document goes last: whoever is cut off before still has what it takes to purge the rest.
+        if purge {
+            if let Some((found, etag)) = found {
+                let disabled = SnapshotPolicyDocument { enabled: false, ..found };
+                if !self.put(&disabled, WriteCondition::Matches(etag)).await? {
+                    return Err(changed(name));
+                }
+            }
+            let prefix = format!("{name}/");
+            let listed = self.store.list(container::SNAPSHOTS, &prefix).await;
+            for entry in listed.map_err(|error| self.failed(error))? {
+                let removed = self.store.delete(container::SNAPSHOTS, &entry.name).await;
+                removed.map_err(|error| self.failed(error))?;
+            }
+        }
         let document = blob::snapshot_policy(name);
         let removed = self.store.delete(container::CONFIG, &document).await;
         removed.map_err(|error| self.failed(error))?;
-        if !purge {
-            return Ok(Removed::Gone);
-        }
-        let prefix = format!("{name}/");
-        let listed = self.store.list(container::SNAPSHOTS, &prefix).await;
-        for entry in listed.map_err(|error| self.failed(error))? {
-            let removed = self.store.delete(container::SNAPSHOTS, &entry.name).await;
-            removed.map_err(|error| self.failed(error))?;
-        }
         Ok(Removed::Gone)
     }
 
@@ -248,6 +262,13 @@ impl PolicyStore {
         };
         Ok(entries.iter().filter_map(|entry| taken_at(&entry.name)).collect())
     }
+}
+
+fn changed(name: &str) -> Diagnostics {
+    Diagnostics::error(
+        format!("Snapshot policy {name:?} was changed by somebody else"),
+        "Another run wrote it at the same time. Apply again.",
+    )
 }
 
 /// `default/20261122T231500Z.snap`.

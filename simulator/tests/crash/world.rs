@@ -280,7 +280,7 @@ impl Azure {
 
     /// Drops faults that have not struck.
     pub(crate) fn clear_faults(&self) {
-        self.cloud.with_world(|world| world.clear_faults());
+        self.cloud.with_world(hcs_simulator::World::clear_faults);
     }
 
     /// Plants the bug of a store that knows no conditions.

@@ -134,7 +134,7 @@ fn whole(name: &str) -> Vec<Value> {
             .to_vec(),
         "subnet_id" | "ssh_public_key" => vec![first.into(), second.into(), Value::Null],
         "vnet_cidr" => vec![first.into(), second.into(), defaults::VNET_CIDR.into(), Value::Null],
-        "timeouts" => vec![Value::Null],
+        "timeouts" => vec![Value::Null, Value::Map(std::collections::BTreeMap::new())],
         _ => vec![first.into(), second.into()],
     }
 }
@@ -187,7 +187,7 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         "peer_vnet_ids" => format!("{network}/{unique}"),
         "subnet_id" => format!("{network}/{unique}/subnets/{unique}"),
         "consul_version" => format!("1.2{turn}.0"),
-        "timeouts" => "60m".to_owned(),
+        "timeouts" => format!("{}m", 60 + turn),
         _ => format!("unknown-{unique}"),
     }
 }

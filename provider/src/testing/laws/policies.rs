@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hcs_planner::names::storage_account_name;
 use tfplugin::Value;
 
-use crate::testing::core::{Done, Instance, Options, apply};
+use crate::testing::core::{Done, Instance, Options, apply, import};
 use crate::testing::{Azure, Provider, demo};
 
 const SNAPSHOT: &str = "default/20261122T231500Z.snap";
@@ -35,52 +35,83 @@ fn has(azure: &Azure, name: &str) -> bool {
     azure.cloud.blobs(&account()).contains_key(name)
 }
 
+fn has_snapshot(azure: &Azure) -> bool {
+    has(azure, &format!("snapshots/{SNAPSHOT}"))
+}
+
+const PATH: &str = "snapshot-policies/default.json";
 const POLICY: &str = "config/snapshot-policies/default.json";
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_is_made_again_keeps_its_snapshots_in_either_order() {
-    for create_first in [false, true] {
-        let (azure, provider, config) = ground().await;
-        let policy = provider.policy();
-        let mut instance = Instance::default();
-        apply(&policy, &mut instance, Some(&config), Options::default()).await.unwrap();
-        take_snapshot(&azure);
-        let before = instance.current.clone().unwrap().state;
-        let options = Options { replace: true, create_first };
-        let done = apply(&policy, &mut instance, Some(&config), options).await.unwrap();
-        assert_eq!(done, Done { added: 1, changed: 0, destroyed: 1 });
-        assert!(
-            has(&azure, &format!("snapshots/{SNAPSHOT}")),
-            "{create_first}: the snapshot stays"
-        );
-        assert!(has(&azure, POLICY), "{create_first}: the policy is there");
-        let after = instance.current.clone().unwrap().state;
-        assert_ne!(before.get("incarnation_id"), after.get("incarnation_id"));
-        let again = apply(&policy, &mut instance, Some(&config), Options::default()).await;
-        assert_eq!(again, Ok(Done::default()), "{create_first}");
-        // A destroy that stands alone does what was declared.
-        apply(&policy, &mut instance, None, Options::default()).await.unwrap();
-        assert!(!has(&azure, &format!("snapshots/{SNAPSHOT}")) && !has(&azure, POLICY));
-    }
+    let (azure, provider, config) = ground().await;
+    let policy = provider.policy();
+    let mut instance = Instance::default();
+    apply(&policy, &mut instance, Some(&config), Options::default()).await.unwrap();
+    take_snapshot(&azure);
+    let before = instance.current.clone().unwrap().state;
+    // Both have one name: made first, the new one meets the old one, and nothing happens.
+    let options = Options { replace: true, create_first: true };
+    let refused = apply(&policy, &mut instance, Some(&config), options).await;
+    assert!(format!("{refused:?}").contains("create_before_destroy"), "{refused:?}");
+    assert!(has_snapshot(&azure) && has(&azure, POLICY));
+    let kept = instance.current.clone().unwrap().state;
+    assert_eq!(before.get("incarnation_id"), kept.get("incarnation_id"));
+
+    let options = Options { replace: true, create_first: false };
+    let done = apply(&policy, &mut instance, Some(&config), options).await.unwrap();
+    assert_eq!(done, Done { added: 1, changed: 0, destroyed: 1 });
+    assert!(has_snapshot(&azure) && has(&azure, POLICY));
+    let after = instance.current.clone().unwrap().state;
+    assert_ne!(before.get("incarnation_id"), after.get("incarnation_id"));
+    let again = apply(&policy, &mut instance, Some(&config), Options::default()).await;
+    assert_eq!(again, Ok(Done::default()));
+    // A destroy that stands alone does what was declared.
+    apply(&policy, &mut instance, None, Options::default()).await.unwrap();
+    assert!(!has_snapshot(&azure) && !has(&azure, POLICY));
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_held_an_earlier_policy_of_the_name_deletes_nothing() {
+async fn a_policy_that_a_state_holds_is_nobody_elses() {
     let (azure, provider, config) = ground().await;
     let policy = provider.policy();
-    let (mut old, mut new) = (Instance::default(), Instance::default());
-    apply(&policy, &mut old, Some(&config), Options::default()).await.unwrap();
+    let mut holder = Instance::default();
+    apply(&policy, &mut holder, Some(&config), Options::default()).await.unwrap();
     take_snapshot(&azure);
-    // A block is renamed without `moved`, and core makes the new one first.
-    apply(&policy, &mut new, Some(&config), Options::default()).await.unwrap();
-    apply(&policy, &mut old, None, Options::default()).await.unwrap();
-    assert!(has(&azure, POLICY) && has(&azure, &format!("snapshots/{SNAPSHOT}")));
-    let again = apply(&policy, &mut new, Some(&config), Options::default()).await;
+    // A block that was renamed without `moved`, a second workspace, and one that wants other values.
+    for other in [config.clone(), config.clone().with("interval", "2h")] {
+        let mut second = Instance::default();
+        let refused = apply(&policy, &mut second, Some(&other), Options::default()).await;
+        assert!(format!("{refused:?}").contains("exists already"), "{refused:?}");
+        assert!(second.current.is_none() && has_snapshot(&azure));
+    }
+    let again = apply(&policy, &mut holder, Some(&config), Options::default()).await;
     assert_eq!(again, Ok(Done::default()));
-    // Another one with other values is somebody's.
-    let other = config.clone().with("interval", "2h");
-    let refused = apply(&policy, &mut Instance::default(), Some(&other), Options::default()).await;
-    assert!(format!("{refused:?}").contains("exists already"), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_that_died_is_gone_on_with_by_the_next_and_by_no_import() {
+    let (azure, provider, config) = ground().await;
+    let policy = provider.policy();
+    let mut first = Instance::default();
+    apply(&policy, &mut first, Some(&config), Options::default()).await.unwrap();
+    // What the storage holds between the two writes of a create.
+    let written = azure.cloud.blobs(&account()).remove(POLICY).unwrap();
+    let mut document: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    document["is_held"] = false.into();
+    azure.cloud.plant_blob(&account(), "config", PATH, document.to_string().into());
+
+    let id = format!("{}/snapshotPolicies/default", Azure::cluster_id());
+    let refused = import(&policy, &id).await.map(|_| ());
+    assert!(format!("{refused:?}").contains("not finished"), "{refused:?}");
+    let (mut second, changed) = (Instance::default(), config.clone().with("interval", "2h"));
+    apply(&policy, &mut second, Some(&changed), Options::default()).await.unwrap();
+    let again = apply(&policy, &mut second, Some(&changed), Options::default()).await;
+    assert_eq!(again, Ok(Done::default()));
+    // Whoever believes to hold the first deletes nothing.
+    apply(&policy, &mut first, None, Options::default()).await.unwrap();
+    assert!(has(&azure, POLICY));
+    import(&policy, &id).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,10 +121,7 @@ async fn a_policy_without_its_cluster_is_gone_and_its_destroy_ends_well() {
     let mut instance = Instance::default();
     apply(&policy, &mut instance, Some(&config), Options::default()).await.unwrap();
     let kept = instance.clone();
-    let mut cluster =
-        crate::testing::core::import(&provider.cluster(), Azure::cluster_id().as_str())
-            .await
-            .unwrap();
+    let mut cluster = import(&provider.cluster(), Azure::cluster_id().as_str()).await.unwrap();
     apply(&provider.cluster(), &mut cluster, None, Options::default()).await.unwrap();
     assert!(azure.object(&Azure::cluster_id()).is_none());
     let mut instance = kept;

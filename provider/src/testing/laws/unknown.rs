@@ -360,6 +360,7 @@ async fn grounds(azure: &Azure) -> Vec<Ground<'static>> {
         ("allowed_cidrs", vec!["198.51.100.0/24".to_owned()].into()),
         ("tags", Value::map([("team", Value::from("blue"))])),
         ("consul_version", "1.21.5".into()),
+        ("timeouts", Value::object([("create", Value::from("60m"))])),
     ]);
     let tags = Value::map([("env", Value::from("test"))]);
     let mut grounds = Vec::new();
