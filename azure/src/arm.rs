@@ -155,6 +155,10 @@ impl Cloud for ArmCloud {
         }
     }
 
+    async fn authorize(&self) -> Result<(), TransportError> {
+        self.caller().await.map(|_| ())
+    }
+
     async fn caller_object_id(&self) -> Result<String, TransportError> {
         self.caller().await?.object_id.ok_or_else(|| TransportError::Credential {
             tried: "the access token names no object id (claim oid)".to_owned(),

@@ -53,7 +53,7 @@ impl Policy for BearerPolicy {
         if response.status() != StatusCode::Unauthorized {
             return Ok(response);
         }
-        self.tokens.invalidate(&self.scope, &token).await;
+        self.tokens.invalidate(&self.scope, &token);
         let fresh = self.tokens.token(&self.scope).await?;
         if fresh.token == token.token {
             return Ok(response);

@@ -2,23 +2,33 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::{Duration, OffsetDateTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::Mutex;
 
 /// Tokens are renewed this long before they expire.
 const REFRESH_BEFORE: Duration = Duration::minutes(5);
 /// After a failed early renewal the old token serves for this long before the next try.
 const RENEWAL_PAUSE: Duration = Duration::seconds(30);
 
-/// A [`TokenCredential`] that asks another one as seldom as possible.
+/// A token that expires sooner is waited for: it might not survive the request.
+const EXPIRES_SOON: Duration = Duration::seconds(10);
+
+/// A [`TokenCredential`] that asks another one as seldom as possible, and lets nobody wait for a renewal while the token
+/// at hand is valid: leases are kept alive by requests that must not stand behind a slow sign-in.
 pub struct TokenCache {
     credential: Arc<dyn TokenCredential>,
-    tokens: Mutex<HashMap<String, Kept>>,
+    scopes: Mutex<HashMap<String, Arc<Scope>>>,
+}
+
+/// One scope: its token, and whose turn it is to ask for the next.
+struct Scope {
+    name: String,
+    kept: Mutex<Option<Kept>>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
@@ -34,6 +44,52 @@ impl Kept {
         let renew_at = token.expires_on - margin;
         Self { token, renew_at }
     }
+
+    fn is_fresh(&self) -> bool {
+        OffsetDateTime::now_utc() < self.renew_at
+    }
+
+    fn is_valid(&self) -> bool {
+        OffsetDateTime::now_utc() + EXPIRES_SOON < self.token.expires_on
+    }
+}
+
+impl Scope {
+    fn kept(&self) -> Option<Kept> {
+        lock(&self.kept).clone()
+    }
+
+    fn keep(&self, kept: Option<Kept>) {
+        *lock(&self.kept) = kept;
+    }
+
+    /// Asks, unless somebody has done so meanwhile. A renewal that fails is tried again after a pause.
+    async fn renew(&self, credential: &dyn TokenCredential) -> azure_core::Result<AccessToken> {
+        let _turn = self.turn.lock().await;
+        if let Some(kept) = self.kept().filter(Kept::is_fresh) {
+            return Ok(kept.token);
+        }
+        match credential.get_token(&[&self.name], None).await {
+            Ok(token) => {
+                self.keep(Some(Kept::new(token.clone(), OffsetDateTime::now_utc())));
+                Ok(token)
+            }
+            Err(error) => match self.kept() {
+                Some(kept) if OffsetDateTime::now_utc() < kept.token.expires_on => {
+                    tracing::warn!(%error, "the access token could not be renewed yet");
+                    let renew_at = OffsetDateTime::now_utc() + RENEWAL_PAUSE;
+                    self.keep(Some(Kept { renew_at, ..kept.clone() }));
+                    Ok(kept.token)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+/// What a panicking thread left behind is whole: each change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for TokenCache {
@@ -45,38 +101,49 @@ impl fmt::Debug for TokenCache {
 impl TokenCache {
     /// Puts a cache in front of a credential.
     pub fn new(credential: Arc<dyn TokenCredential>) -> Self {
-        Self { credential, tokens: Mutex::default() }
+        Self { credential, scopes: Mutex::default() }
     }
 
-    /// A token for `scope`; concurrent callers share one request.
+    fn scope(&self, name: &str) -> Arc<Scope> {
+        let mut scopes = lock(&self.scopes);
+        let new = || {
+            let (kept, turn) = (Mutex::default(), tokio::sync::Mutex::default());
+            Arc::new(Scope { name: name.to_owned(), kept, turn })
+        };
+        Arc::clone(scopes.entry(name.to_owned()).or_insert_with(new))
+    }
+
+    /// A token for `scope`; concurrent callers share one request. It goes on when its caller is dropped, and a token that
+    /// is valid is handed out meanwhile.
     pub async fn token(&self, scope: &str) -> azure_core::Result<AccessToken> {
-        let mut tokens = self.tokens.lock().await;
-        let now = OffsetDateTime::now_utc();
-        if let Some(kept) = tokens.get(scope).filter(|kept| now < kept.renew_at) {
+        let scope = self.scope(scope);
+        let kept = scope.kept();
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             return Ok(kept.token.clone());
         }
-        match self.credential.get_token(&[scope], None).await {
-            Ok(token) => {
-                let now = OffsetDateTime::now_utc();
-                tokens.insert(scope.to_owned(), Kept::new(token.clone(), now));
-                Ok(token)
-            }
-            Err(error) => match tokens.get_mut(scope) {
-                Some(kept) if OffsetDateTime::now_utc() < kept.token.expires_on => {
-                    tracing::warn!(%error, "the access token could not be renewed yet");
-                    kept.renew_at = now + RENEWAL_PAUSE;
-                    Ok(kept.token.clone())
+        let is_under_way = scope.turn.try_lock().is_err();
+        let credential = Arc::clone(&self.credential);
+        let renew = async move { scope.renew(credential.as_ref()).await };
+        match kept.filter(Kept::is_valid) {
+            Some(kept) => {
+                if !is_under_way {
+                    tokio::spawn(renew);
                 }
-                _ => Err(error),
-            },
+                Ok(kept.token)
+            }
+            None => tokio::spawn(renew).await.unwrap_or_else(|error| {
+                let kind = azure_core::error::ErrorKind::Credential;
+                Err(azure_core::Error::with_error(kind, error, "the sign-in was cut off"))
+            }),
         }
     }
 
     /// Forgets a token that a service refused, unless it has been replaced meanwhile.
-    pub async fn invalidate(&self, scope: &str, refused: &AccessToken) {
-        let mut tokens = self.tokens.lock().await;
-        if tokens.get(scope).is_some_and(|kept| kept.token.token == refused.token) {
-            tokens.remove(scope);
+    pub fn invalidate(&self, scope: &str, refused: &AccessToken) {
+        let scope = self.scope(scope);
+        let mut kept = lock(&scope.kept);
+        if kept.as_ref().is_some_and(|kept| kept.token.token == refused.token) {
+            *kept = None;
         }
     }
 }
@@ -166,10 +233,10 @@ mod tests {
     async fn a_refused_token_is_asked_for_again_once() {
         let (inner, cache) = cache(Duration::hours(1), 9);
         let old = cache.token("x").await.unwrap();
-        cache.invalidate("x", &old).await;
+        cache.invalidate("x", &old);
         let new = cache.token("x").await.unwrap();
         assert_ne!(old.token, new.token);
-        cache.invalidate("x", &old).await;
+        cache.invalidate("x", &old);
         cache.token("x").await.unwrap();
         assert_eq!(inner.calls.load(Ordering::SeqCst), 2, "the late refusal changes nothing");
     }
@@ -186,14 +253,73 @@ mod tests {
         }
     }
 
+    /// As if the time for a renewal had come.
+    fn make_due(cache: &TokenCache) {
+        let scope = cache.scope("x");
+        let kept = scope.kept().unwrap();
+        scope.keep(Some(Kept { renew_at: OffsetDateTime::now_utc(), ..kept }));
+    }
+
+    async fn renewed(cache: &TokenCache) {
+        while cache.scope("x").kept().is_none_or(|kept| !kept.is_fresh()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[tokio::test]
     async fn a_token_that_still_holds_survives_a_failed_renewal() {
         let (inner, cache) = cache(Duration::hours(1), 1);
         let first = cache.token("x").await.unwrap();
-        cache.tokens.lock().await.get_mut("x").unwrap().renew_at = OffsetDateTime::now_utc();
+        make_due(&cache);
         assert_eq!(cache.token("x").await.unwrap().token, first.token);
-        cache.token("x").await.unwrap();
+        renewed(&cache).await;
+        assert_eq!(cache.token("x").await.unwrap().token, first.token);
         assert_eq!(inner.calls.load(Ordering::SeqCst), 2, "the next renewal waits");
+    }
+
+    #[tokio::test]
+    async fn a_valid_token_is_handed_out_while_the_next_is_asked_for() {
+        let (inner, cache) = cache(Duration::hours(1), 9);
+        let first = cache.token("x").await.unwrap();
+        make_due(&cache);
+        let turn = cache.scope("x");
+        let turn = turn.turn.lock().await;
+        for _ in 0..3 {
+            assert_eq!(cache.token("x").await.unwrap().token, first.token);
+        }
+        assert!(cache.token("other").await.is_ok(), "no scope waits for another");
+        drop(turn);
+        cache.token("x").await.unwrap();
+        renewed(&cache).await;
+        assert_ne!(cache.token("x").await.unwrap().token, first.token);
+        assert_eq!(inner.calls.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_in_outlives_the_caller_that_began_it() {
+        #[derive(Debug)]
+        struct Slow(Counting);
+
+        #[async_trait::async_trait]
+        impl TokenCredential for Slow {
+            async fn get_token(
+                &self,
+                scopes: &[&str],
+                options: Option<TokenRequestOptions<'_>>,
+            ) -> azure_core::Result<AccessToken> {
+                tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+                self.0.get_token(scopes, options).await
+            }
+        }
+
+        let lifetime = Duration::hours(1);
+        let inner = Arc::new(Slow(Counting { calls: AtomicUsize::new(0), lifetime, fail_from: 9 }));
+        let cache = TokenCache::new(inner.clone());
+        let impatient = tokio::time::timeout(std::time::Duration::from_secs(6), cache.token("x"));
+        assert!(impatient.await.is_err());
+        tokio::time::sleep(std::time::Duration::from_secs(25)).await;
+        assert_eq!(cache.token("x").await.unwrap().token.secret(), "token-0");
+        assert_eq!(inner.0.calls.load(Ordering::SeqCst), 1);
     }
 
     #[test]

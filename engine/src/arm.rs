@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::names::INCARNATION_TAG;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -267,17 +268,51 @@ impl Arm {
         kind: Kind,
         lock_removed: bool,
     ) -> Result<(), EngineError> {
-        let path = format!("{id}?api-version={}", kind.api_version());
-        let request = ArmRequest::new(Method::Delete, Target::Path(path));
+        let request = delete_request(id, kind);
+        let once = || self.delete_once(&request, id, kind);
+        self.delete_by(id, kind, lock_removed, once).await
+    }
+
+    async fn delete_by<F>(
+        &self,
+        id: &ArmId,
+        kind: Kind,
+        lock_removed: bool,
+        once: impl Fn() -> F,
+    ) -> Result<(), EngineError>
+    where
+        F: Future<Output = Result<(), Failed>>,
+    {
         let bound = |error: &ArmError| match error.status {
             404 => None,
             _ if lock_removed && error.is("ScopeLocked") => Some(PROPAGATION_SECONDS_MAX),
             _ => write_bound(error),
         };
-        match self.persist(id, kind, || self.delete_once(&request, id, kind), bound).await {
+        match self.persist(id, kind, once, bound).await {
             Err(EngineError::Arm(error)) if error.status == 404 => Ok(()),
             result => result,
         }
+    }
+
+    /// Deletes a managed group and all in it, and never another one that has taken its place: what carries another
+    /// incarnation than `incarnation_id` is looked at as gone, also when a lost answer makes it try again.
+    pub async fn delete_group(
+        &self,
+        id: &ArmId,
+        incarnation_id: Option<&str>,
+        lock_removed: bool,
+    ) -> Result<(), EngineError> {
+        let kind = Kind::ResourceGroup;
+        let request = &delete_request(id, kind);
+        let once = || async move {
+            match self.get_group(id).await? {
+                Some(group) if incarnation(&group) == incarnation_id => {
+                    self.delete_once(request, id, kind).await
+                }
+                _ => Ok(()),
+            }
+        };
+        self.delete_by(id, kind, lock_removed, once).await
     }
 
     async fn delete_once(
@@ -340,6 +375,7 @@ impl Arm {
                 return Err(EngineError::Stopped);
             }
             if let Some(fence) = &self.fence {
+                self.cloud.authorize().await?;
                 fence.check().await?;
             }
         }
@@ -408,6 +444,16 @@ impl Arm {
     pub async fn caller_object_id(&self) -> Result<String, EngineError> {
         Ok(self.cloud.caller_object_id().await?)
     }
+}
+
+fn delete_request(id: &ArmId, kind: Kind) -> ArmRequest {
+    let path = format!("{id}?api-version={}", kind.api_version());
+    ArmRequest::new(Method::Delete, Target::Path(path))
+}
+
+/// The incarnation that a managed group carries.
+pub(crate) fn incarnation(group: &Value) -> Option<&str> {
+    group.pointer(&format!("/tags/{INCARNATION_TAG}")).and_then(Value::as_str)
 }
 
 /// Whether the answer says that all is well. Some services answer 200 with an error in the body; an operation's status

@@ -140,6 +140,12 @@ pub trait Cloud: Send + Sync {
     /// Every HTTP status is an `Ok`. Dropping the future leaves the outcome unknown.
     async fn send(&self, request: &ArmRequest) -> Result<ArmResponse, TransportError>;
 
+    /// Makes sure that a token is at hand, so that [`Cloud::send`] leaves at once: a sign-in may take longer than a run
+    /// may trust its lease.
+    async fn authorize(&self) -> Result<(), TransportError> {
+        Ok(())
+    }
+
     /// Object id of the caller in Entra, from its access token.
     async fn caller_object_id(&self) -> Result<String, TransportError>;
 

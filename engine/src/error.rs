@@ -255,6 +255,12 @@ pub enum EngineError {
         /// What is wrong.
         reason: String,
     },
+    /// The run record is written by a newer version, or broken. It may be a living run's.
+    #[error("the run record config/run.json is not readable: {reason}")]
+    UnknownRunRecord {
+        /// What is wrong.
+        reason: String,
+    },
     /// Something that a change depends on could not be seen.
     #[error("{reason}")]
     Unseen {

@@ -21,7 +21,7 @@ use hcs_planner::reference::Outputs;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
 
-use crate::arm::Arm;
+use crate::arm::{Arm, incarnation};
 use crate::artifact::ArtifactFile;
 use crate::blob::BlobStores;
 use crate::error::EngineError;
@@ -111,6 +111,8 @@ pub struct Run<'a> {
     /// Values that steps refer to.
     pub parameters: Parameters,
     lease: Option<Arc<Lease>>,
+    /// What the managed group carried when it was looked at.
+    incarnation_id: Option<String>,
     outputs: Mutex<BTreeMap<String, Value>>,
     /// Etags of the documents as they were read or written last.
     etags: Mutex<BTreeMap<String, String>>,
@@ -138,13 +140,16 @@ impl<'a> Run<'a> {
             None => arm.clone(),
         };
         let patience = Patience::new(&arm);
+        let names = Names::new(spec);
+        let incarnation_id = observed.object(&names.cluster_id).and_then(incarnation);
         Self {
             arm,
             stores,
             spec,
-            names: Names::new(spec),
+            names,
             parameters,
             lease,
+            incarnation_id: incarnation_id.map(str::to_owned),
             outputs: Mutex::new(outputs),
             etags: Mutex::new(observed.etags.clone()),
             lock_removed: AtomicBool::new(lock_removed),

@@ -17,6 +17,7 @@ use hcs_planner::ownership::{
     Claim, Decision, FixedInputs, InputDifference, Met, RUN_DEAD_AFTER_SECONDS, RUN_RECORD_FORMAT,
     RunOutcome, RunPhase, RunRecord, decide,
 };
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -391,19 +392,17 @@ async fn read(store: &dyn BlobStore) -> Result<Option<Found>, EngineError> {
     else {
         return Ok(None);
     };
-    let bad = |reason: String| EngineError::BadDocument {
-        container: container::CONFIG.to_owned(),
-        name: blob::RUN.to_owned(),
-        what: "the run record",
-        reason,
-    };
-    let record: RunRecord =
-        serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
-    if record.format > RUN_RECORD_FORMAT {
-        let reason =
-            format!("its format is {}, and this version knows {RUN_RECORD_FORMAT}", record.format);
-        return Err(bad(reason));
+    let bad = |reason: String| EngineError::UnknownRunRecord { reason };
+    let record: Value = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    // A newer record may have words that this version does not know: its format is looked at first.
+    let format = record["format"].as_u64().unwrap_or_default();
+    if format > u64::from(RUN_RECORD_FORMAT) {
+        return Err(bad(format!(
+            "its format is {format}, and this version knows {RUN_RECORD_FORMAT}"
+        )));
     }
+    let record: RunRecord =
+        serde_json::from_value(record).map_err(|error| bad(error.to_string()))?;
     Ok(Some(Found { record, etag, age }))
 }
 

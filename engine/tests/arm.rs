@@ -214,6 +214,29 @@ async fn a_poll_address_that_nobody_knows_does_not_mean_that_the_object_is_gone(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_that_took_the_place_of_the_one_that_is_meant_is_not_deleted() {
+    let group =
+        |incarnation: &str| answer(200, json!({ "tags": { "hcs-incarnation": incarnation } }));
+    let id = ArmId::resource_group("11111111-1111-4111-8111-111111111111", "rg-mrg-demo");
+    let deletes =
+        |world: &World| world.asked().iter().filter(|asked| asked.starts_with("DELETE")).count();
+    // The answer of the first try is lost; when it looks again, another one is there.
+    let lost = World::new(move |number, _| match number {
+        0 => group("ours"),
+        1 => unanswered(),
+        _ => group("another"),
+    });
+    lost.arm.delete_group(&id, Some("ours"), false).await.unwrap();
+    assert_eq!(deletes(&lost), 1, "{:?}", lost.asked());
+
+    let other = World::new(move |_, _| group("another"));
+    for meant in [Some("ours"), None] {
+        other.arm.delete_group(&id, meant, false).await.unwrap();
+    }
+    assert_eq!(deletes(&other), 0, "{:?}", other.asked());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_runs_is_waited_for_before_it_is_asked_for_again() {
     // The operation fails in a way that may pass; meanwhile somebody's write runs.
     let running = json!({ "properties": { "provisioningState": "Updating" } });

@@ -316,3 +316,15 @@ async fn a_beat_whose_answer_was_lost_is_its_own() {
     lease.release(RunOutcome::Failed).await.unwrap();
     assert_eq!(record(&store).await.phase, RunPhase::Released);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_a_newer_version_is_never_called_broken() {
+    let (one, store) = (machine(), Arc::<Memory>::default());
+    let newer = br#"{"format":2,"operation":"migrate"}"#;
+    store.put("config", "run.json", newer.to_vec().into(), WriteCondition::Absent).await.unwrap();
+    let refused = open(&one, &store, Claim::Create).await.map(|_| ());
+    let Err(ClaimError::Engine(EngineError::UnknownRunRecord { reason })) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(reason.contains("format is 2"), "{reason}");
+}

@@ -47,7 +47,7 @@ impl RunRecord {
     pub fn is_held(&self) -> bool {
         match self.phase {
             RunPhase::Closed => true,
-            RunPhase::Open => self.operation != Operation::Create,
+            RunPhase::Open => !matches!(self.operation, Operation::Create | Operation::Undo),
             RunPhase::Released => false,
         }
     }
@@ -63,6 +63,8 @@ pub enum Operation {
     Update,
     /// Removes one.
     Destroy,
+    /// Removes what a create left that never came to have an incarnation in a state.
+    Undo,
 }
 
 impl Operation {
@@ -71,7 +73,7 @@ impl Operation {
         match self {
             Self::Create => "create",
             Self::Update => "update",
-            Self::Destroy => "destroy",
+            Self::Destroy | Self::Undo => "destroy",
         }
     }
 }
@@ -197,12 +199,14 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// What it is called in the record.
+    /// What it is called in the record. A state without an incarnation holds nothing yet: what it does to the cluster is
+    /// a create's, and anybody's to go on with when it dies.
     pub fn operation(&self) -> Operation {
         match self {
-            Self::Create => Operation::Create,
-            Self::Update(_) => Operation::Update,
-            Self::Destroy(_) => Operation::Destroy,
+            Self::Create | Self::Update(None) => Operation::Create,
+            Self::Update(Some(_)) => Operation::Update,
+            Self::Destroy(Some(_)) => Operation::Destroy,
+            Self::Destroy(None) => Operation::Undo,
         }
     }
 }
@@ -248,23 +252,24 @@ pub fn decide(claim: &Claim, fixed: &FixedInputs, met: &Met<'_>) -> Decision {
         };
     };
     let works = record.phase == RunPhase::Open && met.is_alive;
+    let differences = fixed.differences(&record.fixed);
     match claim {
         Claim::Create if works => Decision::Wait,
         // A change or a destroy that died is its state's to go on with.
         Claim::Create if record.is_held() => Decision::Exists,
-        Claim::Create => match fixed.differences(&record.fixed) {
-            same if same.is_empty() => Decision::Open(None),
-            differences => Decision::OtherInputs(differences),
-        },
-        Claim::Update(own) | Claim::Destroy(own) => {
-            if own.as_ref() != Some(&record.incarnation_id) {
-                Decision::OtherIncarnation
-            } else if works {
-                Decision::Wait
-            } else {
-                Decision::Open(own.clone())
-            }
+        Claim::Update(None) if record.is_held() => Decision::OtherIncarnation,
+        Claim::Update(None) if works => Decision::Wait,
+        Claim::Create | Claim::Update(None) if differences.is_empty() => Decision::Open(None),
+        Claim::Create | Claim::Update(None) => Decision::OtherInputs(differences),
+        // What no state holds and was declared as this one is its own, whichever of its runs died.
+        Claim::Destroy(None) if record.is_held() || !differences.is_empty() => {
+            Decision::OtherIncarnation
         }
+        Claim::Update(Some(own)) | Claim::Destroy(Some(own)) if *own != record.incarnation_id => {
+            Decision::OtherIncarnation
+        }
+        Claim::Update(_) | Claim::Destroy(_) if works => Decision::Wait,
+        Claim::Update(own) | Claim::Destroy(own) => Decision::Open(own.clone()),
     }
 }
 
@@ -333,7 +338,12 @@ mod tests {
             (Claim::Destroy(own()), open, true, Wait),
             (Claim::Destroy(own()), closed, false, Open(own())),
             (Claim::Destroy(other()), closed, false, OtherIncarnation),
-            (Claim::Destroy(None), released, false, OtherIncarnation),
+            (Claim::Update(None), open, true, Wait),
+            (Claim::Update(None), open, false, Open(None)),
+            (Claim::Destroy(None), closed, false, OtherIncarnation),
+            (Claim::Destroy(None), open, true, Wait),
+            (Claim::Destroy(None), open, false, Open(None)),
+            (Claim::Destroy(None), released, false, Open(None)),
         ];
         for (claim, phase, alive, expected) in table {
             let decision = decide_on(&claim, &fixed("10.0.0.0/24"), Some(&record(phase)), alive);
@@ -347,6 +357,20 @@ mod tests {
             let dead = RunRecord { operation, ..record(RunPhase::Open) };
             let decision = decide_on(&Claim::Create, &fixed("10.0.0.0/24"), Some(&dead), false);
             assert_eq!(decision, Decision::Exists, "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn a_state_without_an_incarnation_goes_on_with_its_own_dead_runs_only() {
+        for claim in [Claim::Update(None), Claim::Destroy(None)] {
+            for before in [Claim::Update(None), Claim::Destroy(None)] {
+                let operation = before.operation();
+                let dead = RunRecord { operation, ..record(RunPhase::Open) };
+                let same = decide_on(&claim, &fixed("10.0.0.0/24"), Some(&dead), false);
+                assert_eq!(same, Decision::Open(None), "{claim:?} after {before:?}");
+                let other = decide_on(&claim, &fixed("10.9.0.0/24"), Some(&dead), false);
+                assert_ne!(other, Decision::Open(None), "{claim:?} after another {before:?}");
+            }
         }
     }
 

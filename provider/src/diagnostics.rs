@@ -282,6 +282,11 @@ fn advice(error: &EngineError) -> String {
                                          is in their boot diagnostics and journal \
                                          (hcs-host-manager.service)."
             .to_owned(),
+        EngineError::UnknownRunRecord { .. } => {
+            "It says whose the cluster is and who works on it: do not delete it. Use the version of the provider that \
+             wrote it, or a newer one; if it is broken, restore an earlier version of the blob."
+                .to_owned()
+        }
         EngineError::BadDocument { .. } => "Restore the blob from its last good content, or \
                                             delete it if the document was never valid."
             .to_owned(),

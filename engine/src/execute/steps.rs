@@ -59,10 +59,14 @@ impl Run<'_> {
                 let body = self.arm.await_provisioned(id, *kind).await?;
                 self.set_output(object, body);
             }
-            Action::Delete { kind, id, .. } => {
-                if let (Kind::ResourceGroup, Some(lease)) = (*kind, &self.lease) {
+            Action::Delete { kind: Kind::ResourceGroup, id, .. } => {
+                if let Some(lease) = &self.lease {
                     lease.let_go().await?;
                 }
+                let incarnation_id = self.incarnation_id.as_deref();
+                self.arm.delete_group(id, incarnation_id, self.lock_was_removed()).await?;
+            }
+            Action::Delete { kind, id, .. } => {
                 self.arm.delete(id, *kind, self.lock_was_removed()).await?;
                 if *kind == Kind::Lock {
                     self.note_lock_removed();
@@ -212,7 +216,21 @@ impl Run<'_> {
         let request = Request { id, slot, action };
         let bytes = document::bytes("a request", &request)?;
         let (store, name) = (self.store()?, blob::leave_request(slot));
-        store.put(container::REQUESTS, &name, bytes, WriteCondition::Always).await?;
+        // A try that comes late, after another run went on, meets that one's etag.
+        let condition = match store.get(container::REQUESTS, &name).await? {
+            Some(content) => WriteCondition::Matches(content.etag),
+            None => WriteCondition::Absent,
+        };
+        match store.put(container::REQUESTS, &name, bytes.clone(), condition).await {
+            Ok(_) => {}
+            Err(BlobError::ConditionFailed { .. }) => {
+                let there = store.get(container::REQUESTS, &name).await?;
+                if there.is_none_or(|there| there.bytes != bytes) {
+                    return Err(EngineError::Changed { id: format!("requests/{name}") });
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
         let goal = Goal { voters: remaining, version: None, gone: Some(node_name) };
         self.wait_healthy(&goal, LEAVE_MINUTES_MAX).await?;
         store.delete(container::REQUESTS, &name).await?;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +18,12 @@ const FLICKER_SECONDS_MAX: u64 = 120;
 
 /// The storage service may be out of order for so long before a step fails.
 const AWAY_SECONDS_MAX: u64 = 180;
+
+/// A try of a small write ends sooner than a lease that was trusted when it began can be another run's: what is trusted is
+/// at most 15 seconds old, and who is silent for 30 is dead.
+const WRITE_TRY_MAX: Duration = Duration::from_secs(10);
+/// Documents, requests and secrets are far smaller, programs far larger.
+const SMALL_BYTES_MAX: usize = 1024 * 1024;
 
 /// Until when a denial may be one that passes.
 #[derive(Clone)]
@@ -86,6 +93,23 @@ impl RunStore {
     }
 }
 
+impl RunStore {
+    /// One try, ended before the lease that it began under can have gone to another run: the store's own tries would go on
+    /// without asking. Large blobs are programs under the name of their content, the same whoever writes them.
+    async fn soon<T>(
+        &self,
+        once: impl Future<Output = Result<T, BlobError>>,
+    ) -> Result<T, BlobError> {
+        tokio::select! {
+            result = once => result,
+            () = self.arm.clock.sleep(WRITE_TRY_MAX) => Err(BlobError::Unavailable {
+                account: "the cluster's storage".into(),
+                source: "a write had no answer in ten seconds".into(),
+            }),
+        }
+    }
+}
+
 #[async_trait]
 impl BlobStore for RunStore {
     async fn get(&self, container: &str, name: &str) -> Result<Option<BlobContent>, BlobError> {
@@ -99,12 +123,16 @@ impl BlobStore for RunStore {
         bytes: Bytes,
         condition: WriteCondition,
     ) -> Result<String, BlobError> {
-        let once = || self.store.put(container, name, bytes.clone(), condition.clone());
+        let is_small = bytes.len() <= SMALL_BYTES_MAX;
+        let once = || async {
+            let put = self.store.put(container, name, bytes.clone(), condition.clone());
+            if is_small { self.soon(put).await } else { put.await }
+        };
         self.patiently(true, once).await
     }
 
     async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
-        self.patiently(true, || self.store.delete(container, name)).await
+        self.patiently(true, || self.soon(self.store.delete(container, name))).await
     }
 
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {

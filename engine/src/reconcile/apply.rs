@@ -7,11 +7,12 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::container;
 use hcs_planner::names::Names;
 use hcs_planner::observed::{Observed, UnseenWhy};
-use hcs_planner::ownership::{Claim, RunOutcome, RunRecord};
+use hcs_planner::ownership::{Claim, Operation, RunOutcome, RunRecord};
 use hcs_planner::plan::plan;
 use serde_json::Value;
 
-use super::{Beginning, GROUP_READS_MAX, Intent, Outcome, Reconciler, RefusedError, tagged};
+use super::{Beginning, GROUP_READS_MAX, Intent, Outcome, Reconciler, RefusedError};
+use crate::arm::incarnation;
 use crate::blob::{BlobError, BlobStore};
 use crate::error::EngineError;
 use crate::execute::{ACCESS_MINUTES_MAX, Failure, Report, ensure_blob_access};
@@ -57,7 +58,7 @@ impl Reconciler<'_> {
             Ok(ground) => ground,
             Err(unfinished) => return Ok(unclaimed(unfinished)),
         };
-        let tag = group.as_ref().and_then(tagged);
+        let tag = group.as_ref().and_then(incarnation);
         let Claimed { lease, before, granted } =
             match self.claim_written(&names, store, &claim, tag).await {
                 Ok(claimed) => claimed,
@@ -79,8 +80,8 @@ impl Reconciler<'_> {
         let mut report = match refused {
             None => report,
             Some(refused) if report.done.is_empty() => {
-                // A create whose answer is an error without a state belongs to nobody: the next one goes on with it.
-                let ended = if is_create {
+                // What no state holds yet belongs to nobody after an error: the next one goes on with it.
+                let ended = if claim.operation() == Operation::Create {
                     lease.release(RunOutcome::Refused).await
                 } else {
                     lease.close(RunOutcome::Refused).await
@@ -130,7 +131,7 @@ impl Reconciler<'_> {
             }
         }
         // The tag is written under a record only: somebody deleted what it was in, and Azure keeps that for some days.
-        if *claim == Claim::Create && group.and_then(tagged).is_some() {
+        if *claim == Claim::Create && group.and_then(incarnation).is_some() {
             return Err(ClaimError::Exists(None).into());
         }
         let mut observed =
@@ -141,6 +142,12 @@ impl Reconciler<'_> {
         let foundation = whole.foundation()?;
         if !foundation.is_empty() {
             self.parameters(&whole).await?;
+        }
+        // Programs may take minutes to come: a group that appeared meanwhile is another's, and its tags are not ours to write.
+        if group.is_none()
+            && let Some(group) = self.arm.get_lasting_group(&names.cluster_id).await?
+        {
+            return Box::pin(self.ground(names, Some(&group), claim)).await;
         }
         let laid = self.run(&foundation, &observed, None).await?;
         if !laid.is_complete() {

@@ -9,7 +9,8 @@ use hcs_planner::ownership::{Claim, RunOutcome, RunRecord};
 use hcs_planner::plan::plan_destroy;
 use serde_json::Value;
 
-use super::{Reconciler, RefusedError, tagged};
+use super::{Reconciler, RefusedError};
+use crate::arm::incarnation;
 use crate::blob::BlobError;
 use crate::error::{EngineError, chain};
 use crate::execute::{Report, ensure_blob_access};
@@ -53,29 +54,32 @@ impl Reconciler<'_> {
         is_protected: bool,
     ) -> Result<Destroyed, RefusedError> {
         let names = Names::new(self.spec);
-        let group = self.arm.get_lasting_group(&names.cluster_id).await?;
-        let Some(group) = group else {
-            // Others' networks may still hold their sides of peerings.
-            let plan = plan_destroy(self.spec, &self.observe().await?)?;
-            return Ok(Destroyed::Done(self.run(&plan, &Observed::default(), None).await?));
-        };
-        // A create that never claimed it has nothing in it to lose, and leaves it to the one that follows.
+        // A state without an incarnation holds nothing: whatever is there, the create that follows goes on with it or not.
         if leg == DestroyLeg::BeforeCreate && incarnation_id.is_none() {
-            let observed = self.observe().await?;
-            if tagged(&group).is_none() && never_was_ready(&names, &observed)? {
-                return Ok(Destroyed::Left);
-            }
+            return Ok(Destroyed::Left);
         }
+        let group = loop {
+            if let Some(group) = self.arm.get_lasting_group(&names.cluster_id).await? {
+                break group;
+            }
+            // Others' networks may still hold their sides of peerings. A group that appears meanwhile is looked at as one.
+            let observed = self.observe().await?;
+            if !observed.exists(&names.cluster_id) {
+                let plan = plan_destroy(self.spec, &observed)?;
+                return Ok(Destroyed::Done(self.run(&plan, &Observed::default(), None).await?));
+            }
+        };
         let is_protected = || if is_protected { Err(RefusedError::Protected) } else { Ok(()) };
+        let own = incarnation_id.clone();
         let lease = match self.owner(&names, &group, incarnation_id, leg, is_protected).await? {
             Owner::Own(lease) => lease,
             Owner::Another(record) => return Ok(Destroyed::Superseded(record)),
         };
         let Some(lease) = lease else {
-            return self.remove(&names, leg, None, is_protected).await;
+            return self.remove(&names, leg, Err(own), is_protected).await;
         };
         let result = tokio::select! {
-            result = self.remove(&names, leg, Some(&lease), is_protected) => result,
+            result = self.remove(&names, leg, Ok(&lease), is_protected) => result,
             never = lease.beat() => match never {},
         };
         let outcome = match &result {
@@ -94,14 +98,26 @@ impl Reconciler<'_> {
         result
     }
 
+    /// Under the lease, or without one for the incarnation of a state.
     async fn remove(
         &self,
         names: &Names,
         leg: DestroyLeg,
-        lease: Option<&Arc<Lease>>,
+        holds: Result<&Arc<Lease>, Option<String>>,
         is_protected: impl Fn() -> Result<(), RefusedError>,
     ) -> Result<Destroyed, RefusedError> {
         let mut observed = self.observe().await?;
+        let lease = holds.as_ref().ok().copied();
+        // Without a lease somebody may have claimed it since it was looked at.
+        if let Err(own) = holds {
+            let is_ours = |incarnation: &str| own.as_deref() == Some(incarnation);
+            let tagged = observed.object(&names.cluster_id).and_then(incarnation);
+            if tagged.is_some_and(|tagged| !is_ours(tagged))
+                || observed.run.as_ref().is_some_and(|run| !is_ours(&run.incarnation_id))
+            {
+                return Ok(Destroyed::Superseded(observed.run.map(Box::new)));
+            }
+        }
         if leg == DestroyLeg::BeforeCreate && never_was_ready(names, &observed)? {
             if let Some(lease) = lease {
                 lease.release(RunOutcome::Failed).await?;
@@ -134,9 +150,13 @@ impl Reconciler<'_> {
             // The plan refuses it, by name.
             return Ok(Owner::Own(None));
         }
-        let tagged = tagged(group);
+        let tagged = incarnation(group);
         let by_tag = |id: &ArmId, reason: Option<String>| match (&tagged, &incarnation_id, reason) {
             (Some(tagged), Some(own), _) if *tagged == own => Ok(Owner::Own(None)),
+            // A run of a state without an incarnation may have died after it had tagged the group.
+            (Some(_), None, Some(reason)) => {
+                Err(RefusedError::Unidentified { id: id.clone(), reason })
+            }
             (Some(_), ..) => Ok(Owner::Another(None)),
             (None, _, None) => Ok(Owner::Own(None)),
             (None, _, Some(reason)) => Err(RefusedError::Unidentified { id: id.clone(), reason }),
@@ -157,8 +177,12 @@ impl Reconciler<'_> {
             && let Err(ClaimError::Engine(EngineError::Blob(BlobError::Denied { .. }))) = &claimed
         {
             // Only the record can tell, so the right to read it is worth waiting for.
-            ensure_blob_access(&self.arm, &names.storage_account(), store.as_ref()).await?;
-            claimed = self.claim(store, &claim, tagged).await;
+            let account = names.storage_account();
+            claimed = match ensure_blob_access(&self.arm, &account, store.as_ref()).await {
+                Ok(_) => self.claim(store, &claim, tagged).await,
+                // The right came, and shows that there is no place for a record.
+                Err(error) => Err(error.into()),
+            };
         }
         match claimed {
             Ok((lease, _)) => Ok(Owner::Own(Some(lease))),

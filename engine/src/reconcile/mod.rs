@@ -8,7 +8,7 @@ mod destroy;
 use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::names::{INCARNATION_TAG, Names};
+use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::ownership::{Claim, FixedInputs, RunRecord};
 use hcs_planner::plan::{Artifact, Plan, PlanError};
@@ -184,11 +184,6 @@ impl Reconciler<'_> {
         }
         Ok(Parameters { consul, host_manager, ..parameters })
     }
-}
-
-/// The incarnation that a managed group carries.
-fn tagged(group: &Value) -> Option<&str> {
-    group.pointer(&format!("/tags/{INCARNATION_TAG}")).and_then(Value::as_str)
 }
 
 /// Looks at the cluster that `spec` declares.

@@ -225,25 +225,26 @@ impl PolicyStore {
         incarnation_id: Option<&str>,
         purge: bool,
     ) -> Result<Removed, Diagnostics> {
-        let found = self.read(name).await?;
-        if let Some((found, _)) = &found
-            && found.incarnation_id.as_deref() != incarnation_id
-        {
+        // The document goes last: where it is gone, nothing that is left is the state's.
+        let Some((found, etag)) = self.read(name).await? else { return Ok(Removed::Gone) };
+        if found.incarnation_id.as_deref() != incarnation_id {
             return Ok(Removed::Another);
         }
-        // The document goes last: whoever is cut off before still has what it takes to purge the rest.
         if purge {
-            if let Some((found, etag)) = found {
-                let disabled = SnapshotPolicyDocument { enabled: false, ..found };
-                if !self.put(&disabled, WriteCondition::Matches(etag)).await? {
-                    return Err(changed(name));
-                }
+            let disabled = SnapshotPolicyDocument { enabled: false, ..found };
+            if !self.put(&disabled, WriteCondition::Matches(etag)).await? {
+                return Err(changed(name));
             }
             let prefix = format!("{name}/");
             let listed = self.store.list(container::SNAPSHOTS, &prefix).await;
             for entry in listed.map_err(|error| self.failed(error))? {
                 let removed = self.store.delete(container::SNAPSHOTS, &entry.name).await;
                 removed.map_err(|error| self.failed(error))?;
+            }
+            match self.read(name).await? {
+                None => return Ok(Removed::Gone),
+                Some((found, _)) if found != disabled => return Err(changed(name)),
+                Some(_) => {}
             }
         }
         let document = blob::snapshot_policy(name);

@@ -17,6 +17,13 @@ pub(crate) struct Object {
     pub(crate) tainted: bool,
 }
 
+impl Object {
+    /// What a provider answered with warnings only.
+    pub(crate) fn of(state: Value) -> Self {
+        Self { state, ..Self::default() }
+    }
+}
+
 /// One address of one state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Instance {

@@ -322,6 +322,65 @@ async fn of_two_creates_at_once_one_wins_and_the_other_touches_nothing() {
     println!("{count} pairs of creates");
 }
 
+/// Somebody deletes the group by hand. While it goes, its state is destroyed and another one makes the cluster anew.
+async fn old_and_new(seed: u64) -> Vec<String> {
+    let mut random = Random(seed);
+    let azure = Azure::new().await;
+    let mut states: [Instance; 2] = Default::default();
+    let order = |workspace, cidr| Move {
+        workspace,
+        options: Options::default(),
+        cidr,
+        kill: None,
+        taint: false,
+        protected: false,
+        address: 0,
+    };
+    let made = run(&azure, &mut states[0], &order(0, Some(CIDRS[0]))).await;
+    assert!(matches!(made, End::Done(_)), "{made:?}");
+    azure
+        .delete(&Azure::cluster_id().resource("Microsoft.Authorization/locks", "hcs-cannot-delete"))
+        .await;
+    let delays = [(); 3].map(|()| Duration::from_millis(random.next() % 90_000));
+    let (old, new) = states.split_at_mut(1);
+    let later = async |delay, instance, order| {
+        tokio::time::sleep(delay).await;
+        run(&azure, instance, &order).await
+    };
+    let ((), first, second) = tokio::join!(
+        async {
+            tokio::time::sleep(delays[0]).await;
+            azure.delete(&Azure::cluster_id()).await;
+        },
+        later(delays[1], &mut old[0], order(0, None)),
+        later(delays[2], &mut new[0], order(1, Some(CIDRS[1]))),
+    );
+    let now = see(&azure).and_then(|there| there.incarnation_id);
+    let mut faults = Vec::new();
+    if matches!(second, End::Done(_)) && (now.is_none() || !incarnations(&states[1]).contains(&now))
+    {
+        faults.push("a create ended well, and its cluster is not there".to_owned());
+    }
+    let next = run(&azure, &mut states[1], &order(1, Some(CIDRS[1]))).await;
+    let last = run(&azure, &mut states[0], &order(0, None)).await;
+    let now = see(&azure).and_then(|there| there.incarnation_id);
+    if now.is_none() || !incarnations(&states[1]).contains(&now) {
+        faults.push("the new cluster did not come, or did not outlive the old state".to_owned());
+    }
+    let story = format!("{delays:?}: {first:?}, {second:?}; then {next:?}, {last:?}");
+    if faults.is_empty() { faults } else { faults.into_iter().chain([story]).collect() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_the_place_of_a_cluster_that_goes_is_nobody_elses_to_delete() {
+    let count = cases(20);
+    for seed in 0..count as u64 {
+        let faults = old_and_new(seed).await;
+        assert!(faults.is_empty(), "seed {seed}:\n{}", faults.join("\n"));
+    }
+    println!("{count} destroys beside a create");
+}
+
 fn resource(provider: &Provider) -> std::sync::Arc<dyn Resource> {
     provider.cluster()
 }

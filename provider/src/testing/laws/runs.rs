@@ -5,7 +5,7 @@ use std::time::Duration;
 use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id, storage_account_name};
 use tfplugin::{ApplyRequest, CancellationToken, Context, PlanRequest, Value};
 
-use crate::testing::core::{Done, Failure, Instance, Options, apply, plan, refresh, whole};
+use crate::testing::core::{Done, Failure, Instance, Object, Options, apply, plan, refresh, whole};
 use crate::testing::{Azure, demo};
 
 fn servers(count: i64) -> Value {
@@ -72,6 +72,50 @@ async fn a_stop_by_the_user_ends_in_warnings_and_the_next_apply_goes_on() {
     apply(&resource, &mut next, Some(&config), Options::default()).await.unwrap();
     let again = apply(&resource, &mut next, Some(&config), Options::default()).await;
     assert_eq!(again, Ok(Done::default()));
+}
+
+/// A create that was stopped before it claimed anything is in the state without an incarnation. Its next run may die
+/// anywhere, and what follows brings it to its end all the same.
+#[tokio::test(start_paused = true)]
+async fn a_stopped_foundation_and_a_killed_run_after_it_are_finished_or_removed() {
+    for seconds in [1, 8, 20, 40, 45, 50, 55, 60, 70, 90, 150] {
+        for kills in ["apply", "destroy"] {
+            for ends in ["apply", "destroy"] {
+                let azure = Azure::new().await;
+                let resource = azure.provider(Value::Null, None).cluster();
+                let config = servers(1);
+                let planned = plan(&resource, &Value::Null, &[], &config).await.unwrap();
+                let request = ApplyRequest {
+                    planned: planned.planned,
+                    config: whole(resource.as_ref(), &config),
+                    private: planned.private.unwrap_or_default(),
+                    ..ApplyRequest::default()
+                };
+                let cancel = CancellationToken::new();
+                let ctx = Context::with_cancel(cancel.clone());
+                let (response, ()) = tokio::join!(resource.apply(&ctx, request), async {
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                    cancel.cancel();
+                });
+                assert!(response.state.get("incarnation_id").is_null());
+                let object = Object::of(response.state);
+                let mut instance = Instance { current: Some(object), deposed: vec![] };
+                let wanted = |word: &str| (word == "apply").then_some(&config);
+
+                let options = Options::default();
+                let killed = apply(&resource, &mut instance, wanted(kills), options);
+                let ended = tokio::time::timeout(Duration::from_secs(seconds), killed).await;
+                let story = format!("{kills} killed after {seconds} s ({ended:?}), then {ends}");
+                apply(&resource, &mut instance, wanted(ends), options)
+                    .await
+                    .unwrap_or_else(|failure| panic!("{story}: {failure:?}"));
+                let is_there = azure.object(&Azure::cluster_id()).is_some();
+                assert_eq!(is_there, ends == "apply", "{story}");
+                let again = apply(&resource, &mut instance, wanted(ends), options).await;
+                assert_eq!(again, Ok(Done::default()), "{story}");
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
