@@ -71,7 +71,7 @@ impl Change {
 
 #[test]
 fn a_run_that_is_cut_off_anywhere_is_finished_by_the_next() -> Done {
-    let (count, seed) = (number("HCS_KILLS", 4), number("HCS_SEED", 1));
+    let (count, seed) = (number("HCS_KILLS", 2), number("HCS_SEED", 1));
     let scenario = Scenario::start(&format!("kills-{seed}"), "", TIME_SCALE)?;
     let terraform = &scenario.terraform;
     terraform.write("main.tf", &configuration(3))?;
