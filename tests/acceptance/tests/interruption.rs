@@ -30,15 +30,6 @@ fn one_ctrl_c_keeps_the_state_and_the_next_apply_goes_on() -> Done {
 }
 
 #[test]
-fn a_killed_provider_is_resumed_by_the_next_apply() -> Done {
-    let scenario = start("kill-provider")?;
-    let mut apply = scenario.terraform.spawn("apply", &APPLY)?;
-    wait_until_half_made(&scenario)?;
-    assert!(!Cut::Provider.off(&mut apply)?);
-    finish(&scenario)
-}
-
-#[test]
 fn a_killed_terraform_is_resumed_by_the_next_apply() -> Done {
     let scenario = start("kill-terraform")?;
     let mut apply = scenario.terraform.spawn("apply", &APPLY)?;
