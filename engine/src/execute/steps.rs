@@ -126,25 +126,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes a document over the one that was read, or where none was. One that is there already, word for word, was
-    /// written by this step, whose answer was lost.
+    /// Writes a document over the one that was read, or where none was.
     async fn write_document(
         &self,
         container: &str,
         name: &str,
         bytes: Bytes,
     ) -> Result<(), EngineError> {
-        let store = self.store()?;
         let known = self.etags.lock().ok().and_then(|etags| etags.get(name).cloned());
-        let condition = known.map_or(WriteCondition::Absent, WriteCondition::Matches);
-        let etag = match store.put(container, name, bytes.clone(), condition).await {
-            Ok(etag) => etag,
-            Err(BlobError::ConditionFailed { .. }) => match store.get(container, name).await? {
-                Some(content) if content.bytes == bytes => content.etag,
-                _ => return Err(EngineError::Changed { id: format!("{container}/{name}") }),
-            },
-            Err(error) => return Err(error.into()),
-        };
+        let etag = put_over(self.store()?.as_ref(), container, name, bytes, known).await?;
         if let Ok(mut etags) = self.etags.lock() {
             etags.insert(name.to_owned(), etag);
         }
@@ -217,20 +207,8 @@ impl Run<'_> {
         let bytes = document::bytes("a request", &request)?;
         let (store, name) = (self.store()?, blob::leave_request(slot));
         // A try that comes late, after another run went on, meets that one's etag.
-        let condition = match store.get(container::REQUESTS, &name).await? {
-            Some(content) => WriteCondition::Matches(content.etag),
-            None => WriteCondition::Absent,
-        };
-        match store.put(container::REQUESTS, &name, bytes.clone(), condition).await {
-            Ok(_) => {}
-            Err(BlobError::ConditionFailed { .. }) => {
-                let there = store.get(container::REQUESTS, &name).await?;
-                if there.is_none_or(|there| there.bytes != bytes) {
-                    return Err(EngineError::Changed { id: format!("requests/{name}") });
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
+        let known = store.get(container::REQUESTS, &name).await?.map(|content| content.etag);
+        put_over(store.as_ref(), container::REQUESTS, &name, bytes, known).await?;
         let goal = Goal { voters: remaining, version: None, gone: Some(node_name) };
         self.wait_healthy(&goal, LEAVE_MINUTES_MAX).await?;
         store.delete(container::REQUESTS, &name).await?;
@@ -341,6 +319,26 @@ impl Goal<'_> {
             }
             (None, None) => format!("a healthy cluster of {}", names.join(", ")),
         }
+    }
+}
+
+/// Writes a blob over the one with this etag, or where none was; returns its etag. One that is there already, word for
+/// word, was written by this step, whose answer was lost.
+async fn put_over(
+    store: &dyn BlobStore,
+    container: &str,
+    name: &str,
+    bytes: Bytes,
+    known: Option<String>,
+) -> Result<String, EngineError> {
+    let condition = known.map_or(WriteCondition::Absent, WriteCondition::Matches);
+    match store.put(container, name, bytes.clone(), condition).await {
+        Ok(etag) => Ok(etag),
+        Err(BlobError::ConditionFailed { .. }) => match store.get(container, name).await? {
+            Some(content) if content.bytes == bytes => Ok(content.etag),
+            _ => Err(EngineError::Changed { id: format!("{container}/{name}") }),
+        },
+        Err(error) => Err(error.into()),
     }
 }
 
