@@ -138,20 +138,21 @@ impl PolicyStore {
         Ok(Some((document, content.etag)))
     }
 
+    /// Writes a document under a condition; its etag, or `None` where something else is there.
     async fn put(
         &self,
         document: &SnapshotPolicyDocument,
         condition: WriteCondition,
-    ) -> Result<bool, Diagnostics> {
+    ) -> Result<Option<String>, Diagnostics> {
         let name = blob::snapshot_policy(&document.name);
         let bytes = hcs_engine::document::bytes("the snapshot policy", document);
         let bytes = bytes.map_err(|error| self.told(&error))?;
         match self.store.put(container::CONFIG, &name, bytes, condition).await {
-            Ok(_) => Ok(true),
+            Ok(etag) => Ok(Some(etag)),
             Err(BlobError::ConditionFailed { .. }) => {
                 // A write whose answer was lost has happened all the same.
                 let found = self.read(&document.name).await?;
-                Ok(found.is_some_and(|(found, _)| found == *document))
+                Ok(found.filter(|(found, _)| found == document).map(|(_, etag)| etag))
             }
             Err(error) => Err(self.failed(error).into()),
         }
@@ -164,21 +165,18 @@ impl PolicyStore {
         document: &SnapshotPolicyDocument,
     ) -> Result<Written, Diagnostics> {
         let made = SnapshotPolicyDocument { is_held: false, ..document.clone() };
-        let written = if self.put(&made, WriteCondition::Absent).await? {
-            Some(Written::Now)
-        } else {
-            match self.read(&document.name).await? {
+        let written = match self.put(&made, WriteCondition::Absent).await? {
+            Some(etag) => Some((Written::Now, etag)),
+            None => match self.read(&document.name).await? {
                 Some((found, etag)) if !found.is_held => {
-                    let is_ours = self.put(&made, WriteCondition::Matches(etag)).await?;
-                    is_ours.then_some(Written::Before)
+                    let etag = self.put(&made, WriteCondition::Matches(etag)).await?;
+                    etag.map(|etag| (Written::Before, etag))
                 }
                 _ => None,
-            }
+            },
         };
-        if let Some(written) = written
-            && let Some((_, etag)) =
-                self.read(&document.name).await?.filter(|(found, _)| *found == made)
-            && self.put(document, WriteCondition::Matches(etag)).await?
+        if let Some((written, etag)) = written
+            && self.put(document, WriteCondition::Matches(etag)).await?.is_some()
         {
             return Ok(written);
         }
@@ -212,7 +210,7 @@ impl PolicyStore {
                 .into());
             }
         };
-        if self.put(document, condition).await? {
+        if self.put(document, condition).await?.is_some() {
             return Ok(Written::Now);
         }
         Err(changed(&document.name))
@@ -232,7 +230,7 @@ impl PolicyStore {
         }
         if purge {
             let disabled = SnapshotPolicyDocument { enabled: false, ..found };
-            if !self.put(&disabled, WriteCondition::Matches(etag)).await? {
+            if self.put(&disabled, WriteCondition::Matches(etag)).await?.is_none() {
                 return Err(changed(name));
             }
             let prefix = format!("{name}/");

@@ -7,15 +7,13 @@ mod hosts;
 #[allow(dead_code)]
 mod interrupt;
 mod laws;
+#[path = "../../../simulator/tests/crash/programs.rs"]
+mod programs;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use hcs_engine::artifact::{ArtifactFile, Artifacts};
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
-use hcs_engine::error::EngineError;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::storage_account_name;
 use hcs_simulator::{Settings, SimClock, SimCloud};
@@ -28,30 +26,12 @@ use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
 use crate::policy::PolicyResource;
 use interrupt::{Interrupted, Switch};
+use programs::Programs;
 
 pub(crate) use interrupt::{Kill, Position};
 
 /// The user's group.
 pub(crate) const GROUP: &str = "rg";
-
-/// Small programs.
-struct Programs;
-
-#[async_trait]
-impl Artifacts for Programs {
-    async fn consul(&self) -> Result<ArtifactFile, EngineError> {
-        Ok(program("consul"))
-    }
-
-    async fn host_manager(&self) -> Result<ArtifactFile, EngineError> {
-        Ok(program("hcs-host-manager"))
-    }
-}
-
-fn program(name: &'static str) -> ArtifactFile {
-    let bytes = Bytes::from_static(name.as_bytes());
-    ArtifactFile { file_name: name.to_owned(), sha256: format!("{:0>64}", name.len()), bytes }
-}
 
 /// An Azure with a user's group, and the servers of one cluster called `demo` in it.
 pub(crate) struct Azure {

@@ -16,6 +16,8 @@
 mod hosts;
 #[path = "../../tests/crash/interrupt.rs"]
 mod interrupt;
+#[path = "../../tests/crash/programs.rs"]
+mod programs;
 #[path = "../../tests/crash/world.rs"]
 mod world;
 

@@ -7,6 +7,7 @@
 mod faults;
 mod hosts;
 mod interrupt;
+mod programs;
 mod world;
 
 use std::collections::BTreeSet;

@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use hcs_engine::arm::Arm;
-use hcs_engine::artifact::{ArtifactFile, Artifacts};
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
-use hcs_engine::error::{EngineError, chain};
+use hcs_engine::error::chain;
 use hcs_engine::execute::{Report, Span};
 use hcs_engine::observe::{observe_machines, observe_requests, open_store};
 use hcs_engine::reconcile::{Beginning, DestroyLeg, Destroyed, Intent, Reconciler, observe};
@@ -30,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::hosts;
 use crate::interrupt::{Interrupted, Kill, Switch};
+use crate::programs::Programs;
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,25 +70,6 @@ pub(crate) fn spec(servers: u32) -> ClusterSpec {
         timeouts: None,
         tags: BTreeMap::new(),
     }
-}
-
-/// Small programs.
-struct Programs;
-
-#[async_trait]
-impl Artifacts for Programs {
-    async fn consul(&self) -> Result<ArtifactFile, EngineError> {
-        Ok(program("consul"))
-    }
-
-    async fn host_manager(&self) -> Result<ArtifactFile, EngineError> {
-        Ok(program("hcs-host-manager"))
-    }
-}
-
-fn program(name: &'static str) -> ArtifactFile {
-    let bytes = Bytes::from_static(name.as_bytes());
-    ArtifactFile { file_name: name.to_owned(), sha256: format!("{:0>64}", name.len()), bytes }
 }
 
 /// The world and its servers.
