@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hcs_planner::names::storage_account_name;
-use tfplugin::Value;
+use tfplugin::{ApplyRequest, Context, Value};
 
 use crate::testing::core::{Done, Instance, Options, apply, import};
 use crate::testing::{Azure, Provider, demo};
@@ -112,6 +112,23 @@ async fn a_create_that_died_is_gone_on_with_by_the_next_and_by_no_import() {
     apply(&policy, &mut first, None, Options::default()).await.unwrap();
     assert!(has(&azure, POLICY));
     import(&policy, &id).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_without_its_document_deletes_no_snapshot() {
+    let (azure, provider, config) = ground().await;
+    let policy = provider.policy();
+    let mut instance = Instance::default();
+    apply(&policy, &mut instance, Some(&config), Options::default()).await.unwrap();
+    take_snapshot(&azure);
+    // Whoever removed the document may have kept the snapshots on purpose.
+    azure.cloud.remove_blob(&account(), "config", PATH);
+    let prior = instance.current.unwrap().state;
+    let private = crate::leg::destroy();
+    let request = ApplyRequest { prior, private, ..ApplyRequest::default() };
+    let response = policy.apply(&Context::new(), request).await;
+    assert!(response.state.is_null() && !response.diagnostics.has_errors());
+    assert!(has_snapshot(&azure));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,13 @@
 //! How a run ends that does not come to its end: by its time limit, by its user, without its storage.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id, storage_account_name};
-use tfplugin::{ApplyRequest, CancellationToken, Context, PlanRequest, Value};
+use serde_json::json;
+use tfplugin::{
+    ApplyRequest, ApplyResponse, CancellationToken, Context, PlanRequest, Resource, Value,
+};
 
 use crate::testing::core::{Done, Failure, Instance, Object, Options, apply, plan, refresh, whole};
 use crate::testing::{Azure, demo};
@@ -173,13 +177,7 @@ async fn a_cluster_without_its_storage_can_be_destroyed_by_its_owner_only() {
                 _ => azure.delete(&account).await,
             }
             let resource = azure.provider(Value::Null, None).cluster();
-            // What core sends for a destroy without a refresh.
-            let prior = instance.current.clone().unwrap().state;
-            let request = PlanRequest { prior: prior.clone(), ..PlanRequest::default() };
-            let planned = resource.plan(&Context::new(), request).await;
-            let private = planned.private.unwrap_or_default();
-            let request = ApplyRequest { prior, private, ..ApplyRequest::default() };
-            let response = resource.apply(&Context::new(), request).await;
+            let response = destroy(&resource, instance.current.clone().unwrap().state).await;
             let is_there = azure.object(&id).is_some();
             assert_eq!(is_there, !is_owner, "{what}, owner {is_owner}: {:?}", response.diagnostics);
             assert!(!response.diagnostics.has_errors(), "{what}: {:?}", response.diagnostics);
@@ -188,5 +186,64 @@ async fn a_cluster_without_its_storage_can_be_destroyed_by_its_owner_only() {
                 assert!(told.summary.contains("Nothing was deleted"), "{told:?}");
             }
         }
+    }
+}
+
+/// What core sends for a destroy without a refresh.
+async fn destroy(resource: &Arc<dyn Resource>, prior: Value) -> ApplyResponse {
+    let request = PlanRequest { prior: prior.clone(), ..PlanRequest::default() };
+    let planned = resource.plan(&Context::new(), request).await;
+    let private = planned.private.unwrap_or_default();
+    let request = ApplyRequest { prior, private, ..ApplyRequest::default() };
+    resource.apply(&Context::new(), request).await
+}
+
+const NO_GROUPS: &str = "empty-list:GET:resourceGroups:1";
+
+/// A run looks more than once. Where its first look missed somebody's cluster, the next one stops it.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_one_look_missed_is_neither_removed_nor_written_over() {
+    let id = Azure::cluster_id();
+    let stale = "00000000-0000-4000-8000-000000000000";
+    // Who looks, and what Azure does not tell at first: the group and its list, or the account of a group that lost its
+    // tag.
+    let group = |skip: u32| [format!("404:GET:resourceGroups:1:{skip}"), NO_GROUPS.to_owned()];
+    let account = ["404:GET:storageAccounts:1".to_owned()];
+    // What the plan of a create reads of groups is counted, too.
+    let creates = (1..5).map(|skip| (true, group(skip).to_vec()));
+    for (is_create, faults) in
+        [(false, group(0).to_vec()), (false, account.to_vec())].into_iter().chain(creates)
+    {
+        let fault = faults.join(" ");
+        let azure = Azure::new().await;
+        let instance = created(&azure, 1).await;
+        if fault.contains("storageAccounts") {
+            let group = azure.object(&id).unwrap();
+            let mut tags = group["tags"].clone();
+            tags.as_object_mut().unwrap().remove("hcs-incarnation");
+            let body = json!({ "location": group["location"], "tags": tags });
+            azure.put(&id, "2024-07-01", body).await;
+        }
+        let see = || azure.cloud.with_world(|world| world.objects()).len();
+        let (objects, group) = (see(), azure.object(&id).unwrap());
+        for fault in faults {
+            azure.cloud.with_world(|world| world.inject(fault.parse().unwrap()));
+        }
+        let provider = azure.provider(Value::Null, None);
+        let resource = provider.cluster();
+        let told = if is_create {
+            let other = servers(1).with("tags", Value::map([("team", Value::from("other"))]));
+            let other = other.with("location", "westeurope");
+            let mut second = Instance::default();
+            let refused = apply(&resource, &mut second, Some(&other), Options::default()).await;
+            format!("{refused:?}")
+        } else {
+            let prior = instance.current.unwrap().state.with("incarnation_id", stale);
+            format!("{:?}", destroy(&resource, prior).await.diagnostics)
+        };
+        let word = if is_create { "exists already" } else { "Nothing was deleted" };
+        assert!(told.contains(word), "{fault}: {told}");
+        assert_eq!(provider.writes(), 0, "{fault}");
+        assert_eq!((see(), azure.object(&id).unwrap()), (objects, group), "{fault}");
     }
 }
