@@ -29,7 +29,7 @@ const REPLICATION_SECONDS_MAX: u64 = 120;
 const PROPAGATION_SECONDS_MAX: u64 = 600;
 /// Pages of one list: more is a list that leads in a circle.
 const PAGES_MAX: usize = 1000;
-/// Reads of a group whose two reads disagree.
+/// Reads of an object whose two kinds of reads disagree.
 const CONTRADICTIONS_MAX: u32 = 5;
 
 /// ARM as the steps use it.
@@ -81,11 +81,29 @@ impl Arm {
     /// Reads a resource group. That it is absent is believed only when another kind of read says so, too: all that is
     /// in it would be believed to be gone with it.
     pub async fn get_group(&self, id: &ArmId) -> Result<Option<Value>, EngineError> {
+        self.get_certain(id, Kind::ResourceGroup, || self.lists_group(id)).await
+    }
+
+    /// Reads a cluster's storage account, as certainly: all that the cluster knows of itself is in it.
+    pub async fn get_account(&self, id: &ArmId) -> Result<Option<Value>, EngineError> {
+        let kind = Kind::StorageAccount;
+        self.get_certain(id, kind, || self.lists_in_group(id, kind)).await
+    }
+
+    async fn get_certain<F>(
+        &self,
+        id: &ArmId,
+        kind: Kind,
+        is_listed: impl Fn() -> F,
+    ) -> Result<Option<Value>, EngineError>
+    where
+        F: Future<Output = Result<bool, EngineError>>,
+    {
         for attempt in 1..=CONTRADICTIONS_MAX {
-            if let Some(body) = self.get(id, Kind::ResourceGroup).await? {
+            if let Some(body) = self.get(id, kind).await? {
                 return Ok(Some(body));
             }
-            if !self.lists_group(id).await? {
+            if !is_listed().await? {
                 return Ok(None);
             }
             self.sleep(backoff(attempt)).await?;
@@ -132,6 +150,17 @@ impl Arm {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the list of its type in its group names an object. A list may be empty because its group is not seen.
+    async fn lists_in_group(&self, id: &ArmId, kind: Kind) -> Result<bool, EngineError> {
+        let Some((group, _)) = id.as_str().split_once("/providers/") else { return Ok(false) };
+        if self.get_group(&ArmId::new(group)).await?.is_none() {
+            return Ok(false);
+        }
+        let (name, version) = (kind.resource_type(), kind.api_version());
+        let rows = self.list(&format!("{group}/providers/{name}?api-version={version}")).await?;
+        Ok(rows.iter().any(|row| row["id"].as_str().is_some_and(|own| ArmId::new(own) == *id)))
     }
 
     /// All pages of a list; a 404 on the parent is an empty list.

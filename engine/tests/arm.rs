@@ -214,6 +214,32 @@ async fn a_poll_address_that_nobody_knows_does_not_mean_that_the_object_is_gone(
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_is_gone_when_the_list_of_its_group_says_so_too() {
+    let group = ArmId::resource_group("11111111-1111-4111-8111-111111111111", "rg-mrg-demo");
+    let id = group.resource("Microsoft.Storage/storageAccounts", "hcs1");
+    let account = json!({ "id": id.as_str() });
+    let blinks = {
+        let account = account.clone();
+        World::new(move |number, asked| match number {
+            0 => error(404, "ResourceNotFound"),
+            _ if asked.ends_with("/storageAccounts") => {
+                answer(200, json!({ "value": [account.clone()] }))
+            }
+            _ => answer(200, account.clone()),
+        })
+    };
+    assert_eq!(blinks.arm.get_account(&id).await.unwrap(), Some(account));
+    for rows in [json!([]), json!([{ "id": id.as_str().replace("hcs1", "hcs2") }])] {
+        let gone = World::new(move |_, asked| match asked.rsplit('/').next() {
+            Some("hcs1") => error(404, "ResourceNotFound"),
+            Some("storageAccounts") => answer(200, json!({ "value": rows.clone() })),
+            _ => answer(200, json!({})),
+        });
+        assert_eq!(gone.arm.get_account(&id).await.unwrap(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_group_that_took_the_place_of_the_one_that_is_meant_is_not_deleted() {
     let group =
         |incarnation: &str| answer(200, json!({ "tags": { "hcs-incarnation": incarnation } }));

@@ -7,7 +7,7 @@ mod destroy;
 
 use std::sync::Arc;
 
-use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::arm::ArmId;
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::ownership::{Claim, FixedInputs, RunRecord};
@@ -120,7 +120,7 @@ impl Reconciler<'_> {
         &self,
         names: &Names,
     ) -> Result<Option<Arc<dyn BlobStore>>, EngineError> {
-        let account = self.arm.get(&names.storage_account(), Kind::StorageAccount).await?;
+        let account = self.arm.get_account(&names.storage_account()).await?;
         let endpoint = account
             .as_ref()
             .and_then(|account| account.pointer("/properties/primaryEndpoints/blob"))

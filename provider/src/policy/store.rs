@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
-use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{SnapshotPolicyDocument, blob, container};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -69,29 +69,8 @@ impl PolicyStore {
         let arm = client.arm(cancel);
         let failed = |error: &EngineError| diagnostics::read(&what, error);
         let id = storage_account(&cluster_id);
-        let account = arm.get(&id, Kind::StorageAccount).await.map_err(|error| failed(&error))?;
-        let Some(account) = account else {
-            // One read says that the account is gone; all that depends on it is believed to be gone when a second one
-            // says so, too.
-            let group = arm.get_group(&cluster_id).await.map_err(|error| failed(&error))?;
-            let kind = Kind::StorageAccount;
-            let path = format!(
-                "{cluster_id}/providers/{}?api-version={}",
-                kind.resource_type(),
-                kind.api_version()
-            );
-            let is_listed = group.is_some()
-                && arm
-                    .list(&path)
-                    .await
-                    .map_err(|error| failed(&error))?
-                    .iter()
-                    .any(|row| row["id"].as_str().is_some_and(|own| ArmId::new(own) == id));
-            if is_listed {
-                return Err(failed(&EngineError::Contradiction { id: id.to_string() }).into());
-            }
-            return Ok(None);
-        };
+        let account = arm.get_account(&id).await.map_err(|error| failed(&error))?;
+        let Some(account) = account else { return Ok(None) };
         let endpoint = account.pointer("/properties/primaryEndpoints/blob").and_then(Value::as_str);
         let Some(endpoint) = endpoint else { return Ok(None) };
         let store = client.stores().open(endpoint).map_err(|error| failed(&error.into()))?;

@@ -208,7 +208,8 @@ async fn a_cluster_that_one_look_missed_is_neither_removed_nor_written_over() {
     // Who looks, and what Azure does not tell at first: the group and its list, or the account of a group that lost its
     // tag.
     let group = |skip: u32| [format!("404:GET:resourceGroups:1:{skip}"), NO_GROUPS.to_owned()];
-    let account = ["404:GET:storageAccounts:1".to_owned()];
+    let account = ["404:GET:storageAccounts:1", "empty-list:GET:storageAccounts:1"];
+    let account = account.map(str::to_owned);
     // What the plan of a create reads of groups is counted, too.
     let creates = (1..5).map(|skip| (true, group(skip).to_vec()));
     for (is_create, faults) in
