@@ -11,6 +11,7 @@ use hcs_engine::arm::Arm;
 use hcs_engine::clock::Clock;
 use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, Target, TransportError};
 use hcs_engine::error::EngineError;
+use hcs_engine::lease::Fence;
 use hcs_planner::arm::{ArmId, Kind};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -60,8 +61,21 @@ impl Cloud for Scripted {
         (self.script.lock().unwrap())(number, &asked)
     }
 
+    async fn authorize(&self) -> Result<(), TransportError> {
+        self.asked.lock().unwrap().push("a token".to_owned());
+        Ok(())
+    }
+
     async fn caller_object_id(&self) -> Result<String, TransportError> {
         Ok("caller".to_owned())
+    }
+}
+
+#[async_trait]
+impl Fence for Scripted {
+    async fn check(&self) -> Result<(), EngineError> {
+        self.asked.lock().unwrap().push("the fence".to_owned());
+        Ok(())
     }
 }
 
@@ -211,6 +225,16 @@ async fn a_poll_address_that_nobody_knows_does_not_mean_that_the_object_is_gone(
         6,
         "{asked:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_has_its_token_before_it_asks_the_fence() {
+    let world = World::new(|_, _| answer(200, done()));
+    let fenced = world.arm.fenced(world.cloud.clone());
+    fenced.put(&vnet(), Kind::VirtualNetwork, json!({})).await.unwrap();
+    let asked = world.asked();
+    assert_eq!(asked[..2], ["a token", "the fence"], "{asked:?}");
+    assert!(asked[2].starts_with("PUT "), "{asked:?}");
 }
 
 #[tokio::test(start_paused = true)]
