@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::cloud::{ArmRequest, ArmResponse, Cloud, Method, Target, TransportError};
+use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::{ArmError, EngineError, Retry};
 use crate::lease::Fence;
 
@@ -38,6 +39,7 @@ pub struct Arm {
     pub(crate) cloud: Arc<dyn Cloud>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cancel: CancellationToken,
+    pub(crate) entropy: Arc<dyn Entropy>,
     gate: SharedGate,
     fence: Option<Arc<dyn Fence>>,
     seed: u64,
@@ -47,13 +49,20 @@ impl Arm {
     /// Over a cloud and a clock; `cancel` stops waiting, never a request that is on its way.
     pub fn new(cloud: Arc<dyn Cloud>, clock: Arc<dyn Clock>, cancel: CancellationToken) -> Self {
         let seed = clock.now_unix_ms();
-        Self { cloud, clock, cancel, gate: SharedGate::default(), fence: None, seed }
+        let entropy = Arc::new(SystemEntropy);
+        Self { cloud, clock, cancel, entropy, gate: SharedGate::default(), fence: None, seed }
     }
 
     /// The same, with what other runs of this process have learned of the endpoint.
     #[must_use]
     pub fn sharing(self, gate: &SharedGate) -> Self {
         Self { gate: Arc::clone(gate), ..self }
+    }
+
+    /// The same, drawing from another source of randomness.
+    #[must_use]
+    pub fn drawing_from(self, entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy, ..self }
     }
 
     /// The same; every write asks `fence` first.
@@ -464,8 +473,9 @@ impl Arm {
     /// Sleeps, or ends with [`EngineError::Stopped`] when the run is stopped.
     pub(crate) async fn sleep(&self, duration: Duration) -> Result<(), EngineError> {
         tokio::select! {
-            () = self.clock.sleep(duration) => Ok(()),
+            biased;
             () = self.cancel.cancelled() => Err(EngineError::Stopped),
+            () = self.clock.sleep(duration) => Ok(()),
         }
     }
 

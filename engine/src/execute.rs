@@ -31,6 +31,15 @@ use store::Patience;
 
 pub use steps::{ACCESS_MINUTES_MAX, ensure_blob_access};
 
+tokio::task_local! {
+    static CURRENT_STEP: Arc<str>;
+}
+
+/// The step on whose behalf the present task works; `None` between steps. For whoever labels requests.
+pub fn current_step() -> Option<Arc<str>> {
+    CURRENT_STEP.try_with(Arc::clone).ok()
+}
+
 /// As many as Terraform itself walks at once.
 pub const PARALLEL_STEPS_MAX: usize = 10;
 
@@ -212,7 +221,7 @@ impl<'a> Run<'a> {
             lease.note_step(&step.id);
         }
         let started_ms = self.arm.clock.now_unix_ms();
-        let result = self.carry_out(step).await;
+        let result = CURRENT_STEP.scope(step.id.as_str().into(), self.carry_out(step)).await;
         let took_ms = self.arm.clock.now_unix_ms().saturating_sub(started_ms);
         match &result {
             Ok(()) => tracing::info!(step = %step.id, took_ms, "done"),

@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::arm::{Arm, backoff};
 use crate::blob::{BlobContent, BlobError, BlobStore, WriteCondition};
 use crate::clock::Clock;
+use crate::entropy::uuid;
 use crate::error::EngineError;
-use crate::secrets::fresh_id;
 use crate::{document, rfc3339};
 
 /// Between two beats; several may fail before the record counts as dead.
@@ -173,9 +173,12 @@ impl Lease {
             };
             let record = RunRecord {
                 format: RUN_RECORD_FORMAT,
-                incarnation_id: incarnation_id.unwrap_or_else(fresh_id),
+                incarnation_id: match incarnation_id {
+                    Some(own) => own,
+                    None => uuid(arm.entropy.as_ref())?,
+                },
                 generation: found.as_ref().map_or(0, |found| found.record.generation) + 1,
-                run_id: fresh_id(),
+                run_id: uuid(arm.entropy.as_ref())?,
                 operation: claim.operation(),
                 holder: holder.to_owned(),
                 started_at: rfc3339(arm.clock.now_unix_ms()),
@@ -301,6 +304,7 @@ impl Lease {
         }
         let condition = WriteCondition::Matches(held.etag.clone());
         let written = tokio::select! {
+            biased;
             written = put(self.store.as_ref(), &record, condition) => written?,
             () = self.clock.sleep(BEAT_MAX) => {
                 return Err(EngineError::Unseen { reason: "the run record has no answer".into() });
@@ -368,6 +372,7 @@ impl Lease {
                 return Err(error);
             }
             tokio::select! {
+                biased;
                 () = self.clock.sleep(backoff(attempt)) => {}
                 () = self.cancel.cancelled() => return Err(EngineError::Stopped),
             }

@@ -9,6 +9,7 @@ pub mod blob;
 pub mod clock;
 pub mod cloud;
 pub mod document;
+pub mod entropy;
 pub mod error;
 pub mod execute;
 pub mod lease;

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -16,10 +15,10 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::blob::{BlobError, BlobStore, WriteCondition};
+use crate::entropy::{self, Entropy};
 use crate::error::EngineError;
 
 /// Ten years: a CA change touches every client.
@@ -39,6 +38,8 @@ pub struct Mint<'a> {
     pub names: &'a Names,
     /// Now, milliseconds since the Unix epoch.
     pub now_unix_ms: u64,
+    /// What tokens and the gossip key are drawn from.
+    pub entropy: &'a dyn Entropy,
 }
 
 impl Mint<'_> {
@@ -47,16 +48,17 @@ impl Mint<'_> {
         match secret {
             Secret::GossipKey => {
                 let mut key = Zeroizing::new([0_u8; 32]);
-                fill(key.as_mut())?;
+                self.entropy.fill(key.as_mut())?;
                 let text = STANDARD.encode(key.as_ref());
                 self.once(container::SECRETS_SHARED, blob::GOSSIP_KEY, text).await?;
             }
             Secret::ManagementToken => {
-                let token = random_uuid()?;
+                let token = entropy::uuid(self.entropy)?;
                 self.once(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN, token).await?;
             }
             Secret::AgentToken { slot } => {
-                self.once(&container::secrets(slot), blob::AGENT_TOKEN, random_uuid()?).await?;
+                let token = entropy::uuid(self.entropy)?;
+                self.once(&container::secrets(slot), blob::AGENT_TOKEN, token).await?;
             }
             Secret::CertificateAuthority => self.authority().await?,
             Secret::ServerCertificate { slot } => self.server(slot).await?,
@@ -166,31 +168,15 @@ impl Mint<'_> {
 }
 
 /// A public SSH key whose private half is thrown away: nobody can log in.
-pub fn unusable_ssh_public_key() -> Result<String, EngineError> {
+pub fn unusable_ssh_public_key(entropy: &dyn Entropy) -> Result<String, EngineError> {
     let mut point = [0_u8; 32];
-    fill(&mut point)?;
+    entropy.fill(&mut point)?;
     let mut blob = Vec::new();
     for field in [b"ssh-ed25519".as_slice(), &point] {
         blob.extend(u32::try_from(field.len()).unwrap_or_default().to_be_bytes());
         blob.extend(field);
     }
     Ok(format!("ssh-ed25519 {} hcs-nobody", STANDARD.encode(blob)))
-}
-
-fn random_uuid() -> Result<String, EngineError> {
-    let mut bytes = [0_u8; 16];
-    fill(&mut bytes)?;
-    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
-}
-
-/// A fresh id that need not be secret.
-pub fn fresh_id() -> String {
-    Uuid::new_v4().to_string()
-}
-
-fn fill(bytes: &mut [u8]) -> Result<(), EngineError> {
-    rand::fill(bytes)
-        .map_err(|error| EngineError::Crypto { what: "random bytes", reason: error.to_string() })
 }
 
 fn crypto<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> EngineError {

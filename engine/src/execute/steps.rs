@@ -84,6 +84,7 @@ impl Run<'_> {
                     spec: self.spec,
                     names: &self.names,
                     now_unix_ms: self.arm.clock.now_unix_ms(),
+                    entropy: self.arm.entropy.as_ref(),
                 };
                 mint.mint(*secret).await?;
             }

@@ -101,6 +101,7 @@ impl RunStore {
         once: impl Future<Output = Result<T, BlobError>>,
     ) -> Result<T, BlobError> {
         tokio::select! {
+            biased;
             result = once => result,
             () = self.arm.clock.sleep(WRITE_TRY_MAX) => Err(BlobError::Unavailable {
                 account: "the cluster's storage".into(),

@@ -73,6 +73,7 @@ impl Reconciler<'_> {
             (true, true) => Beginning::Resumed,
         };
         let (report, refused, observed) = tokio::select! {
+            biased;
             worked = self.work_and_look(&names, &lease, granted) => worked,
             never = lease.beat() => match never {},
         };

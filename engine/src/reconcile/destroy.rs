@@ -79,6 +79,7 @@ impl Reconciler<'_> {
             return self.remove(&names, leg, Err(own), is_protected).await;
         };
         let result = tokio::select! {
+            biased;
             result = self.remove(&names, leg, Ok(&lease), is_protected) => result,
             never = lease.beat() => match never {},
         };

@@ -179,7 +179,10 @@ impl Reconciler<'_> {
         if plan.steps().iter().any(|(_, step)| step.action.boots_server()) {
             match &self.spec.ssh_public_key {
                 Some(key) => set(parameter::SSH_PUBLIC_KEY, key),
-                None => set(parameter::SSH_PUBLIC_KEY, &unusable_ssh_public_key()?),
+                None => set(
+                    parameter::SSH_PUBLIC_KEY,
+                    &unusable_ssh_public_key(self.arm.entropy.as_ref())?,
+                ),
             }
         }
         Ok(Parameters { consul, host_manager, ..parameters })

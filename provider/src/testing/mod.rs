@@ -1,34 +1,23 @@
 //! The provider in a simulated Azure, as Terraform core drives it: virtual time, no sockets, no Terraform.
 
 pub(crate) mod core;
-#[path = "../../../simulator/tests/crash/hosts.rs"]
-mod hosts;
-#[path = "../../../simulator/tests/crash/interrupt.rs"]
-#[allow(dead_code)]
-mod interrupt;
 mod laws;
-#[path = "../../../simulator/tests/crash/programs.rs"]
-mod programs;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::storage_account_name;
-use hcs_simulator::{Settings, SimClock, SimCloud};
+use hcs_simulator::{Calls, Programs, Script, Settings, SimClock, SimCloud, Strike};
 use serde_json::{Value as Json, json};
-use tfplugin::{DataSource, Resource, Value};
-use tokio::task::JoinHandle;
+use tfplugin::{CancellationToken, DataSource, Resource, Value};
 
 use crate::client::{Client, Ports, SharedClient};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
 use crate::policy::PolicyResource;
-use interrupt::{Interrupted, Switch};
-use programs::Programs;
-
-pub(crate) use interrupt::{Kill, Position};
+/// Where a run ends: at a call, on one side of it.
+pub(crate) type Kill = Strike;
 
 /// The user's group.
 pub(crate) const GROUP: &str = "rg";
@@ -37,22 +26,14 @@ pub(crate) const GROUP: &str = "rg";
 pub(crate) struct Azure {
     pub(crate) cloud: SimCloud,
     clock: SimClock,
-    servers: JoinHandle<()>,
-}
-
-impl Drop for Azure {
-    fn drop(&mut self) {
-        self.servers.abort();
-    }
 }
 
 impl Azure {
     pub(crate) async fn new() -> Self {
         let clock = SimClock::starting_at(1_795_000_000_000);
-        let cloud = SimCloud::new(Settings::default(), clock);
-        let account = storage_account_name(&Self::cluster_id());
-        let servers = hosts::run(cloud.clone(), clock, account, hosts::Dead::default());
-        let azure = Self { cloud, clock, servers: tokio::spawn(servers) };
+        let cloud = SimCloud::new(Settings::default(), clock.clone());
+        cloud.serve(&storage_account_name(&Self::cluster_id()));
+        let azure = Self { cloud, clock };
         azure.put(&group_id(GROUP), "2024-07-01", json!({ "location": "westeurope" })).await;
         azure
     }
@@ -106,19 +87,20 @@ impl Azure {
         default_tags: Value,
         kill: Option<Kill>,
     ) -> Provider {
-        let switch = Arc::<Switch>::default();
-        let ports = Interrupted { cloud: cloud.clone(), switch: Arc::clone(&switch), kill };
-        let ports = Arc::new(ports);
+        let script = Arc::new(Script::of(kill.as_slice()));
+        let cancel = CancellationToken::new();
+        let calls = Calls::new(cloud.clone(), self.clock.clone(), Arc::clone(&script), cancel);
+        let ports = Arc::new(calls);
         let ports = Ports {
             cloud: ports.clone(),
             blobs: ports,
-            clock: Arc::new(self.clock),
+            clock: Arc::new(self.clock.clone()),
             programs: Some(Arc::new(Programs)),
         };
         let client = SharedClient::default();
         let subscription_id = Settings::default().subscription_id;
         client.set(Client::new(ports, subscription_id, default_tags));
-        Provider { client, switch }
+        Provider { client, script }
     }
 }
 
@@ -126,7 +108,7 @@ impl Azure {
 #[derive(Clone)]
 pub(crate) struct Provider {
     pub(crate) client: SharedClient,
-    switch: Arc<Switch>,
+    script: Arc<Script>,
 }
 
 impl Provider {
@@ -140,17 +122,17 @@ impl Provider {
 
     /// Writes and deletes of blobs.
     pub(crate) fn blob_writes(&self) -> usize {
-        self.switch.blob_writes.load(Ordering::Relaxed)
+        self.script.blob_writes()
     }
 
     /// Containers that it has read.
     pub(crate) fn containers(&self) -> Vec<String> {
-        self.switch.containers.lock().unwrap().iter().cloned().collect()
+        self.script.containers()
     }
 
     /// ARM requests of it that write.
     pub(crate) fn writes(&self) -> usize {
-        self.switch.writes.load(Ordering::Relaxed)
+        self.script.requests().1
     }
 
     pub(crate) fn cluster_data(&self) -> Arc<dyn DataSource> {
@@ -159,7 +141,7 @@ impl Provider {
 
     /// Until it is killed.
     pub(crate) async fn death(&self) {
-        self.switch.killed.notified().await;
+        self.script.killed().await;
     }
 }
 

@@ -12,12 +12,6 @@
     clippy::cast_precision_loss
 )]
 
-#[path = "../../tests/crash/hosts.rs"]
-mod hosts;
-#[path = "../../tests/crash/interrupt.rs"]
-mod interrupt;
-#[path = "../../tests/crash/programs.rs"]
-mod programs;
 #[path = "../../tests/crash/world.rs"]
 mod world;
 

@@ -37,7 +37,8 @@ fn stored(world: &mut World, key: &str) {
     if known {
         return;
     }
-    let (object_id, client_id) = (world.random.guid(), world.random.guid());
+    let mut drawn = world.drawn_for(key);
+    let (object_id, client_id) = (drawn.guid(), drawn.guid());
     let visible_ms = world.now_ms + world.scaled(world.settings.principal_delay_ms);
     let tenant = world.settings.tenant_id.clone();
     let Some(identity) = world.resources.get_mut(key) else { return };

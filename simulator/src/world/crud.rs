@@ -251,6 +251,9 @@ impl World {
         let etag = self.new_etag();
         let sequence = self.next_sequence();
         let now_ms = self.now_ms;
+        if !self.resources.contains_key(&key) {
+            self.births.entry(key.clone()).or_default().0 += 1;
+        }
         let resource = self.resources.entry(key.clone()).or_insert_with(|| Resource {
             id: id.to_owned(),
             rtype: kind.rtype.to_owned(),

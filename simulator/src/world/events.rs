@@ -111,6 +111,16 @@ impl World {
             .collect()
     }
 
+    /// Names of the scale sets with a machine that has power now.
+    pub(crate) fn powered_scale_sets(&self) -> std::collections::BTreeSet<String> {
+        self.resources
+            .values()
+            .filter(|r| r.rtype == INSTANCE.rtype && r.state == State::Succeeded)
+            .filter(|r| r.secret["power"] == "running")
+            .filter_map(|r| r.id.rsplit('/').nth(2).map(str::to_owned))
+            .collect()
+    }
+
     /// Every object with its state, sorted by id.
     pub fn objects(&self) -> Vec<ObjectRow> {
         self.resources

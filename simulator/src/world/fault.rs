@@ -29,7 +29,8 @@ FAULT SPECIFICATIONS, each WHAT:METHOD:TYPE:COUNT[:SKIP] or WHAT:TYPE:COUNT[:SKI
   failed-lro:virtualMachineScaleSets:1    the accepted operation ends as Failed
   failed-delete:virtualNetworks:1         the accepted deletion ends as Failed
   capacity:virtualMachineScaleSets:1      it fails with ZonalAllocationFailed
-  stuck-lro:natGateways:1                 it never ends";
+  stuck-lro:natGateways:1                 it never ends
+  slow-lro:natGateways:1                  it takes 75 minutes";
 
 /// One injected fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ pub struct FaultError {
     reason: &'static str,
 }
 
-const BY_TYPE: &[&str] = &["failed-lro", "failed-delete", "capacity", "stuck-lro"];
+const BY_TYPE: &[&str] = &["failed-lro", "failed-delete", "capacity", "stuck-lro", "slow-lro"];
 const BY_REQUEST: &[&str] = &[
     "429",
     "429-bare",
@@ -129,6 +130,13 @@ impl World {
     /// Adds a fault.
     pub fn inject(&mut self, fault: Fault) {
         self.faults.push(fault);
+    }
+
+    /// Takes a fault back, if it has not struck.
+    pub(crate) fn withdraw(&mut self, fault: &Fault) {
+        if let Some(at) = self.faults.iter().rposition(|own| own == fault) {
+            self.faults.remove(at);
+        }
     }
 
     /// Drops all faults that have not struck yet.

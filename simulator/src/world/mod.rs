@@ -67,6 +67,9 @@ pub struct World {
     pub(crate) buckets: BTreeMap<String, throttle::Bucket>,
     pub(crate) faults: Vec<fault::Fault>,
     pub(crate) counters: BTreeMap<String, u64>,
+    /// How often an object of this key was made, and how many operations it had.
+    #[serde(default)]
+    pub(crate) births: BTreeMap<String, (u64, u64)>,
     pub(crate) events: Vec<Event>,
 }
 
@@ -93,6 +96,7 @@ impl World {
             buckets: BTreeMap::new(),
             faults: Vec::new(),
             counters: BTreeMap::new(),
+            births: BTreeMap::new(),
             events: Vec::new(),
             settings,
         };
@@ -142,6 +146,12 @@ impl World {
     pub(crate) fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
+    }
+
+    /// What is drawn once for the object that has this key now: the same, whatever else happened in the world.
+    pub(crate) fn drawn_for(&self, key: &str) -> Random {
+        let births = self.births.get(key).map_or(0, |(births, _)| *births);
+        Random::of(self.settings.seed, key, births)
     }
 
     pub(crate) fn new_etag(&mut self) -> String {

@@ -8,6 +8,7 @@ use super::errors::{Answer, ArmError, with_retry_after};
 use super::http::{Request, Response};
 use super::ids::ArmPath;
 use super::kind::{self, Kind};
+use super::random::Random;
 use super::resource::State;
 
 /// What an operation does at its end.
@@ -80,10 +81,16 @@ impl World {
     ) -> String {
         let id = self.random.guid();
         let rtype_word = kind.rtype.rsplit('/').next().unwrap_or_default();
-        let jitter = self.random.below(duration_ms / 5 + 1);
-        let duration = self.scaled(duration_ms - duration_ms / 10 + jitter);
+        let operations = &mut self.births.entry(key.to_owned()).or_default().1;
+        *operations += 1;
+        let nth = *operations;
+        let jitter = Random::of(self.settings.seed, key, nth << 32).below(duration_ms / 5 + 1);
+        let mut duration = self.scaled(duration_ms - duration_ms / 10 + jitter);
         let planned = self.planned_failure(rtype_word, action);
         let stuck = self.take_named_fault("stuck-lro", rtype_word);
+        if self.take_named_fault("slow-lro", rtype_word) {
+            duration = self.scaled(75 * 60_000);
+        }
         for busy in &keys {
             if let Some(resource) = self.resources.get_mut(busy) {
                 resource.busy = Some(id.clone());

@@ -31,4 +31,13 @@ impl Random {
         let value = (u128::from(self.next()) << 64) | u128::from(self.next());
         uuid::Builder::from_random_bytes(value.to_be_bytes()).into_uuid().to_string()
     }
+
+    /// A generator for the `n`-th life of the thing of this name, whatever else was drawn meanwhile.
+    pub(crate) fn of(seed: u64, name: &str, n: u64) -> Self {
+        let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
+        for byte in name.bytes().chain(n.to_le_bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Self::new(hash)
+    }
 }

@@ -5,17 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod faults;
-mod hosts;
-mod interrupt;
-mod programs;
 mod world;
 
 use std::collections::BTreeSet;
 
 use hcs_engine::reconcile::{Beginning, Intent};
 use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, ZoneFallback};
-use interrupt::{Kill, Position};
-use world::{Azure, End, elsewhere, spec};
+use hcs_simulator::CallFault;
+use world::{Azure, End, Kill, elsewhere, spec};
 
 /// Runs of one scenario in the default test.
 const RUNS_PER_SCENARIO: usize = 40;
@@ -134,8 +131,8 @@ async fn a_run_that_is_killed_at_any_call_is_finished_by_the_next() {
         let stride = if full { 1 } else { (2 * calls).div_ceil(RUNS_PER_SCENARIO).max(1) };
         let mut runs = 0;
         for at in (0..calls).step_by(stride) {
-            for position in [Position::Before, Position::After] {
-                check(&scenario, Kill { at, position }, &wanted).await;
+            for fault in [CallFault::KillBefore, CallFault::KillAfter] {
+                check(&scenario, Kill { at, fault }, &wanted).await;
                 runs += 1;
             }
         }
@@ -237,7 +234,7 @@ async fn a_full_zone_leads_to_the_next_place_or_stops() {
 #[tokio::test(start_paused = true)]
 async fn secrets_that_are_overwritten_would_be_seen() {
     let azure = Azure::new().await;
-    let kill = Kill { at: usize::MAX, position: Position::Before };
+    let kill = Kill { at: usize::MAX, fault: CallFault::KillBefore };
     assert_eq!(azure.apply(&spec(3), Intent::Create, Some(kill)).await, End::Complete);
     let before = azure.secrets();
     azure.forget_the_servers().await;

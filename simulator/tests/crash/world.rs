@@ -1,7 +1,6 @@
 //! An Azure with servers in it, and runs of the engine on it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,14 +20,13 @@ use hcs_planner::observed::{LOST_AFTER_SECONDS, Observed};
 use hcs_planner::placement::place_of;
 use hcs_planner::plan::{Plan, plan};
 use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
-use hcs_simulator::{Settings, SimClock, SimCloud};
+use hcs_simulator::estate::HOPELESS;
+use hcs_simulator::{Calls, Programs, Script, Settings, SimClock, SimCloud, Strike};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::hosts;
-use crate::interrupt::{Interrupted, Kill, Switch};
-use crate::programs::Programs;
+/// Where a run ends: at a call, on one side of it.
+pub(crate) type Kill = Strike;
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,54 +74,60 @@ pub(crate) fn spec(servers: u32) -> ClusterSpec {
 pub(crate) struct Azure {
     cloud: SimCloud,
     clock: SimClock,
-    switch: Arc<Switch>,
-    servers: JoinHandle<()>,
-    dead: hosts::Dead,
+    /// Calls of all runs so far, requests to ARM that read, and that write.
+    counted: Mutex<(usize, usize, usize)>,
+    ignores_conditions: Mutex<bool>,
     account: String,
     /// What the state says of the cluster, if there is one.
     incarnation_id: Mutex<Option<String>>,
 }
 
-impl Drop for Azure {
-    fn drop(&mut self) {
-        self.servers.abort();
-    }
-}
-
 impl Azure {
     pub(crate) async fn new() -> Self {
         let clock = SimClock::starting_at(1_795_000_000_000);
-        let cloud = SimCloud::new(Settings::default(), clock);
+        let cloud = SimCloud::new(Settings::default(), clock.clone());
         let group = format!("/subscriptions/{}/resourceGroups/rg", spec(3).subscription_id);
         let target = Target::Path(format!("{group}?api-version=2024-07-01"));
         let mut request = ArmRequest::new(Method::Put, target);
         request.body = Some(json!({ "location": "westeurope" }));
         assert_eq!(cloud.send(&request).await.unwrap().status, 201);
         let account = Names::new(&spec(3)).storage_account().name().to_owned();
-        let dead = hosts::Dead::default();
-        let servers = hosts::run(cloud.clone(), clock, account.clone(), Arc::clone(&dead));
-        let servers = tokio::spawn(servers);
+        cloud.serve(&account);
         Self {
             cloud,
             clock,
-            switch: Arc::default(),
-            servers,
-            dead,
+            counted: Mutex::default(),
+            ignores_conditions: Mutex::default(),
             account,
             incarnation_id: Mutex::default(),
         }
     }
 
-    fn interrupted(&self, kill: Option<Kill>) -> Interrupted {
-        let begun = self.calls();
-        let kill = kill.map(|kill| Kill { at: kill.at.saturating_add(begun), ..kill });
-        Interrupted { cloud: self.cloud.clone(), switch: Arc::clone(&self.switch), kill }
+    fn script(&self, kill: Option<Kill>) -> Arc<Script> {
+        let script = Script::of(kill.as_slice());
+        if *self.ignores_conditions.lock().unwrap() {
+            script.ignore_conditions();
+        }
+        Arc::new(script)
     }
 
-    fn reconciler<'a>(&self, spec: &'a ClusterSpec, cloud: Interrupted) -> Reconciler<'a> {
-        let arm = Arm::new(Arc::new(cloud.clone()), Arc::new(self.clock), CancellationToken::new());
-        let (stores, artifacts) = (Arc::new(cloud), Arc::new(Programs));
+    fn ports(&self, script: &Arc<Script>) -> (Arm, Calls) {
+        let cancel = CancellationToken::new();
+        let (cloud, clock) = (self.cloud.clone(), self.clock.clone());
+        let calls = Calls::new(cloud, clock.clone(), Arc::clone(script), cancel.clone());
+        (Arm::new(Arc::new(calls.clone()), Arc::new(clock), cancel), calls)
+    }
+
+    fn reconciler<'a>(&self, spec: &'a ClusterSpec, script: &Arc<Script>) -> Reconciler<'a> {
+        let (arm, calls) = self.ports(script);
+        let (stores, artifacts) = (Arc::new(calls), Arc::new(Programs));
         Reconciler { arm, stores, artifacts, spec, holder: "a test".to_owned() }
+    }
+
+    fn count(&self, script: &Script) {
+        let (reads, writes) = script.requests();
+        let mut counted = self.counted.lock().unwrap();
+        *counted = (counted.0 + script.count(), counted.1 + reads, counted.2 + writes);
     }
 
     /// Brings the cluster to what is declared, or dies on the way.
@@ -133,8 +137,9 @@ impl Azure {
         intent: Intent,
         kill: Option<Kill>,
     ) -> End {
-        let reconciler = self.reconciler(spec, self.interrupted(kill));
-        tokio::select! {
+        let script = self.script(kill);
+        let reconciler = self.reconciler(spec, &script);
+        let end = tokio::select! {
             outcome = reconciler.apply(intent) => match outcome {
                 Ok(outcome) => {
                     *self.incarnation_id.lock().unwrap() = outcome.incarnation_id;
@@ -142,20 +147,25 @@ impl Azure {
                 }
                 Err(error) => End::Failed(chain(&error)),
             },
-            () = self.switch.killed.notified() => End::Killed,
-        }
+            () = script.killed() => End::Killed,
+        };
+        self.count(&script);
+        end
     }
 
     pub(crate) async fn destroy(&self, spec: &ClusterSpec, kill: Option<Kill>) -> End {
-        let reconciler = self.reconciler(spec, self.interrupted(kill));
-        tokio::select! {
+        let script = self.script(kill);
+        let reconciler = self.reconciler(spec, &script);
+        let end = tokio::select! {
             result = reconciler.destroy(self.known(), DestroyLeg::Plain, false) => match result {
                 Ok(Destroyed::Done(report)) => end(&report),
                 Ok(other) => End::Failed(format!("{other:?}")),
                 Err(error) => End::Failed(chain(&error)),
             },
-            () = self.switch.killed.notified() => End::Killed,
-        }
+            () = script.killed() => End::Killed,
+        };
+        self.count(&script);
+        end
     }
 
     fn known(&self) -> Option<String> {
@@ -173,7 +183,7 @@ impl Azure {
         spec: &ClusterSpec,
         intent: Intent,
     ) -> Result<Beginning, String> {
-        let reconciler = self.reconciler(spec, self.interrupted(None));
+        let reconciler = self.reconciler(spec, &self.script(None));
         let outcome = reconciler.apply(intent).await.map_err(|error| chain(&error))?;
         assert_eq!(end(&outcome.report), End::Complete);
         *self.incarnation_id.lock().unwrap() = outcome.incarnation_id;
@@ -191,22 +201,22 @@ impl Azure {
     /// For the benchmarks. Carries out a plan from what is observed; it must come to its end. Returns it with when its steps ran.
     #[allow(dead_code)]
     pub(crate) async fn run(&self, spec: &ClusterSpec) -> (Plan, Vec<Span>) {
-        let cloud = self.interrupted(None);
-        let reconciler = self.reconciler(spec, cloud);
         let plan = plan(spec, &self.observed(spec).await).unwrap();
+        let script = self.script(None);
+        let reconciler = self.reconciler(spec, &script);
         let intent = if self.known().is_some() { self.update() } else { Intent::Create };
         let outcome = reconciler.apply(intent).await.unwrap();
         self.incarnation_id.lock().unwrap().clone_from(&outcome.incarnation_id);
         assert_eq!(end(&outcome.report), End::Complete);
+        self.count(&script);
         (plan, outcome.report.spans)
     }
 
     /// What a plan starts from.
     pub(crate) async fn observed(&self, spec: &ClusterSpec) -> Observed {
-        let cloud = self.interrupted(None);
-        let arm = Arm::new(Arc::new(cloud.clone()), Arc::new(self.clock), CancellationToken::new());
-        let mut observed = observe(&arm, &cloud, spec).await.unwrap();
-        if let Some(store) = open_store(&cloud, &Names::new(spec), &observed).unwrap() {
+        let (arm, calls) = self.ports(&self.script(None));
+        let mut observed = observe(&arm, &calls, spec).await.unwrap();
+        if let Some(store) = open_store(&calls, &Names::new(spec), &observed).unwrap() {
             observe_requests(store.as_ref(), &mut observed).await.unwrap();
         }
         observe_machines(&arm, &Names::new(spec), spec, &mut observed).await.unwrap();
@@ -216,13 +226,13 @@ impl Azure {
     /// For the benchmarks. Requests to ARM of all runs so far: reads and writes.
     #[allow(dead_code)]
     pub(crate) fn requests(&self) -> (usize, usize) {
-        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
-        (count(&self.switch.reads), count(&self.switch.writes))
+        let (_, reads, writes) = *self.counted.lock().unwrap();
+        (reads, writes)
     }
 
     /// Calls of all runs so far.
     pub(crate) fn calls(&self) -> usize {
-        self.switch.calls.load(Ordering::Relaxed)
+        self.counted.lock().unwrap().0
     }
 
     /// Ids of all objects.
@@ -250,7 +260,7 @@ impl Azure {
 
     /// From now on no server can start what it was given, until it is mended.
     pub(crate) fn spoil(&self, is_spoilt: bool) {
-        let (config, name) = (container::CONFIG, hosts::HOPELESS);
+        let (config, name) = (container::CONFIG, HOPELESS);
         if is_spoilt {
             self.cloud.plant_blob(&self.account, config, name, Bytes::new());
         } else {
@@ -265,13 +275,14 @@ impl Azure {
 
     /// Plants the bug of a store that knows no conditions.
     pub(crate) fn ignore_conditions(&self) {
-        self.switch.ignore_conditions.store(true, Ordering::Relaxed);
+        *self.ignores_conditions.lock().unwrap() = true;
     }
 
     /// A server dies, and is missed for a while.
     #[allow(dead_code)]
     pub(crate) async fn lose(&self, spec: &ClusterSpec, slot: u32) {
-        self.dead.lock().unwrap().insert(Names::new(spec).server(slot));
+        let name = Names::new(spec).server(slot);
+        self.cloud.with_estate(|estate| estate.servers.as_mut().unwrap().kill(&name));
         tokio::time::sleep(Duration::from_secs(LOST_AFTER_SECONDS + 60)).await;
     }
 

@@ -23,7 +23,7 @@ fn put(path: &str, version: &str, body: serde_json::Value) -> ArmRequest {
 #[tokio::test(start_paused = true)]
 async fn virtual_time_carries_an_account_from_accepted_to_written() {
     let clock = SimClock::starting_at(1_795_000_000_000);
-    let cloud = SimCloud::new(Settings::default(), clock);
+    let cloud = SimCloud::new(Settings::default(), clock.clone());
     let wall = std::time::Instant::now();
     let place = json!({"location": "westeurope"});
     assert_eq!(cloud.send(&put(&group(), GROUPS, place)).await.unwrap().status, 201);

@@ -12,7 +12,8 @@ use tfplugin::{Resource, Value};
 
 use super::{Random, cases};
 use crate::testing::core::{Done, Failure, Instance, Options, apply, import};
-use crate::testing::{Azure, Kill, Position, Provider, demo};
+use crate::testing::{Azure, Kill, Provider, demo};
+use hcs_simulator::CallFault;
 
 /// What one run does to one address.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ fn config(one: &Move) -> Option<Value> {
 
 fn random_move(random: &mut Random) -> Move {
     let at = random.below(260);
-    let position = if random.chance(2) { Position::Before } else { Position::After };
+    let fault = if random.chance(2) { CallFault::KillBefore } else { CallFault::KillAfter };
     Move {
         workspace: random.below(2),
         address: random.below(2),
@@ -49,7 +50,7 @@ fn random_move(random: &mut Random) -> Move {
         protected: random.chance(8),
         options: Options { replace: random.chance(5), create_first: random.chance(4) },
         taint: random.chance(8),
-        kill: random.chance(3).then_some(Kill { at, position }),
+        kill: random.chance(3).then_some(Kill { at, fault }),
     }
 }
 

@@ -141,8 +141,9 @@ fn add(world: &mut World, set: &Resource, model: &str) {
         .collect();
     let zones = list(&set.body, "/zones");
     let zone = zones.get(usize::try_from(number).unwrap_or(0) % zones.len().max(1));
-    let vm_id = world.random.guid();
-    let mac = format!("{:012X}", 0x000D_3A00_0000 | (world.random.next() & 0xFF_FFFF));
+    let mut drawn = world.drawn_for(&format!("{set_key}/virtualmachines/{number}"));
+    let vm_id = drawn.guid();
+    let mac = format!("{:012X}", 0x000D_3A00_0000 | (drawn.next() & 0xFF_FFFF));
     let mac: Vec<&str> =
         mac.as_bytes().chunks(2).filter_map(|c| std::str::from_utf8(c).ok()).collect();
     let prefix = text(&set.body, "/properties/virtualMachineProfile/osProfile/computerNamePrefix");

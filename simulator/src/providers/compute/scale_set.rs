@@ -302,8 +302,7 @@ fn fill(world: &World, put: &Put<'_>) -> Prepared {
     let old_id = put.old.map(|old| old.text("/properties/uniqueId").to_owned());
     properties["uniqueId"] = json!(old_id.unwrap_or_else(|| {
         // Another set of the same name has another one.
-        let name = format!("{} {}", put.id, world.now_ms);
-        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
+        world.drawn_for(&ids::key(put.id)).guid()
     }));
     let profile = &mut properties["virtualMachineProfile"];
     profile["timeCreated"] = properties_time(put, world);

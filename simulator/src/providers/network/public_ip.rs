@@ -16,7 +16,7 @@ pub(crate) const PUBLIC_IP: Kind = Kind {
     name: names::network,
     prepare,
     settled: |world, key| {
-        let number = world.random.below(250 * 250);
+        let number = world.drawn_for(key).below(250 * 250);
         let ip = format!("203.0.{}.{}", number / 250 + 1, number % 250 + 1);
         if let Some(address) = world.resources.get_mut(key) {
             default(&mut address.body["properties"], "ipAddress", json!(ip));

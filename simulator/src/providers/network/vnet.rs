@@ -21,7 +21,7 @@ pub(crate) const VNET: Kind = Kind {
     name: names::vnet,
     prepare,
     stored: |world, key| {
-        let guid = world.random.guid();
+        let guid = world.drawn_for(key).guid();
         if let Some(vnet) = world.resources.get_mut(key) {
             default(&mut vnet.body["properties"], "resourceGuid", json!(guid));
         }

@@ -6,7 +6,8 @@ use hcs_engine::artifact::{ArtifactFile, Artifacts};
 use hcs_engine::error::EngineError;
 
 /// Small programs.
-pub(crate) struct Programs;
+#[derive(Clone, Copy, Debug)]
+pub struct Programs;
 
 #[async_trait]
 impl Artifacts for Programs {

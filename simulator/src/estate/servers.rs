@@ -1,0 +1,214 @@
+//! The servers of one cluster, as far as documents show them: they boot, join, leave when asked, fall silent, and say
+//! so in their status. No Consul: Raft is a set of voters here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hcs_planner::dataplane::{
+    ClusterDocument, ConsulStatus, Request, ServerPhase, ServerStatus, blob, container,
+};
+
+use super::blobs::Blobs;
+use super::quorum::Quorum;
+use crate::world::World;
+
+/// While a blob of this name is in `config`, no server can start what it was given.
+pub const HOPELESS: &str = "hopeless";
+/// From power to Raft, in rounds.
+const BOOT_ROUNDS: u32 = 4;
+/// Between two looks of a server.
+const ROUND_MS: u64 = 5_000;
+
+/// A machine with power.
+#[derive(Clone, Copy, Debug, Default)]
+struct Machine {
+    /// Since its power came.
+    rounds: u32,
+}
+
+/// All servers of a cluster whose account is known. Called by the name of their scale set.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    account: String,
+    next_round_ms: u64,
+    /// Rounds so far; statuses count them.
+    sequence: u64,
+    reported: u64,
+    machines: BTreeMap<String, Machine>,
+    /// Raft's configuration.
+    voters: BTreeSet<String>,
+    /// Who left, and the request that asked for it.
+    left: BTreeMap<String, String>,
+    /// Whose machine runs and whose server is dead.
+    dead: BTreeSet<String>,
+    is_hopeless: bool,
+    version: Option<String>,
+    /// Etag of the document that `version` was read from.
+    document_etag: String,
+    quorum: Quorum,
+}
+
+impl Servers {
+    /// Servers that meet in this account, from `now_ms` on.
+    pub fn new(account: &str, now_ms: u64) -> Self {
+        Self {
+            account: account.to_owned(),
+            next_round_ms: now_ms + ROUND_MS,
+            sequence: 0,
+            reported: 0,
+            machines: BTreeMap::new(),
+            voters: BTreeSet::new(),
+            left: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            is_hopeless: false,
+            version: None,
+            document_etag: String::new(),
+            quorum: Quorum::default(),
+        }
+    }
+
+    /// The watch over their voters.
+    pub fn quorum(&mut self) -> &mut Quorum {
+        &mut self.quorum
+    }
+
+    /// A server dies; its machine runs on.
+    pub fn kill(&mut self, name: &str) {
+        self.dead.insert(name.to_owned());
+    }
+
+    pub(super) fn next_round_ms(&self) -> u64 {
+        self.next_round_ms
+    }
+
+    /// A machine has no power: it boots again, or is gone.
+    pub(super) fn power_lost(&mut self, instance_id: &str, now_ms: u64) {
+        let Some(name) = instance_id.rsplit('/').nth(2) else { return };
+        if self.machines.remove(name).is_some() {
+            self.note_quorum(now_ms);
+        }
+    }
+
+    fn answers(&self, name: &str) -> bool {
+        let boots = |machine: &Machine| machine.rounds < BOOT_ROUNDS;
+        self.machines.get(name).is_some_and(|machine| !boots(machine))
+            && !self.left.contains_key(name)
+    }
+
+    fn has_quorum(&self) -> bool {
+        self.voters.iter().filter(|name| self.answers(name)).count() > self.voters.len() / 2
+    }
+
+    fn note_quorum(&mut self, now_ms: u64) {
+        let answering = self.voters.iter().filter(|name| self.answers(name)).count();
+        self.quorum.note(now_ms, self.voters.len(), answering);
+    }
+
+    /// One look of all servers at what they were told and at each other.
+    pub(super) fn round(&mut self, world: &World, blobs: &Blobs, now_ms: u64) {
+        self.next_round_ms = now_ms + ROUND_MS;
+        self.sequence += 1;
+        let mut powered = world.powered_scale_sets();
+        // Another machine, another server.
+        self.dead.retain(|name| powered.contains(name));
+        powered.retain(|name| !self.dead.contains(name));
+        self.machines.retain(|name, _| powered.contains(name));
+        self.left.retain(|name, _| powered.contains(name));
+        let config = container::CONFIG;
+        self.is_hopeless = blobs.get(&self.account, config, HOPELESS).is_some();
+        self.read_version(blobs);
+        for name in powered {
+            let machine = self.machines.entry(name.clone()).or_default();
+            machine.rounds += 1;
+            let is_up = machine.rounds >= BOOT_ROUNDS;
+            let request = blob::leave_request(slot_of(&name));
+            match blobs.get(&self.account, container::REQUESTS, &request) {
+                Some(asked) if !self.left.contains_key(&name) => {
+                    if let Ok(asked) = serde_json::from_slice::<Request>(&asked.bytes) {
+                        self.voters.remove(&name);
+                        self.left.insert(name, asked.id);
+                    }
+                }
+                // Who has no leader to join founds a cluster only where there is none.
+                None if is_up
+                    && !self.left.contains_key(&name)
+                    && (self.voters.is_empty() || self.has_quorum()) =>
+                {
+                    self.voters.insert(name);
+                }
+                _ => {}
+            }
+        }
+        self.note_quorum(now_ms);
+        // What autopilot does with servers whose machines are gone, while there is a leader.
+        if self.has_quorum() || !self.voters.iter().any(|name| self.answers(name)) {
+            let machines = &self.machines;
+            self.voters.retain(|name| machines.contains_key(name));
+        }
+        self.note_quorum(now_ms);
+    }
+
+    fn read_version(&mut self, blobs: &Blobs) {
+        let document = blobs.get(&self.account, container::CONFIG, blob::CLUSTER);
+        let etag = document.map_or("", |blob| blob.etag.as_str());
+        if etag != self.document_etag {
+            etag.clone_into(&mut self.document_etag);
+            let document = document
+                .and_then(|blob| serde_json::from_slice::<ClusterDocument>(&blob.bytes).ok());
+            self.version = document.map(|document| document.consul.version.to_string());
+        }
+    }
+
+    /// Writes the statuses of the last round, unless they are written.
+    pub(super) fn report(&mut self, blobs: &mut Blobs) {
+        if std::mem::replace(&mut self.reported, self.sequence) == self.sequence {
+            return;
+        }
+        let written_ms = self.next_round_ms - ROUND_MS;
+        for name in self.machines.keys() {
+            let status = self.status(name, written_ms);
+            if let Ok(bytes) = serde_json::to_vec(&status) {
+                let container = container::status(slot_of(name));
+                blobs.put(&self.account, &container, blob::STATUS, bytes.into(), written_ms);
+            }
+        }
+    }
+
+    fn status(&self, name: &str, now_ms: u64) -> ServerStatus {
+        let left = self.left.get(name);
+        let answering: Vec<&String> =
+            self.voters.iter().filter(|name| self.answers(name)).collect();
+        let has_quorum = answering.len() > self.voters.len() / 2;
+        let leader = answering.first().filter(|_| has_quorum);
+        let voters: Vec<String> = self.voters.iter().cloned().collect();
+        let is_server = left.is_none() && self.answers(name);
+        let consul = (is_server && !self.is_hopeless).then(|| ConsulStatus {
+            version: self.version.clone().unwrap_or_default(),
+            leader: leader.map(|_| "10.0.0.4:8300".into()),
+            is_leader: leader.is_some_and(|leader| leader.as_str() == name),
+            healthy: has_quorum && answering.len() == voters.len(),
+            failure_tolerance: 1,
+            peers: voters.clone(),
+            voters,
+            acl_ready: true,
+        });
+        ServerStatus {
+            slot: slot_of(name),
+            node_name: name.to_owned(),
+            written_at: crate::world::operations::rfc3339(now_ms),
+            sequence: self.sequence,
+            address: [127, 0, 0, 1].into(),
+            phase: if left.is_some() { ServerPhase::Left } else { ServerPhase::Running },
+            last_error: self.is_hopeless.then(|| "server: this is another program".to_owned()),
+            last_error_is_final: self.is_hopeless,
+            consul,
+            done_requests: left.cloned().into_iter().collect(),
+            certificate_expires_at: None,
+            consul_silent_seconds: 0,
+            host_manager_version: "0".into(),
+        }
+    }
+}
+
+fn slot_of(name: &str) -> u32 {
+    name.rsplit('-').next().and_then(|slot| slot.parse().ok()).unwrap_or_default()
+}
