@@ -322,14 +322,11 @@ impl Arm {
         F: Future<Output = Result<(), Failed>>,
     {
         let bound = |error: &ArmError| match error.status {
-            404 => None,
+            404 => Some(REPLICATION_SECONDS_MAX),
             _ if lock_removed && error.is("ScopeLocked") => Some(PROPAGATION_SECONDS_MAX),
             _ => write_bound(error),
         };
-        match self.persist(id, kind, once, bound).await {
-            Err(EngineError::Arm(error)) if error.status == 404 => Ok(()),
-            result => result,
-        }
+        self.persist(id, kind, once, bound).await
     }
 
     /// Deletes a managed group and all in it, and never another one that has taken its place: what carries another
@@ -359,9 +356,16 @@ impl Arm {
         id: &ArmId,
         kind: Kind,
     ) -> Result<(), Failed> {
-        match self.send_write(request, id).await? {
-            Sent::Answered(response) => Ok(self.follow_delete(response, id, kind).await?),
-            Sent::Unknown(error) => Err(Failed::Ended(error.into())),
+        match self.send_write(request, id).await {
+            Ok(Sent::Answered(response)) => Ok(self.follow_delete(response, id, kind).await?),
+            Ok(Sent::Unknown(error)) => Err(Failed::Ended(error.into())),
+            // That there is nothing to delete is one word; another question must agree.
+            Err(Failed::Ended(EngineError::Arm(error)))
+                if error.status == 404 && self.get(id, kind).await?.is_none() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -408,13 +412,11 @@ impl Arm {
     async fn send_once(&self, request: &ArmRequest, id: &str) -> Result<ArmResponse, EngineError> {
         self.pass_gate(request.method, id).await?;
         if !request.method.is_read() {
-            // After a stop nothing new begins.
-            if self.cancel.is_cancelled() {
-                return Err(EngineError::Stopped);
-            }
-            if let Some(fence) = &self.fence {
-                self.cloud.authorize().await?;
-                fence.check().await?;
+            self.pass_fence().await?;
+            // Others may have been told to wait while this one stood at the fence.
+            while self.is_held_back(request.method) {
+                self.pass_gate(request.method, id).await?;
+                self.pass_fence().await?;
             }
         }
         let response = self.cloud.send(request).await?;
@@ -425,6 +427,18 @@ impl Arm {
             self.gate.hold_back(request.method, self.clock.monotonic_ms(), wait);
         }
         Ok(response)
+    }
+
+    async fn pass_fence(&self) -> Result<(), EngineError> {
+        // After a stop nothing new begins.
+        if self.cancel.is_cancelled() {
+            return Err(EngineError::Stopped);
+        }
+        if let Some(fence) = &self.fence {
+            self.cloud.authorize().await?;
+            fence.check().await?;
+        }
+        Ok(())
     }
 
     /// Reads until an answer that is neither "later" nor "cannot be reached"; non-2xx is an error.
@@ -546,6 +560,10 @@ fn write_bound(error: &ArmError) -> Option<u64> {
     }
     if error.is("PrincipalNotFound") {
         return Some(PROPAGATION_SECONDS_MAX);
+    }
+    // Another write of the same object, perhaps an earlier one of ours, is waited for like any operation.
+    if error.is_in_progress() {
+        return Some(operation::OPERATION_MINUTES_MAX * 60);
     }
     (error.retry() != Retry::Never).then_some(PROPAGATION_SECONDS_MAX)
 }

@@ -66,6 +66,13 @@ const BUSY: [&str; 10] = [
     "Conflict",
 ];
 
+/// Those of [`BUSY`] that say that an operation on the object itself runs.
+const IN_PROGRESS: [&str; 3] = [
+    "AnotherOperationInProgress",
+    "RetryableErrorDueToAnotherOperation",
+    "StorageAccountOperationInProgress",
+];
+
 /// Codes that mean "no room": the size is withheld from a zone, or the zone is full (Microsoft's pages on allocation).
 const CAPACITY: [&str; 5] = [
     "SkuNotAvailable",
@@ -119,6 +126,11 @@ impl ArmError {
     /// Whether one of the codes is `code`.
     pub fn is(&self, code: &str) -> bool {
         self.code.split('/').any(|own| own.eq_ignore_ascii_case(code))
+    }
+
+    /// Whether an operation on the object runs that somebody began, perhaps an earlier run of ours.
+    pub fn is_in_progress(&self) -> bool {
+        IN_PROGRESS.iter().any(|code| self.is(code))
     }
 
     /// Whether Azure has no room for a machine there now: another place may do.

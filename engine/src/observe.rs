@@ -213,8 +213,16 @@ pub async fn observe_blobs(
 ) -> Result<(), EngineError> {
     match store.get(container::CONFIG, blob::SPEC).await {
         // An account that was just made has no container yet: nothing is hidden.
-        Err(BlobError::NoContainer { .. }) => return Ok(()),
-        Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => {
+        Err(BlobError::NoContainer { .. })
+            if observed.object(&names.container(container::CONFIG)).is_none() =>
+        {
+            return Ok(());
+        }
+        Err(
+            error @ (BlobError::Denied { .. }
+            | BlobError::Unavailable { .. }
+            | BlobError::NoContainer { .. }),
+        ) => {
             observed.problems.push(unseen(&error.into()));
             return Ok(());
         }
@@ -252,11 +260,16 @@ pub(crate) fn unseen(error: &EngineError) -> Unseen {
 /// Requests that an interrupted run has left. Only a change asks for them: who may only look may not read them.
 pub async fn observe_requests(
     store: &dyn BlobStore,
+    names: &Names,
     observed: &mut Observed,
 ) -> Result<(), EngineError> {
     let rows = match store.list(container::REQUESTS, blob::LEAVE_REQUESTS).await {
         Ok(rows) => rows,
-        Err(BlobError::NoContainer { .. }) => return Ok(()),
+        Err(BlobError::NoContainer { .. })
+            if observed.object(&names.container(container::REQUESTS)).is_none() =>
+        {
+            return Ok(());
+        }
         Err(error) => return Err(error.into()),
     };
     for row in rows {

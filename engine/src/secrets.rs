@@ -14,6 +14,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -167,16 +168,16 @@ impl Mint<'_> {
     }
 }
 
-/// A public SSH key whose private half is thrown away: nobody can log in.
-pub fn unusable_ssh_public_key(entropy: &dyn Entropy) -> Result<String, EngineError> {
-    let mut point = [0_u8; 32];
-    entropy.fill(&mut point)?;
+/// A public SSH key whose private half nobody knows: it is the hash of a name. The same for a cluster each time, since
+/// Azure takes no other key for a scale set that exists, and a write that failed is repeated.
+pub fn unusable_ssh_public_key(cluster_id: &str) -> String {
+    let point = Sha256::digest(format!("hcs: nobody logs in to {}", cluster_id.to_lowercase()));
     let mut blob = Vec::new();
-    for field in [b"ssh-ed25519".as_slice(), &point] {
+    for field in [b"ssh-ed25519".as_slice(), point.as_slice()] {
         blob.extend(u32::try_from(field.len()).unwrap_or_default().to_be_bytes());
         blob.extend(field);
     }
-    Ok(format!("ssh-ed25519 {} hcs-nobody", STANDARD.encode(blob)))
+    format!("ssh-ed25519 {} hcs-nobody", STANDARD.encode(blob))
 }
 
 fn crypto<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> EngineError {

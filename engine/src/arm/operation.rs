@@ -13,7 +13,7 @@ use crate::error::EngineError::TimedOut;
 use crate::error::{ArmError, EngineError, retry_after};
 
 /// azurerm gives scale sets and storage accounts an hour; nothing of ours takes longer.
-const OPERATION_MINUTES_MAX: u64 = 60;
+pub(super) const OPERATION_MINUTES_MAX: u64 = 60;
 /// A status URL may answer 404 at first (go-azure-sdk treats it so); after this many the object itself is asked.
 const POLL_NOT_FOUND_MAX: u32 = 5;
 
@@ -65,7 +65,7 @@ impl Arm {
             return Ok(response.body);
         }
         self.poll(Method::Put, id, kind, handle, &response).await?;
-        self.final_body(id, kind).await
+        self.final_body(id, kind, unique(&response.body)).await
     }
 
     pub(super) async fn follow_delete(
@@ -98,13 +98,21 @@ impl Arm {
     pub async fn await_provisioned(&self, id: &ArmId, kind: Kind) -> Result<Value, EngineError> {
         let none = ArmResponse::default();
         self.poll(Method::Put, id, kind, Handle::Object, &none).await?;
-        self.final_body(id, kind).await
+        self.final_body(id, kind, None).await
     }
 
-    /// Reads the object that an operation has made. ARM's replicas may need a moment to see it.
-    async fn final_body(&self, id: &ArmId, kind: Kind) -> Result<Value, EngineError> {
+    /// Reads the object that an operation has made. ARM's replicas may need a moment to see it, and to forget the one
+    /// that had its name before: `made` is what the answer to the write called it.
+    async fn final_body(
+        &self,
+        id: &ArmId,
+        kind: Kind,
+        made: Option<&str>,
+    ) -> Result<Value, EngineError> {
         for attempt in 1..=8 {
-            if let Some(body) = self.get(id, kind).await? {
+            if let Some(body) = self.get(id, kind).await?
+                && (made.is_none() || unique(&body) == made)
+            {
                 return Ok(body);
             }
             self.sleep(super::backoff(attempt)).await?;
@@ -198,6 +206,11 @@ impl Arm {
             }
         }
     }
+}
+
+/// What tells a scale set from another one that has its name later.
+fn unique(body: &Value) -> Option<&str> {
+    body.pointer("/properties/uniqueId").and_then(Value::as_str)
 }
 
 fn handle(response: &ArmResponse) -> Handle {

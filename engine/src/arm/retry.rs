@@ -77,6 +77,11 @@ impl Arm {
         wait + wait * share / (5 * 255)
     }
 
+    /// Whether others of this process were told to wait.
+    pub(super) fn is_held_back(&self, method: Method) -> bool {
+        self.gate.wait(method, self.clock.monotonic_ms()).is_some()
+    }
+
     /// Waits as long as others of this process were told to.
     pub(super) async fn pass_gate(&self, method: Method, id: &str) -> Result<(), EngineError> {
         while let Some(wait) = self.gate.wait(method, self.clock.monotonic_ms()) {
@@ -109,7 +114,8 @@ impl Tries {
         let Some(bound) = bound_seconds else { return Ok(false) };
         let tries = self.by_reason.entry(error.code.clone()).or_default();
         *tries += 1;
-        if self.waited > Duration::from_secs(bound) || *tries > TRIES_PER_CODE_MAX {
+        let is_often = *tries > TRIES_PER_CODE_MAX && !error.is_in_progress();
+        if self.waited > Duration::from_secs(bound) || is_often {
             return Ok(false);
         }
         let wait = error.retry_after.unwrap_or_else(|| backoff(*tries));

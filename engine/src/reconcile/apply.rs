@@ -244,7 +244,8 @@ impl Reconciler<'_> {
                 return Err(EngineError::Changed { id: names.cluster_id.to_string() }.into());
             }
             if let Some(store) = observe::open_store(self.stores.as_ref(), names, &observed)?
-                && let Err(error) = observe::observe_requests(store.as_ref(), &mut observed).await
+                && let Err(error) =
+                    observe::observe_requests(store.as_ref(), names, &mut observed).await
             {
                 observed.problems.push(unseen(&error));
             }

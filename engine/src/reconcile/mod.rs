@@ -179,10 +179,11 @@ impl Reconciler<'_> {
         if plan.steps().iter().any(|(_, step)| step.action.boots_server()) {
             match &self.spec.ssh_public_key {
                 Some(key) => set(parameter::SSH_PUBLIC_KEY, key),
-                None => set(
-                    parameter::SSH_PUBLIC_KEY,
-                    &unusable_ssh_public_key(self.arm.entropy.as_ref())?,
-                ),
+                None => {
+                    let cluster_id = Names::new(self.spec).cluster_id;
+                    let key = unusable_ssh_public_key(cluster_id.as_str());
+                    set(parameter::SSH_PUBLIC_KEY, &key);
+                }
             }
         }
         Ok(Parameters { consul, host_manager, ..parameters })

@@ -48,6 +48,7 @@ pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> 
     let document = planner.documents(&servers)?;
     planner.addresses(&servers);
     planner.roll(&servers, &orphans);
+    let document = planner.forget_others(document);
     planner.secrets();
     planner.readiness(&document);
     planner.order(&servers);
@@ -89,6 +90,9 @@ pub fn survey(
     };
     objects.map(|object| (object.name.clone(), look(object))).collect()
 }
+
+/// Path of the difference of an object whose last write failed.
+pub(super) const PROVISIONING_STATE: &str = "properties.provisioningState";
 
 /// Path of the difference of a scale set whose server is lost.
 pub const SERVER: &str = "server";

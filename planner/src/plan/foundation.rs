@@ -5,6 +5,8 @@
 use super::{Action, Plan, PlanError};
 use crate::dataplane::container;
 use crate::desired::object;
+use crate::diff::Difference;
+use crate::plan::build::PROVISIONING_STATE;
 
 /// Objects that may be made before the record is there.
 fn is_foundation(name: &str) -> bool {
@@ -13,13 +15,19 @@ fn is_foundation(name: &str) -> bool {
         || name == object::container(container::CONFIG)
 }
 
+fn is_failure(difference: &Difference) -> bool {
+    difference.path == PROVISIONING_STATE
+}
+
 impl Plan {
     /// The foundation's steps of this plan, see this file's head. Empty when the foundation is there.
     pub fn foundation(&self) -> Result<Self, PlanError> {
         self.restricted(|action| match action {
-            Action::Put { object, update: false, .. } | Action::AwaitProvisioned { object, .. } => {
-                is_foundation(object)
+            // One that failed while it was made is made all the same.
+            Action::Put { object, update, differences, .. } => {
+                is_foundation(object) && (!update || differences.iter().any(is_failure))
             }
+            Action::AwaitProvisioned { object, .. } => is_foundation(object),
             Action::GrantCallerBlobAccess { .. } => true,
             _ => false,
         })

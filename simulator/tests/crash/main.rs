@@ -1,6 +1,5 @@
-//! Kills a run at every call that it makes, before the call is sent and after it was carried out, and runs again.
-//!
-//! Virtual time, no sockets. By default every so many calls are tried; `HCS_SIM_FULL=1` tries each one.
+//! Runs of the engine on a simulated Azure: manners that must not mislead them, places that are full, and what is
+//! refused. Every fault at every call is the exploration's business.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -10,21 +9,9 @@ mod world;
 use std::collections::BTreeSet;
 
 use hcs_engine::reconcile::{Beginning, Intent};
-use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, ZoneFallback};
+use hcs_planner::spec::{ClusterSpec, ZoneFallback};
 use hcs_simulator::CallFault;
 use world::{Azure, End, Kill, elsewhere, spec};
-
-/// Runs of one scenario in the default test.
-const RUNS_PER_SCENARIO: usize = 40;
-
-/// From nothing or from a finished cluster to what is declared.
-struct Scenario {
-    name: &'static str,
-    from: Option<ClusterSpec>,
-    to: Option<ClusterSpec>,
-    /// A server that died meanwhile.
-    lost: Option<u32>,
-}
 
 pub(crate) fn tagged(mut spec: ClusterSpec) -> ClusterSpec {
     spec.tags = [("team".to_owned(), "blue".to_owned())].into();
@@ -34,132 +21,6 @@ pub(crate) fn tagged(mut spec: ClusterSpec) -> ClusterSpec {
 pub(crate) fn with(mut spec: ClusterSpec, change: impl FnOnce(&mut ClusterSpec)) -> ClusterSpec {
     change(&mut spec);
     spec
-}
-
-fn larger(spec: ClusterSpec) -> ClusterSpec {
-    with(spec, |s| s.vm_size = "Standard_D4s_v5".into())
-}
-
-fn larger_disk(spec: ClusterSpec) -> ClusterSpec {
-    with(spec, |s| s.data_disk_gib = 64)
-}
-
-fn reachable(spec: ClusterSpec) -> ClusterSpec {
-    let allowed_cidrs = vec!["203.0.113.0/24".parse().unwrap()];
-    with(spec, |s| s.external_endpoint = Some(ExternalEndpoint { allowed_cidrs }))
-}
-
-fn old_consul(spec: ClusterSpec) -> ClusterSpec {
-    with(spec, |s| s.consul_version = "1.21.5".parse().unwrap())
-}
-
-fn two_zones(spec: ClusterSpec) -> ClusterSpec {
-    with(spec, |s| {
-        s.zones.pop();
-    })
-}
-
-fn scenario(
-    name: &'static str,
-    from: impl Into<Option<ClusterSpec>>,
-    to: impl Into<Option<ClusterSpec>>,
-) -> Scenario {
-    Scenario { name, from: from.into(), to: to.into(), lost: None }
-}
-
-fn scenarios() -> Vec<Scenario> {
-    vec![
-        scenario("create", None, spec(3)),
-        scenario("scale 3 to 5", spec(3), spec(5)),
-        scenario("scale 5 to 3", spec(5), spec(3)),
-        scenario("tags", spec(3), tagged(spec(3))),
-        scenario("resize", spec(3), larger(spec(3))),
-        scenario("larger disk", spec(3), larger_disk(spec(3))),
-        scenario("larger disk, 1", spec(1), larger_disk(spec(1))),
-        scenario("zone removed", spec(3), two_zones(spec(3))),
-        scenario("endpoint added", spec(3), reachable(spec(3))),
-        scenario("endpoint removed", reachable(spec(3)), spec(3)),
-        scenario("upgrade", old_consul(spec(3)), spec(3)),
-        scenario("all at once", old_consul(spec(3)), reachable(larger_disk(larger(spec(5))))),
-        scenario("destroy", spec(3), None),
-        Scenario { lost: Some(1), ..scenario("lost server", spec(3), spec(3)) },
-        Scenario { lost: Some(4), ..scenario("lost server, 5 to 3", spec(5), spec(3)) },
-    ]
-}
-
-impl Scenario {
-    /// A world in which the scenario can begin.
-    async fn start(&self) -> Azure {
-        let azure = Azure::new().await;
-        if let Some(from) = &self.from {
-            assert_eq!(azure.apply(from, Intent::Create, None).await, End::Complete);
-            if let Some(slot) = self.lost {
-                azure.lose(from, slot).await;
-            }
-        }
-        azure
-    }
-
-    async fn run(&self, azure: &Azure, kill: Option<Kill>) -> End {
-        match (&self.from, &self.to) {
-            (_, Some(to)) => {
-                // A killed create is a create again: Terraform has noted nothing.
-                let intent = if self.from.is_none() { Intent::Create } else { azure.update() };
-                azure.apply(to, intent, kill).await
-            }
-            (Some(from), None) => azure.destroy(from, kill).await,
-            (None, None) => End::Complete,
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_that_is_killed_at_any_call_is_finished_by_the_next() {
-    let full = std::env::var_os("HCS_SIM_FULL").is_some();
-    let mut total = 0;
-    for scenario in scenarios() {
-        let azure = scenario.start().await;
-        if let (Some(slot), Some(to)) = (scenario.lost, &scenario.to) {
-            let plan = azure.plan(to).await;
-            assert!(plan.contains(&format!("delete server_{slot}")), "{plan:?}");
-            assert!(!plan.contains(&format!("leave server_{slot}")), "{plan:?}");
-        }
-        let before = azure.calls();
-        assert_eq!(scenario.run(&azure, None).await, End::Complete, "{}", scenario.name);
-        let calls = azure.calls() - before;
-        let wanted = azure.objects();
-        let stride = if full { 1 } else { (2 * calls).div_ceil(RUNS_PER_SCENARIO).max(1) };
-        let mut runs = 0;
-        for at in (0..calls).step_by(stride) {
-            for fault in [CallFault::KillBefore, CallFault::KillAfter] {
-                check(&scenario, Kill { at, fault }, &wanted).await;
-                runs += 1;
-            }
-        }
-        println!("{}: {calls} calls, {runs} kills, all finished by one more run", scenario.name);
-        total += runs;
-    }
-    println!("{total} kills");
-}
-
-async fn check(scenario: &Scenario, kill: Kill, wanted: &[String]) {
-    let azure = scenario.start().await;
-    let context = format!("{} killed {kill:?}", scenario.name);
-    let end = scenario.run(&azure, Some(kill)).await;
-    let secrets = azure.secrets();
-    let again = scenario.run(&azure, None).await;
-    assert_eq!(again, End::Complete, "{context} (the first run: {end:?})");
-    assert_eq!(azure.objects(), wanted, "{context}: exactly one object of each");
-    if let Some(to) = &scenario.to {
-        assert_eq!(azure.plan(to).await, Vec::<String>::new(), "{context}: nothing left to do");
-        let kept = azure.secrets();
-        for (name, bytes) in secrets {
-            // A slot that left took its secrets with it.
-            if kept.contains_key(&name) {
-                assert_eq!(kept.get(&name), Some(&bytes), "{context}: {name} was made twice");
-            }
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]

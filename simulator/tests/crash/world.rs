@@ -74,8 +74,8 @@ pub(crate) fn spec(servers: u32) -> ClusterSpec {
 pub(crate) struct Azure {
     cloud: SimCloud,
     clock: SimClock,
-    /// Calls of all runs so far, requests to ARM that read, and that write.
-    counted: Mutex<(usize, usize, usize)>,
+    /// Requests to ARM of all runs so far: those that read, and those that write.
+    counted: Mutex<(usize, usize)>,
     ignores_conditions: Mutex<bool>,
     account: String,
     /// What the state says of the cluster, if there is one.
@@ -127,7 +127,7 @@ impl Azure {
     fn count(&self, script: &Script) {
         let (reads, writes) = script.requests();
         let mut counted = self.counted.lock().unwrap();
-        *counted = (counted.0 + script.count(), counted.1 + reads, counted.2 + writes);
+        *counted = (counted.0 + reads, counted.1 + writes);
     }
 
     /// Brings the cluster to what is declared, or dies on the way.
@@ -217,7 +217,7 @@ impl Azure {
         let (arm, calls) = self.ports(&self.script(None));
         let mut observed = observe(&arm, &calls, spec).await.unwrap();
         if let Some(store) = open_store(&calls, &Names::new(spec), &observed).unwrap() {
-            observe_requests(store.as_ref(), &mut observed).await.unwrap();
+            observe_requests(store.as_ref(), &Names::new(spec), &mut observed).await.unwrap();
         }
         observe_machines(&arm, &Names::new(spec), spec, &mut observed).await.unwrap();
         observed
@@ -226,13 +226,7 @@ impl Azure {
     /// For the benchmarks. Requests to ARM of all runs so far: reads and writes.
     #[allow(dead_code)]
     pub(crate) fn requests(&self) -> (usize, usize) {
-        let (_, reads, writes) = *self.counted.lock().unwrap();
-        (reads, writes)
-    }
-
-    /// Calls of all runs so far.
-    pub(crate) fn calls(&self) -> usize {
-        self.counted.lock().unwrap().0
+        *self.counted.lock().unwrap()
     }
 
     /// Ids of all objects.

@@ -1,10 +1,13 @@
 //! The data plane's part: documents, secrets, programs, and the last look that calls a cluster ready.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{MARK_READY, Planner, Servers, WAIT_HEALTHY, WRITE_DOCUMENT, WRITE_SPEC};
 use crate::arm::Kind;
 use crate::dataplane::{ClusterDocument, ConsulArtifact, blob, container};
+use crate::desired::object;
 use crate::observed::{READY_BLOB, ReadyDocument};
 use crate::plan::graph::StepRef;
 use crate::plan::{Action, Artifact, PlanError, Secret};
@@ -14,6 +17,7 @@ use crate::releases::check_upgrade;
 
 const UPLOAD_CONSUL: &str = "upload consul";
 const UPLOAD_HOST_MANAGER: &str = "upload host manager";
+const FORGET_OTHERS: &str = "settle cluster document";
 
 impl Planner<'_> {
     /// `spec.json` and `cluster.json` where they differ; returns the document that will be in force.
@@ -31,12 +35,7 @@ impl Planner<'_> {
             datacenter: self.spec.consul_datacenter.clone(),
             server_count: self.spec.server_count,
             slots: self.desired.slots.clone(),
-            others: if servers.change() {
-                servers.surplus.iter().copied().chain(servers.helper).collect()
-            } else {
-                let others = stored.into_iter().flat_map(|document| &document.others);
-                others.copied().filter(|slot| !self.situation.is_void(*slot)).collect()
-            },
+            others: self.others_meanwhile(servers),
             consul: keeps_consul.map_or_else(
                 || ConsulArtifact {
                     version: version.clone(),
@@ -48,11 +47,9 @@ impl Planner<'_> {
         };
         if stored != Some(&wanted) || (servers.change() && self.observed.is_ready()) {
             wanted.generation += 1;
-            let mut content = json!(wanted);
+            let content = content(&wanted);
             let mut upload = None;
             if keeps_consul.is_none() {
-                content["consul"]["sha256"] = reference::parameter(CONSUL_SHA256);
-                content["consul"]["file_name"] = reference::parameter(CONSUL_FILE_NAME);
                 let artifact = Artifact::Consul { version: version.clone() };
                 let action = Action::UploadArtifact { artifact };
                 upload = Some(self.draft.add(UPLOAD_CONSUL, action, None));
@@ -66,6 +63,37 @@ impl Planner<'_> {
             self.write(WRITE_SPEC, blob::SPEC, json!(self.spec), false);
         }
         Ok(wanted)
+    }
+
+    /// Who is there for a while. Nobody is forgotten before all of them are gone.
+    fn others_meanwhile(&self, servers: &Servers) -> Vec<u32> {
+        if !servers.change() {
+            return Vec::new();
+        }
+        let known = self.observed.document.iter().flat_map(|document| &document.others).copied();
+        let mut others: BTreeSet<u32> =
+            known.chain(servers.surplus.iter().copied()).chain(servers.helper).collect();
+        others.retain(|slot| !self.desired.slots.contains(slot));
+        others.into_iter().collect()
+    }
+
+    /// Whoever was there for a while is gone in the end, and the document says so: a server that is made anew one day
+    /// would wait for them. Returns the document that is in force then.
+    pub(super) fn forget_others(&mut self, mut document: ClusterDocument) -> ClusterDocument {
+        if document.others.is_empty() {
+            return document;
+        }
+        let gone: Vec<StepRef> = std::mem::take(&mut document.others)
+            .into_iter()
+            .filter_map(|slot| self.draft.find(&format!("delete {}", object::server(slot))))
+            .chain(self.draft.find(WRITE_DOCUMENT))
+            .collect();
+        document.generation += 1;
+        let last = self.write(FORGET_OTHERS, blob::CLUSTER, content(&document), false);
+        for step in gone {
+            self.draft.edge(step, last);
+        }
+        document
     }
 
     fn write(&mut self, id: &str, name: &str, content: Value, restarts_servers: bool) -> StepRef {
@@ -152,7 +180,18 @@ impl Planner<'_> {
         let content = json!(ReadyDocument { generation: document.generation });
         let ready = self.write(MARK_READY, READY_BLOB, content, false);
         self.draft.edge(wait, ready);
+        self.draft.edge_from(FORGET_OTHERS, ready);
     }
+}
+
+/// A document as it is written: what is not known of a program yet is given when it is uploaded.
+fn content(document: &ClusterDocument) -> Value {
+    let mut content = json!(document);
+    if document.consul.sha256.is_empty() {
+        content["consul"]["sha256"] = reference::parameter(CONSUL_SHA256);
+        content["consul"]["file_name"] = reference::parameter(CONSUL_FILE_NAME);
+    }
+    content
 }
 
 fn changes_servers(action: &Action) -> bool {

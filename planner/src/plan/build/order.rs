@@ -1,8 +1,8 @@
 //! Which step waits for which: objects for what they need, blobs for the caller's right to write them, the lock for all.
 
 use super::look::is_address_book;
-use super::{MARK_READY, Planner, Servers, WRITE_SPEC};
-use crate::arm::Kind;
+use super::{MARK_READY, Planner, Servers, WRITE_DOCUMENT, WRITE_SPEC};
+use crate::arm::{ArmId, Kind};
 use crate::dataplane::container;
 use crate::desired::object;
 use crate::plan::graph::StepRef;
@@ -22,11 +22,40 @@ impl Planner<'_> {
                 }
             }
         }
+        self.document_first();
         self.grant();
         let lock = self.lock();
         self.store_spec();
         if let (Some(lock), Some(ready)) = (lock, self.draft.find(MARK_READY)) {
             self.draft.edge(lock, ready);
+        }
+    }
+
+    /// A server that boots reads the status of everybody whom the document counts on: it may go when the document does
+    /// not any more.
+    fn document_first(&mut self) {
+        let statuses: Vec<String> =
+            self.desired.slots.iter().map(|slot| container::status(*slot)).collect();
+        let is_other = |id: &ArmId| {
+            id.as_str().contains("/status-")
+                && !statuses
+                    .iter()
+                    .any(|name| id.as_str().split('/').any(|segment| segment == name))
+        };
+        let gone: Vec<StepRef> = self
+            .draft
+            .refs()
+            .filter(|(_, step)| {
+                matches!(
+                    &step.action,
+                    Action::Delete { kind: Kind::BlobContainer | Kind::RoleAssignment, id, .. }
+                        if is_other(id)
+                )
+            })
+            .map(|(at, _)| at)
+            .collect();
+        for step in gone {
+            self.draft.edge_from(WRITE_DOCUMENT, step);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Value, json};
 
 use super::look::{Found, Look, is_address_book, is_empty};
-use super::{Planner, Servers};
+use super::{PROVISIONING_STATE, Planner, Servers};
 use crate::arm::{ArmId, Kind};
 use crate::desired::{DesiredObject, object};
 use crate::diff::{Difference, merged, merged_whole, without_absent};
@@ -87,9 +87,9 @@ impl Planner<'_> {
             return;
         }
         let mut differences = found.differences.clone();
-        if found.failed && differences.is_empty() {
+        if found.failed {
             differences.push(Difference {
-                path: "properties.provisioningState".into(),
+                path: PROVISIONING_STATE.into(),
                 observed: json!("Failed"),
                 desired: json!("Succeeded"),
                 effect: Effect::InPlace,

@@ -77,15 +77,21 @@ impl Planner<'_> {
         self.withdraw_requests();
     }
 
-    /// A request to leave that was meant for the server before must not meet the new one.
+    /// A request to leave outlives nobody: it goes after the server that it was meant for, and before the one that comes
+    /// in its place. A step that asks takes its request back itself.
     fn withdraw_requests(&mut self) {
         for slot in self.observed.leave_requests.keys().copied().collect::<Vec<_>>() {
-            let Some(create) = self.draft.find(&format!("create {}", object::server(slot))) else {
+            let of = |verb: &str| format!("{verb} {}", object::server(slot));
+            if self.draft.find(&of("leave")).is_some() {
                 continue;
-            };
-            if self.draft.find(&format!("leave {}", object::server(slot))).is_none() {
-                let id = format!("withdraw leave request of server {slot}");
-                let withdraw = self.draft.add(id, Action::Withdraw { slot }, Some(slot));
+            }
+            let (gone, create) = (self.draft.find(&of("delete")), self.draft.find(&of("create")));
+            let id = format!("withdraw leave request of server {slot}");
+            let withdraw = self.draft.add(id, Action::Withdraw { slot }, Some(slot));
+            if let Some(gone) = gone {
+                self.draft.edge(gone, withdraw);
+            }
+            if let Some(create) = create {
                 self.draft.edge(withdraw, create);
             }
         }

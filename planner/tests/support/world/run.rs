@@ -146,6 +146,11 @@ impl<'w> Run<'w> {
         }
     }
 
+    fn documented(&self, field: &str) -> Vec<u32> {
+        let document = self.world.documents.get(blob::CLUSTER);
+        document.map_or_else(Vec::new, |document| from(document[field].clone()))
+    }
+
     fn rights(&self) -> Result<(), String> {
         if self.granted { Ok(()) } else { Err("the caller may not write blobs".into()) }
     }
@@ -283,6 +288,9 @@ impl<'w> Run<'w> {
             return Err("the others may not read its status".into());
         }
         let document = self.world.documents.get(blob::CLUSTER).ok_or("no cluster document")?;
+        if !["slots", "others"].iter().any(|field| self.documented(field).contains(&slot)) {
+            return Err("the document does not know it".into());
+        }
         let version: semver::Version = from(document["consul"]["version"].clone());
         let roles = self.world.objects.values().filter(|body| {
             let principal = body["properties"]["principalId"].as_str().unwrap_or_default();
@@ -336,6 +344,11 @@ impl<'w> Run<'w> {
         if kind == Kind::BlobContainer {
             let prefix = format!("{}/", id.name());
             self.world.blobs.retain(|name| !name.starts_with(&prefix));
+            // A server that boots now reads the status of everybody whom the document counts on.
+            let slot = id.name().strip_prefix("status-").and_then(|slot| slot.parse().ok());
+            if slot.is_some_and(|slot| self.documented("slots").contains(&slot)) {
+                return Err(format!("the document counts on {}", id.name()));
+            }
         }
         if kind == Kind::ResourceGroup {
             *self.world =

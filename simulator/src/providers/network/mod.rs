@@ -58,15 +58,15 @@ impl World {
             _ => return Vec::new(),
         };
         let mut users = Vec::new();
-        for user in self.resources.values().filter(|u| u.key() != key) {
-            let mut hit = pointers.iter().any(|p| ids::key(text(&user.body, p)) == key);
+        for (_, user) in self.resources.iter().filter(|(own, _)| **own != key) {
+            let mut hit = pointers.iter().any(|p| ids::is(text(&user.body, p), &key));
             if code.starts_with("PublicIP") {
                 let gateway = list(&user.body, "/properties/publicIpAddresses").iter();
                 let frontends = list(&user.body, "/properties/frontendIPConfigurations").iter();
-                hit |= gateway.map(|a| text(a, "/id")).any(|id| ids::key(id) == key);
+                hit |= gateway.map(|a| text(a, "/id")).any(|id| ids::is(id, &key));
                 hit |= frontends
                     .map(|f| text(f, "/properties/publicIPAddress/id"))
-                    .any(|id| ids::key(id) == key);
+                    .any(|id| ids::is(id, &key));
             }
             if code.starts_with("LoadBalancer") && user.rtype.ends_with("/virtualMachineScaleSets")
             {
@@ -78,7 +78,7 @@ impl World {
                 && user.rtype.ends_with("/virtualMachineScaleSets")
             {
                 hit |= crate::providers::compute::scale_set::nics(&user.body)
-                    .any(|nic| ids::key(text(nic, "/properties/networkSecurityGroup/id")) == key);
+                    .any(|nic| ids::is(text(nic, "/properties/networkSecurityGroup/id"), &key));
             }
             if hit {
                 users.push((user.id.clone(), code));
@@ -92,13 +92,13 @@ impl World {
         let mut taken = Vec::new();
         for resource in self.resources.values() {
             if resource.rtype.ends_with("/virtualMachineScaleSets/virtualMachines")
-                && ids::key(resource.secret["subnetId"].as_str().unwrap_or_default()) == subnet_key
+                && ids::is(resource.secret["subnetId"].as_str().unwrap_or_default(), subnet_key)
             {
                 let ip = resource.secret["privateIp"].as_str().unwrap_or_default();
                 taken.push((nic::ip_configuration_id(resource), ip.to_owned()));
             }
             for frontend in list(&resource.body, "/properties/frontendIPConfigurations") {
-                if ids::key(text(frontend, "/properties/subnet/id")) == subnet_key {
+                if ids::is(text(frontend, "/properties/subnet/id"), subnet_key) {
                     let name = text(frontend, "/name");
                     let id = format!("{}/frontendIPConfigurations/{name}", resource.id);
                     taken.push((id, text(frontend, "/properties/privateIPAddress").to_owned()));

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::in_use;
 use super::public_ip::check_zones;
+use super::vnet::SUBNET;
 use crate::world::World;
 use crate::world::errors::{Answer, ArmError};
 use crate::world::ids;
@@ -23,7 +24,8 @@ pub(crate) const NAT_GATEWAY: Kind = Kind {
         let subnets: Vec<Value> = world
             .resources
             .values()
-            .filter(|r| ids::key(r.text("/properties/natGateway/id")) == key)
+            .filter(|r| r.rtype == SUBNET.rtype)
+            .filter(|r| ids::is(r.text("/properties/natGateway/id"), &key))
             .map(|r| json!({"id": r.id}))
             .collect();
         if !subnets.is_empty() {
