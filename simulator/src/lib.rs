@@ -13,12 +13,14 @@ pub mod estate;
 pub mod front;
 mod providers;
 mod sim;
+mod trace;
 mod world;
 
 pub use sim::{
     Answered, Call, CallFault, Calls, Family, Forks, Programs, Script, SimClock, SimCloud, Sleep,
     Sort, Strike, Stuck, VirtualTime,
 };
+pub use trace::TraceHasher;
 pub use world::errors::ArmError;
 pub use world::events::{Event, Machine, ObjectRow};
 pub use world::fault::{Fault, FaultError, GRAMMAR as FAULT_GRAMMAR};

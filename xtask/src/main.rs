@@ -59,10 +59,10 @@ enum Command {
         /// What is simulated.
         #[arg(value_enum)]
         what: Simulation,
-        /// How many, for `laws` (1,000,000) and `owners` (3,000).
+        /// How many, for `random` (100,000), `laws` (1,000,000) and `owners` (3,000).
         #[arg(long)]
         cases: Option<u64>,
-        /// Start of the sequence, for both; the same seed gives the same cases.
+        /// Start of the sequence; the same seed gives the same cases.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
@@ -81,6 +81,10 @@ enum Command {
 enum Simulation {
     /// Kills a run at every single call, before it and after it, and runs again.
     Crash,
+    /// Every fault at every call of every kind of change, one at a time.
+    Faults,
+    /// Random runs with several faults each (100,000; `--cases` for more).
+    Random,
     /// Plans random changes of random worlds and holds each plan against every law.
     Laws,
     /// Drives the provider as Terraform core would, in random orders over two states, with kills.
@@ -93,7 +97,11 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Docs => docs::run(),
         Command::Bench { json } => bench::run(json.as_deref()),
-        Command::Sim { what: Simulation::Crash, .. } => test::simulate_crashes(),
+        Command::Sim { what: Simulation::Crash, .. } => test::explore(&["crash"]),
+        Command::Sim { what: Simulation::Faults, .. } => test::explore(&test::EVERY_FAULT),
+        Command::Sim { what: Simulation::Random, cases, seed } => {
+            test::explore_at_random(cases.unwrap_or(100_000), seed)
+        }
         Command::Sim { what: Simulation::Laws, cases, seed } => {
             test::hold_laws(cases.unwrap_or(1_000_000), seed)
         }

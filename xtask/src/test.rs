@@ -17,10 +17,19 @@ pub(crate) fn set_up() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every kill of the crash matrix, not only a sample.
-pub(crate) fn simulate_crashes() -> Result<(), Failure> {
-    let test = ["--package", "hcs-simulator", "--test", "crash", "--", "--nocapture"];
-    cargo_with(&[&["test"], &test[..]].concat(), &[("HCS_SIM_FULL", "1")])
+/// Every fault at every call; fewer distinct runs than promised are a failure.
+pub(crate) const EVERY_FAULT: [&str; 3] = ["faults", "--at-least", "20000"];
+
+/// Drives the engine through faults in a simulated Azure; prints counts and what is wrong.
+pub(crate) fn explore(words: &[&str]) -> Result<(), Failure> {
+    let run = ["run", "--quiet", "--package", "hcs-exploration", "--bin", "explore", "--"];
+    cargo(&[&run[..], words].concat())
+}
+
+/// Random runs with several faults each; some are run twice and must go the same way, bit for bit.
+pub(crate) fn explore_at_random(cases: u64, seed: u64) -> Result<(), Failure> {
+    let (cases, seed) = (cases.to_string(), seed.to_string());
+    explore(&["random", "--runs", &cases, "--seed", &seed, "--verify-replay", "1000"])
 }
 
 /// The planner's laws on so many random worlds. A million take an hour and a half on two idle cores.

@@ -1,18 +1,18 @@
 //! One number for everything in an estate that whoever plans next could tell from another: two estates of the same
 //! fingerprint lead to the same next run. Times, etags, run ids and what the servers said last are left out.
 
-use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use hcs_planner::dataplane::{blob, container};
 use serde_json::Value;
 
 use super::Estate;
+use crate::trace::TraceHasher;
 
 /// See the head of this file.
 pub fn fingerprint(estate: &Estate) -> u64 {
-    let mut hash = DefaultHasher::new();
-    for (key, resource) in &estate.world.resources {
+    let mut hash = TraceHasher::default();
+    for (key, resource) in estate.world.resources.iter() {
         (key, resource.state.as_str(), resource.hidden, resource.busy.is_some()).hash(&mut hash);
         value(&resource.body, &mut hash);
         value(&resource.secret, &mut hash);
@@ -25,8 +25,12 @@ pub fn fingerprint(estate: &Estate) -> u64 {
         if is_document(container) {
             match serde_json::from_slice::<Value>(&blob.bytes) {
                 Ok(mut body) => {
-                    let volatile: &[&str] = match name {
-                        blob::RUN => &["run_id", "beats", "generation", "holder", "step"],
+                    // What a closed record was about is history.
+                    let volatile: &[&str] = match (name, body["phase"].as_str()) {
+                        (blob::RUN, Some("closed")) => {
+                            &["run_id", "beats", "generation", "holder", "step", "operation"]
+                        }
+                        (blob::RUN, _) => &["run_id", "beats", "generation", "holder", "step"],
                         _ => &["generation"],
                     };
                     for field in volatile {

@@ -254,7 +254,7 @@ impl World {
         if !self.resources.contains_key(&key) {
             self.births.entry(key.clone()).or_default().0 += 1;
         }
-        let resource = self.resources.entry(key.clone()).or_insert_with(|| Resource {
+        let resource = self.resources.get_or_insert_with(&key, || Resource {
             id: id.to_owned(),
             rtype: kind.rtype.to_owned(),
             body: Value::Null,

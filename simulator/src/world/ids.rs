@@ -5,6 +5,18 @@ pub(crate) fn key(id: &str) -> String {
     id.trim_end_matches('/').to_ascii_lowercase()
 }
 
+/// Whether two ids name the same; the second is a key.
+pub(crate) fn is(id: &str, key: &str) -> bool {
+    id.trim_end_matches('/').eq_ignore_ascii_case(key)
+}
+
+/// Whether a key is `scope` or lies below it, however the scope is spelled.
+pub(crate) fn within_any_case(key: &str, scope: &str) -> bool {
+    let scope = scope.trim_end_matches('/');
+    key.get(..scope.len()).is_some_and(|head| head.eq_ignore_ascii_case(scope))
+        && matches!(key.as_bytes().get(scope.len()), None | Some(b'/'))
+}
+
 /// Last segment.
 pub(crate) fn name_of(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)

@@ -39,19 +39,18 @@ impl World {
             return Err(ArmError::not_found(rtype, ids::name_of(&scope), group));
         }
         let at_scope = req.query("$filter").is_some_and(|f| f.contains("atScope()"));
-        let rows = self.resources.values().filter(|r| r.rtype == kind.rtype && !r.hidden);
+        let rows = self.resources.iter().filter(|(_, r)| r.rtype == kind.rtype && !r.hidden);
         let mut rows: Vec<&Resource> = rows
-            .filter(|r| {
-                let key = r.key();
-                let own_scope = ids::key(super::remove::lock_scope(&key));
+            .filter(|(key, _)| {
                 if kind.rtype.starts_with("Microsoft.Authorization/") {
                     // Locks and roles: those of the scope, above it and (unless atScope) below it.
-                    ids::within(&scope, &own_scope)
-                        || (!at_scope && ids::within(&own_scope, &scope))
+                    let own_scope = super::remove::lock_scope(key);
+                    ids::within(&scope, own_scope) || (!at_scope && ids::within(own_scope, &scope))
                 } else {
-                    ids::within(&key, &scope)
+                    ids::within(key, &scope)
                 }
             })
+            .map(|(_, r)| r)
             .filter(|r| matches_filter(r, req.query("$filter").unwrap_or_default()))
             .collect();
         rows.sort_by_key(|r| r.sequence);

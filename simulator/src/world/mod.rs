@@ -15,6 +15,7 @@ pub(crate) mod rbac;
 pub(crate) mod regions;
 pub(crate) mod remove;
 pub(crate) mod resource;
+pub(crate) mod resources;
 pub(crate) mod router;
 pub(crate) mod settings;
 pub(crate) mod throttle;
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use self::events::Event;
 use self::operations::Operation;
 use self::random::Random;
-use self::resource::Resource;
+use self::resources::Resources;
 use self::settings::Settings;
 
 /// A principal of the tenant.
@@ -58,7 +59,7 @@ pub struct World {
     pub(crate) now_ms: u64,
     pub(crate) random: Random,
     pub(crate) sequence: u64,
-    pub(crate) resources: BTreeMap<String, Resource>,
+    pub(crate) resources: Resources,
     pub(crate) operations: BTreeMap<String, Operation>,
     pub(crate) principals: BTreeMap<String, Principal>,
     pub(crate) ghost_locks: Vec<GhostLock>,
@@ -88,7 +89,7 @@ impl World {
             now_ms,
             random: Random::new(settings.seed),
             sequence: 0,
-            resources: BTreeMap::new(),
+            resources: Resources::default(),
             operations: BTreeMap::new(),
             principals: [(caller.object_id.clone(), caller)].into(),
             ghost_locks: Vec::new(),

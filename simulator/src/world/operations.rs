@@ -222,7 +222,7 @@ impl World {
         };
         let signature = self.signature(id);
         // Azure's certificate makes these URLs about 5 kB long; clients must cope.
-        let certificate = signature.repeat(280);
+        let certificate = signature.repeat(self.settings.poll_url_repeats);
         let (endpoint, subscription) = (&self.settings.endpoint, &self.settings.subscription_id);
         let base = format!(
             "{endpoint}/subscriptions/{subscription}/providers/{}/locations/{}",
@@ -271,7 +271,7 @@ impl World {
             _ => return None,
         };
         let signed = req.query("h") == Some(self.signature(&id).as_str())
-            && req.query("c").is_some_and(|c| c.len() > 4000);
+            && req.query("c").is_some_and(|c| c.len() == 16 * self.settings.poll_url_repeats);
         let Some(operation) = self.operations.get(&id).filter(|_| signed) else {
             let text = format!("The operation '{id}' could not be found.");
             return Some(Err(ArmError::new(404, "OperationNotFound", text)));

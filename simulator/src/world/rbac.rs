@@ -129,7 +129,7 @@ impl World {
                 r.rtype == ROLE_ASSIGNMENT.rtype
                     && r.effective_ms <= self.now_ms
                     && r.text("/properties/principalId").eq_ignore_ascii_case(principal)
-                    && ids::within(scope, &ids::key(r.text("/properties/scope")))
+                    && ids::within_any_case(scope, r.text("/properties/scope"))
             })
             .filter_map(|r| find_role(r.text("/properties/roleDefinitionId")))
     }

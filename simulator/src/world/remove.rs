@@ -82,7 +82,7 @@ impl World {
     /// Objects strictly below a key.
     pub(crate) fn below<'w>(&'w self, key: &'w str) -> impl Iterator<Item = &'w Resource> {
         self.resources
-            .range(key.to_owned()..)
+            .range_from(key)
             .take_while(move |(k, _)| k.starts_with(key))
             .filter(move |(k, _)| k.len() > key.len() && ids::within(k, key))
             .map(|(_, r)| r)

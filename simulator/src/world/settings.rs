@@ -22,6 +22,8 @@ pub struct Settings {
     pub time_scale: f64,
     /// Rows on a page of a list.
     pub page_size: usize,
+    /// How often the signature is repeated in a poll's URL: Azure's hold a certificate and are about 5 kB long.
+    pub poll_url_repeats: usize,
     /// Until a role assignment is effective, in Azure's time.
     pub role_delay_ms: u64,
     /// Until a new identity is seen by the role service, in Azure's time.
@@ -53,6 +55,7 @@ impl Default for Settings {
             endpoint: "https://management.azure.com".to_owned(),
             time_scale: 1.0,
             page_size: 100,
+            poll_url_repeats: 280,
             role_delay_ms: 20_000,
             principal_delay_ms: 15_000,
             lock_delay_ms: 5_000,

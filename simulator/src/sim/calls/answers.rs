@@ -104,6 +104,7 @@ impl Calls {
         request: &ArmRequest,
         path: &str,
         mut response: ArmResponse,
+        body_hash: u64,
     ) -> ArmResponse {
         let mut state = self.script.lock();
         let url = match &request.target {
@@ -111,9 +112,13 @@ impl Calls {
             Target::Path(_) => String::new(),
         };
         let is_get = request.method == Method::Get;
-        let earlier = (is_get && response.status == 200)
-            .then(|| state.note_answer(path, &response.body))
-            .flatten();
+        let is_seen = is_get && response.status == 200;
+        let had_other_answer = is_seen && state.note_answer(path, body_hash);
+        let earlier = if is_seen && state.may_be_stale() {
+            state.bodies.insert(path.to_owned(), response.body.clone())
+        } else {
+            None
+        };
         if let Some(call) = state.calls.get_mut(number) {
             let rows = response.body.get("value").and_then(Value::as_array).map_or(0, Vec::len);
             let polled = ["azure-asyncoperation", "location"];
@@ -122,7 +127,7 @@ impl Calls {
                 accepted: call.sort == Sort::Write
                     && polled.iter().any(|name| response.header(name).is_some()),
                 created: request.method == Method::Put && matches!(response.status, 201 | 202),
-                had_other_answer: earlier.is_some() && call.sort != Sort::Poll,
+                had_other_answer: had_other_answer && call.sort != Sort::Poll,
                 rows,
             };
         }

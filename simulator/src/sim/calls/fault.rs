@@ -313,22 +313,15 @@ impl CallFault {
         Self::all().find(|fault| fault.word() == word)
     }
 
-    /// Whether it can strike at this call, and make a difference.
-    pub fn fits(self, call: &Call) -> bool {
-        let arm = !call.is_blob;
+    /// Whether it can strike at such a call, whatever its answer is going to be.
+    pub fn may_strike(self, call: &Call) -> bool {
         let write = call.sort == Sort::Write;
         match self.family() {
             Family::Process | Family::Time => true,
-            Family::Blobs => match self {
-                Self::BlobAnswerLost => call.is_blob && write,
-                _ => call.is_blob,
-            },
-            _ if !arm => false,
-            Family::Throttling => self != Self::NotReady || write,
-            Family::Transport => match self {
-                Self::LostAnswer => write,
-                _ => true,
-            },
+            Family::Blobs => call.is_blob && (write || self != Self::BlobAnswerLost),
+            _ if call.is_blob => false,
+            Family::Throttling => write || self != Self::NotReady,
+            Family::Transport => write || self != Self::LostAnswer,
             Family::Refusal => match self {
                 Self::ServerErrorAfter | Self::GatewayTimeoutAfter | Self::Policy | Self::Busy => {
                     write
@@ -336,25 +329,37 @@ impl CallFault {
                 _ => true,
             },
             Family::Consistency => match self {
-                Self::NotFound => write || (call.sort == Sort::Read && call.answered.status == 200),
-                Self::StaleRead => call.answered.had_other_answer,
-                Self::NotYetThere => call.answered.created,
-                Self::EmptyList => call.answered.rows > 0,
-                Self::PartialList => call.answered.rows > 1,
+                Self::NotFound => write || call.sort == Sort::Read,
+                Self::StaleRead => matches!(call.sort, Sort::Read | Sort::List),
+                Self::NotYetThere => write,
                 _ => call.sort == Sort::List,
             },
             Family::Operation => match self {
                 Self::PollNotFound | Self::PollDead | Self::PollRefused | Self::UnknownWord => {
                     call.sort == Sort::Poll
                 }
-                Self::NoRoom => {
-                    call.answered.accepted
-                        && call.of == "virtualMachineScaleSets"
-                        && call.answered.created
-                }
-                _ => call.answered.accepted,
+                Self::NoRoom => write && call.of == "virtualMachineScaleSets",
+                _ => write,
             },
         }
+    }
+
+    /// Whether it makes a difference at this call, by the answer that came when nothing went wrong.
+    pub fn fits(self, call: &Call) -> bool {
+        let answered = &call.answered;
+        let counts = match self {
+            Self::NotFound => call.sort == Sort::Write || answered.status == 200,
+            Self::StaleRead => answered.had_other_answer,
+            Self::NotYetThere => answered.created,
+            Self::NoRoom => answered.accepted && answered.created,
+            Self::EmptyList => answered.rows > 0,
+            Self::PartialList => answered.rows > 1,
+            Self::Fails | Self::Cancels | Self::Preempted | Self::Slow | Self::PollForeign => {
+                answered.accepted
+            }
+            _ => true,
+        };
+        counts && self.may_strike(call)
     }
 }
 

@@ -5,7 +5,7 @@ mod blobs;
 mod fault;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{SimClock, SimCloud, no_answer, not_sent};
 use crate::estate::Estate;
+use crate::trace::TraceHasher;
 use crate::world::fault::Fault;
 
 pub use fault::{CallFault, Family};
@@ -115,6 +116,8 @@ pub struct Forks {
     pub after: Option<Estate>,
     /// When that was, milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// One number for all calls and answers before it.
+    pub trace: u64,
 }
 
 #[derive(Default)]
@@ -127,9 +130,11 @@ struct State {
     blob_writes: usize,
     containers: BTreeSet<String>,
     forks: Option<Vec<Forks>>,
-    trace: DefaultHasher,
-    /// Latest answer by what was asked.
-    answers: BTreeMap<String, Value>,
+    trace: TraceHasher,
+    /// Latest answer by what was asked, as one number.
+    answers: BTreeMap<String, u64>,
+    /// The same whole, where a fault may want it.
+    bodies: BTreeMap<String, Value>,
     /// Faults that hit some more calls.
     lasting: Vec<(CallFault, u32)>,
     /// Reads of these paths say 404 so many times.
@@ -260,8 +265,8 @@ impl Calls {
             }
         }
         if state.forks.is_some() {
-            let fork =
-                Forks { before: self.cloud.fork(), after: None, at_ms: self.clock.true_unix_ms() };
+            let (at_ms, trace) = (self.clock.true_unix_ms(), state.trace.finish());
+            let fork = Forks { before: self.cloud.fork(), after: None, at_ms, trace };
             state.forks.get_or_insert_default().push(fork);
         }
         let now_ms = self.clock.true_unix_ms();
@@ -273,8 +278,10 @@ impl Calls {
             state.impatient.push(words);
         }
         (call.verb, &call.of, &call.name).hash(&mut state.trace);
+        let due = |strike: &Strike| strike.at == number && strike.fault.may_strike(&call);
+        let due = state.strikes.iter().position(due);
         state.calls.push(call);
-        let fault = match state.strikes.iter().position(|strike| strike.at == number) {
+        let fault = match due {
             Some(at) => {
                 let strike = state.strikes.remove(at);
                 state.struck.push(strike);
@@ -347,15 +354,17 @@ impl State {
         Some(lasting.0)
     }
 
-    /// Notes an answer; returns the one before, where it was another.
-    fn note_answer(&mut self, asked: &str, body: &Value) -> Option<Value> {
+    /// Whether a read may yet be answered as it was before.
+    fn may_be_stale(&self) -> bool {
+        self.strikes.iter().any(|strike| strike.fault == CallFault::StaleRead)
+            || self.struck.iter().any(|strike| strike.fault == CallFault::StaleRead)
+    }
+
+    /// Notes an answer; whether it is another than before.
+    fn note_answer(&mut self, asked: &str, hash: u64) -> bool {
         match self.answers.get_mut(asked) {
-            Some(known) if known == body => None,
-            Some(known) => Some(std::mem::replace(known, body.clone())),
-            None => {
-                self.answers.insert(asked.to_owned(), body.clone());
-                None
-            }
+            Some(known) => std::mem::replace(known, hash) != hash,
+            None => self.answers.insert(asked.to_owned(), hash).is_some(),
         }
     }
 }
@@ -453,13 +462,19 @@ impl Cloud for Calls {
             // Where no operation began, none ends in another way later.
             self.cloud.with_world(|world| world.withdraw(planned));
         }
-        let answer = answer.map(|response| self.changed(number, fault, request, &path, response));
+        let body_hash = answer.as_ref().map_or(0, |response| {
+            let mut hash = TraceHasher::default();
+            response.body.hash(&mut hash);
+            hash.finish()
+        });
+        let answer =
+            answer.map(|response| self.changed(number, fault, request, &path, response, body_hash));
         self.after(number, fault).await;
         {
             let mut state = self.script.lock();
             match &answer {
                 Ok(response) => {
-                    (response.status, &response.body).hash(&mut state.trace);
+                    (response.status, body_hash).hash(&mut state.trace);
                     request.body.hash(&mut state.trace);
                 }
                 Err(error) => error.to_string().hash(&mut state.trace),
