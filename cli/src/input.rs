@@ -69,6 +69,12 @@ pub(crate) enum CliError {
         /// Zones that there are.
         zones: String,
     },
+    /// Azure could not be asked, or says no.
+    #[error("{reason}")]
+    Azure {
+        /// What, why, and what to do.
+        reason: String,
+    },
     /// The planner refuses.
     #[error("{0}")]
     Plan(#[from] hcs_planner::plan::PlanError),

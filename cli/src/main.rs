@@ -1,4 +1,4 @@
-//! `hcs`: the plan engine without Terraform and without credentials.
+//! `hcs`: the plan engine without Terraform, and what a cluster says of itself. Only `hcs status` asks Azure.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 // A command-line tool talks to its user on the terminal.
@@ -7,18 +7,21 @@
 mod explain;
 mod input;
 mod plan;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use input::Files;
+use hcs_planner::names::parse_cluster_id;
+use input::{CliError, Files};
+use status::Place;
 
 /// A plan is thousands of small values that live for milliseconds: `cargo xtask bench` shows what the allocator is worth.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Plans Consul clusters on Azure without touching Azure.
+/// Plans Consul clusters on Azure without touching Azure, and tells how one is.
 #[derive(Parser)]
 #[command(
     name = "hcs",
@@ -72,6 +75,24 @@ enum Command {
         #[command(flatten)]
         input: InputFiles,
     },
+    /// Tells how a cluster is, from its blobs: servers, certificates, policies, the run that works and the last failure.
+    #[command(
+        after_help = "Credentials are those of the provider: ARM_SUBSCRIPTION_ID, ARM_TENANT_ID, ARM_CLIENT_ID, \
+        ... or the Azure CLI.\nExit codes: 0 all is well, 2 something needs attention, 1 error.\n\nExamples:\n  \
+        hcs status 00000000-0000-0000-0000-000000000000/rg/demo\n  \
+        hcs status --blob-endpoint https://hcs4d2ee040945e.blob.core.windows.net/ --format json"
+    )]
+    Status {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        #[arg(required_unless_present = "blob_endpoint")]
+        cluster: Option<String>,
+        /// Where the cluster's blobs are; Resource Manager is not asked then.
+        #[arg(long, value_name = "URL", conflicts_with = "cluster")]
+        blob_endpoint: Option<String>,
+        /// Form of the answer.
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        format: Form,
+    },
     /// Prints the completions of a shell.
     Completions {
         /// Which one.
@@ -114,6 +135,15 @@ enum Format {
     Html,
 }
 
+/// Form of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    Text,
+    /// For programs; the shape is stable.
+    Json,
+}
+
 /// Form of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Drawing {
@@ -132,6 +162,15 @@ impl From<Drawing> for Format {
     }
 }
 
+fn place(cluster: Option<&str>, blob_endpoint: Option<String>) -> Result<Place, CliError> {
+    match (blob_endpoint, cluster) {
+        (Some(endpoint), _) => Ok(Place::Endpoint(endpoint)),
+        (None, cluster) => parse_cluster_id(cluster.unwrap_or_default())
+            .map(Place::Cluster)
+            .map_err(|reason| CliError::Azure { reason }),
+    }
+}
+
 fn main() -> ExitCode {
     let answer = match Arguments::parse().command {
         Command::Plan { input, lose_zone: Some(zone), .. } => {
@@ -140,6 +179,12 @@ fn main() -> ExitCode {
         Command::Plan { input, format, .. } => plan::plan(&input.files(), format),
         Command::Graph { input, format } => plan::plan(&input.files(), format.into()),
         Command::Explain { step, input } => explain::explain(&input.files(), &step),
+        Command::Status { cluster, blob_endpoint, format } => {
+            match place(cluster.as_deref(), blob_endpoint) {
+                Ok(place) => status::status(&place, format == Form::Json),
+                Err(error) => Err(error),
+            }
+        }
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "hcs", &mut std::io::stdout());

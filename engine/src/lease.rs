@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::observed::READY_BLOB;
 use hcs_planner::ownership::{
-    Claim, Decision, FixedInputs, InputDifference, Met, RUN_DEAD_AFTER_SECONDS, RUN_RECORD_FORMAT,
-    RunOutcome, RunPhase, RunRecord, decide,
+    Claim, Decision, FixedInputs, InputDifference, Met, Operation, RUN_DEAD_AFTER_SECONDS,
+    RUN_RECORD_FORMAT, RunFailure, RunOutcome, RunPhase, RunRecord, decide,
 };
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -38,6 +38,8 @@ const TRUSTED: Duration = Duration::from_secs(15);
 const WATCH: Duration = Duration::from_secs(2);
 /// How long a holder tries to reach its record before it gives up; nobody else can take it meanwhile without being seen.
 const CONFIRM_SECONDS_MAX: u64 = 300;
+/// So much of a reason is kept.
+const REASON_CHARS_MAX: usize = 2_000;
 /// Tries to end a run; one that stays open is dead in a moment, and the next run takes it over.
 const END_TRIES_MAX: u32 = 5;
 
@@ -106,6 +108,7 @@ pub struct Lease {
     cancel: CancellationToken,
     held: Mutex<Held>,
     step: std::sync::Mutex<Option<String>>,
+    failure: std::sync::Mutex<Option<RunFailure>>,
     incarnation_id: String,
     run_id: String,
     /// When the record was last confirmed, by both clocks.
@@ -187,6 +190,7 @@ impl Lease {
                 step: None,
                 beats: 0,
                 fixed: fixed.clone(),
+                last_failure: found.as_ref().and_then(|found| found.record.last_failure.clone()),
             };
             let condition = match &found {
                 Some(found) => WriteCondition::Matches(found.etag.clone()),
@@ -213,6 +217,7 @@ impl Lease {
             run_id: held.record.run_id.clone(),
             held: Mutex::new(held),
             step: std::sync::Mutex::default(),
+            failure: std::sync::Mutex::default(),
             confirmed_monotonic_ms: AtomicU64::default(),
             confirmed_unix_ms: AtomicU64::default(),
             lost: std::sync::Mutex::default(),
@@ -229,6 +234,18 @@ impl Lease {
     pub fn note_step(&self, step: &str) {
         if let Ok(mut noted) = self.step.lock() {
             *noted = Some(step.to_owned());
+        }
+    }
+
+    /// Notes why the run fails, for whoever asks later. Its end writes it down.
+    pub fn note_failure(&self, operation: Operation, step: &str, reason: &str) {
+        if let Ok(mut noted) = self.failure.lock() {
+            *noted = Some(RunFailure {
+                at: rfc3339(self.clock.now_unix_ms()),
+                operation,
+                step: step.to_owned(),
+                reason: reason.chars().take(REASON_CHARS_MAX).collect(),
+            });
         }
     }
 
@@ -298,6 +315,9 @@ impl Lease {
         let mut record = held.record.clone();
         record.beats += 1;
         record.step = self.step.lock().ok().and_then(|step| step.clone());
+        if let Some(failure) = self.failure.lock().ok().and_then(|noted| noted.clone()) {
+            record.last_failure = Some(failure);
+        }
         if let Some((phase, outcome)) = end {
             record.phase = phase;
             record.outcome = Some(outcome);

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod observe;
 pub mod reconcile;
 pub mod secrets;
+pub mod status;
 
 /// A moment as documents have it, to the second.
 pub(crate) fn rfc3339(unix_ms: u64) -> String {

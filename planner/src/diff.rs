@@ -134,7 +134,7 @@ impl<'a> Comparison<'a> {
             (want, have) if same_scalar(want, have) => {}
             // An empty list or object that ARM leaves out says the same.
             (Value::Array(want), Value::Null) if want.iter().all(is_absent) => {}
-            (Value::Object(want), Value::Null) if want.is_empty() => {}
+            (want @ Value::Object(_), Value::Null) if is_hollow(want) => {}
             (Value::String(want), Value::String(have)) if self.is_location(want, have) => {}
             (want, have) => self.differs(want, have),
         }
@@ -232,6 +232,11 @@ impl<'a> Comparison<'a> {
             }
         }
     }
+}
+
+/// An object without fields, however deep: Azure does not give it back.
+fn is_hollow(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| fields.values().all(is_hollow))
 }
 
 fn hashed(value: &Value) -> Value {
@@ -335,6 +340,8 @@ mod tests {
                 "rules": [ { "name": "a", "properties": { "priority": 1 } } ],
                 "ports": ["1", "2"],
                 "empty": [],
+                "capabilities": {},
+                "profile": { "inner": {} },
             },
         });
         let observed = json!({

@@ -25,26 +25,75 @@ pub enum Effect {
     Impossible,
 }
 
-const PROFILE_STORAGE: &str = "/properties/virtualMachineProfile/storageProfile";
+/// A JSON pointer (`*` is any one segment), and the class of the property there and of all below it.
+type Class = (&'static str, Effect);
 
-/// Type, JSON pointer of the property and all below it, class. What neither a row nor [`at_creation`] names is
-/// [`Effect::InPlace`].
-const CLASSES: &[(Kind, &str, Effect)] = &[
-    (Kind::ScaleSet, "/sku/name", Effect::RestartsServer),
-    // Image and disks.
-    (Kind::ScaleSet, PROFILE_STORAGE, Effect::ReplacesServer),
-    (Kind::ScaleSet, "/zones", Effect::ReplacesServer),
-    (Kind::ScaleSet, "/properties/platformFaultDomainCount", Effect::ReplacesServer),
-    (Kind::ScaleSet, "/properties/singlePlacementGroup", Effect::ReplacesServer),
-    (Kind::ScaleSet, "/properties/orchestrationMode", Effect::ReplacesServer),
-    (Kind::RoleAssignment, "", Effect::RecreatesObject),
-    (Kind::PublicIpAddress, "/sku", Effect::Impossible),
-    (Kind::StorageAccount, "/kind", Effect::Impossible),
-    (Kind::LoadBalancer, "/sku", Effect::Impossible),
-    (Kind::NatGateway, "/sku", Effect::Impossible),
-    (Kind::VirtualNetwork, "/properties/subnets/*/properties/addressPrefix", Effect::Impossible),
-    (Kind::PrivateDnsLink, "/properties/virtualNetwork", Effect::Impossible),
-];
+/// Classes of a type's properties, the first that fits counts. What a desired body holds is named here, or in
+/// [`at_creation`], or is a tag or the location: a test says so, and a new type does not compile without its list.
+fn classes(kind: Kind) -> &'static [Class] {
+    use Effect::{Impossible, InPlace, RecreatesObject, ReplacesServer, RestartsServer};
+    match kind {
+        Kind::ResourceGroup | Kind::Identity | Kind::PrivateDnsZone => &[],
+        Kind::Lock => &[("/properties/level", InPlace), ("/properties/notes", InPlace)],
+        Kind::NetworkSecurityGroup => &[("/properties/securityRules", InPlace)],
+        Kind::PublicIpAddress => &[
+            ("/sku", Impossible),
+            ("/properties/publicIPAllocationMethod", InPlace),
+            ("/properties/dnsSettings", InPlace),
+        ],
+        Kind::NatGateway => &[("/sku", Impossible), ("/properties/publicIpAddresses", InPlace)],
+        Kind::VirtualNetwork => &[
+            ("/properties/subnets/*/properties/addressPrefix", Impossible),
+            ("/properties/subnets", InPlace),
+            ("/properties/addressSpace", InPlace),
+        ],
+        Kind::Peering => &[
+            ("/properties/allowForwardedTraffic", InPlace),
+            ("/properties/allowVirtualNetworkAccess", InPlace),
+            ("/properties/remoteVirtualNetwork", InPlace),
+        ],
+        Kind::LoadBalancer => &[
+            ("/sku", Impossible),
+            ("/properties/frontendIPConfigurations", InPlace),
+            ("/properties/backendAddressPools", InPlace),
+            ("/properties/loadBalancingRules", InPlace),
+            ("/properties/probes", InPlace),
+        ],
+        Kind::PrivateDnsLink => &[
+            ("/properties/virtualNetwork", Impossible),
+            ("/properties/registrationEnabled", InPlace),
+        ],
+        Kind::PrivateDnsRecord => &[
+            ("/properties/aRecords", InPlace),
+            ("/properties/metadata", InPlace),
+            ("/properties/ttl", InPlace),
+        ],
+        Kind::StorageAccount => &[
+            ("/kind", Impossible),
+            ("/properties/allowBlobPublicAccess", InPlace),
+            ("/properties/allowSharedKeyAccess", InPlace),
+            ("/properties/minimumTlsVersion", InPlace),
+            ("/properties/supportsHttpsTrafficOnly", InPlace),
+        ],
+        Kind::BlobContainer => &[("/properties/publicAccess", InPlace)],
+        Kind::RoleAssignment => &[("", RecreatesObject)],
+        Kind::ScaleSet => &[
+            ("/sku/name", RestartsServer),
+            ("/sku", InPlace),
+            // Image and disks.
+            ("/properties/virtualMachineProfile/storageProfile", ReplacesServer),
+            ("/zones", ReplacesServer),
+            ("/properties/platformFaultDomainCount", ReplacesServer),
+            ("/properties/singlePlacementGroup", ReplacesServer),
+            ("/properties/orchestrationMode", ReplacesServer),
+            ("/identity", InPlace),
+            ("/properties/overprovision", InPlace),
+            ("/properties/upgradePolicy", InPlace),
+            ("/properties/virtualMachineProfile/diagnosticsProfile", InPlace),
+            ("/properties/virtualMachineProfile/networkProfile", InPlace),
+        ],
+    }
+}
 
 /// Class of the property at this path of an object of this type.
 pub fn effect(kind: Kind, path: &[&str]) -> Effect {
@@ -54,8 +103,15 @@ pub fn effect(kind: Kind, path: &[&str]) -> Effect {
     if at_creation(kind).iter().any(|own| path.starts_with(own)) {
         return Effect::AtCreation;
     }
-    let row = CLASSES.iter().find(|(of, pointer, _)| *of == kind && starts_with(path, pointer));
-    row.map_or(Effect::InPlace, |(.., effect)| *effect)
+    let class = classes(kind).iter().find(|(pointer, _)| starts_with(path, pointer));
+    class.map_or(Effect::InPlace, |(_, effect)| *effect)
+}
+
+/// Whether somebody has thought of the property at this path.
+pub fn is_classified(kind: Kind, path: &[&str]) -> bool {
+    matches!(path.first(), Some(&"location" | &"tags"))
+        || at_creation(kind).iter().any(|own| path.starts_with(own))
+        || classes(kind).iter().any(|(pointer, _)| starts_with(path, pointer))
 }
 
 /// Paths of this type that count at creation only.

@@ -63,6 +63,28 @@ pub fn default_managed_group(resource_group: &str, cluster: &str) -> String {
     format!("{resource_group}-mrg-{cluster}")
 }
 
+/// The ARM id of the managed group, or `subscription/resource-group/name` for a cluster with the default one.
+pub fn parse_cluster_id(text: &str) -> Result<ArmId, String> {
+    let id = ArmId::new(text.trim());
+    let parts: Vec<&str> = id.as_str().split('/').collect();
+    match parts.as_slice() {
+        ["", subscriptions, subscription, groups, group]
+            if subscriptions.eq_ignore_ascii_case("subscriptions")
+                && groups.eq_ignore_ascii_case("resourceGroups") =>
+        {
+            Ok(ArmId::resource_group(subscription, group))
+        }
+        [subscription, group, name] if !subscription.is_empty() => {
+            Ok(ArmId::resource_group(subscription, &default_managed_group(group, name)))
+        }
+        _ => Err(format!(
+            "{text:?} is neither the id of a managed resource group \
+             (/subscriptions/<id>/resourceGroups/<group>) nor <subscription id>/<resource \
+             group>/<cluster name>."
+        )),
+    }
+}
+
 /// Storage account of a cluster: 3 to 24 lower-case letters and digits, unique in all of Azure.
 pub fn storage_account_name(cluster_id: &ArmId) -> String {
     format!("hcs{}", cluster_uid(cluster_id))

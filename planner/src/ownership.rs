@@ -40,6 +40,22 @@ pub struct RunRecord {
     pub beats: u64,
     /// Inputs whose change makes another cluster, as this run has them.
     pub fixed: FixedInputs,
+    /// How a run failed last, this one or one before it: for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<RunFailure>,
+}
+
+/// How a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFailure {
+    /// RFC 3339, by the holder's clock.
+    pub at: String,
+    /// What it did.
+    pub operation: Operation,
+    /// The step, or what it was about to do.
+    pub step: String,
+    /// Why, with Azure's words and correlation id.
+    pub reason: String,
 }
 
 impl RunRecord {
@@ -303,6 +319,7 @@ mod tests {
             step: None,
             beats: 0,
             fixed: fixed("10.0.0.0/24"),
+            last_failure: None,
         }
     }
 

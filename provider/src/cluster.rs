@@ -20,7 +20,6 @@ use tfplugin::{
 
 use crate::client::SharedClient;
 
-pub(crate) use import::cluster_id;
 use model::merge_tags;
 pub(crate) use read::{ca_certificate, unseen};
 pub(crate) use state::{computed, incarnation, inputs};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{OnDelete, SnapshotPolicyDocument};
+use hcs_planner::names::parse_cluster_id;
 use hcs_planner::rules;
 use tfplugin::{
     ApplyRequest, ApplyResponse, Attribute, Context, Diagnostic, Diagnostics, IdentitySchema,
@@ -14,7 +15,6 @@ use tfplugin::{
 };
 
 use crate::client::SharedClient;
-use crate::cluster::cluster_id;
 use crate::leg::{self, Leg};
 use store::{Failed, PolicyStore, Removed, Written};
 
@@ -91,7 +91,7 @@ impl PolicyResource {
 
 fn cluster_of(value: &Value) -> Result<ArmId, Diagnostic> {
     let id = value.get("cluster_id").as_str().unwrap_or_default();
-    cluster_id(id)
+    parse_cluster_id(id)
         .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))
 }
 
@@ -343,7 +343,7 @@ fn validate(config: &Value) -> Diagnostics {
         error("on_delete", format!("on_delete is {word:?}; it is \"keep\" or \"purge\"."));
     }
     if let Some(id) = config.get("cluster_id").as_str()
-        && let Err(detail) = cluster_id(id)
+        && let Err(detail) = parse_cluster_id(id)
     {
         error("cluster_id", detail);
     }
@@ -465,7 +465,7 @@ fn parse_id(text: &str) -> Result<(ArmId, String), String> {
     })?;
     let name = &text[at + "/snapshotpolicies/".len()..];
     rules::policy_name(name)?;
-    Ok((cluster_id(&text[..at])?, name.to_owned()))
+    Ok((parse_cluster_id(&text[..at])?, name.to_owned()))
 }
 
 /// The largest unit that divides it.

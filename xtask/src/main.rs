@@ -9,6 +9,7 @@ mod architecture;
 mod bench;
 mod demo;
 mod docs;
+mod planted;
 mod shell;
 mod soup;
 mod test;
@@ -66,6 +67,12 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Plants bugs into a copy of the code, one at a time: each must be found by the test that is named for it.
+    Planted {
+        /// Only bugs whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Writes the plans under planner/tests/golden anew, or checks that they are what the planner says.
     Golden {
         /// Only check.
@@ -108,6 +115,7 @@ fn main() -> ExitCode {
         Command::Sim { what: Simulation::Owners, cases, seed } => {
             test::fight_over_clusters(cases.unwrap_or(3_000), seed)
         }
+        Command::Planted { only } => planted::run(only.as_deref()),
         Command::Golden { check } => test::golden(check),
         Command::Fuzz { execs, seed } => test::fuzz(execs, seed),
         Command::Soup => soup::run(),

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Beginning, GROUP_READS_MAX, Intent, Outcome, Reconciler, RefusedError};
 use crate::arm::incarnation;
 use crate::blob::{BlobError, BlobStore};
-use crate::error::EngineError;
+use crate::error::{EngineError, chain};
 use crate::execute::{ACCESS_MINUTES_MAX, Failure, Report, ensure_blob_access};
 use crate::lease::{ClaimError, Lease};
 use crate::observe::{self, unseen};
@@ -81,6 +81,7 @@ impl Reconciler<'_> {
         let mut report = match refused {
             None => report,
             Some(refused) if report.done.is_empty() => {
+                lease.note_failure(claim.operation(), "look at the cluster", &chain(&refused));
                 // What no state holds yet belongs to nobody after an error: the next one goes on with it.
                 let ended = if claim.operation() == Operation::Create {
                     lease.release(RunOutcome::Refused).await
@@ -88,13 +89,13 @@ impl Reconciler<'_> {
                     lease.close(RunOutcome::Refused).await
                 };
                 if let Err(error) = ended {
-                    tracing::warn!(error = %crate::error::chain(&error), "the run record stays open");
+                    tracing::warn!(error = %chain(&error), "the run record stays open");
                 }
                 return Err(refused);
             }
             Some(RefusedError::Engine(error)) => report.ended_by("look at the cluster", error),
             Some(refused) => {
-                let reason = crate::error::chain(&refused);
+                let reason = chain(&refused);
                 report.ended_by("plan", EngineError::Unplanned { reason })
             }
         };
@@ -103,6 +104,9 @@ impl Reconciler<'_> {
             report if report.failures.is_empty() => RunOutcome::Stopped,
             _ => RunOutcome::Failed,
         };
+        if let Some(failure) = report.failures.first() {
+            lease.note_failure(claim.operation(), &failure.step, &chain(&failure.error));
+        }
         let unclosed = match lease.close(outcome).await {
             Ok(()) => None,
             Err(error @ EngineError::Fenced { .. }) => {

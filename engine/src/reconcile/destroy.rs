@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::{CLUSTER_TAG, Names};
 use hcs_planner::observed::Observed;
-use hcs_planner::ownership::{Claim, RunOutcome, RunRecord};
+use hcs_planner::ownership::{Claim, Operation, RunOutcome, RunRecord};
 use hcs_planner::plan::plan_destroy;
 use serde_json::Value;
 
@@ -83,6 +83,17 @@ impl Reconciler<'_> {
             result = self.remove(&names, leg, Ok(&lease), is_protected) => result,
             never = lease.beat() => match never {},
         };
+        let failed = match &result {
+            Ok(Destroyed::Done(report)) => report
+                .failures
+                .first()
+                .map(|failure| (failure.step.as_str(), chain(&failure.error))),
+            Err(error) => Some(("look at the cluster", chain(error))),
+            Ok(_) => None,
+        };
+        if let Some((step, reason)) = failed {
+            lease.note_failure(Operation::Destroy, step, &reason);
+        }
         let outcome = match &result {
             // Released, or gone with the group.
             Ok(Destroyed::Left) => None,

@@ -2,7 +2,7 @@
 
 use hcs_engine::lease::told;
 use hcs_planner::arm::ArmId;
-use hcs_planner::names::default_managed_group;
+use hcs_planner::names::parse_cluster_id;
 use hcs_planner::ownership::{FixedInputs, RunRecord};
 use tfplugin::{Context, Diagnostic, ImportResponse, Value};
 
@@ -14,7 +14,7 @@ pub(super) async fn import(client: &SharedClient, ctx: &Context, id: &str) -> Im
         Ok(client) => client,
         Err(found) => return ImportResponse::failed(found),
     };
-    let cluster_id = match cluster_id(id) {
+    let cluster_id = match parse_cluster_id(id) {
         Ok(id) => id,
         Err(detail) => {
             return ImportResponse::failed(Diagnostic::error("Invalid import id", detail));
@@ -62,28 +62,6 @@ fn unfinished(cluster_id: &ArmId, run: &RunRecord) -> Diagnostic {
     )
 }
 
-/// The ARM id of the managed group, or `subscription/resource-group/name` for a cluster with the default one.
-pub(crate) fn cluster_id(text: &str) -> Result<ArmId, String> {
-    let id = ArmId::new(text.trim());
-    let parts: Vec<&str> = id.as_str().split('/').collect();
-    match parts.as_slice() {
-        ["", subscriptions, subscription, groups, group]
-            if subscriptions.eq_ignore_ascii_case("subscriptions")
-                && groups.eq_ignore_ascii_case("resourceGroups") =>
-        {
-            Ok(ArmId::resource_group(subscription, group))
-        }
-        [subscription, group, name] if !subscription.is_empty() => {
-            Ok(ArmId::resource_group(subscription, &default_managed_group(group, name)))
-        }
-        _ => Err(format!(
-            "{text:?} is neither the id of a managed resource group \
-             (/subscriptions/<id>/resourceGroups/<group>) nor <subscription id>/<resource \
-             group>/<cluster name>."
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,10 +69,13 @@ mod tests {
     #[test]
     fn both_forms_of_the_id_lead_to_the_managed_group() {
         let expected = ArmId::resource_group("s", "rg-mrg-demo");
-        assert_eq!(cluster_id("s/rg/demo").unwrap(), expected);
-        assert_eq!(cluster_id("/subscriptions/s/resourcegroups/rg-mrg-demo/").unwrap(), expected);
+        assert_eq!(parse_cluster_id("s/rg/demo").unwrap(), expected);
+        assert_eq!(
+            parse_cluster_id("/subscriptions/s/resourcegroups/rg-mrg-demo/").unwrap(),
+            expected
+        );
         for text in ["", "demo", "/subscriptions/s", "a/b/c/d"] {
-            assert!(cluster_id(text).is_err(), "{text}");
+            assert!(parse_cluster_id(text).is_err(), "{text}");
         }
     }
 }

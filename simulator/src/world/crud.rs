@@ -341,14 +341,14 @@ fn check_preconditions(req: &Request, old: Option<&Resource>) -> Answer<()> {
         "PreconditionFailed",
         "Precondition failed. The etag provided in If-Match/If-None-Match does not hold.",
     ));
-    if let Some(wanted) = req.header("if-match") {
+    if let Some(wanted) = req.condition("if-match") {
         match old {
             None => return failed,
             Some(old) if wanted != "*" && plain(wanted) != etag(old) => return failed,
             Some(_) => {}
         }
     }
-    if req.header("if-none-match") == Some("*") && old.is_some() {
+    if req.condition("if-none-match") == Some("*") && old.is_some() {
         return failed;
     }
     Ok(())

@@ -104,6 +104,11 @@ impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
+
+    /// A condition of a write. An empty one counts as absent: azurerm sends such headers, and Azure takes them.
+    pub fn condition(&self, name: &str) -> Option<&str> {
+        self.header(name).map(str::trim).filter(|etag| !etag.is_empty())
+    }
 }
 
 /// Splits a path with query, or a whole URL, and decodes both.

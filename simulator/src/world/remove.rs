@@ -26,7 +26,7 @@ impl World {
         if kind.rtype != LOCK.rtype {
             self.check_locks(&id, true)?;
         }
-        if let Some(wanted) = req.header("if-match")
+        if let Some(wanted) = req.condition("if-match")
             && wanted != "*"
             && wanted.trim_matches('"') != resource.etag.trim_matches('"')
         {

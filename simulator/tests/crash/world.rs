@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hcs_engine::arm::Arm;
+use hcs_engine::blob::{BlobStore, BlobStores as _};
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::chain;
 use hcs_engine::execute::{Report, Span};
@@ -227,6 +228,12 @@ impl Azure {
     #[allow(dead_code)]
     pub(crate) fn requests(&self) -> (usize, usize) {
         *self.counted.lock().unwrap()
+    }
+
+    /// The cluster's blobs, as the owner of the subscription sees them.
+    #[allow(dead_code)]
+    pub(crate) fn store(&self) -> Arc<dyn BlobStore> {
+        self.cloud.open(&format!("https://blobs/{}", self.account)).unwrap()
     }
 
     /// Ids of all objects.

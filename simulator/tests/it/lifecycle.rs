@@ -29,6 +29,26 @@ fn a_network_put_is_201_then_200_and_is_followed_by_its_operation() {
     assert_eq!(again.status, 200);
 }
 
+/// As the azurerm provider sends it.
+#[test]
+fn an_empty_condition_counts_as_absent() {
+    let mut sim = Sim::with_group();
+    sim.make(VNET, NETWORK, &vnet("10.1.0.0/16", &[]));
+    let url = format!("{}?api-version={NETWORK}", sim.id(VNET));
+    let principal = sim.world.settings().caller_object_id.clone();
+    let now_ms = sim.now_ms;
+    for name in ["If-Match", "If-None-Match"] {
+        let body = vnet("10.1.0.0/16", &[]);
+        let request = Request::new(Method::Put, &url, &principal).with_body(body);
+        let answer = sim.world.handle(&request.with_header(name, ""), now_ms);
+        assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+        sim.settle();
+    }
+    let delete = Request::new(Method::Delete, &url, &principal).with_header("If-Match", "");
+    let now_ms = sim.now_ms;
+    assert_eq!(sim.world.handle(&delete, now_ms).status, 202);
+}
+
 #[test]
 fn an_operation_url_that_was_rebuilt_finds_nothing() {
     let mut sim = Sim::with_group();

@@ -69,6 +69,19 @@ fn capacity_goes_up_and_down_and_ids_are_not_used_again() {
     assert!(matches!(sim.events.as_slice(), [Event::VmStopped { gone: true, .. }]));
 }
 
+#[test]
+fn an_object_without_fields_is_not_given_back() {
+    let mut sim = Sim::with_group();
+    let subnet = sim.network();
+    let mut body = scale_set(&subnet, &[], "");
+    body["properties"]["additionalCapabilities"] = json!({});
+    body["properties"]["virtualMachineProfile"]["securityProfile"] = json!({"uefiSettings": {}});
+    sim.make(SET, COMPUTE, &body);
+    let shown = sim.get(SET, COMPUTE).body;
+    assert_eq!(shown.pointer("/properties/additionalCapabilities"), None);
+    assert_eq!(shown.pointer("/properties/virtualMachineProfile/securityProfile"), None);
+}
+
 type Fits = fn(&[Event]) -> bool;
 
 #[test]

@@ -47,6 +47,7 @@ impl Stage {
     /// Sets a scenario up.
     pub fn new(scenario: Scenario) -> Result<Self, Failure> {
         let mut start = scenario.start()?;
+        start.changed_secrets();
         if let Some(servers) = &mut start.estate.servers {
             servers.quorum().forget();
         }
@@ -134,6 +135,7 @@ impl Stage {
 
     /// What the servers went through since it was asked last.
     pub fn watch(&self, subject: &mut Subject, wrong: &mut Vec<String>) {
+        wrong.extend(subject.changed_secrets());
         let Some(servers) = &mut subject.estate.servers else { return };
         // Who destroys a cluster, or founds one, needs no quorum; and one server has none to lose.
         let from = self.scenario.from.as_ref().map_or(0, |from| from.server_count);

@@ -122,6 +122,7 @@ fn one(baseline: &Baseline, strike: Strike) -> Verdict {
                 now_ms: fork.at_ms + 20_000,
                 incarnation_id,
                 runs: stage.start.runs + 1,
+                secrets: stage.start.secrets.clone(),
             };
             let mut hash = TraceHasher::default();
             (fork.trace, strike).hash(&mut hash);

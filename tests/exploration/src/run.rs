@@ -1,9 +1,11 @@
 //! One run of the engine on an estate, in virtual time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hcs_engine::arm::Arm;
 use hcs_engine::entropy::Entropy;
 use hcs_engine::error::{EngineError, chain};
@@ -50,6 +52,8 @@ pub struct Subject {
     pub incarnation_id: Option<String>,
     /// Runs so far; each draws from a stream of its own.
     pub runs: u64,
+    /// Keys, tokens and certificates as they were first seen.
+    pub secrets: BTreeMap<String, Bytes>,
 }
 
 /// How a run goes.
@@ -87,6 +91,23 @@ impl Entropy for Drawn {
 }
 
 impl Subject {
+    /// Secrets that are other ones than before. A slot that goes takes its own along.
+    pub fn changed_secrets(&mut self) -> Vec<String> {
+        let is_secret =
+            |container: &str| container.starts_with("secrets-") || container == "certificates";
+        let all = self.estate.blobs.all();
+        let now: BTreeMap<String, Bytes> = all
+            .filter(|(_, container, ..)| is_secret(container))
+            .map(|(_, container, name, blob)| (format!("{container}/{name}"), blob.bytes.clone()))
+            .collect();
+        let known = std::mem::replace(&mut self.secrets, now);
+        let is_other = |(name, bytes): &(String, Bytes)| {
+            self.secrets.get(name).is_some_and(|now| now != bytes)
+        };
+        let changed = known.into_iter().filter(is_other);
+        changed.map(|(name, _)| format!("{name} was made twice")).collect()
+    }
+
     /// Lets time pass.
     pub fn rest(&mut self, duration: Duration) {
         self.now_ms += u64::try_from(duration.as_millis()).unwrap_or_default();

@@ -173,7 +173,7 @@ pub fn ground() -> Result<Subject, Failure> {
         now_ms += 60_000;
         estate.advance(now_ms);
     }
-    Ok(Subject { estate, now_ms, incarnation_id: None, runs: 0 })
+    Ok(Subject { estate, now_ms, incarnation_id: None, runs: 0, secrets: BTreeMap::new() })
 }
 
 fn write(estate: &mut Estate, target: &str, body: &Value, now_ms: u64) -> Result<(), Failure> {

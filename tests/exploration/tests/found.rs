@@ -64,6 +64,25 @@ fn a_storage_account_that_failed_while_it_was_made_is_made_again() {
 }
 
 #[test]
+fn a_cancelled_operation_costs_no_hour() {
+    let stage = Stage::new(scenario("create")).unwrap();
+    let drive = Drive::by(Script::default());
+    stage.start.clone().go(&stage.scenario, &drive);
+    let calls = drive.script.calls();
+    let accepted = calls.iter().filter(|call| CallFault::Cancels.fits(call));
+    let mut count = 0;
+    for call in accepted {
+        let mut subject = stage.start.clone();
+        let strikes = [Strike { at: call.number, fault: CallFault::Cancels }];
+        subject.go(&stage.scenario, &Drive::by(Script::of(&strikes)));
+        let minutes = (subject.now_ms - stage.start.now_ms) / 60_000;
+        assert!(minutes < 30, "{call}: {minutes} minutes");
+        count += 1;
+    }
+    assert!(count > 5, "{count}");
+}
+
+#[test]
 fn a_container_that_is_not_seen_hides_nothing() {
     assert!(strike("create", "GET", "config", "spec.json", CallFault::ContainerUnseen) > 0);
 }

@@ -272,6 +272,19 @@ fn check_links(world: &World, put: &Put<'_>, capacity: u64) -> Answer<()> {
     Ok(())
 }
 
+/// Azure does not give back an object without fields, such as `additionalCapabilities: {}` (the azurerm provider counts
+/// on it).
+fn without_empty_objects(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(without_empty_objects);
+            fields.retain(|_, field| !field.as_object().is_some_and(serde_json::Map::is_empty));
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_empty_objects),
+        _ => {}
+    }
+}
+
 fn identities(body: &Value) -> Vec<String> {
     body.pointer("/identity/userAssignedIdentities")
         .and_then(Value::as_object)
@@ -281,6 +294,7 @@ fn identities(body: &Value) -> Vec<String> {
 
 fn fill(world: &World, put: &Put<'_>) -> Prepared {
     let mut body = own_parts(put.body);
+    without_empty_objects(&mut body["properties"]);
     body["location"] = json!(put.location);
     default(&mut body["sku"], "tier", json!("Standard"));
     let ids = identities(put.body);

@@ -1,0 +1,261 @@
+//! `hcs status`: what a cluster says of itself, from its blobs.
+
+use std::fmt::Write as _;
+
+use hcs_azure::settings::AzureSettings;
+use hcs_azure::{Azure, connect};
+use hcs_engine::blob::{BlobError, BlobStores as _};
+use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
+use hcs_engine::error::{EngineError, chain};
+use hcs_engine::status::{ClusterStatus, RunStatus, ServerRow, read_cluster_status};
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::names::storage_account_name;
+use hcs_planner::ownership::RunFailure;
+
+use crate::input::CliError;
+use crate::plan::Answer;
+
+/// Where the cluster's blobs are.
+pub(crate) enum Place {
+    /// Its managed group.
+    Cluster(ArmId),
+    /// The endpoint itself: nothing is asked of Resource Manager.
+    Endpoint(String),
+}
+
+/// Reads and tells the status; `changes` when something needs attention.
+pub(crate) fn status(place: &Place, as_json: bool) -> Result<Answer, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::Azure { reason: error.to_string() })?;
+    let status = runtime.block_on(read(place))?;
+    let text = if as_json {
+        let text = serde_json::to_string_pretty(&status);
+        format!("{}\n", text.map_err(|error| CliError::Azure { reason: error.to_string() })?)
+    } else {
+        told(&status)
+    };
+    Ok(Answer { text, changes: !status.is_well })
+}
+
+async fn read(place: &Place) -> Result<ClusterStatus, CliError> {
+    let refused = |error: &dyn std::error::Error| CliError::Azure { reason: chain(error) };
+    let mut settings = AzureSettings::default();
+    settings.merge_env(|name| std::env::var(name).ok()).map_err(|error| refused(&error))?;
+    let azure = connect(&settings).await.map_err(|error| refused(&error))?;
+    let endpoint = match place {
+        Place::Endpoint(endpoint) => endpoint.clone(),
+        Place::Cluster(id) => endpoint_of(&azure, id).await?,
+    };
+    let store = azure.blobs.open(&endpoint).map_err(|error| refused(&error))?;
+    read_cluster_status(store.as_ref()).await.map_err(|error| match error {
+        EngineError::Blob(BlobError::Denied { account, container, code }) => CliError::Azure {
+            reason: format!(
+                "you may not read {container} of {account} ({code}). `Storage Blob Data Reader` on the account, or on its containers config, certificates, snapshots and status-*, lets you look"
+            ),
+        },
+        EngineError::Blob(BlobError::NoContainer { .. }) => CliError::Azure {
+            reason: format!("{endpoint} holds no cluster: it has no container config"),
+        },
+        error => refused(&error),
+    })
+}
+
+/// The account's own word where its blobs are; one read of Resource Manager.
+async fn endpoint_of(azure: &Azure, id: &ArmId) -> Result<String, CliError> {
+    let account = id.resource(Kind::StorageAccount.resource_type(), &storage_account_name(id));
+    let path = format!("{account}?api-version={}", Kind::StorageAccount.api_version());
+    let request = ArmRequest::new(Method::Get, Target::Path(path));
+    let answer = azure.cloud.send(&request).await;
+    let answer = answer.map_err(|error| CliError::Azure { reason: chain(&error) })?;
+    let reason = match answer.status {
+        200 => {
+            let endpoint = answer.body.pointer("/properties/primaryEndpoints/blob");
+            match endpoint.and_then(serde_json::Value::as_str) {
+                Some(endpoint) => return Ok(endpoint.to_owned()),
+                None => format!("{account} names no endpoint for blobs"),
+            }
+        }
+        404 => format!("there is no cluster {id}: it has no storage account {}", account.name()),
+        status => format!(
+            "Resource Manager does not show {account} (HTTP {status}); with --blob-endpoint https://{}.blob.… it is not asked",
+            account.name()
+        ),
+    };
+    Err(CliError::Azure { reason })
+}
+
+fn told(status: &ClusterStatus) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "cluster {} ({}) in {}, Consul {}",
+        status.name, status.datacenter, status.location, status.consul_version
+    );
+    let quorum = &status.quorum;
+    let _ = match &quorum.leader {
+        Some(leader) => writeln!(
+            text,
+            "  leader {leader}; {} voters, {} needed; {} may fail",
+            quorum.voters, quorum.needed, quorum.failure_tolerance
+        ),
+        None => writeln!(text, "  no leader is known"),
+    };
+    if status.attention.is_empty() {
+        text.push_str("  all is well\n");
+    }
+    for sentence in &status.attention {
+        let _ = writeln!(text, "  ! {sentence}");
+    }
+    text.push_str("\nservers\n");
+    for server in &status.servers {
+        let _ = writeln!(text, "  {}", server_line(server));
+    }
+    text.push_str("\ncertificates\n");
+    let authority = status.ca_certificate_expires_at.as_deref().unwrap_or("not known");
+    let _ = writeln!(text, "  authority until {authority}");
+    for server in &status.servers {
+        if let Some(until) = &server.certificate_expires_at {
+            let _ = writeln!(text, "  {} until {until}", server.name);
+        }
+    }
+    text.push_str("\nsnapshot policies\n");
+    if status.policies.is_empty() {
+        text.push_str("  none\n");
+    }
+    for policy in &status.policies {
+        let is_off = if policy.is_enabled { "" } else { ", disabled" };
+        let _ = writeln!(
+            text,
+            "  {}: every {} s, keeps {}{is_off}; {} there, the newest of {}",
+            policy.name,
+            policy.interval_seconds,
+            policy.retain_count,
+            policy.snapshot_count,
+            policy.last_success_at.as_deref().unwrap_or("never")
+        );
+    }
+    text.push_str("\nrun\n");
+    let _ = match &status.run {
+        Some(run) => writeln!(text, "  {}", run_line(run)),
+        None => writeln!(text, "  none is known"),
+    };
+    if let Some(RunFailure { at, operation, step, reason }) = &status.last_failure {
+        let _ = writeln!(
+            text,
+            "\nlast failure\n  {at}, {} at {step:?}:\n  {reason}",
+            operation.as_str()
+        );
+    }
+    text
+}
+
+fn server_line(server: &ServerRow) -> String {
+    let role = if server.is_leader { ", leads" } else { "" };
+    let version = server.consul_version.as_deref().unwrap_or("?");
+    let address = server.address.as_deref().unwrap_or("no address");
+    let reported = match server.reported_seconds_ago {
+        Some(seconds) => format!("reported {seconds} s ago"),
+        None => "has never reported".to_owned(),
+    };
+    format!("{} {address}: {}{role}, Consul {version}, {reported}", server.name, server.phase)
+}
+
+fn run_line(run: &RunStatus) -> String {
+    let operation = run.operation.as_str();
+    let step = run.step.as_deref().map_or_else(String::new, |step| format!(", at {step:?}"));
+    let beat = match run.beat_seconds_ago {
+        Some(seconds) => format!("last sign of life {seconds} s ago"),
+        None => "no sign of life is known".to_owned(),
+    };
+    match run.state.as_str() {
+        "working" => {
+            format!("{operation} of {} since {}{step}; {beat}", run.holder, run.started_at)
+        }
+        "dead" => format!(
+            "{operation} of {} since {}{step} ended without a word; {beat}",
+            run.holder, run.started_at
+        ),
+        state => format!(
+            "none; the last one was {operation} of {}, begun {}: {state}",
+            run.holder, run.started_at
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hcs_engine::status::QuorumStatus;
+    use hcs_planner::ownership::Operation;
+
+    fn status() -> ClusterStatus {
+        ClusterStatus {
+            name: "demo".into(),
+            datacenter: "dc1".into(),
+            location: "westeurope".into(),
+            consul_version: "1.22.2".into(),
+            is_well: false,
+            attention: vec!["the update of ada@laptop failed; see the last failure".into()],
+            quorum: QuorumStatus {
+                leader: Some("demo-server-1".into()),
+                voters: 3,
+                needed: 2,
+                failure_tolerance: 1,
+            },
+            servers: vec![ServerRow {
+                name: "demo-server-1".into(),
+                slot: 1,
+                address: Some("172.25.16.5".into()),
+                phase: "running".into(),
+                is_leader: true,
+                consul_version: Some("1.22.2".into()),
+                certificate_expires_at: Some("2029-11-26T10:00:00Z".into()),
+                reported_seconds_ago: Some(4),
+                last_error: None,
+            }],
+            ca_certificate_expires_at: Some("2036-11-24T10:00:00Z".into()),
+            policies: vec![],
+            run: Some(RunStatus {
+                operation: Operation::Update,
+                holder: "ada@laptop".into(),
+                started_at: "2026-11-27T10:00:00Z".into(),
+                state: "failed".into(),
+                step: Some("create server_2".into()),
+                beat_seconds_ago: Some(700),
+            }),
+            last_failure: Some(RunFailure {
+                at: "2026-11-27T10:04:00Z".into(),
+                operation: Operation::Update,
+                step: "create server_2".into(),
+                reason: "PUT /x: SkuNotAvailable: full (HTTP 409, correlation id c)".into(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_failed_update_is_told_with_its_step_and_azures_words() {
+        let expected = "\
+cluster demo (dc1) in westeurope, Consul 1.22.2
+  leader demo-server-1; 3 voters, 2 needed; 1 may fail
+  ! the update of ada@laptop failed; see the last failure
+
+servers
+  demo-server-1 172.25.16.5: running, leads, Consul 1.22.2, reported 4 s ago
+
+certificates
+  authority until 2036-11-24T10:00:00Z
+  demo-server-1 until 2029-11-26T10:00:00Z
+
+snapshot policies
+  none
+
+run
+  none; the last one was update of ada@laptop, begun 2026-11-27T10:00:00Z: failed
+
+last failure
+  2026-11-27T10:04:00Z, update at \"create server_2\":
+  PUT /x: SkuNotAvailable: full (HTTP 409, correlation id c)
+";
+        assert_eq!(told(&status()), expected);
+    }
+}

@@ -1,0 +1,329 @@
+//! What a cluster says of itself, from its blobs alone: no Resource Manager, no Consul, no route into its network.
+
+use std::time::Duration;
+
+use hcs_planner::dataplane::{
+    ClusterDocument, ServerPhase, SnapshotPolicyDocument, blob, container,
+};
+use hcs_planner::observed::ObservedServer;
+use hcs_planner::ownership::{
+    Operation, RUN_DEAD_AFTER_SECONDS, RunFailure, RunOutcome, RunPhase, RunRecord,
+};
+use hcs_planner::placement::quorum;
+use hcs_planner::spec::ClusterSpec;
+use serde::{Deserialize, Serialize};
+use x509_parser::pem::parse_x509_pem;
+
+use crate::blob::{BlobError, BlobStore};
+use crate::error::{EngineError, chain};
+use crate::observe::read_status;
+
+/// A cluster as its blobs tell of it.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ClusterStatus {
+    /// Its name.
+    pub name: String,
+    /// Consul datacenter.
+    pub datacenter: String,
+    /// Region.
+    pub location: String,
+    /// The Consul that its servers are to run.
+    pub consul_version: String,
+    /// Whether all that is declared serves, and nothing is left open.
+    pub is_well: bool,
+    /// Sentences on what is not as it should be.
+    pub attention: Vec<String>,
+    /// Leader, voters and what may be lost.
+    pub quorum: QuorumStatus,
+    /// One row a server.
+    pub servers: Vec<ServerRow>,
+    /// RFC 3339; when the certificate authority ends.
+    pub ca_certificate_expires_at: Option<String>,
+    /// Snapshot policies and what they have kept.
+    pub policies: Vec<PolicyRow>,
+    /// The run that works, or the last one.
+    pub run: Option<RunStatus>,
+    /// How a run failed last.
+    pub last_failure: Option<RunFailure>,
+}
+
+/// The voters, as the servers see them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct QuorumStatus {
+    /// Node name of the leader.
+    pub leader: Option<String>,
+    /// Votes that count.
+    pub voters: u32,
+    /// Votes that are needed.
+    pub needed: u32,
+    /// How many servers may fail now.
+    pub failure_tolerance: u32,
+}
+
+/// A server.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ServerRow {
+    /// Node name.
+    pub name: String,
+    /// Its slot.
+    pub slot: u32,
+    /// Address on which Consul serves.
+    pub address: Option<String>,
+    /// `preparing`, `starting`, `running`, `left`, or `silent` when it has not reported lately.
+    pub phase: String,
+    /// Whether it leads.
+    pub is_leader: bool,
+    /// The Consul that runs.
+    pub consul_version: Option<String>,
+    /// RFC 3339; when its certificate ends.
+    pub certificate_expires_at: Option<String>,
+    /// Seconds since it reported, by the storage service's clock.
+    pub reported_seconds_ago: Option<u64>,
+    /// What it says is wrong.
+    pub last_error: Option<String>,
+}
+
+/// A snapshot policy.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct PolicyRow {
+    /// Its name.
+    pub name: String,
+    /// Whether it takes any.
+    pub is_enabled: bool,
+    /// Between two snapshots.
+    pub interval_seconds: u64,
+    /// How many are kept.
+    pub retain_count: u32,
+    /// How many there are.
+    pub snapshot_count: usize,
+    /// RFC 3339; when the newest was written.
+    pub last_success_at: Option<String>,
+}
+
+/// A run.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct RunStatus {
+    /// What it does, or did.
+    pub operation: Operation,
+    /// Who runs it.
+    pub holder: String,
+    /// RFC 3339.
+    pub started_at: String,
+    /// `working`, `dead` (it ended without a word), `done`, `stopped`, `failed` or `refused`.
+    pub state: String,
+    /// The step that it began last.
+    pub step: Option<String>,
+    /// Seconds since its last sign of life, by the storage service's clock.
+    pub beat_seconds_ago: Option<u64>,
+}
+
+/// A server that has not reported for so long is called silent.
+const SILENT_AFTER: Duration = Duration::from_mins(2);
+
+/// Reads the status of the cluster whose blobs these are.
+pub async fn read_cluster_status(store: &dyn BlobStore) -> Result<ClusterStatus, EngineError> {
+    let mut attention = Vec::new();
+    let spec: Option<ClusterSpec> = document(store, blob::SPEC, &mut attention).await?;
+    let cluster: Option<ClusterDocument> = document(store, blob::CLUSTER, &mut attention).await?;
+    let (run, last_failure) = run_status(store, &mut attention).await?;
+    let (servers, quorum) = servers(store, spec.as_ref(), cluster.as_ref(), &mut attention).await?;
+    let policies = policies(store, &mut attention).await?;
+    let ca_certificate_expires_at = authority(store).await?;
+    if spec.is_none() && cluster.is_none() {
+        attention.push("no cluster is described here yet".to_owned());
+    }
+    let text = |of: fn(&ClusterSpec) -> &String| spec.as_ref().map(of).cloned().unwrap_or_default();
+    Ok(ClusterStatus {
+        name: text(|spec| &spec.name),
+        datacenter: text(|spec| &spec.consul_datacenter),
+        location: text(|spec| &spec.location),
+        consul_version: cluster
+            .map_or_else(String::new, |cluster| cluster.consul.version.to_string()),
+        is_well: attention.is_empty(),
+        attention,
+        quorum,
+        servers,
+        ca_certificate_expires_at,
+        policies,
+        run,
+        last_failure,
+    })
+}
+
+/// A document of `config`; one that cannot be read is told, and who may read nothing is told at once.
+async fn document<T: serde::de::DeserializeOwned>(
+    store: &dyn BlobStore,
+    name: &str,
+    attention: &mut Vec<String>,
+) -> Result<Option<T>, EngineError> {
+    let Some(content) = store.get(container::CONFIG, name).await? else { return Ok(None) };
+    match serde_json::from_slice(&content.bytes) {
+        Ok(document) => Ok(Some(document)),
+        Err(error) => {
+            attention.push(format!("config/{name} is not readable: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+async fn run_status(
+    store: &dyn BlobStore,
+    attention: &mut Vec<String>,
+) -> Result<(Option<RunStatus>, Option<RunFailure>), EngineError> {
+    let age = store.get(container::CONFIG, blob::RUN).await?.and_then(|content| content.age);
+    let Some(record): Option<RunRecord> = document(store, blob::RUN, attention).await? else {
+        return Ok((None, None));
+    };
+    let is_dead = age.is_some_and(|age| age > Duration::from_secs(RUN_DEAD_AFTER_SECONDS));
+    let state = match (record.phase, record.outcome) {
+        (RunPhase::Open, _) if is_dead => "dead",
+        (RunPhase::Open, _) => "working",
+        (_, Some(RunOutcome::Stopped)) => "stopped",
+        (_, Some(RunOutcome::Failed)) => "failed",
+        (_, Some(RunOutcome::Refused)) => "refused",
+        (_, Some(RunOutcome::Done) | None) => "done",
+    };
+    let (operation, holder) = (record.operation.as_str(), &record.holder);
+    match state {
+        "dead" => attention.push(format!(
+            "the {operation} of {holder} ended without a word; the next terraform apply or destroy goes on from there"
+        )),
+        "stopped" => attention.push(format!("the {operation} of {holder} was stopped; the next one goes on")),
+        "failed" => attention.push(format!("the {operation} of {holder} failed; see the last failure")),
+        _ => {}
+    }
+    if record.phase == RunPhase::Released {
+        attention.push(
+            "no Terraform state holds the cluster; the next create goes on with it".to_owned(),
+        );
+    }
+    let run = RunStatus {
+        operation: record.operation,
+        holder: record.holder,
+        started_at: record.started_at,
+        state: state.to_owned(),
+        step: record.step,
+        beat_seconds_ago: age.map(|age| age.as_secs()),
+    };
+    Ok((Some(run), record.last_failure))
+}
+
+async fn servers(
+    store: &dyn BlobStore,
+    spec: Option<&ClusterSpec>,
+    cluster: Option<&ClusterDocument>,
+    attention: &mut Vec<String>,
+) -> Result<(Vec<ServerRow>, QuorumStatus), EngineError> {
+    let slots = cluster.into_iter().flat_map(|cluster| cluster.slots.iter().chain(&cluster.others));
+    let mut rows = Vec::new();
+    let mut quorum_status = QuorumStatus::default();
+    for slot in slots.copied() {
+        let name = spec
+            .map_or_else(|| format!("slot {slot}"), |spec| format!("{}-server-{slot}", spec.name));
+        let (age, observed) = match store.get(&container::status(slot), blob::STATUS).await {
+            Ok(content) => {
+                (content.and_then(|content| content.age), read_status(store, slot).await?.1)
+            }
+            Err(error @ (BlobError::Denied { .. } | BlobError::NoContainer { .. })) => {
+                attention.push(format!("{name}: {}", chain(&error)));
+                (None, None)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let row = server_row(name, slot, observed.as_ref(), age);
+        if row.phase != "running" {
+            attention.push(format!("{} is {}", row.name, row.phase));
+        }
+        if let Some(error) = &row.last_error {
+            attention.push(format!("{}: {error}", row.name));
+        }
+        let consul = observed.as_ref().and_then(|server| server.status.consul.as_ref());
+        if let Some(consul) = consul.filter(|consul| consul.is_leader && row.phase == "running") {
+            let voters = u32::try_from(consul.voters.len()).unwrap_or(u32::MAX);
+            quorum_status = QuorumStatus {
+                leader: Some(row.name.clone()),
+                voters,
+                needed: quorum(voters),
+                failure_tolerance: consul.failure_tolerance,
+            };
+            if !consul.healthy {
+                attention.push("autopilot does not call the cluster healthy".to_owned());
+            }
+        }
+        rows.push(row);
+    }
+    if quorum_status.leader.is_none() && !rows.is_empty() {
+        attention.push("no server says that it leads".to_owned());
+    }
+    Ok((rows, quorum_status))
+}
+
+fn server_row(
+    name: String,
+    slot: u32,
+    observed: Option<&ObservedServer>,
+    age: Option<Duration>,
+) -> ServerRow {
+    let status = observed.map(|server| &server.status);
+    let is_silent = age.is_none_or(|age| age > SILENT_AFTER);
+    let phase = match status.map(|status| status.phase) {
+        _ if is_silent => "silent",
+        Some(ServerPhase::Preparing) => "preparing",
+        Some(ServerPhase::Starting) => "starting",
+        Some(ServerPhase::Running) => "running",
+        Some(ServerPhase::Left) => "left",
+        None => "silent",
+    };
+    let consul = status.and_then(|status| status.consul.as_ref());
+    ServerRow {
+        name,
+        slot,
+        address: status.map(|status| status.address.to_string()),
+        phase: phase.to_owned(),
+        is_leader: consul.is_some_and(|consul| consul.is_leader),
+        consul_version: consul.map(|consul| consul.version.clone()),
+        certificate_expires_at: status.and_then(|status| status.certificate_expires_at.clone()),
+        reported_seconds_ago: age.map(|age| age.as_secs()),
+        last_error: status.and_then(|status| status.last_error.clone()),
+    }
+}
+
+async fn policies(
+    store: &dyn BlobStore,
+    attention: &mut Vec<String>,
+) -> Result<Vec<PolicyRow>, EngineError> {
+    let mut rows = Vec::new();
+    let listed = store.list(container::CONFIG, blob::SNAPSHOT_POLICIES).await?;
+    for entry in listed {
+        let policy: Option<SnapshotPolicyDocument> =
+            document(store, &entry.name, attention).await?;
+        let Some(policy) = policy else { continue };
+        let kept = match store.list(container::SNAPSHOTS, &format!("{}/", policy.name)).await {
+            Ok(kept) => kept,
+            Err(BlobError::Denied { .. } | BlobError::NoContainer { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        rows.push(PolicyRow {
+            name: policy.name,
+            is_enabled: policy.enabled,
+            interval_seconds: policy.interval_seconds,
+            retain_count: policy.retain_count,
+            snapshot_count: kept.len(),
+            last_success_at: kept.into_iter().filter_map(|row| row.last_modified).max(),
+        });
+    }
+    Ok(rows)
+}
+
+async fn authority(store: &dyn BlobStore) -> Result<Option<String>, EngineError> {
+    let content = match store.get(container::CERTIFICATES, blob::CA_CERTIFICATE).await {
+        Ok(content) => content,
+        Err(BlobError::Denied { .. } | BlobError::NoContainer { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(content.and_then(|content| {
+        let (_, pem) = parse_x509_pem(&content.bytes).ok()?;
+        let seconds = pem.parse_x509().ok()?.validity().not_after.timestamp();
+        u64::try_from(seconds).ok().map(|seconds| crate::rfc3339(seconds * 1000))
+    }))
+}
