@@ -1,8 +1,7 @@
 //! Engine errors in the user's words: what failed, what exists now, what to do.
 
 use hcs_azure::ConnectError;
-use hcs_engine::blob::BlobError;
-use hcs_engine::error::{ArmError, EngineError, Fault, chain};
+use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::{Failure, Report};
 use hcs_engine::lease::{ClaimError, told};
 use hcs_engine::reconcile::RefusedError;
@@ -12,6 +11,8 @@ use hcs_planner::ownership::{Operation, RUN_DEAD_AFTER_SECONDS, RunOutcome, RunR
 use hcs_planner::plan::PlanError;
 use hcs_planner::spec::ClusterSpec;
 use tfplugin::{Diagnostic, Diagnostics};
+
+use crate::advice::advice;
 
 /// A connection that cannot be made, at the attribute that can mend it.
 pub(crate) fn connect(error: &ConnectError) -> Diagnostics {
@@ -82,8 +83,8 @@ fn claim(what: &str, id: &ArmId, error: &ClaimError) -> Diagnostic {
         ClaimError::Busy(record) => Diagnostic::error(
             format!("Another run is changing {what}"),
             format!(
-                "{}.\n\nNothing was changed. Wait until it is done and apply again. A run that died stops in the way by \
-                 itself {RUN_DEAD_AFTER_SECONDS} seconds after its last sign of life.",
+                "{}.\n\nNothing was changed. Wait until it is done and apply again. A run that died is out of the \
+                 way by itself {RUN_DEAD_AFTER_SECONDS} seconds after its last sign of life.",
                 capitalized(&told(record)).trim_end_matches('.')
             ),
         ),
@@ -223,17 +224,20 @@ pub(crate) fn unfinished(what: &str, report: &Report) -> Diagnostics {
     }
     let done = report.done.len();
     let total = done + report.failures.len() + report.left.len();
-    let now = format!(
-        "{done} of {total} steps are done; what they made exists and is recorded. Apply again to go on from here: \
-         nothing is made twice."
-    );
+    let now = format!("{done} of {total} steps are done; what they made exists and is recorded.");
     report.failures.iter().map(|failure| failed(what, failure, &now)).collect()
 }
 
 fn failed(what: &str, failure: &Failure, now: &str) -> Diagnostic {
+    let advice = advice(&failure.error);
+    let mend = if advice.is_empty() {
+        "Apply again to go on from here: nothing is made twice.".to_owned()
+    } else {
+        format!("{advice}\n\nApply again then: it goes on from here, and nothing is made twice.")
+    };
     Diagnostic::error(
         format!("{what}: step {:?} failed", failure.step),
-        format!("{}\n\n{now} {}", sentence(&failure.error), advice(&failure.error)),
+        format!("{}\n\n{now} {mend}", sentence(&failure.error)),
     )
 }
 
@@ -241,112 +245,12 @@ fn sentence(error: &EngineError) -> String {
     capitalized(&chain(error))
 }
 
-/// As a sentence: a capital in front, a full stop behind. Names of attributes stay as they are.
+/// As a sentence: a capital in front, a full stop behind. Names of attributes and hosts stay as they are.
 fn capitalized(text: &str) -> String {
-    if text.split_whitespace().next().is_some_and(|word| word.contains('_')) {
+    if text.split_whitespace().next().is_some_and(|word| word.contains(['_', '.'])) {
         return format!("{}.", text.trim_end_matches('.'));
     }
     let mut characters = text.chars();
     let first = characters.next().map(|c| c.to_uppercase().collect::<String>());
     format!("{}{}.", first.unwrap_or_default(), characters.as_str().trim_end_matches('.'))
-}
-
-fn advice(error: &EngineError) -> String {
-    match error {
-        EngineError::Arm(error) => arm_advice(error),
-        EngineError::NoCapacity { .. } => {
-            "Azure has no room anywhere that zone_fallback allows: apply again \
-                                           later, add vm_size_fallbacks, or choose another region."
-                .to_owned()
-        }
-        EngineError::Transport(_) => {
-            "Check the network path to Azure, proxy variables and credentials.".to_owned()
-        }
-        EngineError::Blob(error) => blob_advice(error).to_owned(),
-        EngineError::Fenced { .. } => {
-            "This run stopped before its next write. Wait until the other run is done, \
-                                       and apply again."
-                .to_owned()
-        }
-        EngineError::Unplanned { .. } => "Mend that, and apply again.".to_owned(),
-        EngineError::Changed { .. } => "Apply again: it looks at what is there now.".to_owned(),
-        EngineError::Contradiction { .. } => {
-            "That is Azure's side, and passes: apply again in some minutes.".to_owned()
-        }
-        EngineError::Hopeless { .. } => {
-            "Waiting does not heal it. Correct what the server names (most often \
-                                         consul_version or artifact_source), and apply again."
-                .to_owned()
-        }
-        EngineError::TimedOut { .. } => "Look at the named servers first: the host manager's log \
-                                         is in their boot diagnostics and journal \
-                                         (hcs-host-manager.service)."
-            .to_owned(),
-        EngineError::UnknownRunRecord { .. } => {
-            "It says whose the cluster is and who works on it: do not delete it. Use the version of the provider that \
-             wrote it, or a newer one; if it is broken, restore an earlier version of the blob."
-                .to_owned()
-        }
-        EngineError::BadDocument { .. } => "Restore the blob from its last good content, or \
-                                            delete it if the document was never valid."
-            .to_owned(),
-        EngineError::Stopped
-        | EngineError::Unresolved(_)
-        | EngineError::Artifact(_)
-        | EngineError::Unseen { .. }
-        | EngineError::Serialise { .. }
-        | EngineError::Crypto { .. } => String::new(),
-    }
-}
-
-/// A role, a name and a firewall are three things.
-fn blob_advice(error: &BlobError) -> &'static str {
-    match error {
-        BlobError::Denied { .. } => {
-            "The caller needs the role Storage Blob Data Contributor on the cluster's storage account (to look only: \
-             Storage Blob Data Reader on config, certificates, snapshots and status-*); an apply by an Owner or User \
-             Access Administrator assigns it."
-        }
-        BlobError::Unavailable { .. } => {
-            "Check the way to the storage account: DNS, proxy variables, its firewall."
-        }
-        BlobError::NoContainer { .. } => {
-            "Somebody deleted a container of the cluster. Azure keeps deleted ones for some days: recover it before \
-             anything makes an empty one in its place."
-        }
-        _ => "",
-    }
-}
-
-fn arm_advice(error: &ArmError) -> String {
-    let text = match error.code.split('/').next().unwrap_or_default() {
-        "AuthorizationFailed" | "LinkedAuthorizationFailed" => {
-            "Give the caller the missing right: Contributor and User Access Administrator (or \
-             Owner) on the subscription or on both groups."
-        }
-        "MissingSubscriptionRegistration" => {
-            "Register the resource provider once: az provider register --namespace <namespace>."
-        }
-        "OperationNotAllowed" | "QuotaExceeded" => {
-            "Raise the quota of the VM family in this region, or choose another vm_size."
-        }
-        "SkuNotAvailable"
-        | "ZonalAllocationFailed"
-        | "AllocationFailed"
-        | "OverconstrainedZonalAllocationRequest" => {
-            "Azure has no capacity for this size in that zone now: apply again later, choose \
-             another vm_size or region, or let zone_fallback and vm_size_fallbacks name other places."
-        }
-        "RequestDisallowedByPolicy" => {
-            "An Azure Policy forbids it: ask its owner for an exemption on the managed group."
-        }
-        "ScopeLocked" => {
-            "Somebody's lock is in the way; hcs removes only its own. Remove it first."
-        }
-        _ if error.fault() == Fault::Cloud => {
-            "That is Azure's side: apply again, and give Microsoft the correlation id if it stays."
-        }
-        _ => return String::new(),
-    };
-    text.to_owned()
 }

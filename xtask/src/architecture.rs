@@ -23,7 +23,7 @@ mod tests {
         ("terraform-provider-hcs", &["tfplugin", "hcs-planner", "hcs-engine", "hcs-azure"]),
         ("hcs-host-manager", &["hcs-planner", "hcs-engine", "hcs-azure"]),
         ("hcs-cli", &["hcs-planner", "hcs-engine", "hcs-azure"]),
-        ("hcs-acceptance", &[]),
+        ("hcs-acceptance", &["hcs-judge"]),
         ("hcs-exploration", &["hcs-engine", "hcs-judge", "hcs-planner", "hcs-simulator"]),
         ("xtask", &["hcs-acceptance"]),
     ];

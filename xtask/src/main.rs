@@ -67,6 +67,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Looks for secrets in what runs leave, with every fault, and in what Terraform and servers show after an apply.
+    Secrets,
     /// Plants bugs into a copy of the code, one at a time: each must be found by the test that is named for it.
     Planted {
         /// Only bugs whose name contains this.
@@ -115,6 +117,7 @@ fn main() -> ExitCode {
         Command::Sim { what: Simulation::Owners, cases, seed } => {
             test::fight_over_clusters(cases.unwrap_or(3_000), seed)
         }
+        Command::Secrets => test::look_for_secrets(),
         Command::Planted { only } => planted::run(only.as_deref()),
         Command::Golden { check } => test::golden(check),
         Command::Fuzz { execs, seed } => test::fuzz(execs, seed),

@@ -26,6 +26,13 @@ pub(crate) fn explore(words: &[&str]) -> Result<(), Failure> {
     cargo(&[&run[..], words].concat())
 }
 
+/// In process after every fault, and with the real Terraform and Consul after an apply.
+pub(crate) fn look_for_secrets() -> Result<(), Failure> {
+    explore(&["secrets"])?;
+    build_binaries()?;
+    cargo(&["test", "--package", "hcs-acceptance", "--test", "lifecycle", "--", "--nocapture"])
+}
+
 /// Random runs with several faults each; some are run twice and must go the same way, bit for bit.
 pub(crate) fn explore_at_random(cases: u64, seed: u64) -> Result<(), Failure> {
     let (cases, seed) = (cases.to_string(), seed.to_string());

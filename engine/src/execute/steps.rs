@@ -28,6 +28,10 @@ use crate::secrets::Mint;
 pub const ACCESS_MINUTES_MAX: u64 = 15;
 /// The name of a new account is known everywhere within minutes.
 const RESOLVE_MINUTES_MAX: u64 = 5;
+/// What the blob service says to a caller whose role is missing or has not spread.
+const NO_ROLE: &str = "AuthorizationPermissionMismatch";
+/// Rules of a new account's firewall settle within a minute or two.
+const FIREWALL_WAIT_MAX: Duration = Duration::from_mins(2);
 /// VM boot, download and election take two to five minutes on Azure.
 const HEALTHY_MINUTES_MAX: u64 = 20;
 /// Leaving takes seconds; a server that cannot is found out well before this.
@@ -367,9 +371,16 @@ pub async fn ensure_blob_access(
             }
             // A new account's name may not resolve everywhere yet.
             Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => {
-                let is_denied = matches!(error, BlobError::Denied { .. });
+                // A firewall denies as well, and no role opens it.
+                let is_denied = matches!(&error, BlobError::Denied { code, .. } if code == NO_ROLE);
                 let waited =
                     Duration::from_millis(arm.clock.monotonic_ms().saturating_sub(started_ms));
+                if matches!(error, BlobError::Denied { .. })
+                    && !is_denied
+                    && waited > FIREWALL_WAIT_MAX
+                {
+                    return Err(error.into());
+                }
                 let minutes_max = if is_denied { ACCESS_MINUTES_MAX } else { RESOLVE_MINUTES_MAX };
                 if waited > Duration::from_secs(minutes_max * 60) {
                     let last = error.to_string();

@@ -2,6 +2,7 @@
 
 pub(crate) mod core;
 mod laws;
+mod told;
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
-//! Says whether two worlds are the same, and whether a world is what somebody wrote down by hand. Knows JSON and a few
-//! facts of Azure, and nothing of the product.
+//! Says whether two worlds are the same, whether a world is what somebody wrote down by hand, and whether a secret is
+//! where it must not be. Knows JSON and a few facts of Azure, and nothing of the product.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod canary;
 mod compare;
 mod expect;
 mod plain;

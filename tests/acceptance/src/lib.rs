@@ -4,6 +4,7 @@
 
 pub mod bins;
 pub mod blobs;
+pub mod canary;
 pub mod consul;
 pub mod curl;
 pub mod docs;

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::Duration;
 
+use hcs_acceptance::canary::{SPELLINGS, Sink};
 use hcs_acceptance::load::{Load, Seen};
 use hcs_acceptance::scenario::CLUSTER;
-use hcs_acceptance::{Scenario, emulator};
+use hcs_acceptance::terraform::Ran;
+use hcs_acceptance::{Scenario, bins, blobs, canary, emulator};
 use serde_json::Value;
 
 type Done = Result<(), Box<dyn Error>>;
@@ -15,14 +17,18 @@ type Done = Result<(), Box<dyn Error>>;
 fn a_cluster_is_made_scaled_imported_and_destroyed() -> Done {
     let mut scenario = Scenario::start("lifecycle", "quickstart", 30)?;
     scenario.terraform.init()?;
-    create(&scenario)?;
+    create(&mut scenario)?;
     scale(&mut scenario)?;
     import(&scenario)?;
     destroy(&mut scenario)
 }
 
-fn create(scenario: &Scenario) -> Done {
-    scenario.terraform.apply(&[])?;
+fn create(scenario: &mut Scenario) -> Done {
+    let trace = scenario.terraform.dir.join("trace.log").display().to_string();
+    for (name, value) in [("TF_LOG", "TRACE"), ("TF_LOG_PATH", trace.as_str())] {
+        scenario.terraform.set(name, value);
+    }
+    let applied = scenario.terraform.apply(&[])?;
     assert_eq!(scenario.zones()?, ["1", "2", "3"]);
     let consul = scenario.consul()?;
     let names = ["quickstart-server-0", "quickstart-server-1", "quickstart-server-2"];
@@ -43,33 +49,81 @@ fn create(scenario: &Scenario) -> Done {
     assert!(reads <= 18, "{reads} reads");
     let writes: Vec<_> = requests.keys().filter(|key| !key.starts_with("GET ")).collect();
     assert!(writes.is_empty(), "a plan writes nothing: {writes:?}");
-    no_secrets(scenario)
+    no_secrets(scenario, &applied)?;
+    for name in ["TF_LOG", "TF_LOG_PATH"] {
+        scenario.terraform.unset(name);
+    }
+    Ok(())
 }
 
-/// Neither state nor what the VMs were given holds a secret.
-fn no_secrets(scenario: &Scenario) -> Done {
-    let cluster = scenario.terraform.attributes(CLUSTER)?;
+/// No secret is where people and programs read: every secret, in six spellings, in every sink.
+fn no_secrets(scenario: &Scenario, applied: &Ran) -> Done {
+    let terraform = &scenario.terraform;
+    let cluster = terraform.attributes(CLUSTER)?;
     let account = cluster["storage_account_name"].as_str().unwrap_or_default();
-    let mut secrets = Vec::new();
-    for (container, name) in [
-        ("secrets-shared", "gossip-key"),
-        ("secrets-shared", "management-token"),
-        ("secrets-shared", "ca-key.pem"),
-        ("secrets-0", "agent-token"),
-        ("secrets-0", "server-key.pem"),
-    ] {
-        let content = hcs_acceptance::blobs::get(&scenario.azure, account, container, name)?;
-        let text = String::from_utf8(content.ok_or(name)?)?;
-        // A PEM's second line is as telling as the whole, and has no line breaks.
-        secrets.push(text.lines().nth(1).unwrap_or(&text).trim().to_owned());
-    }
-    let state = std::fs::read_to_string(scenario.terraform.dir.join("terraform.tfstate"))?;
-    let world = std::fs::read_to_string(scenario.azure.dir.join("world.json"))?;
-    for secret in &secrets {
-        assert!(secret.len() > 8);
-        assert!(!state.contains(secret), "a secret is in the state");
-        assert!(!world.contains(secret), "a secret is in what Azure Resource Manager was sent");
-    }
+    let secrets = canary::secrets(scenario, account, 3)?;
+    assert_eq!(secrets.len(), 10, "{secrets:?}");
+    let planned = terraform.run(&[
+        "plan",
+        "-no-color",
+        "-input=false",
+        "-out=canary.plan",
+        "-replace",
+        CLUSTER,
+    ])?;
+    let text = |name: &str, text: &str| Sink { name: name.to_owned(), bytes: text.into() };
+    let shown = |name: &str, ran: Ran| text(name, &ran.text());
+    let dir = &terraform.dir;
+    let world: Value =
+        serde_json::from_slice(&std::fs::read(scenario.azure.dir.join("world.json"))?)?;
+    let documents = |name: &str, container: &str| -> Result<Sink, Box<dyn Error>> {
+        let mut bytes = Vec::new();
+        for blob in blobs::list(&scenario.azure, account, container)? {
+            bytes.extend(
+                blobs::get(&scenario.azure, account, container, &blob)?.unwrap_or_default(),
+            );
+        }
+        Ok(Sink { name: name.to_owned(), bytes })
+    };
+    let is_log = |path: &std::path::Path| path.extension().is_some_and(|kind| kind == "log");
+    let mut sinks = vec![
+        text("apply's output", &applied.stdout),
+        text("apply's errors", &applied.stderr),
+        canary::file("trace log", &dir.join("trace.log")),
+        canary::file("state", &dir.join("terraform.tfstate")),
+        canary::file("backup of the state", &dir.join("terraform.tfstate.backup")),
+        shown("plan's output", planned),
+        canary::file("plan file", &dir.join("canary.plan")),
+        shown("plan as JSON", terraform.run(&["show", "-json", "canary.plan"])?),
+        shown("state as JSON", terraform.run(&["show", "-json"])?),
+        text("what ARM was sent", &world.to_string()),
+        canary::decoded("what the VMs were given", &world),
+        documents("documents", "config")?,
+        documents("requests", "requests")?,
+        documents("what server 0 reports", "status-0")?,
+        canary::files("logs of the VMs", &scenario.azure.dir, is_log),
+        canary::command_lines(),
+        canary::environments("environment of Consul", "consul agent"),
+        canary::environments("environment of the host managers", "hcs-host-manager"),
+    ];
+    let status = std::process::Command::new(bins::binary("hcs")?)
+        .args(["status", cluster["id"].as_str().unwrap_or_default(), "--format", "json"])
+        .envs(terraform.env())
+        .output()?;
+    let told: Value = serde_json::from_slice(&status.stdout)?;
+    assert_eq!(told["is_well"], true, "{told:#}");
+    assert_eq!(told["servers"].as_array().map(Vec::len), Some(3));
+    sinks.push(Sink { name: "hcs status".to_owned(), bytes: status.stdout });
+    let filled: Vec<&str> =
+        sinks.iter().filter(|sink| !sink.bytes.is_empty()).map(|sink| sink.name.as_str()).collect();
+    println!(
+        "{} secrets x {} spellings in {} sinks: {filled:?}",
+        secrets.len(),
+        SPELLINGS.len(),
+        filled.len()
+    );
+    assert!(filled.len() >= 15, "{filled:?}");
+    assert_eq!(canary::leaks(&secrets, &sinks), [""; 0]);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use hcs_simulator::estate::fingerprint;
 use hcs_simulator::{CallFault, Script, Strike};
 
 use crate::Failure;
+use crate::canary;
 use crate::run::{Drive, End, Subject};
 use crate::scenario::Scenario;
 use crate::snapshot::snapshot;
@@ -22,6 +23,8 @@ pub struct Stage {
     wanted: Snapshot,
     /// Estates, and what a state knows of them, from which the next run is known to end well; with what it came to.
     known: Mutex<BTreeMap<(u64, bool), u64>>,
+    /// Whether secrets are looked for in what each run leaves.
+    pub watches_secrets: bool,
     /// Estates that were looked at by the judge and left alone by one more run.
     finished: Mutex<BTreeSet<u64>>,
 }
@@ -53,7 +56,7 @@ impl Stage {
         }
         let wanted = snapshot(&scenario.wanted()?.estate);
         let (known, finished) = Default::default();
-        Ok(Self { scenario, start, wanted, known, finished })
+        Ok(Self { scenario, start, wanted, known, watches_secrets: false, finished })
     }
 
     /// Runs a case from the scenario's start.
@@ -82,6 +85,9 @@ impl Stage {
             && words.trim().is_empty()
         {
             wrong.push("the run failed without a word".to_owned());
+        }
+        if self.watches_secrets {
+            wrong.extend(canary::found(&subject.estate, &end, canary::take_log()));
         }
         let left = fingerprint(&subject.estate);
         let key = (left, subject.incarnation_id.is_some());

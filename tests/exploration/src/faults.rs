@@ -35,6 +35,8 @@ pub struct Matrix {
     pub stride: usize,
     /// At how many threads.
     pub threads: usize,
+    /// Whether secrets are looked for in what each run leaves; slower.
+    pub watches_secrets: bool,
 }
 
 /// A scenario's calls when nothing goes wrong.
@@ -44,9 +46,10 @@ struct Baseline {
     forks: Vec<Forks>,
 }
 
-fn baseline(scenario: Scenario) -> Result<Baseline, Failure> {
+fn baseline(scenario: Scenario, watches_secrets: bool) -> Result<Baseline, Failure> {
     let name = scenario.name;
-    let stage = Stage::new(scenario)?;
+    let mut stage = Stage::new(scenario)?;
+    stage.watches_secrets = watches_secrets;
     let mut subject = stage.start.clone();
     let drive = Drive::by(Script::recording());
     let end = subject.go(&stage.scenario, &drive);
@@ -63,8 +66,11 @@ pub fn explore(scenarios: Vec<Scenario>, matrix: &Matrix) -> Result<Report, Fail
     let began = Instant::now();
     let chosen =
         |scenario: &Scenario| matrix.scenario.as_ref().is_none_or(|name| name == scenario.name);
-    let baselines: Vec<Baseline> =
-        scenarios.into_iter().filter(chosen).map(baseline).collect::<Result<_, _>>()?;
+    let baselines: Vec<Baseline> = scenarios
+        .into_iter()
+        .filter(chosen)
+        .map(|one| baseline(one, matrix.watches_secrets))
+        .collect::<Result<_, _>>()?;
     let mut cases = Vec::new();
     for (of, baseline) in baselines.iter().enumerate() {
         for call in &baseline.calls {

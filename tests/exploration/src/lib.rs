@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![allow(clippy::print_stdout)] // a report is for a person on the terminal
 
+pub mod canary;
 pub mod case;
 pub mod faults;
 pub mod random;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use hcs_exploration::Failure;
+use hcs_exploration::canary;
 use hcs_exploration::case::Stage;
 use hcs_exploration::faults::{self, FAMILIES, Matrix};
 use hcs_exploration::random;
@@ -14,6 +15,7 @@ use hcs_exploration::report::Report;
 use hcs_exploration::run::Drive;
 use hcs_exploration::scenario::{Scenario, more_scenarios, scenarios, small_scenarios};
 use hcs_exploration::story::strike;
+use hcs_judge::canary::SPELLINGS;
 use hcs_simulator::{CallFault, Family, Script, Sort};
 
 #[global_allocator]
@@ -45,6 +47,12 @@ enum What {
         /// At least so many distinct runs.
         #[arg(long, default_value_t = 0)]
         at_least: usize,
+    },
+    /// Every fault at every call, and in what each run leaves no secret in any spelling.
+    Secrets {
+        /// Only every so many calls.
+        #[arg(long, default_value_t = 1)]
+        stride: usize,
     },
     /// A kill at every call of every scenario, and of some more.
     Crash {
@@ -102,16 +110,37 @@ fn run(what: What) -> Result<(), Failure> {
             };
             let is_whole = scenario.is_none() && fault.is_none();
             let names: Vec<&str> = scenarios().iter().map(|scenario| scenario.name).collect();
-            let matrix = Matrix { scenario, faults: fault.into_iter().collect(), stride, threads };
+            let matrix = Matrix {
+                scenario,
+                faults: fault.into_iter().collect(),
+                stride,
+                threads,
+                watches_secrets: false,
+            };
             let report = faults::explore(scenarios(), &matrix)?;
             let families: &[Family] = if is_whole { &FAMILIES } else { &[] };
             conclude(&report, &names, families, at_least)
+        }
+        What::Secrets { stride } => {
+            canary::listen();
+            let names: Vec<&str> = scenarios().iter().map(|scenario| scenario.name).collect();
+            let matrix =
+                Matrix { scenario: None, faults: vec![], stride, threads, watches_secrets: true };
+            let report = faults::explore(scenarios(), &matrix)?;
+            conclude(&report, &names, &FAMILIES, 0)?;
+            let (sinks, spellings) = (canary::SINKS.len(), SPELLINGS.len());
+            println!(
+                "no secret in {sinks} sinks, in {spellings} spellings, after {} runs",
+                report.runs()
+            );
+            Ok(())
         }
         What::Crash { stride } => {
             let all: Vec<Scenario> = scenarios().into_iter().chain(more_scenarios()).collect();
             let names: Vec<&str> = all.iter().map(|scenario| scenario.name).collect();
             let kills = vec![CallFault::KillBefore, CallFault::KillAfter];
-            let matrix = Matrix { scenario: None, faults: kills, stride, threads };
+            let matrix =
+                Matrix { scenario: None, faults: kills, stride, threads, watches_secrets: false };
             let report = faults::explore(all.clone(), &matrix)?;
             conclude(&report, &names, &[Family::Process], 0)
         }

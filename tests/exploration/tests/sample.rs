@@ -14,7 +14,8 @@ fn a_run_that_is_killed_at_any_call_is_finished_by_the_next() {
     let all: Vec<_> = scenarios().into_iter().chain(more_scenarios()).collect();
     let names: Vec<&str> = all.iter().map(|scenario| scenario.name).collect();
     let faults = vec![CallFault::KillBefore, CallFault::KillAfter];
-    let matrix = Matrix { scenario: None, faults, stride: 1, threads: THREADS };
+    let matrix =
+        Matrix { scenario: None, faults, stride: 1, threads: THREADS, watches_secrets: false };
     let report = explore(all.clone(), &matrix).unwrap();
     assert_eq!(report.wrong, [""; 0]);
     assert_eq!(report.empty_cells(&names, &[Family::Process]), [""; 0]);
@@ -23,7 +24,13 @@ fn a_run_that_is_killed_at_any_call_is_finished_by_the_next() {
 
 #[test]
 fn a_sample_of_every_fault_at_every_kind_of_call_ends_well() {
-    let matrix = Matrix { scenario: None, faults: vec![], stride: 23, threads: THREADS };
+    let matrix = Matrix {
+        scenario: None,
+        faults: vec![],
+        stride: 23,
+        threads: THREADS,
+        watches_secrets: false,
+    };
     let report = explore(scenarios(), &matrix).unwrap();
     assert_eq!(report.wrong, [""; 0]);
     let names: Vec<&str> = scenarios().iter().map(|scenario| scenario.name).collect();
