@@ -126,9 +126,9 @@ fn told(status: &ClusterStatus) -> String {
         let is_off = if policy.is_enabled { "" } else { ", disabled" };
         let _ = writeln!(
             text,
-            "  {}: every {} s, keeps {}{is_off}; {} there, the newest of {}",
+            "  {}: every {}, keeps {}{is_off}; {} there, the newest of {}",
             policy.name,
-            policy.interval_seconds,
+            duration(policy.interval_seconds),
             policy.retain_count,
             policy.snapshot_count,
             policy.last_success_at.as_deref().unwrap_or("never")
@@ -147,6 +147,17 @@ fn told(status: &ClusterStatus) -> String {
         );
     }
     text
+}
+
+/// In the largest unit that says it in whole numbers.
+fn duration(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let fits =
+        units.iter().find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length));
+    fits.map_or_else(
+        || format!("{seconds} s"),
+        |(length, unit)| format!("{} {unit}", seconds / length),
+    )
 }
 
 fn server_line(server: &ServerRow) -> String {

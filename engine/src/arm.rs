@@ -11,6 +11,7 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::INCARNATION_TAG;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::cloud::{ArmRequest, ArmResponse, Cloud, Method, Target, TransportError};
@@ -419,7 +420,19 @@ impl Arm {
                 self.pass_fence().await?;
             }
         }
-        let response = self.cloud.send(request).await?;
+        let method = request.method.as_str();
+        let span = tracing::info_span!(
+            "arm",
+            method,
+            id,
+            status = tracing::field::Empty,
+            correlation_id = tracing::field::Empty
+        );
+        let response = self.cloud.send(request).instrument(span.clone()).await?;
+        span.record("status", response.status);
+        if let Some(correlation_id) = response.header("x-ms-correlation-request-id") {
+            span.record("correlation_id", correlation_id);
+        }
         self.gate.note_answer();
         if response.status == 429 {
             let error = ArmError::from_response(request.method, id, &response);

@@ -20,6 +20,7 @@ use hcs_planner::plan::{Plan, Step, StepIndex};
 use hcs_planner::reference::Outputs;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use crate::arm::{Arm, incarnation};
 use crate::artifact::ArtifactFile;
@@ -221,7 +222,12 @@ impl<'a> Run<'a> {
             lease.note_step(&step.id);
         }
         let started_ms = self.arm.clock.now_unix_ms();
-        let result = CURRENT_STEP.scope(step.id.as_str().into(), self.carry_out(step)).await;
+        let span = tracing::info_span!("step", step = %step.id, error = tracing::field::Empty);
+        let work = self.carry_out(step).instrument(span.clone());
+        let result = CURRENT_STEP.scope(step.id.as_str().into(), work).await;
+        if let Err(error) = &result {
+            span.record("error", crate::error::chain(error));
+        }
         let took_ms = self.arm.clock.now_unix_ms().saturating_sub(started_ms);
         match &result {
             Ok(()) => tracing::info!(step = %step.id, took_ms, "done"),

@@ -211,6 +211,42 @@ async fn a_list_that_breaks_off_or_leads_in_a_circle_is_no_list() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_page_of_a_list_is_read() {
+    let world = World::new(|number, _| match number {
+        0 => answer(200, json!({ "value": [1, 2], "nextLink": "https://arm/2" })),
+        1 => answer(200, json!({ "value": [], "nextLink": "https://arm/3" })),
+        _ => answer(200, json!({ "value": [3], "nextLink": "" })),
+    });
+    assert_eq!(world.arm.list("/x").await.unwrap(), [json!(1), json!(2), json!(3)]);
+}
+
+/// Who may not look does not know that nothing is there.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_not_taken_for_gone() {
+    for status in [401, 403, 409, 500, 503] {
+        let world = World::new(move |_, _| error(status, "SomeRefusal"));
+        let found = world.arm.get(&vnet(), Kind::VirtualNetwork).await;
+        assert!(found.is_err(), "{status}: {found:?}");
+        let world = World::new(move |_, _| error(status, "SomeRefusal"));
+        assert!(world.arm.list("/x").await.is_err(), "{status}");
+    }
+}
+
+/// A run that was killed may have begun it.
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_somebody_began_is_waited_for_like_ones_own() {
+    for code in ["AnotherOperationInProgress", "StorageAccountOperationInProgress"] {
+        let started = tokio::time::Instant::now();
+        let world = World::new(move |_, asked| match asked.split(' ').next() {
+            Some("PUT") if started.elapsed() < Duration::from_mins(40) => error(409, code),
+            _ => answer(200, done()),
+        });
+        world.arm.put(&vnet(), Kind::VirtualNetwork, json!({})).await.unwrap();
+        assert!(world.seconds() >= 40 * 60, "{}", world.seconds());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_poll_address_that_nobody_knows_does_not_mean_that_the_object_is_gone() {
     let world = World::new(|number, asked| match (number, asked.split(' ').next()) {
         (0, _) => with(answer(202, Value::Null), "location", "https://arm/op"),

@@ -16,9 +16,12 @@ mod provider;
 mod regions;
 #[cfg(test)]
 mod testing;
+mod traces;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Sends what is left when the plugin ends.
+    let _traces = traces::begin();
     tfplugin::serve(provider::HcsProvider::default())
 }

@@ -38,6 +38,7 @@ pub use async_trait::async_trait;
 pub use tokio_util::sync::CancellationToken;
 
 pub use diag::{Diagnostic, Diagnostics, Severity};
+pub use logs::log_layer;
 pub use path::{Path, Step};
 pub use private::Private;
 pub use provider::{

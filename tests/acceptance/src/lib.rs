@@ -5,6 +5,7 @@
 pub mod bins;
 pub mod blobs;
 pub mod canary;
+pub mod collector;
 pub mod consul;
 pub mod curl;
 pub mod docs;

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use hcs_acceptance::canary::{SPELLINGS, Sink};
+use hcs_acceptance::collector::Collector;
 use hcs_acceptance::load::{Load, Seen};
 use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::terraform::Ran;
@@ -25,7 +26,13 @@ fn a_cluster_is_made_scaled_imported_and_destroyed() -> Done {
 
 fn create(scenario: &mut Scenario) -> Done {
     let trace = scenario.terraform.dir.join("trace.log").display().to_string();
-    for (name, value) in [("TF_LOG", "TRACE"), ("TF_LOG_PATH", trace.as_str())] {
+    let collector = Collector::start()?;
+    let loud = [
+        ("TF_LOG", "TRACE"),
+        ("TF_LOG_PATH", trace.as_str()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str()),
+    ];
+    for (name, value) in loud {
         scenario.terraform.set(name, value);
     }
     let applied = scenario.terraform.apply(&[])?;
@@ -49,15 +56,22 @@ fn create(scenario: &mut Scenario) -> Done {
     assert!(reads <= 18, "{reads} reads");
     let writes: Vec<_> = requests.keys().filter(|key| !key.starts_with("GET ")).collect();
     assert!(writes.is_empty(), "a plan writes nothing: {writes:?}");
-    no_secrets(scenario, &applied)?;
-    for name in ["TF_LOG", "TF_LOG_PATH"] {
+    let traces = collector.received();
+    for told in
+        ["create server_0", "virtualMachineScaleSets/quickstart-server-2", "terraform-provider-hcs"]
+    {
+        let is_told = traces.windows(told.len()).any(|window| window == told.as_bytes());
+        assert!(is_told, "{} bytes of traces do not tell {told}", traces.len());
+    }
+    no_secrets(scenario, &applied, traces)?;
+    for (name, _) in loud {
         scenario.terraform.unset(name);
     }
     Ok(())
 }
 
 /// No secret is where people and programs read: every secret, in six spellings, in every sink.
-fn no_secrets(scenario: &Scenario, applied: &Ran) -> Done {
+fn no_secrets(scenario: &Scenario, applied: &Ran, traces: Vec<u8>) -> Done {
     let terraform = &scenario.terraform;
     let cluster = terraform.attributes(CLUSTER)?;
     let account = cluster["storage_account_name"].as_str().unwrap_or_default();
@@ -89,6 +103,7 @@ fn no_secrets(scenario: &Scenario, applied: &Ran) -> Done {
     let mut sinks = vec![
         text("apply's output", &applied.stdout),
         text("apply's errors", &applied.stderr),
+        Sink { name: "OTLP traces".to_owned(), bytes: traces },
         canary::file("trace log", &dir.join("trace.log")),
         canary::file("state", &dir.join("terraform.tfstate")),
         canary::file("backup of the state", &dir.join("terraform.tfstate.backup")),
@@ -103,7 +118,7 @@ fn no_secrets(scenario: &Scenario, applied: &Ran) -> Done {
         documents("what server 0 reports", "status-0")?,
         canary::files("logs of the VMs", &scenario.azure.dir, is_log),
         canary::command_lines(),
-        canary::environments("environment of Consul", "consul agent"),
+        canary::environments("environment of Consul", "consul\0agent"),
         canary::environments("environment of the host managers", "hcs-host-manager"),
     ];
     let status = std::process::Command::new(bins::binary("hcs")?)

@@ -26,12 +26,14 @@ pub struct Scenario {
     pub to: Option<ClusterSpec>,
     /// A server that died before.
     pub lost: Option<u32>,
+    /// How many times faster than Azure's own durations pass: machines that restart at once show who does not wait.
+    pub azure_speed: u32,
     /// Words for what may differ from a cluster that was made so: what counts when an object is made and never again.
     pub keeps: &'static [&'static str],
 }
 
 fn change(name: &'static str, from: Option<ClusterSpec>, to: Option<ClusterSpec>) -> Scenario {
-    Scenario { name, from, to, lost: None, keeps: &[] }
+    Scenario { name, from, to, lost: None, azure_speed: 1, keeps: &[] }
 }
 
 /// A cluster of so many servers.
@@ -135,15 +137,20 @@ pub fn more_scenarios() -> Vec<Scenario> {
         change("endpoint added, 3", Some(spec(3)), Some(reachable(3))),
         change("endpoint removed, 3", Some(reachable(3)), Some(spec(3))),
         change("all at once", Some(old_consul(spec(3))), Some(larger_disk(larger(reachable(5))))),
+        Scenario {
+            azure_speed: 60,
+            ..change("resize, on a quick Azure", Some(spec(3)), Some(larger(spec(3))))
+        },
         lost(1, change("lost server", Some(spec(3)), Some(spec(3)))),
         lost(4, change("lost server, 5 to 3", Some(spec(5)), Some(spec(3)))),
     ]
 }
 
 /// An estate with the user's group, and things of others in it and beside it.
-pub fn ground() -> Result<Subject, Failure> {
+fn ground(azure_speed: u32) -> Result<Subject, Failure> {
     // Long URLs are the front's business; here they would only cost time.
-    let settings = Settings { poll_url_repeats: 1, ..Settings::default() };
+    let time_scale = f64::from(azure_speed);
+    let settings = Settings { poll_url_repeats: 1, time_scale, ..Settings::default() };
     let mut estate = Estate::new(settings, BEGINS_MS);
     let subscription = format!("/subscriptions/{}", Settings::default().subscription_id);
     let account = Names::new(&spec(3)).storage_account().name().to_owned();
@@ -186,7 +193,7 @@ fn write(estate: &mut Estate, target: &str, body: &Value, now_ms: u64) -> Result
 impl Scenario {
     /// An estate in which the scenario can begin.
     pub fn start(&self) -> Result<Subject, Failure> {
-        let subject = ground()?;
+        let subject = ground(self.azure_speed)?;
         let Some(from) = &self.from else { return Ok(subject) };
         let mut subject = made(subject, from)?;
         if let (Some(slot), Some(servers)) = (self.lost, &mut subject.estate.servers) {
@@ -199,7 +206,7 @@ impl Scenario {
 
     /// An estate in which what is declared was made at once.
     pub fn wanted(&self) -> Result<Subject, Failure> {
-        let subject = ground()?;
+        let subject = ground(self.azure_speed)?;
         match &self.to {
             Some(to) => made(subject, to),
             None => Ok(subject),

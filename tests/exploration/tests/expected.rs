@@ -88,7 +88,14 @@ fn a_cluster_of_each_shape_is_what_was_written_down_by_hand() {
         ("2 zones", two_zones, vec!["cluster.json", "two-zones.json"], vec!["1", "2", "1"]),
     ];
     for (name, to, parts, zones) in table {
-        let scenario = Scenario { name: "shape", from: None, to: Some(to), lost: None, keeps: &[] };
+        let scenario = Scenario {
+            name: "shape",
+            from: None,
+            to: Some(to),
+            lost: None,
+            azure_speed: 1,
+            keeps: &[],
+        };
         let made = snapshot(&scenario.wanted().unwrap().estate);
         let told = departures(&made, &expected(&parts, &zones));
         assert_eq!(told, [""; 0], "{name}");
@@ -98,8 +105,14 @@ fn a_cluster_of_each_shape_is_what_was_written_down_by_hand() {
 /// What the judge is there for: a port with two digits turned is seen.
 #[test]
 fn a_port_with_two_digits_turned_is_seen() {
-    let scenario =
-        Scenario { name: "shape", from: None, to: Some(spec(1)), lost: None, keeps: &[] };
+    let scenario = Scenario {
+        name: "shape",
+        from: None,
+        to: Some(spec(1)),
+        lost: None,
+        azure_speed: 1,
+        keeps: &[],
+    };
     let made = snapshot(&scenario.wanted().unwrap().estate);
     let text = expected(&["cluster.json"], &["1"]).to_string().replace("8301", "8031");
     let told = departures(&made, &serde_json::from_str(&text).unwrap());

@@ -14,7 +14,8 @@ use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
@@ -25,9 +26,21 @@ const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "rustls", "tonic", "tower
 
 /// Sends the events of this process to standard error, unless the author has arranged otherwise.
 pub(crate) fn install() {
+    let _ =
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log_layer()));
+}
+
+/// The layer by which Terraform gets a provider's log, for an author who sends spans elsewhere, too: whoever sets a
+/// subscriber of their own before they serve puts this one under it. It filters for itself alone.
+pub fn log_layer<S: Subscriber + for<'s> LookupSpan<'s>>() -> impl Layer<S> {
     let wanted = ["TF_LOG_PROVIDER", "TF_LOG"].iter().find_map(|name| std::env::var(name).ok());
-    let layer = HclogLayer { level: level(wanted.as_deref()) };
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
+    let level = level(wanted.as_deref());
+    let wanted = filter_fn(move |metadata| {
+        let root = metadata.target().split("::").next().unwrap_or_default();
+        let level = if QUIET.contains(&root) { level.min(LevelFilter::WARN) } else { level };
+        *metadata.level() <= level
+    });
+    HclogLayer.with_filter(wanted.with_max_level_hint(level))
 }
 
 fn level(wanted: Option<&str>) -> LevelFilter {
@@ -42,21 +55,9 @@ fn level(wanted: Option<&str>) -> LevelFilter {
 }
 
 /// A layer that writes hclog's JSON lines.
-struct HclogLayer {
-    level: LevelFilter,
-}
+struct HclogLayer;
 
 impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for HclogLayer {
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let root = metadata.target().split("::").next().unwrap_or_default();
-        let level = if QUIET.contains(&root) { LevelFilter::WARN } else { self.level };
-        *metadata.level() <= level.min(self.level)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level)
-    }
-
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         let mut fields = Fields(Map::new());
@@ -166,11 +167,11 @@ mod tests {
 
     impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Capture {
         fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
-            HclogLayer { level: LevelFilter::TRACE }.on_new_span(attributes, id, ctx);
+            HclogLayer.on_new_span(attributes, id, ctx);
         }
 
         fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
-            HclogLayer { level: LevelFilter::TRACE }.on_record(id, values, ctx);
+            HclogLayer.on_record(id, values, ctx);
         }
 
         fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {

@@ -50,7 +50,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: ARM,
         right: "            fence.check().await?;\n",
         wrong: "",
-        test: &engine(&["--test", "lease"], "whoever_lost_the_lease_writes_nothing_more"),
+        test: &engine(&["--test", "arm"], "a_write_has_its_token_before_it_asks_the_fence"),
     },
     Bug {
         name: "a write goes although others were told to wait",
@@ -78,7 +78,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: ARM,
         right: "            Err(EngineError::Arm(error)) if error.status == 404 => Ok(None),\n",
         wrong: "            Err(EngineError::Arm(error)) if error.status == 404 || error.status == 403 => Ok(None),\n",
-        test: &SAMPLE,
+        test: &engine(&["--test", "arm"], "a_refusal_is_not_taken_for_gone"),
     },
     Bug {
         name: "one 404 to a delete is believed",
@@ -109,7 +109,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: ARM,
         right: "                Some(link) if links.len() < PAGES_MAX && links.insert(link.to_owned()) => {",
         wrong: "                Some(link) if links.len() > PAGES_MAX && links.insert(link.to_owned()) => {",
-        test: &engine(&["--test", "arm"], "a_list_that_breaks_off_or_leads_in_a_circle_is_no_list"),
+        test: &engine(&["--test", "arm"], "every_page_of_a_list_is_read"),
     },
     Bug {
         name: "a list that breaks off is a list",
@@ -137,14 +137,17 @@ pub(super) const BUGS: &[Bug] = &[
         file: "engine/src/error.rs",
         right: "        IN_PROGRESS.iter().any(|code| self.is(code))\n",
         wrong: "        IN_PROGRESS.iter().any(|code| self.is(code)) && self.status == 0\n",
-        test: &found("a_storage_account_that_failed_while_it_was_made_is_made_again"),
+        test: &engine(
+            &["--test", "arm"],
+            "an_operation_that_somebody_began_is_waited_for_like_ones_own",
+        ),
     },
     Bug {
         name: "an unknown word is a success",
         file: OPERATION,
         right: "        _ => Word::Running,\n",
         wrong: "        _ => Word::Succeeded,\n",
-        test: &KILLS,
+        test: &engine(&["--test", "arm"], "an_operation_has_a_deadline_and_one_last_look_after_it"),
     },
     Bug {
         name: "Cancelled with two l is waited for",
