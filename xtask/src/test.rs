@@ -1,6 +1,6 @@
 //! `cargo xtask test`: what CI runs, the same on every machine.
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use hcs_acceptance::bins::{repository, target};
@@ -106,11 +106,53 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut count = Count::default();
     let rooms =
         cargo_test(&["--workspace", "--exclude", "hcs-acceptance", "--no-fail-fast"], &mut count);
+    // Whole clusters mostly wait; what they leave of the processors explores.
+    let exploration = Background::start()?;
     // Each of these runs whole clusters on loopback addresses, so one at a time.
     let words = ["-p", "hcs-acceptance", "--no-fail-fast", "--", "--test-threads=1"];
     let clusters = cargo_test(&words, &mut count);
+    let explored = exploration.finish();
     let seconds = started.elapsed().as_secs();
     println!("\nAll tests took {} min {} s.", seconds / 60, seconds % 60);
     println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
-    rooms.and(clusters)
+    rooms.and(clusters).and(explored)
+}
+
+/// The long explorations, beside other tests and behind them in everything.
+struct Background {
+    children: Vec<(String, Child)>,
+}
+
+impl Background {
+    /// Every fault at every call, and 100,000 random stories.
+    fn start() -> Result<Self, Failure> {
+        let program = target().join("debug/explore");
+        let random = ["random", "--runs", "100000", "--verify-replay", "1000"];
+        let forms: [&[&str]; 2] = [&EVERY_FAULT, &random];
+        let start = |words: &&[&str]| {
+            let child = Command::new("nice")
+                .args(["-n", "19"])
+                .arg(&program)
+                .args(*words)
+                .current_dir(repository())
+                .stdout(Stdio::piped())
+                .spawn()?;
+            Ok((words.join(" "), child))
+        };
+        let children = forms.iter().map(start).collect::<Result<_, std::io::Error>>()?;
+        Ok(Self { children })
+    }
+
+    /// Waits, and shows what they have found.
+    fn finish(self) -> Result<(), Failure> {
+        let mut ended = Ok(());
+        for (words, child) in self.children {
+            let output = child.wait_with_output()?;
+            println!("\n$ explore {words}\n{}", String::from_utf8_lossy(&output.stdout));
+            if !output.status.success() {
+                ended = Err(format!("explore {words} ended with {}", output.status).into());
+            }
+        }
+        ended
+    }
 }

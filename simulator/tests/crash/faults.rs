@@ -6,8 +6,9 @@ use std::time::Duration;
 use hcs_engine::reconcile::Intent;
 use hcs_planner::arm::Kind;
 use hcs_planner::names::Names;
+use hcs_simulator::CallFault;
 
-use crate::world::{Azure, End, spec};
+use crate::world::{Azure, End, Kill, spec};
 use crate::{tagged, with};
 
 async fn created(servers: u32) -> Azure {
@@ -151,6 +152,27 @@ async fn a_tag_that_somebody_adds_meanwhile_stays() {
     }
     println!("{added} of {runs} tags were added in time, none was lost");
     assert!(added > runs / 2, "{added} of {runs}");
+}
+
+/// Somebody else writes the cluster's document right before the apply does: it looks again, and goes on from that.
+#[tokio::test(start_paused = true)]
+async fn a_document_that_somebody_wrote_meanwhile_is_not_written_over() {
+    for (from, to) in [(3, 5), (5, 3)] {
+        let mut overtaken = 0;
+        for at in 0..220 {
+            let azure = created(from).await;
+            let strike = Kill { at, fault: CallFault::Overtaken };
+            let end = azure.apply(&spec(to), azure.update(), Some(strike)).await;
+            assert_eq!(end, End::Complete, "{from} to {to}, call {at}");
+            let generation = azure.document()["generation"].as_u64().unwrap();
+            if azure.has_struck() {
+                overtaken += 1;
+                assert!(generation > 1_000, "{from} to {to}, call {at}: generation {generation}");
+                assert_eq!(azure.plan(&spec(to)).await, Vec::<String>::new());
+            }
+        }
+        assert!(overtaken > 0, "{from} to {to}");
+    }
 }
 
 /// A server says that what it was given is wrong: the apply ends with its words instead of waiting for twenty minutes,

@@ -78,6 +78,7 @@ pub(crate) struct Azure {
     /// Requests to ARM of all runs so far: those that read, and those that write.
     counted: Mutex<(usize, usize)>,
     ignores_conditions: Mutex<bool>,
+    has_struck: Mutex<bool>,
     account: String,
     /// What the state says of the cluster, if there is one.
     incarnation_id: Mutex<Option<String>>,
@@ -99,6 +100,7 @@ impl Azure {
             clock,
             counted: Mutex::default(),
             ignores_conditions: Mutex::default(),
+            has_struck: Mutex::default(),
             account,
             incarnation_id: Mutex::default(),
         }
@@ -126,6 +128,7 @@ impl Azure {
     }
 
     fn count(&self, script: &Script) {
+        *self.has_struck.lock().unwrap() = !script.struck().is_empty();
         let (reads, writes) = script.requests();
         let mut counted = self.counted.lock().unwrap();
         *counted = (counted.0 + reads, counted.1 + writes);
@@ -257,6 +260,19 @@ impl Azure {
     pub(crate) fn inject(&self, fault: &str) {
         let fault = fault.parse().unwrap();
         self.cloud.with_world(|world| world.inject(fault));
+    }
+
+    /// The cluster's document.
+    #[allow(dead_code)]
+    pub(crate) fn document(&self) -> Value {
+        let blobs = self.cloud.blobs(&self.account);
+        serde_json::from_slice(&blobs[&format!("{}/cluster.json", container::CONFIG)]).unwrap()
+    }
+
+    /// Whether the fault of the last run struck.
+    #[allow(dead_code)]
+    pub(crate) fn has_struck(&self) -> bool {
+        *self.has_struck.lock().unwrap()
     }
 
     /// From now on no server can start what it was given, until it is mended.

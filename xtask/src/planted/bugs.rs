@@ -234,7 +234,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: STEPS,
         right: "known.map_or(WriteCondition::Absent, WriteCondition::Matches)",
         wrong: "known.map_or(WriteCondition::Always, |_| WriteCondition::Always)",
-        test: &provider("one_cluster_has_one_owner_whatever_order_core_gives"),
+        test: &crash("a_document_that_somebody_wrote_meanwhile_is_not_written_over"),
     },
     Bug {
         name: "a run that beats is taken for dead",
@@ -276,7 +276,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "planner/src/ownership.rs",
         right: "        Claim::Update(Some(own)) | Claim::Destroy(Some(own)) if *own != record.incarnation_id => {",
         wrong: "        Claim::Update(Some(own)) | Claim::Destroy(Some(own)) if *own != record.incarnation_id && record.beats == u64::MAX => {",
-        test: &provider("one_cluster_has_one_owner_whatever_order_core_gives"),
+        test: &Test { package: "hcs-planner", of: &["--lib"], name: "who_meets_what_does_what" },
     },
     Bug {
         name: "a failed account is not part of the foundation",

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlobStores, WriteCondition};
-use hcs_planner::dataplane::container as names;
+use hcs_planner::dataplane::{blob, container as names};
+use serde_json::Value;
 
 use super::{Answered, Call, CallFault, Calls, Sort};
 
@@ -74,6 +75,9 @@ impl CountedBlobs {
             self.note(Err(&error));
             return Err(error);
         }
+        if fault == Some(CallFault::Overtaken) {
+            self.overtake();
+        }
         let result = work.await;
         self.calls.after(number, fault).await;
         self.note(result.as_ref().map(|_| ()));
@@ -81,6 +85,22 @@ impl CountedBlobs {
             Some(CallFault::BlobAnswerLost) => Err(away("injected: the answer was lost")),
             _ => result,
         }
+    }
+
+    /// Somebody else writes the cluster's document: a later one of the same content.
+    fn overtake(&self) {
+        let now_ms = self.calls.clock.true_unix_ms();
+        self.calls.cloud.with_estate(|estate| {
+            let found = estate.blobs.all().find(|(_, container, name, _)| {
+                (*container, *name) == (names::CONFIG, blob::CLUSTER)
+            });
+            let Some((account, _, _, known)) = found else { return };
+            let (account, bytes) = (account.to_owned(), known.bytes.clone());
+            let Ok(mut document) = serde_json::from_slice::<Value>(&bytes) else { return };
+            document["generation"] = (document["generation"].as_u64().unwrap_or(0) + 1_000).into();
+            let bytes = serde_json::to_vec(&document).unwrap_or_default();
+            estate.blobs.put(&account, names::CONFIG, blob::CLUSTER, bytes.into(), now_ms);
+        });
     }
 
     fn note(&self, result: Result<(), &BlobError>) {

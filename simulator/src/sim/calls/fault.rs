@@ -1,6 +1,8 @@
 //! What can go wrong at one call. Rows of the catalogue `reference/reliability.md` §2 that concern Resource Manager,
 //! tokens, blobs, time and the process.
 
+use hcs_planner::dataplane::blob;
+
 use super::{Call, Sort};
 
 /// Families of faults, as tables show them.
@@ -74,6 +76,7 @@ pub enum CallFault {
     BlobDenied,
     ContainerUnseen,
     BlobRefused,
+    Overtaken,
     SlowRequest,
     SlowAnswer,
     ClockAhead,
@@ -85,7 +88,7 @@ pub enum CallFault {
 }
 
 /// Fault, its word in reports and test files, its family, and what happens.
-const ROWS: [(CallFault, &str, Family, &str); 54] = [
+const ROWS: [(CallFault, &str, Family, &str); 55] = [
     (CallFault::Unsent, "unsent", Family::Transport, "The connection is refused."),
     (CallFault::Offline, "offline", Family::Transport, "The network is away for six calls."),
     (
@@ -257,6 +260,12 @@ const ROWS: [(CallFault, &str, Family, &str); 54] = [
     ),
     (CallFault::ContainerUnseen, "container-unseen", Family::Blobs, "The container is not seen."),
     (CallFault::BlobRefused, "blob-500", Family::Blobs, "The blob service refuses with 500."),
+    (
+        CallFault::Overtaken,
+        "overtaken",
+        Family::Blobs,
+        "Somebody else writes the cluster's document right before.",
+    ),
     (CallFault::SlowRequest, "slow-request", Family::Time, "The call leaves after 40 seconds."),
     (CallFault::SlowAnswer, "slow-answer", Family::Time, "The answer comes after 40 seconds."),
     (
@@ -318,7 +327,11 @@ impl CallFault {
         let write = call.sort == Sort::Write;
         match self.family() {
             Family::Process | Family::Time => true,
-            Family::Blobs => call.is_blob && (write || self != Self::BlobAnswerLost),
+            Family::Blobs => match self {
+                Self::BlobAnswerLost => call.is_blob && write,
+                Self::Overtaken => call.is_blob && write && call.name == blob::CLUSTER,
+                _ => call.is_blob,
+            },
             _ if call.is_blob => false,
             Family::Throttling => write || self != Self::NotReady,
             Family::Transport => write || self != Self::LostAnswer,
