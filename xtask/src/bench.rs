@@ -59,5 +59,5 @@ pub(crate) fn run(json_file: Option<&Path>) -> Result<(), Failure> {
 fn size() -> Result<Figure, Failure> {
     let bytes = std::fs::metadata(target().join("release/terraform-provider-hcs"))?.len();
     let megabytes = figures::count(bytes) / 1e6;
-    Ok(Figure::new("size of terraform-provider-hcs, release", megabytes, "MB", Some(12.0)))
+    Ok(Figure::new("size of terraform-provider-hcs, release", megabytes, "MB", Some(13.0)))
 }
