@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::Snapshot;
 
 /// Properties whose value Azure draws or counts for itself.
-const DRAWN: [&str; 9] = [
+const DRAWN: [&str; 10] = [
+    // What others add stays; that it does is asked apart.
+    "of-somebody",
     "etag",
     "ipAddress",
     "keyData",

@@ -11,6 +11,9 @@ use super::operations::Action;
 use super::regions;
 use super::resource::{Resource, State, merge, text};
 
+/// A tag that nobody of ours gives.
+const SOMEBODYS_TAG: &str = "of-somebody";
+
 impl World {
     /// Id of the object that a path names; refuses when its group is missing.
     pub(crate) fn id_for(&self, kind: &Kind, path: &ArmPath) -> Answer<String> {
@@ -41,6 +44,22 @@ impl World {
             .get(&ids::key(&id))
             .filter(|group| !group.hidden)
             .ok_or_else(|| ArmError::group_not_found(name))
+    }
+
+    /// Somebody else gives an object a tag of theirs, [`SOMEBODYS_TAG`].
+    pub fn tag_by_somebody(&mut self, id: &str) {
+        let etag = self.new_etag();
+        if let Some(object) = self.resources.get_mut(&ids::key(id)) {
+            object.body["tags"][SOMEBODYS_TAG] = json!("theirs");
+            object.etag = etag;
+        }
+    }
+
+    /// How many objects carry [`SOMEBODYS_TAG`].
+    pub fn tagged_by_somebody(&self) -> usize {
+        let has =
+            |object: &&Resource| !text(&object.body, &format!("/tags/{SOMEBODYS_TAG}")).is_empty();
+        self.resources.values().filter(has).count()
     }
 
     /// A visible object.

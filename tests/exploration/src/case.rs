@@ -111,6 +111,10 @@ impl Stage {
             wrong.push(format!("after {runs} more run it is {next:?} (first: {end:?})"));
         }
         self.watch(&mut subject, &mut wrong);
+        let is_tagged = struck.iter().any(|strike| strike.fault == CallFault::Tagged);
+        if is_tagged && subject.estate.world.tagged_by_somebody() == 0 {
+            wrong.push("a tag that somebody else gave is gone".to_owned());
+        }
         let last = fingerprint(&subject.estate);
         if wrong.is_empty() && !lock(&self.finished).contains(&last) {
             self.finish(subject, &mut wrong);

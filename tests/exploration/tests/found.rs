@@ -83,6 +83,13 @@ fn a_cancelled_operation_costs_no_hour() {
 }
 
 #[test]
+fn a_tag_that_somebody_adds_right_before_a_write_stays() {
+    for (of, object) in [("virtualNetworks", "demo-vnet"), ("loadBalancers", "demo-lb")] {
+        assert!(strike("tags 3", "PUT", of, object, CallFault::Tagged) > 0, "{object}");
+    }
+}
+
+#[test]
 fn a_container_that_is_not_seen_hides_nothing() {
     assert!(strike("create", "GET", "config", "spec.json", CallFault::ContainerUnseen) > 0);
 }

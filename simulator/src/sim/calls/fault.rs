@@ -5,6 +5,15 @@ use hcs_planner::dataplane::blob;
 
 use super::{Call, Sort};
 
+/// Types whose writes are conditional: what changed in between is seen.
+const ETAGGED: [&str; 5] = [
+    "virtualNetworks",
+    "networkSecurityGroups",
+    "loadBalancers",
+    "natGateways",
+    "publicIPAddresses",
+];
+
 /// Families of faults, as tables show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
@@ -61,6 +70,7 @@ pub enum CallFault {
     PartialList,
     ListCircle,
     ListForeign,
+    Tagged,
     Fails,
     Cancels,
     Preempted,
@@ -88,7 +98,7 @@ pub enum CallFault {
 }
 
 /// Fault, its word in reports and test files, its family, and what happens.
-const ROWS: [(CallFault, &str, Family, &str); 55] = [
+const ROWS: [(CallFault, &str, Family, &str); 56] = [
     (CallFault::Unsent, "unsent", Family::Transport, "The connection is refused."),
     (CallFault::Offline, "offline", Family::Transport, "The network is away for six calls."),
     (
@@ -194,6 +204,12 @@ const ROWS: [(CallFault, &str, Family, &str); 55] = [
         "list-foreign",
         Family::Consistency,
         "The next page of a list is on another host.",
+    ),
+    (
+        CallFault::Tagged,
+        "tagged",
+        Family::Consistency,
+        "Somebody else tags the object right before, which its etag tells.",
     ),
     (CallFault::Fails, "fails", Family::Operation, "The accepted operation ends as Failed."),
     (
@@ -345,6 +361,7 @@ impl CallFault {
                 Self::NotFound => write || call.sort == Sort::Read,
                 Self::StaleRead => matches!(call.sort, Sort::Read | Sort::List),
                 Self::NotYetThere => write,
+                Self::Tagged => call.verb == "PUT" && ETAGGED.contains(&call.of.as_str()),
                 _ => call.sort == Sort::List,
             },
             Family::Operation => match self {
@@ -364,6 +381,7 @@ impl CallFault {
             Self::NotFound => call.sort == Sort::Write || answered.status == 200,
             Self::StaleRead => answered.had_other_answer,
             Self::NotYetThere => answered.created,
+            Self::Tagged => !answered.created,
             Self::NoRoom => answered.accepted && answered.created,
             Self::EmptyList => answered.rows > 0,
             Self::PartialList => answered.rows > 1,

@@ -453,6 +453,9 @@ impl Cloud for Calls {
         if unseen {
             return Ok(answers::not_found());
         }
+        if fault == Some(CallFault::Tagged) {
+            self.cloud.with_world(|world| world.tag_by_somebody(&path));
+        }
         let planned = planned_end(fault, &of, request.method);
         if let Some(planned) = &planned {
             self.cloud.with_world(|world| world.inject(planned.clone()));
