@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use hcs_azure::environment::Environment;
 use hcs_azure::settings::AzureSettings;
 use hcs_azure::{Azure, connect};
 use hcs_engine::blob::{BlobError, BlobStores as _};
@@ -43,11 +44,16 @@ async fn read(place: &Place) -> Result<ClusterStatus, CliError> {
     settings.merge_env(|name| std::env::var(name).ok()).map_err(|error| refused(&error))?;
     let azure = connect(&settings).await.map_err(|error| refused(&error))?;
     let endpoint = match place {
-        Place::Endpoint(endpoint) => endpoint.clone(),
+        Place::Endpoint(endpoint) => {
+            check_endpoint(endpoint, settings.metadata_host.is_some(), &azure.environment)?;
+            endpoint.clone()
+        }
         Place::Cluster(id) => endpoint_of(&azure, id).await?,
     };
     let store = azure.blobs.open(&endpoint).map_err(|error| refused(&error))?;
-    read_cluster_status(store.as_ref()).await.map_err(|error| match error {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now_unix_ms = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    read_cluster_status(store.as_ref(), now_unix_ms).await.map_err(|error| match error {
         EngineError::Blob(BlobError::Denied { account, container, code }) => CliError::Azure {
             reason: format!(
                 "you may not read {container} of {account} ({code}). `Storage Blob Data Reader` on the account, or on its containers config, certificates, snapshots and status-*, lets you look"
@@ -58,6 +64,28 @@ async fn read(place: &Place) -> Result<ClusterStatus, CliError> {
         },
         error => refused(&error),
     })
+}
+
+/// No token goes to a host that is none of the cloud's; in a cloud that a metadata host describes, that is the user's word.
+fn check_endpoint(
+    endpoint: &str,
+    is_custom: bool,
+    environment: &Environment,
+) -> Result<(), CliError> {
+    let Some(suffix) = environment.storage_suffix.as_ref().filter(|_| !is_custom) else {
+        return Ok(());
+    };
+    let ending = format!(".blob.{suffix}");
+    let url = url::Url::parse(endpoint).ok();
+    let host = url.as_ref().and_then(|url| url.host_str());
+    if host.is_some_and(|host| host.ends_with(&ending)) {
+        return Ok(());
+    }
+    let name = &environment.name;
+    let reason = format!(
+        "--blob-endpoint {endpoint:?} is no address of blobs in {name}: those are https://<account>{ending}/. No token was sent there; ARM_ENVIRONMENT names another cloud"
+    );
+    Err(CliError::Azure { reason })
 }
 
 /// The account's own word where its blobs are; one read of Resource Manager.
@@ -196,8 +224,29 @@ fn run_line(run: &RunStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hcs_azure::environment::KnownCloud;
     use hcs_engine::status::QuorumStatus;
     use hcs_planner::ownership::Operation;
+
+    #[test]
+    fn a_token_goes_to_no_host_that_is_none_of_the_clouds() {
+        let public = Environment::known(KnownCloud::Public).unwrap();
+        let china = Environment::known(KnownCloud::China).unwrap();
+        let own = "https://hcs4d2ee040945e.blob.core.windows.net/";
+        assert!(check_endpoint(own, false, &public).is_ok());
+        let foreign = [
+            "https://hcs4d2ee040945e.blob.core.windows.net.example/",
+            "https://example/hcs4d2ee040945e.blob.core.windows.net",
+            "https://hcsblob.core.windows.net@example/",
+            "hcs4d2ee040945e.blob.core.windows.net",
+        ];
+        for endpoint in foreign {
+            assert!(check_endpoint(endpoint, false, &public).is_err(), "{endpoint}");
+        }
+        let told = check_endpoint(own, false, &china).unwrap_err().to_string();
+        assert!(told.contains(".blob.core.chinacloudapi.cn"), "{told}");
+        assert!(check_endpoint("https://blobs.stack.example/", true, &public).is_ok());
+    }
 
     fn status() -> ClusterStatus {
         ClusterStatus {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hcs_planner::observed::Unseen;
 use hcs_planner::reference::Unresolved;
 use serde_json::Value;
 
@@ -186,6 +187,17 @@ pub fn retry_after(response: &ArmResponse) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// What a wait waits for: the advice differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Servers, by what they report.
+    Servers,
+    /// An operation of Azure's Resource Manager.
+    Operation,
+    /// The right to write blobs, or the way to them.
+    BlobAccess,
+}
+
 /// Why a step, a read or a whole run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -213,6 +225,8 @@ pub enum EngineError {
     TimedOut {
         /// What was waited for.
         what: String,
+        /// What kind of thing that is.
+        awaited: Awaited,
         /// How long.
         waited: Duration,
         /// What was seen last.
@@ -274,11 +288,8 @@ pub enum EngineError {
         reason: String,
     },
     /// Something that a change depends on could not be seen.
-    #[error("{reason}")]
-    Unseen {
-        /// What, and why.
-        reason: String,
-    },
+    #[error("{}", .0.sentence)]
+    Unseen(Unseen),
     /// There is no plan for what is there now.
     #[error("{reason}")]
     Unplanned {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hcs_planner::dataplane::{blob, container};
-use hcs_planner::observed::READY_BLOB;
+use hcs_planner::observed::{READY_BLOB, Unseen, UnseenWhy};
 use hcs_planner::ownership::{
     Claim, Decision, FixedInputs, InputDifference, Met, Operation, RUN_DEAD_AFTER_SECONDS,
     RUN_RECORD_FORMAT, RunFailure, RunOutcome, RunPhase, RunRecord, decide,
@@ -327,7 +327,10 @@ impl Lease {
             biased;
             written = put(self.store.as_ref(), &record, condition) => written?,
             () = self.clock.sleep(BEAT_MAX) => {
-                return Err(EngineError::Unseen { reason: "the run record has no answer".into() });
+                return Err(EngineError::Unseen(Unseen {
+                    sentence: "the run record has no answer".into(),
+                    why: UnseenWhy::Away,
+                }));
             }
         };
         match written {

@@ -250,7 +250,10 @@ pub async fn observe_blobs(
 /// What an error hides.
 pub(crate) fn unseen(error: &EngineError) -> Unseen {
     let why = match error {
-        EngineError::Blob(BlobError::Denied { .. }) => UnseenWhy::Denied,
+        EngineError::Blob(BlobError::Denied { code, .. }) => {
+            UnseenWhy::Denied { code: code.clone() }
+        }
+        EngineError::Blob(BlobError::NoContainer { .. }) => UnseenWhy::NoContainer,
         EngineError::Blob(_) => UnseenWhy::Away,
         _ => UnseenWhy::Unreadable,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hcs_planner::dataplane::{
     ClusterDocument, ServerPhase, SnapshotPolicyDocument, blob, container,
 };
-use hcs_planner::observed::ObservedServer;
+use hcs_planner::observed::{ObservedServer, READY_BLOB, ReadyDocument};
 use hcs_planner::ownership::{
     Operation, RUN_DEAD_AFTER_SECONDS, RunFailure, RunOutcome, RunPhase, RunRecord,
 };
@@ -17,6 +17,7 @@ use x509_parser::pem::parse_x509_pem;
 use crate::blob::{BlobError, BlobStore};
 use crate::error::{EngineError, chain};
 use crate::observe::read_status;
+use crate::rfc3339;
 
 /// A cluster as its blobs tell of it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -120,15 +121,48 @@ pub struct RunStatus {
 /// A server that has not reported for so long is called silent.
 const SILENT_AFTER: Duration = Duration::from_mins(2);
 
-/// Reads the status of the cluster whose blobs these are.
-pub async fn read_cluster_status(store: &dyn BlobStore) -> Result<ClusterStatus, EngineError> {
+/// Reads the status of the cluster whose blobs these are; certificates are measured by `now_unix_ms`.
+pub async fn read_cluster_status(
+    store: &dyn BlobStore,
+    now_unix_ms: u64,
+) -> Result<ClusterStatus, EngineError> {
     let mut attention = Vec::new();
     let spec: Option<ClusterSpec> = document(store, blob::SPEC, &mut attention).await?;
     let cluster: Option<ClusterDocument> = document(store, blob::CLUSTER, &mut attention).await?;
     let (run, last_failure) = run_status(store, &mut attention).await?;
     let (servers, quorum) = servers(store, spec.as_ref(), cluster.as_ref(), &mut attention).await?;
+    let is_working = run.as_ref().is_some_and(|run| run.state == "working");
+    if let Some(cluster) = &cluster {
+        let ready: Option<ReadyDocument> = document(store, READY_BLOB, &mut attention).await?;
+        let is_ready = ready.is_some_and(|ready| ready.generation == cluster.generation);
+        if !is_ready && !is_working {
+            attention.push(
+                "the last change was not seen to its end: no run has found the cluster as its document wants it"
+                    .to_owned(),
+            );
+        }
+        let other_version = |row: &&ServerRow| {
+            row.consul_version
+                .as_ref()
+                .is_some_and(|runs| *runs != cluster.consul.version.to_string())
+        };
+        for row in servers.iter().filter(other_version) {
+            let runs = row.consul_version.as_deref().unwrap_or_default();
+            attention.push(format!(
+                "{} runs Consul {runs}, wanted {}",
+                row.name, cluster.consul.version
+            ));
+        }
+    }
     let policies = policies(store, &mut attention).await?;
     let ca_certificate_expires_at = authority(store).await?;
+    let now = rfc3339(now_unix_ms);
+    let ends = |name: &str, until: &Option<String>| {
+        let is_over = until.as_ref().is_some_and(|until| *until <= now);
+        is_over.then(|| format!("the certificate of {name} has ended"))
+    };
+    attention.extend(ends("the authority", &ca_certificate_expires_at));
+    attention.extend(servers.iter().filter_map(|row| ends(&row.name, &row.certificate_expires_at)));
     if spec.is_none() && cluster.is_none() {
         attention.push("no cluster is described here yet".to_owned());
     }
@@ -189,7 +223,15 @@ async fn run_status(
             "the {operation} of {holder} ended without a word; the next terraform apply or destroy goes on from there"
         )),
         "stopped" => attention.push(format!("the {operation} of {holder} was stopped; the next one goes on")),
-        "failed" => attention.push(format!("the {operation} of {holder} failed; see the last failure")),
+        "failed" => {
+            let is_told =
+                record.last_failure.as_ref().is_some_and(|failure| failure.at >= record.started_at);
+            let why = if is_told { "; see the last failure" } else { "" };
+            attention.push(format!("the {operation} of {holder} failed{why}"));
+        }
+        "refused" if record.operation != Operation::Destroy => attention.push(format!(
+            "the {operation} of {holder} changed nothing: what it found did not allow what it was to do"
+        )),
         _ => {}
     }
     if record.phase == RunPhase::Released {
@@ -214,16 +256,22 @@ async fn servers(
     cluster: Option<&ClusterDocument>,
     attention: &mut Vec<String>,
 ) -> Result<(Vec<ServerRow>, QuorumStatus), EngineError> {
-    let slots = cluster.into_iter().flat_map(|cluster| cluster.slots.iter().chain(&cluster.others));
+    let slots = cluster.into_iter().flat_map(|cluster| {
+        let own = cluster.slots.iter().map(|slot| (slot, true));
+        own.chain(cluster.others.iter().map(|slot| (slot, false)))
+    });
     let mut rows = Vec::new();
     let mut quorum_status = QuorumStatus::default();
-    for slot in slots.copied() {
+    for (slot, is_own) in slots {
+        let slot = *slot;
         let name = spec
             .map_or_else(|| format!("slot {slot}"), |spec| format!("{}-server-{slot}", spec.name));
         let (age, observed) = match store.get(&container::status(slot), blob::STATUS).await {
             Ok(content) => {
                 (content.and_then(|content| content.age), read_status(store, slot).await?.1)
             }
+            // Who is there for a while may not be there yet, or not any more.
+            Err(BlobError::NoContainer { .. }) if !is_own => continue,
             Err(error @ (BlobError::Denied { .. } | BlobError::NoContainer { .. })) => {
                 attention.push(format!("{name}: {}", chain(&error)));
                 (None, None)
@@ -324,6 +372,6 @@ async fn authority(store: &dyn BlobStore) -> Result<Option<String>, EngineError>
     Ok(content.and_then(|content| {
         let (_, pem) = parse_x509_pem(&content.bytes).ok()?;
         let seconds = pem.parse_x509().ok()?.validity().not_after.timestamp();
-        u64::try_from(seconds).ok().map(|seconds| crate::rfc3339(seconds * 1000))
+        u64::try_from(seconds).ok().map(|seconds| rfc3339(seconds * 1000))
     }))
 }

@@ -453,3 +453,45 @@ async fn an_update_under_an_etag_that_moved_is_told_as_changed() {
     let unconditional = put(&world).await.unwrap_err();
     assert!(matches!(unconditional, EngineError::Arm(_)), "{unconditional}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_waited_for_one_reason_is_not_held_against_the_next() {
+    let started = tokio::time::Instant::now();
+    let world = World::new(move |_, asked| match asked.split(' ').next() {
+        Some("PUT") if started.elapsed() < Duration::from_mins(45) => {
+            with(error(409, "AnotherOperationInProgress"), "retry-after", "60")
+        }
+        Some("PUT") if started.elapsed() < Duration::from_mins(48) => error(429, "RetryableError"),
+        _ => answer(200, done()),
+    });
+    assert_eq!(put(&world).await.unwrap(), done());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_is_accepted_and_fails_each_time_is_not_begun_for_ever() {
+    let world = World::new(|_, asked| match asked.split(' ').next() {
+        Some("PUT") => with(answer(201, json!({})), "azure-asyncoperation", "https://arm/op"),
+        Some("GET") if asked.ends_with("/op") => {
+            let error = json!({ "code": "AnotherOperationInProgress", "message": "m" });
+            answer(200, json!({ "status": "Failed", "error": error }))
+        }
+        _ => answer(200, done()),
+    });
+    let told = put(&world).await.unwrap_err();
+    assert!(told.to_string().contains("AnotherOperationInProgress"), "{told}");
+    let puts = world.asked().iter().filter(|asked| asked.starts_with("PUT")).count();
+    assert!(puts <= 61, "{puts} writes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_somebody_made_in_the_place_of_ours_is_told_as_changed() {
+    let named = |unique: &str| json!({ "properties": { "uniqueId": unique, "provisioningState": "Succeeded" } });
+    let (ours, theirs) = (named("ours"), named("theirs"));
+    let world = World::new(move |_, asked| match asked.split(' ').next() {
+        Some("PUT") => with(answer(201, ours.clone()), "azure-asyncoperation", "https://arm/op"),
+        Some("GET") if asked.ends_with("/op") => answer(200, json!({ "status": "Succeeded" })),
+        _ => answer(200, theirs.clone()),
+    });
+    let told = put(&world).await.unwrap_err();
+    assert!(matches!(told, EngineError::Changed { .. }), "{told}");
+}

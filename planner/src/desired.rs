@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::arm::{ArmId, Kind};
 use crate::names::{CLUSTER_TAG, INCARNATION_TAG, Names, SLOT_TAG};
-use crate::observed::{Observed, ObservedServer};
+use crate::observed::Observed;
 use crate::placement::{Place, alternatives, place_of};
 use crate::plan::{MAX_SLOTS, has_failed};
 use crate::reference::point;
@@ -225,8 +225,7 @@ impl<'a> Builder<'a> {
         }
         let Some(have) = self.observed.object(&self.names.scale_set(slot)) else { return own };
         // One that never came up is tried at its own place first.
-        let speaks = self.observed.servers.get(&slot);
-        if has_failed(have) && !speaks.is_some_and(ObservedServer::is_fresh) {
+        if has_failed(have) && !self.observed.has_spoken(slot, have) {
             return own;
         }
         let have = place_in(have);

@@ -10,6 +10,7 @@ use crate::dataplane::{ClusterDocument, Request, ServerStatus};
 use crate::names::INCARNATION_TAG;
 use crate::ownership::RunRecord;
 use crate::plan::Voter;
+use crate::reference::point;
 use crate::spec::ClusterSpec;
 
 /// One look at a cluster's world.
@@ -57,10 +58,15 @@ pub struct Unseen {
 }
 
 /// Why something could not be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnseenWhy {
-    /// The caller lacks the right, or a new one has not spread yet.
-    Denied,
+    /// The storage service does not let the caller in.
+    Denied {
+        /// Its code: a role that is missing or has not spread yet, a firewall, a token.
+        code: String,
+    },
+    /// A container is missing.
+    NoContainer,
     /// The storage account is out of reach.
     Away,
     /// What is there cannot be read.
@@ -88,6 +94,13 @@ impl ObservedServer {
     /// Whether it says how things are now.
     pub fn is_fresh(&self) -> bool {
         self.age_seconds.is_some_and(|age| age <= STATUS_FRESH_SECONDS)
+    }
+
+    /// Whether the machine of this scale set wrote it: what one of an earlier set said tells nothing of this one. `None`
+    /// where a time is missing. Both times are UTC, to the second.
+    pub fn is_of(&self, scale_set: &Value) -> Option<bool> {
+        let made = point(scale_set, "/properties/timeCreated").and_then(Value::as_str)?;
+        Some(made.get(..19)? < self.status.written_at.get(..19)?)
     }
 }
 
@@ -119,6 +132,12 @@ impl Observed {
         if let Some(id) = body.get("id").and_then(Value::as_str) {
             self.objects.insert(ArmId::new(id).key(), body);
         }
+    }
+
+    /// Whether the machine of a slot's scale set has ever spoken, as far as can be told: its disk may hold all that is left
+    /// of the cluster.
+    pub fn has_spoken(&self, slot: u32, scale_set: &Value) -> bool {
+        self.servers.get(&slot).is_some_and(|server| server.is_of(scale_set) != Some(false))
     }
 
     /// Whether the managed group is there at all.

@@ -4,12 +4,14 @@
 
 mod support;
 
+use hcs_planner::dataplane::ServerPhase;
 use hcs_planner::names::Names;
 use hcs_planner::observed::{LOST_AFTER_SECONDS, Observed};
 use hcs_planner::plan::plan;
+use hcs_planner::spec::ZoneFallback;
 use support::laws::ids;
-use support::spec;
 use support::world::World;
+use support::{spec, with};
 
 /// Whether server 1 of three, dead for an hour, is made anew in a world that differs a little.
 fn is_made_anew(change: impl FnOnce(&mut Observed)) -> bool {
@@ -85,4 +87,62 @@ fn the_others_must_say_so_and_have_a_leader() {
     assert!(!is_made_anew(|observed| {
         observed.servers.values_mut().for_each(|server| server.age_seconds = Some(3600));
     }));
+}
+
+/// Whether the plan deletes a server whose set has failed, in a world that differs a little.
+fn deletes_failed(
+    servers: u32,
+    fallback: ZoneFallback,
+    change: impl FnOnce(&mut Observed),
+) -> bool {
+    let spec = with(spec(servers, 3), |spec| spec.zone_fallback = fallback);
+    let mut observed = World::finished(&spec).observe(&spec);
+    let set = Names::new(&spec).scale_set(0).key();
+    observed.objects.get_mut(&set).unwrap()["properties"]["provisioningState"] = "Failed".into();
+    change(&mut observed);
+    ids(&plan(&spec, &observed).unwrap()).contains(&"delete server_0".to_owned())
+}
+
+#[test]
+fn a_failed_set_whose_server_has_spoken_is_never_deleted_unless_the_others_go_on() {
+    // Nobody speaks now, whatever the server said last: its disk may hold all that is left of the cluster.
+    let all_silent = |observed: &mut Observed| {
+        observed.servers.values_mut().for_each(|server| server.age_seconds = Some(3600));
+    };
+    let without_consul = |observed: &mut Observed| {
+        all_silent(observed);
+        observed.servers.values_mut().for_each(|server| {
+            (server.status.consul, server.status.phase) = (None, ServerPhase::Preparing);
+        });
+    };
+    for servers in [1, 3, 5] {
+        for fallback in [ZoneFallback::Strict, ZoneFallback::Prefer, ZoneFallback::BestEffort] {
+            assert!(!deletes_failed(servers, fallback, |_| {}), "{servers} {fallback:?}");
+            assert!(!deletes_failed(servers, fallback, all_silent), "{servers} {fallback:?}");
+            assert!(!deletes_failed(servers, fallback, without_consul), "{servers} {fallback:?}");
+            if fallback != ZoneFallback::Strict {
+                // It found room in another zone than its own, and stays there.
+                let elsewhere = |observed: &mut Observed| {
+                    all_silent(observed);
+                    let set = Names::new(&spec(servers, 3)).scale_set(0).key();
+                    observed.objects.get_mut(&set).unwrap()["zones"] = serde_json::json!(["2"]);
+                };
+                assert!(!deletes_failed(servers, fallback, elsewhere), "{servers} {fallback:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_set_whose_server_has_never_spoken_is_made_where_there_is_room() {
+    let never_spoke = |observed: &mut Observed| {
+        observed.servers.remove(&0);
+        observed.servers.values_mut().for_each(|server| {
+            if let Some(consul) = &mut server.status.consul {
+                consul.peers.retain(|peer| peer != "demo-server-0");
+            }
+        });
+    };
+    assert!(deletes_failed(3, ZoneFallback::Prefer, never_spoke));
+    assert!(!deletes_failed(3, ZoneFallback::Strict, never_spoke));
 }

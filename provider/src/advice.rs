@@ -7,7 +7,8 @@ use std::error::Error;
 use hcs_azure::transport::NoAnswer;
 use hcs_engine::blob::BlobError;
 use hcs_engine::cloud::TransportError;
-use hcs_engine::error::{ArmError, EngineError, Fault};
+use hcs_engine::error::{ArmError, Awaited, EngineError, Fault};
+use hcs_planner::observed::{Unseen, UnseenWhy};
 
 /// One or two sentences, or none where the error says it all.
 pub(crate) fn advice(error: &EngineError) -> String {
@@ -31,10 +32,20 @@ pub(crate) fn advice(error: &EngineError) -> String {
             "Waiting does not heal it. Correct what the server names (most often consul_version or artifact_source), \
              and apply again."
         }
-        EngineError::TimedOut { .. } => {
-            "Look at the named servers first: the host manager's log is in their boot diagnostics and journal \
-             (hcs-host-manager.service)."
-        }
+        EngineError::TimedOut { awaited, .. } => match awaited {
+            Awaited::Servers => {
+                "Look at the named servers first: the host manager's log is in their boot diagnostics and journal \
+                 (hcs-host-manager.service)."
+            }
+            Awaited::Operation => {
+                "Azure is still at it, and the next apply waits on: the activity log of the object says more."
+            }
+            Awaited::BlobAccess => {
+                "A new role may take ten minutes to reach the storage service, a new name some. If it stays so, check the \
+                 account's networking and the DNS of this machine."
+            }
+        },
+        EngineError::Unseen(problem) => unseen(problem),
         EngineError::UnknownRunRecord { .. } => {
             "It says whose the cluster is and who works on it: do not delete it. Use the version of the provider that \
              wrote it, or a newer one; if it is broken, restore an earlier version of the blob."
@@ -45,7 +56,6 @@ pub(crate) fn advice(error: &EngineError) -> String {
         EngineError::Stopped
         | EngineError::Unresolved(_)
         | EngineError::Artifact(_)
-        | EngineError::Unseen { .. }
         | EngineError::Serialise { .. }
         | EngineError::Crypto { .. } => "",
     };
@@ -103,17 +113,26 @@ fn no_answer(error: &(dyn Error + 'static)) -> Option<&'static str> {
 fn blob(error: &BlobError) -> &'static str {
     match error {
         BlobError::Denied { code, .. } => denied(code),
-        BlobError::Unavailable { .. } => no_answer(error).unwrap_or(
-            "The storage service is away or busy: apply again. If it stays, check DNS, proxy variables and the \
-             account's firewall.",
-        ),
-        BlobError::NoContainer { .. } => {
-            "Somebody deleted a container of the cluster. Azure keeps deleted ones for some days: recover it before \
-             anything makes an empty one in its place."
-        }
+        BlobError::Unavailable { .. } => no_answer(error).unwrap_or(AWAY),
+        BlobError::NoContainer { .. } => NO_CONTAINER,
         _ => "",
     }
 }
+
+/// The same for what an error kept from being seen.
+pub(crate) fn unseen(problem: &Unseen) -> &'static str {
+    match &problem.why {
+        UnseenWhy::Denied { code } => denied(code),
+        UnseenWhy::NoContainer => NO_CONTAINER,
+        UnseenWhy::Away => AWAY,
+        UnseenWhy::Unreadable => "",
+    }
+}
+
+const AWAY: &str = "The storage service is away or busy: apply again. If it stays, check DNS, proxy variables and the \
+                    account's firewall.";
+const NO_CONTAINER: &str = "Somebody deleted a container of the cluster. Azure keeps deleted ones for some days: recover \
+                            it before anything makes an empty one in its place.";
 
 fn denied(code: &str) -> &'static str {
     match code {

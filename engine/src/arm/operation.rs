@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 
 use super::Arm;
 use crate::cloud::{ArmRequest, ArmResponse, Method, Target, TransportError};
-use crate::error::EngineError::TimedOut;
-use crate::error::{ArmError, EngineError, retry_after};
+use crate::error::{ArmError, Awaited, EngineError, retry_after};
 
 /// azurerm gives scale sets and storage accounts an hour; nothing of ours takes longer.
 pub(super) const OPERATION_MINUTES_MAX: u64 = 60;
@@ -109,13 +108,18 @@ impl Arm {
         kind: Kind,
         made: Option<&str>,
     ) -> Result<Value, EngineError> {
+        let mut is_another = false;
         for attempt in 1..=8 {
-            if let Some(body) = self.get(id, kind).await?
-                && (made.is_none() || unique(&body) == made)
-            {
+            let body = self.get(id, kind).await?;
+            is_another = body.is_some();
+            if let Some(body) = body.filter(|body| made.is_none() || unique(body) == made) {
                 return Ok(body);
             }
             self.sleep(super::backoff(attempt)).await?;
+        }
+        // Somebody deleted what was made and made another one.
+        if is_another {
+            return Err(EngineError::Changed { id: id.to_string() });
         }
         let (method, id) = (Method::Put, id.as_str());
         let response = ArmResponse {
@@ -179,7 +183,7 @@ impl Arm {
                         _ => {}
                     }
                     if is_over && not_found > 0 {
-                        return Err(TimedOut { what: id.as_str().to_owned(), waited, last });
+                        return Err(overdue(id, waited, last));
                     }
                     continue;
                 }
@@ -202,9 +206,18 @@ impl Arm {
                 Word::Running => last = describe(&response),
             }
             if is_over {
-                return Err(TimedOut { what: id.as_str().to_owned(), waited, last });
+                return Err(overdue(id, waited, last));
             }
         }
+    }
+}
+
+fn overdue(id: &ArmId, waited: Duration, last: String) -> EngineError {
+    EngineError::TimedOut {
+        what: id.as_str().to_owned(),
+        awaited: Awaited::Operation,
+        waited,
+        last,
     }
 }
 

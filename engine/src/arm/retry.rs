@@ -91,16 +91,22 @@ impl Arm {
     }
 }
 
-/// Tries of one write, counted by reason, so that a long story of different refusals still ends. Only waiting counts: an
-/// operation that ran for an hour before it failed has not used up its second try.
+/// Tries of one write, counted by reason: what was waited for one refusal is not held against the next. Only waiting
+/// counts: an operation that ran for an hour before it failed has not used up its second try.
+#[derive(Default)]
 pub(super) struct Tries {
+    by_reason: BTreeMap<String, Spent>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    tries: u32,
     waited: Duration,
-    by_reason: BTreeMap<String, u32>,
 }
 
 impl Tries {
     pub(super) fn new() -> Self {
-        Self { waited: Duration::ZERO, by_reason: BTreeMap::new() }
+        Self::default()
     }
 
     /// Waits for the next try; `false` when there is none.
@@ -112,34 +118,33 @@ impl Tries {
     ) -> Result<bool, EngineError> {
         const TRIES_PER_CODE_MAX: u32 = 60;
         let Some(bound) = bound_seconds else { return Ok(false) };
-        let tries = self.by_reason.entry(error.code.clone()).or_default();
-        *tries += 1;
-        let is_often = *tries > TRIES_PER_CODE_MAX && !error.is_in_progress();
-        if self.waited > Duration::from_secs(bound) || is_often {
+        let spent = self.by_reason.entry(error.code.clone()).or_default();
+        spent.tries += 1;
+        // An operation that runs is waited for as long as it may run; one that was accepted and failed has run.
+        let is_waiting = error.is_in_progress() && error.status >= 400;
+        let is_often = spent.tries > TRIES_PER_CODE_MAX && !is_waiting;
+        if spent.waited > Duration::from_secs(bound) || is_often {
             return Ok(false);
         }
-        let wait = error.retry_after.unwrap_or_else(|| backoff(*tries));
-        let wait = arm.jittered(wait, &error.id, *tries);
+        let wait = error.retry_after.unwrap_or_else(|| backoff(spent.tries));
+        let wait = arm.jittered(wait, &error.id, spent.tries);
+        spent.waited += wait;
         tracing::debug!(id = %error.id, code = %error.code, ?wait, "refused, trying again");
-        self.wait(arm, wait).await?;
+        arm.sleep(wait).await?;
         Ok(true)
     }
 
     /// The same for a request that never left.
     pub(super) async fn again_unsent(&mut self, arm: &Arm, id: &str) -> Result<bool, EngineError> {
-        let tries = self.by_reason.entry("not sent".to_owned()).or_default();
-        *tries += 1;
-        if !arm.gate.is_patient(*tries, self.waited) {
+        let spent = self.by_reason.entry("not sent".to_owned()).or_default();
+        spent.tries += 1;
+        if !arm.gate.is_patient(spent.tries, spent.waited) {
             return Ok(false);
         }
-        let wait = arm.jittered(backoff(*tries), id, *tries);
-        self.wait(arm, wait).await?;
+        let wait = arm.jittered(backoff(spent.tries), id, spent.tries);
+        spent.waited += wait;
+        arm.sleep(wait).await?;
         Ok(true)
-    }
-
-    async fn wait(&mut self, arm: &Arm, wait: Duration) -> Result<(), EngineError> {
-        self.waited += wait;
-        arm.sleep(wait).await
     }
 }
 

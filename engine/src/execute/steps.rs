@@ -1,5 +1,6 @@
 //! What each kind of step does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::Run;
 use crate::arm::Arm;
 use crate::blob::{BlobError, BlobStore, WriteCondition};
 use crate::document;
-use crate::error::EngineError;
+use crate::error::{Awaited, EngineError};
 use crate::observe::{machines, read_status};
 use crate::secrets::Mint;
 
@@ -31,7 +32,7 @@ const RESOLVE_MINUTES_MAX: u64 = 5;
 /// What the blob service says to a caller whose role is missing or has not spread.
 const NO_ROLE: &str = "AuthorizationPermissionMismatch";
 /// Rules of a new account's firewall settle within a minute or two.
-const FIREWALL_WAIT_MAX: Duration = Duration::from_mins(2);
+const FIREWALL_MINUTES_MAX: u64 = 2;
 /// VM boot, download and election take two to five minutes on Azure.
 const HEALTHY_MINUTES_MAX: u64 = 20;
 /// Leaving takes seconds; a server that cannot is found out well before this.
@@ -245,7 +246,12 @@ impl Run<'_> {
                 return Err(error);
             }
             if waited > Duration::from_secs(minutes_max * 60) {
-                return Err(EngineError::TimedOut { what: goal.told(), waited, last: reason });
+                return Err(EngineError::TimedOut {
+                    what: goal.told(),
+                    awaited: Awaited::Servers,
+                    waited,
+                    last: reason,
+                });
             }
             if waited >= told {
                 let waited_seconds = waited.as_secs();
@@ -347,6 +353,34 @@ async fn put_over(
     }
 }
 
+/// Why the blobs of a new account cannot be written yet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum NotYet {
+    NoRole,
+    /// It denies as well, and no role opens it.
+    Firewall,
+    /// Its name may not resolve everywhere yet.
+    Away,
+}
+
+impl NotYet {
+    fn new(error: &BlobError) -> Self {
+        match error {
+            BlobError::Denied { code, .. } if code == NO_ROLE => Self::NoRole,
+            BlobError::Denied { .. } => Self::Firewall,
+            _ => Self::Away,
+        }
+    }
+
+    fn wait_max(self) -> Duration {
+        match self {
+            Self::NoRole => Duration::from_mins(ACCESS_MINUTES_MAX),
+            Self::Firewall => Duration::from_mins(FIREWALL_MINUTES_MAX),
+            Self::Away => Duration::from_mins(RESOLVE_MINUTES_MAX),
+        }
+    }
+}
+
 /// Gives the caller Storage Blob Data Contributor on the account unless a probe write succeeds already, then waits
 /// until one does; returns whether it gave it. Owner and Contributor alone cannot write blobs.
 pub async fn ensure_blob_access(
@@ -355,7 +389,9 @@ pub async fn ensure_blob_access(
     store: &dyn BlobStore,
 ) -> Result<bool, EngineError> {
     const PROBE: &str = "access-probe";
-    let started_ms = arm.clock.monotonic_ms();
+    // Each reason has its own time: a firewall may settle after a name did, and a right after both.
+    let mut spent: BTreeMap<NotYet, Duration> = BTreeMap::new();
+    let mut before_ms = arm.clock.monotonic_ms();
     let mut granted = false;
     let mut attempt = 0;
     loop {
@@ -369,25 +405,24 @@ pub async fn ensure_blob_access(
                 }
                 return Ok(granted);
             }
-            // A new account's name may not resolve everywhere yet.
             Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => {
-                // A firewall denies as well, and no role opens it.
-                let is_denied = matches!(&error, BlobError::Denied { code, .. } if code == NO_ROLE);
-                let waited =
-                    Duration::from_millis(arm.clock.monotonic_ms().saturating_sub(started_ms));
-                if matches!(error, BlobError::Denied { .. })
-                    && !is_denied
-                    && waited > FIREWALL_WAIT_MAX
-                {
-                    return Err(error.into());
+                let why = NotYet::new(&error);
+                let now_ms = arm.clock.monotonic_ms();
+                let waited = spent.entry(why).or_default();
+                *waited += Duration::from_millis(now_ms.saturating_sub(before_ms));
+                before_ms = now_ms;
+                if *waited > why.wait_max() {
+                    return Err(match why {
+                        NotYet::Firewall => error.into(),
+                        NotYet::NoRole | NotYet::Away => EngineError::TimedOut {
+                            what: format!("write access to the blobs of {account}"),
+                            awaited: Awaited::BlobAccess,
+                            waited: *waited,
+                            last: error.to_string(),
+                        },
+                    });
                 }
-                let minutes_max = if is_denied { ACCESS_MINUTES_MAX } else { RESOLVE_MINUTES_MAX };
-                if waited > Duration::from_secs(minutes_max * 60) {
-                    let last = error.to_string();
-                    let what = format!("write access to the blobs of {account}");
-                    return Err(EngineError::TimedOut { what, waited, last });
-                }
-                if is_denied && !granted {
+                if why == NotYet::NoRole && !granted {
                     assign_caller(arm, account).await?;
                     granted = true;
                 }

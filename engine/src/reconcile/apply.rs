@@ -257,7 +257,7 @@ impl Reconciler<'_> {
             let waited_ms = self.arm.clock.monotonic_ms().saturating_sub(started_ms);
             let is_over = Duration::from_millis(waited_ms) > patience;
             if is_over || problem.why == UnseenWhy::Unreadable {
-                return Err(EngineError::Unseen { reason: problem.sentence.clone() }.into());
+                return Err(EngineError::Unseen(problem.clone()).into());
             }
             self.arm.sleep(crate::arm::backoff(attempt)).await?;
         }

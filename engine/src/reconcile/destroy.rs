@@ -217,7 +217,7 @@ fn never_was_ready(names: &Names, observed: &Observed) -> Result<bool, EngineErr
         return Ok(true);
     }
     match observed.problems.first() {
-        Some(problem) => Err(EngineError::Unseen { reason: problem.sentence.clone() }),
+        Some(problem) => Err(EngineError::Unseen(problem.clone())),
         None if observed.blobs_readable => Ok(!observed.was_ready()),
         // Servers without a container that could tell of them.
         None => Ok(false),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::build::look::{has_failed, is_going};
 use super::{MAX_SLOTS, Voter};
-use crate::dataplane::leave_request_id;
+use crate::dataplane::{ServerStatus, leave_request_id};
 use crate::desired::{Desired, object, place_in};
 use crate::diff::differs_in;
 use crate::effect::Effect;
@@ -69,9 +69,8 @@ impl Situation {
                 situation.left.insert(slot);
             }
         }
-        let leads = |status: &&crate::dataplane::ServerStatus| {
-            status.consul.as_ref().is_some_and(|consul| consul.is_leader)
-        };
+        let leads =
+            |status: &&ServerStatus| status.consul.as_ref().is_some_and(|consul| consul.is_leader);
         situation.leader = observed.fresh().find(leads).map(|status| status.slot);
         if let Some(document) = &observed.document {
             let voter = |slot: u32| Voter { slot, node_name: names.server(slot) };
@@ -110,8 +109,12 @@ fn is_unborn(
     if peers.any(|consul| consul.peers.contains(&name)) {
         return false;
     }
-    if has_failed {
-        return !observed.fresh().any(|status| status.slot == slot);
+    // Whose machine has spoken has lived, whatever became of its set: its data may be the only copy.
+    if has_failed && !observed.has_spoken(slot, body) {
+        return true;
+    }
+    if slot < spec.server_count {
+        return false;
     }
     // Whether the others know it can only be told by others that speak.
     let others_speak =
@@ -129,14 +132,10 @@ const UNKNOWN_PEER: &str = "(unknown)";
 
 fn is_lost(names: &Names, observed: &Observed, slot: u32, body: &Value) -> bool {
     let Some(server) = observed.servers.get(&slot) else { return false };
-    // What the machine of an earlier set said last tells nothing of this one. Both are UTC, to the second.
-    let made = point(body, "/properties/timeCreated").and_then(Value::as_str);
-    let is_of_this_set =
-        made.is_some_and(|made| to_the_second(made) < to_the_second(&server.status.written_at));
     // The machine may live and its Consul be dead: of a full disk, for example.
     let Some(age_seconds) = server.age_seconds else { return false };
     let silent_seconds = age_seconds.max(server.status.consul_silent_seconds);
-    if silent_seconds < LOST_AFTER_SECONDS || !is_of_this_set {
+    if silent_seconds < LOST_AFTER_SECONDS || server.is_of(body) != Some(true) {
         return false;
     }
     let name = names.server(slot);
@@ -144,8 +143,4 @@ fn is_lost(names: &Names, observed: &Observed, slot: u32, body: &Value) -> bool 
     others().any(|consul| consul.leader.is_some())
         && others()
             .all(|consul| !consul.peers.iter().any(|peer| *peer == name || peer == UNKNOWN_PEER))
-}
-
-fn to_the_second(rfc3339: &str) -> &str {
-    rfc3339.get(..19).unwrap_or_default()
 }

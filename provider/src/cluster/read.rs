@@ -5,13 +5,13 @@ use hcs_engine::observe::open_store;
 use hcs_engine::reconcile::observe;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::names::{INCARNATION_TAG, Names};
-use hcs_planner::observed::{Observed, Unseen, UnseenWhy};
+use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
 use tfplugin::{Context, Diagnostic, Diagnostics, ReadRequest, ReadResponse, Value};
 
 use super::{model, state};
 use crate::client::{Client, SharedClient};
-use crate::diagnostics;
+use crate::{advice, diagnostics};
 
 /// Attributes that come from blobs: without access to them they keep their last value.
 const FROM_BLOBS: [&str; 3] = ["state", "consul_ca_file", "certificates_expire_at"];
@@ -101,12 +101,9 @@ pub(crate) fn unseen(spec: &ClusterSpec, observed: &Observed) -> Diagnostics {
         (None, _) => "Its storage account is missing, and with it the keys that its servers share. Recover the account \
                       first."
             .to_owned(),
-        (Some(_), Some(Unseen { sentence, why: UnseenWhy::Denied })) => format!(
-            "{sentence}. Reading needs the role Storage Blob Data Reader on the containers config, certificates, \
-             snapshots and status-* of\n  {account}\nAn apply by an Owner or User Access Administrator assigns \
-             Storage Blob Data Contributor on the account."
-        ),
-        (Some(_), Some(Unseen { sentence, .. })) => format!("{sentence}."),
+        (Some(_), Some(problem)) => {
+            format!("{}. {}", problem.sentence, advice::unseen(problem)).trim_end().to_owned()
+        }
         (Some(_), None) if !observed.blobs_readable && has_container => {
             "Its documents cannot be found.".to_owned()
         }

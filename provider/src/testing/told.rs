@@ -7,11 +7,12 @@ use expect_test::expect_file;
 use hcs_azure::transport::NoAnswer;
 use hcs_engine::blob::BlobError;
 use hcs_engine::cloud::{Method, TransportError};
-use hcs_engine::error::{ArmError, EngineError};
+use hcs_engine::error::{ArmError, Awaited, EngineError};
 use hcs_engine::execute::{Failure, Report};
 use hcs_engine::lease::ClaimError;
 use hcs_engine::reconcile::RefusedError;
 use hcs_planner::arm::ArmId;
+use hcs_planner::observed::{Unseen, UnseenWhy};
 use hcs_planner::ownership::{FixedInputs, Operation, RunOutcome, RunPhase, RunRecord};
 use tfplugin::Diagnostic;
 
@@ -295,9 +296,36 @@ fn steps() -> Vec<(&'static str, EngineError)> {
             "servers that take too long",
             EngineError::TimedOut {
                 what: "a healthy cluster of demo-server-0".into(),
+                awaited: Awaited::Servers,
                 waited: std::time::Duration::from_mins(20),
                 last: "demo-server-0 has not reported yet".into(),
             },
+        ),
+        (
+            "an operation that takes too long",
+            EngineError::TimedOut {
+                what: SET.into(),
+                awaited: Awaited::Operation,
+                waited: std::time::Duration::from_hours(1),
+                last: "Updating".into(),
+            },
+        ),
+        (
+            "a right that does not arrive",
+            EngineError::TimedOut {
+                what: "write access to the blobs of hcs4d2ee040945e".into(),
+                awaited: Awaited::BlobAccess,
+                waited: std::time::Duration::from_mins(15),
+                last: "access to config of hcs4d2ee040945e is denied (AuthorizationPermissionMismatch)"
+                    .into(),
+            },
+        ),
+        (
+            "documents behind a firewall",
+            EngineError::Unseen(Unseen {
+                sentence: "access to config of hcs4d2ee040945e is denied (AuthorizationFailure)".into(),
+                why: UnseenWhy::Denied { code: "AuthorizationFailure".into() },
+            }),
         ),
         (
             "another run",

@@ -2,22 +2,29 @@
 
 use std::time::Duration;
 
+use hcs_engine::blob::WriteCondition;
 use hcs_engine::reconcile::Intent;
-use hcs_engine::status::read_cluster_status;
+use hcs_engine::status::{ClusterStatus, read_cluster_status};
+use hcs_planner::dataplane::{blob, container};
+use hcs_planner::observed::READY_BLOB;
 use hcs_planner::ownership::Operation;
 use hcs_simulator::CallFault;
 
 use crate::tagged;
 use crate::world::{Azure, End, Kill, spec};
 
+async fn look(azure: &Azure) -> ClusterStatus {
+    read_cluster_status(azure.store().as_ref(), azure.now_unix_ms()).await.unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cluster_tells_how_it_is_from_its_blobs_alone() {
     let azure = Azure::new().await;
-    let (store, declared) = (azure.store(), spec(3));
+    let declared = spec(3);
     let create = azure.apply(&declared, Intent::Create, None);
     let (end, working) = tokio::join!(create, async {
         tokio::time::sleep(Duration::from_mins(2)).await;
-        read_cluster_status(store.as_ref()).await.unwrap()
+        look(&azure).await
     });
     assert_eq!(end, End::Complete);
     let run = working.run.expect("a run works");
@@ -26,7 +33,7 @@ async fn a_cluster_tells_how_it_is_from_its_blobs_alone() {
     assert!(!working.is_well, "no server serves yet");
 
     tokio::time::sleep(Duration::from_mins(1)).await;
-    let done = read_cluster_status(store.as_ref()).await.unwrap();
+    let done = look(&azure).await;
     assert_eq!(done.attention, [""; 0]);
     assert!(done.is_well && done.last_failure.is_none());
     assert_eq!((done.quorum.voters, done.quorum.needed), (3, 2));
@@ -38,12 +45,11 @@ async fn a_cluster_tells_how_it_is_from_its_blobs_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_killed_run_is_called_dead_and_a_failed_one_leaves_its_words() {
     let azure = Azure::new().await;
-    let store = azure.store();
     assert_eq!(azure.apply(&spec(1), Intent::Create, None).await, End::Complete);
     let kill = Kill { at: 60, fault: CallFault::KillAfter };
     assert_eq!(azure.apply(&spec(3), azure.update(), Some(kill)).await, End::Killed);
     tokio::time::sleep(Duration::from_mins(5)).await;
-    let killed = read_cluster_status(store.as_ref()).await.unwrap();
+    let killed = look(&azure).await;
     assert_eq!(killed.run.map(|run| run.state).as_deref(), Some("dead"));
     assert!(killed.attention.iter().any(|line| line.contains("ended without a word")));
 
@@ -52,7 +58,7 @@ async fn a_killed_run_is_called_dead_and_a_failed_one_leaves_its_words() {
     let End::Failed(words) = azure.apply(&changed, azure.update(), None).await else {
         panic!("a policy forbids it")
     };
-    let failed = read_cluster_status(store.as_ref()).await.unwrap();
+    let failed = look(&azure).await;
     let failure = failed.last_failure.expect("it says why");
     assert!(words.contains(&failure.reason), "{words}");
     assert!(failure.reason.contains("RequestDisallowedByPolicy"), "{failure:?}");
@@ -61,7 +67,30 @@ async fn a_killed_run_is_called_dead_and_a_failed_one_leaves_its_words() {
     // The next run ends well; how the one before failed is still told, with its time.
     assert_eq!(azure.apply(&changed, azure.update(), None).await, End::Complete);
     tokio::time::sleep(Duration::from_mins(1)).await;
-    let mended = read_cluster_status(store.as_ref()).await.unwrap();
+    let mended = look(&azure).await;
     assert!(mended.is_well, "{:?}", mended.attention);
     assert_eq!(mended.last_failure, Some(failure));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_not_seen_to_its_end_and_an_old_certificate_need_attention() {
+    let azure = Azure::new().await;
+    assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let (store, status) = (azure.store(), container::status(1));
+    let mut said = store.get(&status, blob::STATUS).await.unwrap().unwrap();
+    let mut row: serde_json::Value = serde_json::from_slice(&said.bytes).unwrap();
+    row["certificate_expires_at"] = "2026-01-01T00:00:00Z".into();
+    said.bytes = serde_json::to_vec(&row).unwrap().into();
+    store.put(&status, blob::STATUS, said.bytes, WriteCondition::Always).await.unwrap();
+    let years = 20 * 365 * 86_400_000;
+    let late = read_cluster_status(store.as_ref(), azure.now_unix_ms() + years).await.unwrap();
+    let ended =
+        ["the authority", "demo-server-1"].map(|of| format!("the certificate of {of} has ended"));
+    assert_eq!(late.attention, ended);
+
+    store.delete(container::CONFIG, READY_BLOB).await.unwrap();
+    let unseen = look(&azure).await;
+    assert!(!unseen.is_well);
+    assert!(unseen.attention[0].contains("not seen to its end"), "{:?}", unseen.attention);
 }

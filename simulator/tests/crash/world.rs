@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hcs_engine::arm::Arm;
 use hcs_engine::blob::{BlobStore, BlobStores as _};
+use hcs_engine::clock::Clock as _;
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::chain;
 use hcs_engine::execute::{Report, Span};
@@ -104,6 +105,10 @@ impl Azure {
             account,
             incarnation_id: Mutex::default(),
         }
+    }
+
+    pub(crate) fn now_unix_ms(&self) -> u64 {
+        self.clock.now_unix_ms()
     }
 
     fn script(&self, kill: Option<Kill>) -> Arc<Script> {

@@ -10,6 +10,10 @@ const fn engine(of: &'static [&'static str], name: &'static str) -> Test {
     Test { package: "hcs-engine", of, name }
 }
 
+const fn lost(name: &'static str) -> Test {
+    Test { package: "hcs-planner", of: &["--test", "lost"], name }
+}
+
 const fn provider(name: &'static str) -> Test {
     let of = &["--bin", "terraform-provider-hcs"];
     Test { package: "terraform-provider-hcs", of, name }
@@ -45,6 +49,34 @@ const LEASE: &str = "engine/src/lease.rs";
 const STEPS: &str = "engine/src/execute/steps.rs";
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "a failed set whose server is silent is taken for one that never lived",
+        file: "planner/src/plan/situation.rs",
+        right: "if has_failed && !observed.has_spoken(slot, body) {",
+        wrong: "if has_failed && !observed.fresh().any(|status| status.slot == slot) {",
+        test: &lost(
+            "a_failed_set_whose_server_has_spoken_is_never_deleted_unless_the_others_go_on",
+        ),
+    },
+    Bug {
+        name: "a server whose set failed belongs elsewhere",
+        file: "planner/src/desired.rs",
+        right: "if has_failed(have) && !self.observed.has_spoken(slot, have) {",
+        wrong: "if has_failed(have) {",
+        test: &lost(
+            "a_failed_set_whose_server_has_spoken_is_never_deleted_unless_the_others_go_on",
+        ),
+    },
+    Bug {
+        name: "an operation that fails each time is begun for ever",
+        file: "engine/src/arm/retry.rs",
+        right: "error.is_in_progress() && error.status >= 400",
+        wrong: "error.is_in_progress()",
+        test: &engine(
+            &["--test", "arm"],
+            "an_operation_that_is_accepted_and_fails_each_time_is_not_begun_for_ever",
+        ),
+    },
     Bug {
         name: "a write does not ask the fence",
         file: ARM,
@@ -169,8 +201,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "an old answer for a set that was made anew is taken",
         file: OPERATION,
-        right: "                && (made.is_none() || unique(&body) == made)\n",
-        wrong: "                && (made.is_none() || unique(&body).is_some())\n",
+        right: "body.filter(|body| made.is_none() || unique(body) == made)",
+        wrong: "body.filter(|body| made.is_none() || unique(body).is_some())",
         test: &found("what_a_scale_set_was_before_is_not_taken_for_what_it_is"),
     },
     Bug {

@@ -1,0 +1,153 @@
+//! The first write to a new account's blobs: a name, a firewall and a role take their time, one after the other.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hcs_engine::arm::Arm;
+use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
+use hcs_engine::clock::Clock;
+use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, TransportError};
+use hcs_engine::error::{Awaited, EngineError};
+use hcs_engine::execute::ensure_blob_access;
+use hcs_planner::arm::{ArmId, Kind};
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Time that passes with tokio's, and an ARM that grants what it is asked for.
+struct Azure(Instant);
+
+#[async_trait]
+impl Clock for Azure {
+    fn now_unix_ms(&self) -> u64 {
+        1_795_000_000_000 + self.monotonic_ms()
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+#[async_trait]
+impl Cloud for Azure {
+    async fn send(&self, _: &ArmRequest) -> Result<ArmResponse, TransportError> {
+        Ok(ArmResponse { status: 201, body: json!({ "properties": {} }), ..ArmResponse::default() })
+    }
+
+    async fn authorize(&self) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    async fn caller_object_id(&self) -> Result<String, TransportError> {
+        Ok("caller".to_owned())
+    }
+}
+
+struct Account {
+    started: Instant,
+    says: Says,
+}
+
+#[async_trait]
+impl BlobStore for Account {
+    async fn get(&self, _: &str, _: &str) -> Result<Option<BlobContent>, BlobError> {
+        Ok(None)
+    }
+
+    async fn put(
+        &self,
+        _: &str,
+        _: &str,
+        _: Bytes,
+        _: WriteCondition,
+    ) -> Result<String, BlobError> {
+        let refused = (self.says)(self.started.elapsed().as_secs() / 60);
+        refused.map_or(Ok("etag".to_owned()), Err)
+    }
+
+    async fn delete(&self, _: &str, _: &str) -> Result<bool, BlobError> {
+        Ok(true)
+    }
+
+    async fn list(&self, _: &str, _: &str) -> Result<Vec<BlobEntry>, BlobError> {
+        Ok(vec![])
+    }
+}
+
+/// What the service says at a minute; `None` takes the write.
+type Says = fn(u64) -> Option<BlobError>;
+
+fn away() -> BlobError {
+    BlobError::Unavailable { account: "a".into(), source: "no such host".into() }
+}
+
+fn denied(code: &str) -> BlobError {
+    let (account, container) = ("a".into(), "config".into());
+    BlobError::Denied { account, container, code: code.into() }
+}
+
+fn firewall() -> BlobError {
+    denied("AuthorizationFailure")
+}
+
+fn no_role() -> BlobError {
+    denied("AuthorizationPermissionMismatch")
+}
+
+/// How it ends, and after how many minutes.
+async fn gain(says: Says) -> (Result<bool, EngineError>, u64) {
+    let started = Instant::now();
+    let arm =
+        Arm::new(Arc::new(Azure(started)), Arc::new(Azure(started)), CancellationToken::new());
+    let account =
+        ArmId::resource_group("s", "g").resource(Kind::StorageAccount.resource_type(), "a");
+    let end = ensure_blob_access(&arm, &account, &Account { started, says }).await;
+    (end, started.elapsed().as_secs() / 60)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_a_firewall_and_a_role_have_their_time_each() {
+    let (end, minutes) = gain(|minute| match minute {
+        0..4 => Some(away()),
+        4 => Some(firewall()),
+        5..18 => Some(no_role()),
+        _ => None,
+    })
+    .await;
+    assert!(end.unwrap(), "the role was given");
+    assert_eq!(minutes, 18);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_of_them_ends_with_its_own_words() {
+    let (end, minutes) = gain(|_| Some(firewall())).await;
+    assert!(matches!(end, Err(EngineError::Blob(BlobError::Denied { .. }))), "{end:?}");
+    assert_eq!(minutes, 2);
+    let scripts: [(Says, u64); 2] = [(|_| Some(away()), 5), (|_| Some(no_role()), 15)];
+    for (says, minutes_max) in scripts {
+        let (end, minutes) = gain(says).await;
+        let is_access =
+            matches!(end, Err(EngineError::TimedOut { awaited: Awaited::BlobAccess, .. }));
+        assert!(is_access && minutes == minutes_max, "{end:?} after {minutes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_flickers_for_ever_is_given_up() {
+    let (end, minutes) = gain(|minute| match minute % 3 {
+        0 => Some(away()),
+        1 => Some(no_role()),
+        _ => Some(firewall()),
+    })
+    .await;
+    assert!(end.is_err());
+    assert!(minutes <= 22, "{minutes}");
+}
