@@ -5,7 +5,7 @@ use std::time::Duration;
 use hcs_planner::dataplane::{
     ClusterDocument, ServerPhase, SnapshotPolicyDocument, blob, container,
 };
-use hcs_planner::observed::{ObservedServer, READY_BLOB, ReadyDocument};
+use hcs_planner::observed::{ObservedServer, READY_BLOB, ReadyDocument, is_same_consul};
 use hcs_planner::ownership::{
     Operation, RUN_DEAD_AFTER_SECONDS, RunFailure, RunOutcome, RunPhase, RunRecord,
 };
@@ -144,7 +144,7 @@ pub async fn read_cluster_status(
         let other_version = |row: &&ServerRow| {
             row.consul_version
                 .as_ref()
-                .is_some_and(|runs| *runs != cluster.consul.version.to_string())
+                .is_some_and(|runs| !is_same_consul(runs, &cluster.consul.version))
         };
         for row in servers.iter().filter(other_version) {
             let runs = row.consul_version.as_deref().unwrap_or_default();

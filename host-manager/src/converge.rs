@@ -11,7 +11,8 @@ use tokio::process::Command;
 use zeroize::Zeroizing;
 
 use crate::artifact::hex;
-use crate::consul::config::{self, ConfigSecrets, Family, ServerConfig, UnknownFamily};
+use crate::consul::config::{self, ConfigError, ConfigSecrets, Family, ServerConfig};
+use crate::consul::store::{self, RaftData};
 use crate::consul::unit::consul_unit;
 use crate::documents::ServerSecrets;
 use crate::files::{self, FileError};
@@ -39,7 +40,7 @@ impl Wanted {
         secrets: &ServerSecrets,
         program: PathBuf,
         formation: Formation,
-    ) -> Result<Self, UnknownFamily> {
+    ) -> Result<Self, RenderError> {
         let version = &cluster.consul.version;
         let server = config::server_json(&ServerConfig {
             version,
@@ -49,6 +50,7 @@ impl Wanted {
             tls_dir: &host.paths.tls_dir(),
             address: host.instance.address,
             bootstrap_expect: formation.bootstrap_expect(),
+            log_store: RaftData::look(&host.paths.data_dir())?.store,
         })?;
         let family = Family::of(version)?;
         let secrets = config::secrets_json(
@@ -61,7 +63,9 @@ impl Wanted {
         );
         let unit = consul_unit(&host.paths, &program);
         let mut digest = Sha256::new();
-        for part in [unit.as_str(), &server, &secrets, &cluster.consul.sha256] {
+        // Not the secrets: a gossip key that changed is not read again (the keyring wins), a management token counts as
+        // long as any server was started with it, and the rest is reloaded.
+        for part in [unit.as_str(), &server, &cluster.consul.sha256] {
             digest.update(part.as_bytes());
             digest.update([0]);
         }
@@ -92,23 +96,42 @@ impl Wanted {
         Err(InvalidConfig::Refused(said))
     }
 
-    /// Writes the files. A running Consul does not notice.
-    pub fn write(&self, host: &Host) -> Result<(), FileError> {
+    /// Writes the files. A running Consul does not notice; returns whether it should read the secrets again.
+    pub fn write(&self, host: &Host) -> Result<bool, FileError> {
         let paths = &host.paths;
         files::make_dir(&paths.data_dir(), 0o700)?;
+        files::make_dir(&paths.temporary_dir(), 0o700)?;
         files::make_dir(&paths.config_dir(), 0o755)?;
         files::make_dir(&paths.secret_dir(), 0o700)?;
         files::make_dir(&paths.unit_dir(), 0o755)?;
-        let files: [(&Path, &str, u32); 3] = [
-            (&paths.server_config(), &self.server, files::PUBLIC_MODE),
-            (&paths.secret_config(), &self.secrets, files::SECRET_MODE),
-            (&paths.consul_unit(), &self.unit, files::PUBLIC_MODE),
-        ];
-        for (path, text, mode) in files {
-            files::write_if_changed(path, text.as_bytes(), mode)?;
+        let files: [(&Path, &str); 2] =
+            [(&paths.server_config(), &self.server), (&paths.consul_unit(), &self.unit)];
+        for (path, text) in files {
+            files::write_if_changed(path, text.as_bytes(), files::PUBLIC_MODE)?;
+        }
+        files::write_if_changed(&paths.secret_config(), self.secrets.as_bytes(), files::SECRET_MODE)
+    }
+
+    /// Makes the disk fit for a start: what a power cut broke is removed, and what a killed Consul left in its temporary
+    /// folder. Only while Consul is stopped.
+    pub fn prepare_disk(host: &Host) -> Result<(), FileError> {
+        files::remove_dir(&host.paths.temporary_dir())?;
+        let broken = store::mend(&host.paths.data_dir())?;
+        if !broken.is_empty() {
+            tracing::warn!(?broken, "removed: empty or half written, most likely by a power cut");
         }
         Ok(())
     }
+}
+
+/// Why no configuration can be rendered.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum RenderError {
+    /// The version.
+    Config(#[from] ConfigError),
+    /// The disk.
+    File(#[from] FileError),
 }
 
 /// Why a configuration is not used. The running Consul goes on with the old one.

@@ -84,6 +84,41 @@ pub fn link_target(path: &Path) -> Option<PathBuf> {
     fs::read_link(path).ok()
 }
 
+/// How many bytes a file has; `None` when it does not exist.
+pub fn len(path: &Path) -> Result<Option<u64>, FileError> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::new("look at", path, error)),
+    }
+}
+
+/// Whether a folder holds anything; an absent one does not.
+pub fn has_entries(path: &Path) -> Result<bool, FileError> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FileError::new("look into", path, error)),
+    }
+}
+
+/// Removes a file; an absent one is fine.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::new("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file or folder another name, durably.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to)
+        .and_then(|()| sync_parent(to))
+        .map_err(|error| FileError::new("rename", from, error))
+}
+
 /// Removes a folder with its content; an absent one is fine.
 pub fn remove_dir(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {

@@ -44,9 +44,9 @@ impl Paths {
         self.at("opt/consul/data")
     }
 
-    /// There once Consul has been part of a cluster.
-    pub fn raft_state(&self) -> PathBuf {
-        self.data_dir().join("raft/raft.db")
+    /// Where Consul puts whole archives and states for a moment: on the data disk, not on the small one of the system.
+    pub fn temporary_dir(&self) -> PathBuf {
+        self.at("opt/consul/tmp")
     }
 
     /// Consul's configuration without secrets.

@@ -109,7 +109,7 @@ async fn disable(host: &Host) {
     }
 }
 
-/// Versions before 1.16 cannot; there the followers elect after the leader has gone.
+/// Versions before 1.15 cannot; there the followers elect after the leader has gone.
 async fn hand_over(leaving: &Leaving<'_>) {
     let leader = leaving.client.leader().await.ok().flatten();
     if leader != Some(health::raft_address(leaving.host.instance.address)) {

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use hcs_planner::dataplane::{ClusterDocument, ConsulStatus, ServerStatus};
+use hcs_planner::observed::is_same_consul;
+use semver::Version;
 
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::health;
@@ -69,13 +71,13 @@ pub fn reason_to_wait(
     if own.voters.len() > 1 && own.failure_tolerance == 0 {
         return Some("the cluster could not spare a server");
     }
-    let wanted = cluster.consul.version.to_string();
+    let wanted = &cluster.consul.version;
     let behind = |peer: &ServerStatus| {
         cluster.slots.contains(&peer.slot)
-            && peer.consul.as_ref().is_none_or(|consul| consul.version != wanted)
+            && peer.consul.as_ref().is_none_or(|consul| !is_same_consul(&consul.version, wanted))
     };
     // A change of the configuration alone cannot be seen from outside; then the order is free.
-    if own.is_leader && own.version != wanted && peers.iter().any(behind) {
+    if own.is_leader && !is_same_consul(&own.version, wanted) && peers.iter().any(behind) {
         return Some("the leader goes last");
     }
     None
@@ -113,20 +115,27 @@ pub async fn attempt(
         converge::start(host, Verb::Restart).await?;
         memory.started_with = Some(wanted.fingerprint.clone());
         memory.save(&host.paths)?;
-        recovered(client, node, &cluster.consul.version.to_string()).await
+        recovered(client, node, &cluster.consul.version).await
     })
     .await?
 }
 
 /// Waits until this server is a healthy voter again, as asked through its own agent.
-async fn recovered(client: &ConsulClient, node: &str, version: &str) -> Result<(), RolloutError> {
+async fn recovered(
+    client: &ConsulClient,
+    node: &str,
+    version: &Version,
+) -> Result<(), RolloutError> {
     let wait = async {
         let mut good = 0;
         while good < GOOD_ANSWERS {
             tokio::time::sleep(POLL).await;
             let health = client.autopilot_health().await.unwrap_or_default();
             let is_well = |server: &AutopilotServer| {
-                server.name == node && server.healthy && server.voter && server.version == version
+                server.name == node
+                    && server.healthy
+                    && server.voter
+                    && is_same_consul(&server.version, version)
             };
             let is_good = health.healthy && health.servers.iter().any(is_well);
             good = if is_good { good + 1 } else { 0 };
@@ -180,7 +189,7 @@ mod tests {
             slots: vec![0, 1, 2],
             others: vec![],
             consul: ConsulArtifact {
-                version: semver::Version::new(1, 22, 2),
+                version: Version::new(1, 22, 2),
                 sha256: String::new(),
                 file_name: String::new(),
             },
@@ -217,5 +226,10 @@ mod tests {
         for (name, own, peers, expected) in cases {
             assert_eq!(reason_to_wait(&cluster, own, &peers), expected, "{name}");
         }
+        // Consul says the numbers of a prerelease only.
+        let mut prerelease = cluster;
+        prerelease.consul.version = Version::parse("1.22.2-dev").unwrap();
+        assert_eq!(reason_to_wait(&prerelease, &leader, &[done()]), None);
+        assert!(reason_to_wait(&prerelease, &leader, &[behind()]).is_some());
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hcs_host_manager::consul::client::ConsulError;
+use hcs_host_manager::consul::store::{LogStore, RaftData};
 use hcs_host_manager::snapshot::archive;
 use hcs_planner::dataplane::{
     OnDelete, Request, RequestAction, ServerPhase, ServerStatus, SnapshotPolicyDocument, blob,
@@ -77,7 +78,9 @@ async fn three_servers_form_a_secured_cluster_and_live_with_it() {
     manager_comes_and_goes(&world, &mut servers).await;
     certificate_and_ca_change_without_a_restart(&mut world, &servers).await;
     snapshots_are_taken_verified_and_pruned(&world).await;
+    another_gossip_key_restarts_nobody(&world, &servers).await;
     lost_data_is_no_reason_to_found(&world, &mut servers[2]).await;
+    a_power_cut_leaves_no_server_behind(&world, &mut servers[1]).await;
     secrets_stay_where_they_belong(&world, &servers);
     the_leader_leaves(&world, &mut servers).await;
 }
@@ -326,12 +329,57 @@ async fn a_cluster_grows_and_rolls_without_founding_a_second_one() {
     a_replaced_vm_takes_its_place_again(&world, &mut servers).await;
 }
 
+/// Consul reads a gossip key once; after that its keyring counts, and a restart would change nothing.
+async fn another_gossip_key_restarts_nobody(world: &World, servers: &[Server]) {
+    let before: Vec<_> = servers.iter().map(|server| server.service.process()).collect();
+    let other = "b3RoZXItZ29zc2lwLWtleS1vZi0zMi1ieXRlcyEhISE=";
+    world.account.write(container::SECRETS_SHARED, blob::GOSSIP_KEY, other);
+    eventually("the new key is on the disk for the next start", SOON, || async {
+        let has_it = |server: &Server| {
+            let file = server.host.paths.secret_config();
+            std::fs::read_to_string(file).is_ok_and(|text| text.contains(other))
+        };
+        servers.iter().all(has_it).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after: Vec<_> = servers.iter().map(|server| server.service.process()).collect();
+    assert_eq!(after, before, "nobody was restarted");
+    world.account.write(container::SECRETS_SHARED, blob::GOSSIP_KEY, GOSSIP_KEY);
+    all_well(world, &[0, 1, 2]).await;
+}
+
+/// Files as a power cut leaves them: empty or half written, with which Consul itself does not start.
+async fn a_power_cut_leaves_no_server_behind(world: &World, server: &mut Server) {
+    server.stop_manager().await;
+    server.service.kill();
+    let data_dir = server.host.paths.data_dir();
+    let store = RaftData::look(&data_dir).unwrap().store.unwrap();
+    let log = match store {
+        LogStore::BoltDb => "raft/raft.db",
+        LogStore::Wal => "raft/wal/wal-meta.db",
+    };
+    for (file, left) in [("serf/local.keyring", "[\"c2Vj"), ("node-id", ""), (log, "")] {
+        assert!(data_dir.join(file).exists(), "{file}");
+        std::fs::write(data_dir.join(file), left).unwrap();
+    }
+    server.start_manager();
+    eventually("what is left of Raft's data is set aside", SOON, || async {
+        data_dir.join("raft.torn").exists().then_some(())
+    })
+    .await;
+    all_well(world, &[0, 1, 2]).await;
+    let config = std::fs::read_to_string(server.host.paths.server_config()).unwrap();
+    assert!(!config.contains("bootstrap_expect"), "it was let in again");
+}
+
 /// A data disk that was not mounted: the server must be let in again, not found anew.
 async fn lost_data_is_no_reason_to_found(world: &World, server: &mut Server) {
     let config = server.host.paths.server_config();
     server.stop_manager().await;
     server.service.kill();
-    assert!(server.host.paths.raft_state().exists());
+    let data = RaftData::look(&server.host.paths.data_dir()).unwrap();
+    assert!(data.exists(), "{data:?}");
     std::fs::remove_dir_all(server.host.paths.data_dir()).unwrap();
     assert!(std::fs::read_to_string(&config).unwrap().contains("bootstrap_expect"));
     server.start_manager();

@@ -218,21 +218,25 @@ pub fn unhealthy_reason<'a>(
     None
 }
 
-/// Why these voters do not all run this Consul yet; `None` when they do. Autopilot reports `1.23.0` of a `1.23.0-dev` and
+/// Whether a server that reports this runs this Consul. Autopilot and `agent/self` say `1.23.0` of a `1.23.0-dev` and
 /// `1.8.7` of a `1.8.7+dfsg1`, so on both sides only the numbers count.
+pub fn is_same_consul(reported: &str, wanted: &semver::Version) -> bool {
+    let plain = reported.split(['+', '-']).next().unwrap_or_default();
+    plain == format!("{}.{}.{}", wanted.major, wanted.minor, wanted.patch)
+}
+
+/// Why these voters do not all run this Consul yet; `None` when they do.
 pub fn other_version_reason<'a>(
     voters: &[Voter],
     wanted: &semver::Version,
     statuses: impl Iterator<Item = &'a ServerStatus>,
 ) -> Option<String> {
-    let plain = |text: &str| text.split(['+', '-']).next().unwrap_or_default().to_owned();
-    let wanted = plain(&wanted.to_string());
     let mut others =
         statuses.filter(|status| voters.iter().any(|v| v.node_name == status.node_name));
     others.find_map(|status| {
         let version = &status.consul.as_ref()?.version;
         let error = status.last_error.as_deref().unwrap_or("no error reported");
-        (plain(version) != wanted).then(|| {
+        (!is_same_consul(version, wanted)).then(|| {
             format!("{} runs Consul {version}, not {wanted} yet ({error})", status.node_name)
         })
     })

@@ -70,11 +70,12 @@ impl ConsulError {
         }
     }
 
-    /// Whether the refused object does not exist. ACL objects answer 403 up to 1.11.
+    /// Whether the refused object does not exist. Absent ACL objects answer 404, or 403 with these words: tokens in every
+    /// version, policies and roles up to 1.14. The same words tell of an own token that nobody knows.
     pub fn is_absent(&self) -> bool {
         match self {
             Self::Refused { status: 404, .. } => true,
-            Self::Refused { status: 403, message, .. } => message.contains("not found"),
+            Self::Refused { status: 403, message, .. } => message.contains("ACL not found"),
             _ => false,
         }
     }
@@ -278,9 +279,13 @@ impl ConsulClient {
         self.call(Method::PUT, path, Some(body), CALL_TIMEOUT).await.map(drop)
     }
 
-    /// DELETE.
+    /// DELETE; what is not there is done.
     pub async fn delete(&self, path: &str) -> Result<(), ConsulError> {
-        self.call(Method::DELETE, path, None::<&()>, CALL_TIMEOUT).await.map(drop)
+        match self.call(Method::DELETE, path, None::<&()>, CALL_TIMEOUT).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.status() == Some(404) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn put(&self, path: &str) -> Result<(), ConsulError> {
@@ -309,9 +314,7 @@ impl ConsulClient {
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let bytes = response.bytes().await.map_err(unreachable)?;
-        let unhealthy_report =
-            status == StatusCode::TOO_MANY_REQUESTS && path == "operator/autopilot/health";
-        if status.is_success() || unhealthy_report {
+        if status.is_success() || is_health_report(status, path, &bytes) {
             return Ok(bytes);
         }
         Err(self.refused(method, path, status, &String::from_utf8_lossy(&bytes)))
@@ -343,6 +346,14 @@ impl ConsulClient {
     }
 }
 
+/// Whether a 429 is Autopilot's word on a cluster that is not healthy: the same status in plain text is the limit of
+/// connections or of requests.
+fn is_health_report(status: StatusCode, path: &str, bytes: &[u8]) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS
+        && path == "operator/autopilot/health"
+        && serde_json::from_slice::<AutopilotHealth>(bytes).is_ok()
+}
+
 /// TLS 1.2 or newer, our CA only, no proxy, no redirect: the token goes to this server or nowhere.
 fn builder(name: &str, address: IpAddr, ca: &[Certificate]) -> reqwest::ClientBuilder {
     Client::builder()
@@ -355,4 +366,48 @@ fn builder(name: &str, address: IpAddr, ca: &[Certificate]) -> reqwest::ClientBu
         .connect_timeout(Duration::from_secs(3))
         .timeout(CALL_TIMEOUT)
         .resolve(name, SocketAddr::new(address, HTTPS_PORT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, message: &str) -> ConsulError {
+        let (address, path) = ("10.0.0.4".parse().unwrap(), "acl/token/x".to_owned());
+        ConsulError::Refused { address, status, method: Method::GET, path, message: message.into() }
+    }
+
+    #[test]
+    fn an_absent_acl_object_is_404_or_403_with_consuls_words() {
+        assert!(refused(404, "Requested policy does not exist: ACL not found").is_absent());
+        assert!(refused(403, "ACL not found").is_absent(), "policies up to 1.14");
+        assert!(refused(403, "token does not exist: ACL not found").is_absent(), "tokens for ever");
+        assert!(
+            !refused(403, "Permission denied: token with AccessorID '' lacks permission")
+                .is_absent()
+        );
+        assert!(!refused(500, "ACL not found").is_absent());
+    }
+
+    #[test]
+    fn too_many_requests_in_words_is_no_word_on_health() {
+        let (status, path) = (StatusCode::TOO_MANY_REQUESTS, "operator/autopilot/health");
+        let report = br#"{"Healthy":false,"FailureTolerance":0,"Servers":null}"#;
+        assert!(is_health_report(status, path, report), "right after an election");
+        let limit =
+            b"Your IP is issuing too many concurrent connections, please rate limit your calls";
+        assert!(!is_health_report(status, path, limit));
+        assert!(!is_health_report(status, "operator/raft/configuration", report));
+    }
+
+    #[test]
+    fn no_servers_yet_is_none_and_no_error() {
+        let raft: RaftConfiguration =
+            serde_json::from_str(r#"{"Servers":null,"Index":0}"#).unwrap();
+        assert!(raft.servers.is_empty());
+        let health: AutopilotHealth =
+            serde_json::from_str(r#"{"Healthy":false,"FailureTolerance":0,"Servers":null}"#)
+                .unwrap();
+        assert!(health.servers.is_empty());
+    }
 }

@@ -12,10 +12,13 @@ use zeroize::Zeroizing;
 
 use hcs_planner::dataplane::blob;
 
+use super::store::{LogStore, core};
 use crate::secrets::Secret;
 
 /// HTTPS API and UI.
 pub const HTTPS_PORT: u16 = 8501;
+/// gRPC with TLS, for data planes; from 1.14 on.
+pub const GRPC_TLS_PORT: u16 = 8503;
 /// Raft and server RPC.
 pub const RPC_PORT: u16 = 8300;
 
@@ -28,18 +31,26 @@ pub enum Family {
     Stanza,
 }
 
-/// A version whose configuration nobody has checked.
+/// A version that this server cannot be configured for.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Consul {0} is not supported; this host manager knows 1.8 to 2.x")]
-pub struct UnknownFamily(pub Version);
+pub enum ConfigError {
+    /// Nobody has checked its keys.
+    #[error("Consul {0} is not supported; this host manager knows 1.8 to 2.x")]
+    UnknownFamily(Version),
+    /// It would begin an empty store and lose the vote of this server.
+    #[error(
+        "Consul {0} cannot read what lies in raft/wal: only 1.15.0 and newer can; go back to a newer version"
+    )]
+    UnreadableStore(Version),
+}
 
 impl Family {
     /// The family of a version.
-    pub fn of(version: &Version) -> Result<Self, UnknownFamily> {
+    pub fn of(version: &Version) -> Result<Self, ConfigError> {
         match (version.major, version.minor) {
             (1, 8..=11) => Ok(Self::Flat),
             (1, 12..) | (2, _) => Ok(Self::Stanza),
-            _ => Err(UnknownFamily(version.clone())),
+            _ => Err(ConfigError::UnknownFamily(version.clone())),
         }
     }
 }
@@ -61,16 +72,13 @@ pub struct ServerConfig<'a> {
     pub address: IpAddr,
     /// Only for the first formation.
     pub bootstrap_expect: Option<u32>,
+    /// The store that lies on the disk; none before the first start.
+    pub log_store: Option<LogStore>,
 }
 
 /// The main configuration, without secrets.
-pub fn server_json(config: &ServerConfig<'_>) -> Result<String, UnknownFamily> {
+pub fn server_json(config: &ServerConfig<'_>) -> Result<String, ConfigError> {
     let family = Family::of(config.version)?;
-    let mut ports = json!({ "http": -1, "https": HTTPS_PORT, "grpc": -1 });
-    // 1.14 split gRPC: the plain port stays off, the TLS port serves data planes.
-    if (config.version.major, config.version.minor) >= (1, 14) {
-        ports["grpc_tls"] = json!(8503);
-    }
     let mut root = json!({
         "server": true,
         "datacenter": config.datacenter,
@@ -79,7 +87,7 @@ pub fn server_json(config: &ServerConfig<'_>) -> Result<String, UnknownFamily> {
         "bind_addr": config.address,
         "advertise_addr": config.address,
         "client_addr": config.address,
-        "ports": ports,
+        "ports": { "http": -1, "https": HTTPS_PORT, "grpc": -1 },
         "encrypt_verify_incoming": true,
         "encrypt_verify_outgoing": true,
         "auto_encrypt": { "allow_tls": true },
@@ -99,7 +107,10 @@ pub fn server_json(config: &ServerConfig<'_>) -> Result<String, UnknownFamily> {
         "disable_remote_exec": true,
         "disable_update_check": true,
         "log_level": "INFO",
+        // Without it, host names are part of every gauge's name from 1.18 on.
+        "telemetry": { "disable_hostname": true, "prometheus_retention_time": "1h" },
     });
+    add_newer_keys(&mut root, config)?;
     let file = |name: &str| json!(config.tls_dir.join(name));
     match family {
         Family::Flat => {
@@ -135,6 +146,35 @@ pub fn server_json(config: &ServerConfig<'_>) -> Result<String, UnknownFamily> {
         root["bootstrap_expect"] = json!(expect);
     }
     Ok(pretty(&root))
+}
+
+/// What not every version knows: an unknown key keeps Consul from starting.
+fn add_newer_keys(root: &mut Value, config: &ServerConfig<'_>) -> Result<(), ConfigError> {
+    let version = core(config.version);
+    let is_from = |major, minor, patch| version >= Version::new(major, minor, patch);
+    // 1.14 split gRPC: the plain port stays off, the TLS port serves data planes.
+    if is_from(1, 14, 0) {
+        root["ports"]["grpc_tls"] = json!(GRPC_TLS_PORT);
+    }
+    let store = config.log_store.unwrap_or_else(|| LogStore::of_birth(&version));
+    if is_from(1, 15, 0) {
+        root["raft_logstore"] = json!({ "backend": store.as_str() });
+        if store == LogStore::Wal {
+            root["raft_logstore"]["verification"] = json!({ "enabled": true, "interval": "60s" });
+        }
+    } else if store == LogStore::Wal {
+        return Err(ConfigError::UnreadableStore(config.version.clone()));
+    }
+    // A cluster that was switched off for longer than Consul's seven days starts again.
+    if is_from(1, 15, 3) {
+        root["server_rejoin_age_max"] = json!("87600h");
+    }
+    // 1.22.4 gives a whole exchange 30 s, later ones 15 min: too little for the snapshot of a large state. A build that
+    // calls itself 1.23.0 does not know the keys.
+    if (version.major, version.minor) == (1, 22) && version.patch >= 4 || version.major >= 2 {
+        root["http_config"] = json!({ "read_timeout": "1h", "write_timeout": "1h" });
+    }
+    Ok(())
 }
 
 /// What the secret part holds.

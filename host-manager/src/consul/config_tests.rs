@@ -4,6 +4,14 @@ use super::*;
 use expect_test::{ExpectFile, expect_file};
 
 fn render(version: &str, expect: Option<u32>) -> String {
+    with_store(version, expect, None).unwrap()
+}
+
+fn with_store(
+    version: &str,
+    expect: Option<u32>,
+    log_store: Option<LogStore>,
+) -> Result<String, ConfigError> {
     server_json(&ServerConfig {
         version: &Version::parse(version).unwrap(),
         datacenter: "dc1",
@@ -12,8 +20,8 @@ fn render(version: &str, expect: Option<u32>) -> String {
         tls_dir: Path::new("/run/hcs/tls"),
         address: "10.0.0.4".parse().unwrap(),
         bootstrap_expect: expect,
+        log_store,
     })
-    .unwrap()
 }
 
 fn secrets(version: &str) -> Zeroizing<String> {
@@ -46,6 +54,80 @@ fn unknown_versions_are_refused_rather_than_guessed() {
     for version in ["0.9.0", "1.7.14", "3.0.0"] {
         assert!(Family::of(&Version::parse(version).unwrap()).is_err(), "{version}");
     }
+}
+
+/// Every release that is known, a build of the main branch, and what may come.
+fn all_versions() -> Vec<Version> {
+    let more =
+        ["1.8.0", "1.11.11", "1.15.0", "1.15.1", "1.15.2", "1.15.3", "1.22.3", "1.22.4", "1.22.5"];
+    let late = ["1.23.0-dev", "1.23.0", "2.0.3", "2.1.0"];
+    let mut versions = hcs_planner::releases::versions();
+    versions.extend(more.iter().chain(&late).map(|text| Version::parse(text).unwrap()));
+    versions.retain(|version| Family::of(version).is_ok());
+    versions
+}
+
+/// An unknown key keeps Consul from starting. By Consul's change log and source, who reads what: the release lines that
+/// know a key, each from a patch on.
+#[test]
+fn each_version_gets_the_keys_that_it_knows_and_no_other() {
+    type Knows = fn(u64, u64, u64) -> bool;
+    let keys: [(&str, Knows); 8] = [
+        ("/ca_file", |major, minor, _| (major, minor) < (1, 12)),
+        ("/ui", |major, minor, _| (major, minor) < (1, 12)),
+        ("/tls", |major, minor, _| (major, minor) >= (1, 12)),
+        ("/ui_config", |major, minor, _| (major, minor) >= (1, 12)),
+        ("/ports/grpc_tls", |major, minor, _| (major, minor) >= (1, 14)),
+        ("/raft_logstore", |major, minor, _| (major, minor) >= (1, 15)),
+        ("/server_rejoin_age_max", |major, minor, patch| match (major, minor) {
+            (1, ..15) => false,
+            (1, 15) => patch >= 3,
+            _ => true,
+        }),
+        // Not the builds of the main branch of November 2025, which call themselves 1.23.0.
+        ("/http_config", |major, minor, patch| match (major, minor) {
+            (1, 22) => patch >= 4,
+            (1, _) => false,
+            _ => true,
+        }),
+    ];
+    let everywhere =
+        ["server", "datacenter", "acl", "connect", "auto_encrypt", "ports", "telemetry"];
+    for version in all_versions() {
+        let config: Value = serde_json::from_str(&render(&version.to_string(), None)).unwrap();
+        for (pointer, knows) in keys {
+            let wanted = knows(version.major, version.minor, version.patch);
+            assert_eq!(config.pointer(pointer).is_some(), wanted, "{version}: {pointer}");
+        }
+        assert!(everywhere.iter().all(|key| config.get(key).is_some()), "{version}");
+        assert_eq!(config["telemetry"]["disable_hostname"], true, "{version}");
+    }
+}
+
+#[test]
+fn a_server_stays_with_the_store_that_lies_there() {
+    let backend = |version: &str, store| {
+        let config: Value =
+            serde_json::from_str(&with_store(version, None, store).unwrap()).unwrap();
+        config["raft_logstore"]["backend"].as_str().map(str::to_owned)
+    };
+    let (bolt, wal) = (Some(LogStore::BoltDb), Some(LogStore::Wal));
+    let rows = [
+        ("1.14.11", None, None),
+        ("1.14.11", bolt, None),
+        ("1.15.0", None, Some("boltdb")),
+        ("1.19.2", None, Some("boltdb")),
+        ("1.19.2", wal, Some("wal")),
+        ("1.20.0", None, Some("wal")),
+        ("1.20.0", bolt, Some("boltdb")),
+        ("1.23.0-dev", None, Some("wal")),
+        ("2.0.2", bolt, Some("boltdb")),
+    ];
+    for (version, store, wanted) in rows {
+        assert_eq!(backend(version, store).as_deref(), wanted, "{version} over {store:?}");
+    }
+    let refused = with_store("1.14.11", None, wal).unwrap_err();
+    assert_eq!(refused, ConfigError::UnreadableStore(Version::new(1, 14, 11)));
 }
 
 #[test]

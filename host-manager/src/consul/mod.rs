@@ -4,5 +4,6 @@ pub mod acl;
 pub mod client;
 pub mod config;
 pub mod health;
+pub mod store;
 pub mod types;
 pub mod unit;

@@ -2,6 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+fn null_is_none<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// `GET agent/self`.
 #[derive(Debug, Deserialize)]
 pub struct AgentSelf {
@@ -41,8 +49,8 @@ impl Member {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RaftConfiguration {
-    /// All servers that Raft knows.
-    #[serde(default)]
+    /// All servers that Raft knows; Consul says `null` before it was founded.
+    #[serde(default, deserialize_with = "null_is_none")]
     pub servers: Vec<RaftServer>,
 }
 
@@ -66,8 +74,8 @@ pub struct AutopilotHealth {
     pub healthy: bool,
     /// How many may fail now.
     pub failure_tolerance: u32,
-    /// Each server.
-    #[serde(default)]
+    /// Each server; `null` right after an election, until Autopilot has looked.
+    #[serde(default, deserialize_with = "null_is_none")]
     pub servers: Vec<AutopilotServer>,
 }
 

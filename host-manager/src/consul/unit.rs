@@ -31,6 +31,7 @@ ConditionPathExists={condition}
 
 [Service]
 Type=simple
+Environment=TMPDIR={temporary}
 ExecStart={start}
 ExecReload=/bin/kill -HUP $MAINPID
 KillSignal=SIGTERM
@@ -50,7 +51,7 @@ ProtectKernelModules=yes
 ProtectControlGroups=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
 RestrictSUIDSGID=yes
-ReadWritePaths={data}
+ReadWritePaths={data} {temporary}
 
 [Install]
 WantedBy=multi-user.target
@@ -58,6 +59,7 @@ WantedBy=multi-user.target
         condition = quoted(&secret_config),
         start = start.join(" "),
         data = quoted(&data),
+        temporary = quoted(&paths.temporary_dir()),
     )
 }
 
@@ -85,10 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_holds_paths_only() {
+    fn command_line_and_environment_hold_paths_only() {
         let unit = consul_unit(&Paths::new("/srv/vm 1"), Path::new("/srv/vm 1/consul"));
         let start = unit.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
         assert!(start.starts_with("ExecStart=\"/srv/vm 1/consul\" agent -config-file="));
-        assert!(!unit.contains("Environment="));
+        let environment = unit.lines().filter(|line| line.starts_with("Environment"));
+        assert_eq!(
+            environment.collect::<Vec<_>>(),
+            ["Environment=TMPDIR=\"/srv/vm 1/opt/consul/tmp\""]
+        );
     }
 }

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::artifact::ArtifactError;
 use crate::certificate::{self, CertificateError, CertificateFacts};
 use crate::consul::client::{ConsulClient, ConsulError};
-use crate::consul::config::UnknownFamily;
-use crate::converge::InvalidConfig;
+use crate::consul::config::ConfigError;
+use crate::converge::{InvalidConfig, RenderError};
 use crate::documents::{DocumentError, ServerSecrets};
 use crate::files::FileError;
 use crate::host::Host;
@@ -41,7 +41,7 @@ pub enum RoundError {
     /// Certificate and key.
     Certificate(#[from] CertificateError),
     /// A version that we do not know.
-    Version(#[from] UnknownFamily),
+    Version(#[from] ConfigError),
     /// A configuration that Consul refuses.
     Invalid(#[from] InvalidConfig),
     /// The disk.
@@ -54,6 +54,15 @@ pub enum RoundError {
     Consul(#[from] ConsulError),
     /// The storage account.
     Blob(#[from] BlobError),
+}
+
+impl From<RenderError> for RoundError {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Config(error) => Self::Version(error),
+            RenderError::File(error) => Self::File(error),
+        }
+    }
 }
 
 impl RoundError {

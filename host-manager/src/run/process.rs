@@ -8,7 +8,9 @@ use super::{Documents, Manager, RoundError};
 use crate::artifact::{self, ArtifactError};
 use crate::certificate;
 use crate::consul::client::ConsulError;
+use crate::consul::store::{self, RaftData};
 use crate::converge::{self, Wanted};
+use crate::files::FileError;
 use crate::formation::{self, Formation};
 use crate::membership;
 use crate::report::chain;
@@ -28,7 +30,10 @@ impl Manager {
         let (host, cluster) = (self.host.clone(), &documents.cluster);
         let program = self.install(&cluster.consul).await?;
         let is_active = host.service.is_active().await?;
-        let formation = self.decide_formation(cluster, is_active).await?;
+        if !is_active {
+            self.look_at_the_disk(cluster)?;
+        }
+        let formation = self.decide_formation(cluster).await?;
         let wanted = Wanted::render(&host, cluster, &documents.secrets, program, formation)?;
         converge::write_join(&host, &peers.iter().map(|peer| peer.address).collect::<Vec<_>>())?;
         self.reload_due |= certificate::install(&host.paths, &documents.secrets)?;
@@ -48,7 +53,7 @@ impl Manager {
             converge::start(&host, if is_active { Verb::Restart } else { Verb::Start }).await?;
         } else if is_current {
             // Mends files that someone lost or changed; a running Consul does not notice.
-            wanted.write(&host)?;
+            self.reload_due |= wanted.write(&host)?;
             self.board.solved("rollout");
         } else {
             self.roll(documents, peers, &wanted).await;
@@ -58,19 +63,33 @@ impl Manager {
         Ok(())
     }
 
-    async fn decide_formation(
-        &mut self,
-        cluster: &ClusterDocument,
-        is_active: bool,
-    ) -> Result<Formation, RoundError> {
-        let host = &self.host;
-        if self.memory.member && !is_active && !host.paths.raft_state().exists() {
+    /// Before a start: what lies on the disk decides whether this server is still the member that it was.
+    fn look_at_the_disk(&mut self, cluster: &ClusterDocument) -> Result<(), FileError> {
+        let data_dir = self.host.paths.data_dir();
+        let data = RaftData::look(&data_dir)?;
+        let is_alone = cluster.server_count == 1 && cluster.others.is_empty();
+        if data.is_torn && !is_alone {
+            tracing::warn!(
+                "Raft's log is empty, and with it this server's vote is gone: it is set aside in raft.torn"
+            );
+            store::set_aside(&data_dir)?;
+        }
+        Wanted::prepare_disk(&self.host)?;
+        if self.memory.member && !RaftData::look(&data_dir)?.exists() {
             // The data disk is new or not mounted. What this server once founded with must not
             // count any more: all servers in this state would found an empty cluster.
             tracing::warn!("Consul's data is gone; this server has to be let in again");
             self.memory.member = false;
             self.memory.formation = None;
         }
+        Ok(())
+    }
+
+    async fn decide_formation(
+        &mut self,
+        cluster: &ClusterDocument,
+    ) -> Result<Formation, RoundError> {
+        let host = &self.host;
         if let (true, Some(formation)) = (self.memory.member, self.memory.formation) {
             return Ok(formation);
         }

@@ -46,13 +46,13 @@ impl World {
             .ok_or_else(|| ArmError::group_not_found(name))
     }
 
-    /// Somebody else gives an object a tag of theirs, [`SOMEBODYS_TAG`].
-    pub fn tag_by_somebody(&mut self, id: &str) {
+    /// Somebody else gives an object a tag of theirs, [`SOMEBODYS_TAG`]; `false` when there is no such object.
+    pub fn tag_by_somebody(&mut self, id: &str) -> bool {
         let etag = self.new_etag();
-        if let Some(object) = self.resources.get_mut(&ids::key(id)) {
-            object.body["tags"][SOMEBODYS_TAG] = json!("theirs");
-            object.etag = etag;
-        }
+        let Some(object) = self.resources.get_mut(&ids::key(id)) else { return false };
+        object.body["tags"][SOMEBODYS_TAG] = json!("theirs");
+        object.etag = etag;
+        true
     }
 
     /// How many objects carry [`SOMEBODYS_TAG`].

@@ -419,6 +419,26 @@ fn label(request: &ArmRequest) -> (String, Call) {
     (path.to_owned(), call)
 }
 
+/// A fault of the one operation that a call may begin. Where none began, or the run was killed before it did, none ends in
+/// another way later.
+struct Planned<'a> {
+    cloud: &'a SimCloud,
+    fault: Fault,
+}
+
+impl<'a> Planned<'a> {
+    fn new(cloud: &'a SimCloud, fault: Fault) -> Self {
+        cloud.with_world(|world| world.inject(fault.clone()));
+        Self { cloud, fault }
+    }
+}
+
+impl Drop for Planned<'_> {
+    fn drop(&mut self) {
+        self.cloud.with_world(|world| world.withdraw(&self.fault));
+    }
+}
+
 /// How the operation that this call is about to start is to end.
 fn planned_end(fault: Option<CallFault>, of: &str, method: Method) -> Option<Fault> {
     let word = match fault? {
@@ -454,17 +474,15 @@ impl Cloud for Calls {
             return Ok(answers::not_found());
         }
         if fault == Some(CallFault::Tagged) {
-            self.cloud.with_world(|world| world.tag_by_somebody(&path));
+            // Where there is no object yet, nobody tags it.
+            if !self.cloud.with_world(|world| world.tag_by_somebody(&path)) {
+                self.script.lock().struck.retain(|strike| strike.at != number);
+            }
         }
         let planned = planned_end(fault, &of, request.method);
-        if let Some(planned) = &planned {
-            self.cloud.with_world(|world| world.inject(planned.clone()));
-        }
+        let planned = planned.map(|planned| Planned::new(&self.cloud, planned));
         let answer = self.cloud.send(request).await;
-        if let Some(planned) = &planned {
-            // Where no operation began, none ends in another way later.
-            self.cloud.with_world(|world| world.withdraw(planned));
-        }
+        drop(planned);
         let body_hash = answer.as_ref().map_or(0, |response| {
             let mut hash = TraceHasher::default();
             response.body.hash(&mut hash);
