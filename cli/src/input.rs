@@ -194,7 +194,7 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
         "ssh_public_key": null,
         "vnet_cidr": (!has_subnet).then_some(defaults::VNET_CIDR),
         "peer_vnet_ids": [],
-        "consul_version": releases::newest(),
+        "consul_version": releases::default_version(),
         "artifact_source": null,
         "lock": "CanNotDelete",
         "deletion_protection": false,

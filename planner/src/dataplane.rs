@@ -34,6 +34,27 @@ pub mod container {
     }
 }
 
+/// The ports that Consul serves on a server.
+pub mod port {
+    use semver::Version;
+
+    /// Raft and RPC, also of clients.
+    pub const RPC: u16 = 8300;
+    /// Gossip of servers and clients, TCP and UDP.
+    pub const GOSSIP: u16 = 8301;
+    /// Gossip among servers of several datacenters, TCP and UDP.
+    pub const GOSSIP_WAN: u16 = 8302;
+    /// HTTP API and UI with TLS.
+    pub const HTTPS: u16 = 8501;
+    /// gRPC with TLS, for data planes.
+    pub const GRPC_TLS: u16 = 8503;
+
+    /// Whether this version has a port for gRPC with TLS.
+    pub fn has_grpc_tls(version: &Version) -> bool {
+        (version.major, version.minor) >= (1, 14)
+    }
+}
+
 /// Blob names inside the containers.
 pub mod blob {
     /// In `config`: the stored spec of the cluster ([`crate::spec::ClusterSpec`]).

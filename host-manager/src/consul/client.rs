@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::certificate::CertificateFacts;
-use crate::consul::config::HTTPS_PORT;
 use crate::consul::types::{
     AgentSelf, AutopilotConfiguration, AutopilotHealth, Member, RaftConfiguration, SessionCreated,
 };
 use crate::secrets::{Secret, scrub};
+use hcs_planner::dataplane::port;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Raft, both gossip pools and the drain of running calls: eleven seconds on 1.8.7.
@@ -110,7 +110,7 @@ impl ConsulClient {
         let ca = Certificate::from_pem_bundle(ca_pem.as_bytes()).map_err(ConsulError::Client)?;
         let name = server_name(datacenter);
         let http = builder(&name, address, &ca).build().map_err(ConsulError::Client)?;
-        let base = format!("https://{name}:{HTTPS_PORT}/v1/");
+        let base = format!("https://{name}:{}/v1/", port::HTTPS);
         Ok(Self { http, address, base, token, local_token: None, ca })
     }
 
@@ -365,7 +365,7 @@ fn builder(name: &str, address: IpAddr, ca: &[Certificate]) -> reqwest::ClientBu
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(3))
         .timeout(CALL_TIMEOUT)
-        .resolve(name, SocketAddr::new(address, HTTPS_PORT))
+        .resolve(name, SocketAddr::new(address, port::HTTPS))
 }
 
 #[cfg(test)]

@@ -10,17 +10,10 @@ use semver::Version;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use hcs_planner::dataplane::blob;
+use hcs_planner::dataplane::{blob, port};
 
 use super::store::{LogStore, core};
 use crate::secrets::Secret;
-
-/// HTTPS API and UI.
-pub const HTTPS_PORT: u16 = 8501;
-/// gRPC with TLS, for data planes; from 1.14 on.
-pub const GRPC_TLS_PORT: u16 = 8503;
-/// Raft and server RPC.
-pub const RPC_PORT: u16 = 8300;
 
 /// Which keys a version reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +80,16 @@ pub fn server_json(config: &ServerConfig<'_>) -> Result<String, ConfigError> {
         "bind_addr": config.address,
         "advertise_addr": config.address,
         "client_addr": config.address,
-        "ports": { "http": -1, "https": HTTPS_PORT, "grpc": -1 },
+        // DNS is the clients' own agents' business: to a caller without a token a server answers with nothing.
+        "ports": {
+            "server": port::RPC,
+            "serf_lan": port::GOSSIP,
+            "serf_wan": port::GOSSIP_WAN,
+            "https": port::HTTPS,
+            "http": -1,
+            "grpc": -1,
+            "dns": -1,
+        },
         "encrypt_verify_incoming": true,
         "encrypt_verify_outgoing": true,
         "auto_encrypt": { "allow_tls": true },
@@ -153,8 +155,8 @@ fn add_newer_keys(root: &mut Value, config: &ServerConfig<'_>) -> Result<(), Con
     let version = core(config.version);
     let is_from = |major, minor, patch| version >= Version::new(major, minor, patch);
     // 1.14 split gRPC: the plain port stays off, the TLS port serves data planes.
-    if is_from(1, 14, 0) {
-        root["ports"]["grpc_tls"] = json!(GRPC_TLS_PORT);
+    if port::has_grpc_tls(&version) {
+        root["ports"]["grpc_tls"] = json!(port::GRPC_TLS);
     }
     let store = config.log_store.unwrap_or_else(|| LogStore::of_birth(&version));
     if is_from(1, 15, 0) {

@@ -2,6 +2,8 @@
 
 use super::*;
 use expect_test::{ExpectFile, expect_file};
+use hcs_planner::arm::Kind;
+use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
 
 fn render(version: &str, expect: Option<u32>) -> String {
     with_store(version, expect, None).unwrap()
@@ -203,5 +205,80 @@ fn hardening() {
         assert!(secret["encrypt"].is_string(), "{version}: gossip is encrypted");
         assert!(config.get("encrypt").is_none(), "{version}: the public file holds no secret");
         assert!(config["acl"].get("tokens").is_none(), "{version}: nor a token");
+    }
+}
+
+/// Consul's own ports where nothing is written, by its documentation; a negative one is closed.
+fn served_ports(config: &Value, version: &Version) -> std::collections::BTreeSet<i64> {
+    let grpc_tls = if (version.major, version.minor) >= (1, 14) { 8503 } else { -1 };
+    let defaults = [
+        ("dns", 8600),
+        ("http", 8500),
+        ("https", -1),
+        ("grpc", -1),
+        ("grpc_tls", grpc_tls),
+        ("serf_lan", 8301),
+        ("serf_wan", 8302),
+        ("server", 8300),
+    ];
+    let port = |(name, default)| config["ports"][name].as_i64().unwrap_or(default);
+    defaults.into_iter().map(port).filter(|port| *port > 0).collect()
+}
+
+fn spec(consul_version: Version) -> ClusterSpec {
+    ClusterSpec {
+        subscription_id: "00000000-0000-0000-0000-000000000001".into(),
+        name: "demo".into(),
+        resource_group_name: "rg".into(),
+        managed_resource_group_name: "rg-mrg-demo".into(),
+        location: "westeurope".into(),
+        consul_datacenter: "dc1".into(),
+        server_count: 3,
+        zones: vec!["1".into(), "2".into(), "3".into()],
+        zone_fallback: ZoneFallback::Strict,
+        vm_size: "Standard_D2s_v5".into(),
+        vm_size_fallbacks: vec![],
+        image: ImageReference::default(),
+        os_disk_gib: 64,
+        data_disk_gib: 32,
+        ssh_public_key: None,
+        vnet_cidr: Some("172.25.16.0/24".parse().unwrap()),
+        subnet_id: None,
+        peer_vnet_ids: vec![],
+        external_endpoint: None,
+        consul_version,
+        artifact_source: None,
+        lock: LockLevel::CanNotDelete,
+        deletion_protection: false,
+        timeouts: None,
+        tags: std::collections::BTreeMap::new(),
+    }
+}
+
+#[test]
+fn the_network_lets_in_what_consul_serves_and_nothing_else() {
+    for version in all_versions() {
+        let config: Value = serde_json::from_str(&render(&version.to_string(), None)).unwrap();
+        let desired = hcs_planner::desired::Desired::new(&spec(version.clone()));
+        let group =
+            desired.objects.values().find(|o| o.kind == Kind::NetworkSecurityGroup).unwrap();
+        let rules = group.body["properties"]["securityRules"].as_array().unwrap();
+        let open = |from: &[&str]| -> std::collections::BTreeSet<i64> {
+            let is_from = |rule: &&Value| {
+                let properties = &rule["properties"];
+                properties["access"] == "Allow"
+                    && from.iter().any(|source| properties["sourceAddressPrefix"] == *source)
+            };
+            let port = |rule: &Value| {
+                rule["properties"]["destinationPortRange"].as_str().unwrap().parse().unwrap()
+            };
+            rules.iter().filter(is_from).map(port).collect()
+        };
+        let served = served_ports(&config, &version);
+        assert_eq!(open(&["VirtualNetwork", "172.25.16.0/24"]), served, "{version}");
+        // The pool of several datacenters is for servers, and these are in the cluster's own network.
+        let to_clients: std::collections::BTreeSet<i64> =
+            served.into_iter().filter(|p| *p != 8302).collect();
+        assert_eq!(open(&["VirtualNetwork"]), to_clients, "{version}");
     }
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use hcs_planner::dataplane::ConsulStatus;
 
 use crate::consul::client::{ConsulClient, ConsulError};
-use crate::consul::config::RPC_PORT;
 use crate::consul::types::{AutopilotHealth, RaftServer};
+use hcs_planner::dataplane::port;
 
 /// Asks one server. Parts that need a leader are empty while there is none.
 pub async fn observe(client: &ConsulClient, acl_ready: bool) -> Result<ConsulStatus, ConsulError> {
@@ -36,7 +36,7 @@ pub async fn observe(client: &ConsulClient, acl_ready: bool) -> Result<ConsulSta
 
 /// How Raft writes a server's address.
 pub fn raft_address(address: IpAddr) -> String {
-    SocketAddr::new(address, RPC_PORT).to_string()
+    SocketAddr::new(address, port::RPC).to_string()
 }
 
 fn names<'a>(servers: impl Iterator<Item = &'a RaftServer>) -> Vec<String> {

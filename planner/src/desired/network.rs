@@ -4,17 +4,21 @@ use serde_json::{Value, json};
 
 use super::{Builder, named, object};
 use crate::arm::{ArmId, Kind};
+use crate::dataplane::port;
 use crate::diff::absent;
 use crate::names::{CLUSTER_RECORD, SERVER_METADATA, SUBNET};
 use crate::reference::output;
 
-/// Consul's ports that other servers and clients in the address space need; HTTPS replaces HTTP.
-const RULES: [(&str, u32, &str, &[&str]); 4] = [
-    ("consul-rpc", 100, "Tcp", &["8300"]),
-    ("consul-gossip", 110, "*", &["8301", "8302"]),
-    ("consul-https", 120, "Tcp", &["8501"]),
-    ("consul-dns", 130, "*", &["8600"]),
+/// Consul's ports that clients in this and in peered networks need, whatever the version; HTTPS replaces HTTP. DNS is
+/// served by the clients' own agents.
+const RULES: [(&str, u32, &str, u16); 3] = [
+    ("consul-rpc", 100, "Tcp", port::RPC),
+    ("consul-gossip", 110, "*", port::GOSSIP),
+    ("consul-https", 120, "Tcp", port::HTTPS),
 ];
+
+/// For data planes; there when the version serves it.
+const GRPC_RULE: &str = "consul-grpc-tls";
 
 /// Lets the external endpoint's callers in; the only rule that comes and goes.
 const ENDPOINT_RULE: &str = "consul-https-external";
@@ -36,13 +40,19 @@ pub(super) fn build(builder: &mut Builder<'_>) {
 fn security_group(builder: &mut Builder<'_>) {
     let mut rules: Vec<Value> = RULES
         .iter()
-        .map(|(name, priority, protocol, ports)| {
-            rule(name, *priority, protocol, "Allow", "VirtualNetwork", ports)
-        })
+        .map(|(name, priority, protocol, port)| allow(name, *priority, protocol, IN_REACH, *port))
         .collect();
+    // Servers meet in this pool, too; clients are no part of it.
+    let own = builder.spec.vnet_cidr.map(|cidr| cidr.trunc().to_string()).unwrap_or_default();
+    rules.push(allow("consul-gossip-wan", 115, "*", &own, port::GOSSIP_WAN));
+    rules.push(if port::has_grpc_tls(&builder.spec.consul_version) {
+        allow(GRPC_RULE, 130, "Tcp", IN_REACH, port::GRPC_TLS)
+    } else {
+        absent(GRPC_RULE)
+    });
     rules.push(match &builder.spec.external_endpoint {
         Some(endpoint) => {
-            let mut external = rule(ENDPOINT_RULE, 125, "Tcp", "Allow", "", &["8501"]);
+            let mut external = allow(ENDPOINT_RULE, 125, "Tcp", "", port::HTTPS);
             let properties = &mut external["properties"];
             properties["sourceAddressPrefixes"] = json!(endpoint.allowed_cidrs);
             if let Some(map) = properties.as_object_mut() {
@@ -52,8 +62,8 @@ fn security_group(builder: &mut Builder<'_>) {
         }
         None => absent(ENDPOINT_RULE),
     });
-    rules.push(rule("health-probe", 140, "Tcp", "Allow", "AzureLoadBalancer", &["8501"]));
-    rules.push(rule("deny-everything-else", 4096, "*", "Deny", "*", &["*"]));
+    rules.push(allow("health-probe", 140, "Tcp", "AzureLoadBalancer", port::HTTPS));
+    rules.push(rule("deny-everything-else", 4096, "*", "Deny", "*", "*"));
     let location = &builder.spec.location;
     let mut body = json!({ "location": location, "properties": {} });
     body["properties"]["securityRules"] = Value::Array(rules);
@@ -67,15 +77,22 @@ fn security_group(builder: &mut Builder<'_>) {
     );
 }
 
+/// Azure's word for this network, those that are peered with it, and what lies behind its gateways.
+const IN_REACH: &str = "VirtualNetwork";
+
+fn allow(name: &str, priority: u32, protocol: &str, source: &str, port: u16) -> Value {
+    rule(name, priority, protocol, "Allow", source, &port.to_string())
+}
+
 fn rule(
     name: &str,
     priority: u32,
     protocol: &str,
     access: &str,
     source: &str,
-    ports: &[&str],
+    port: &str,
 ) -> Value {
-    let mut properties = json!({
+    let properties = json!({
         "priority": priority,
         "direction": "Inbound",
         "access": access,
@@ -83,11 +100,8 @@ fn rule(
         "sourceAddressPrefix": source,
         "sourcePortRange": "*",
         "destinationAddressPrefix": "*",
+        "destinationPortRange": port,
     });
-    match ports {
-        [port] => properties["destinationPortRange"] = json!(port),
-        ports => properties["destinationPortRanges"] = json!(ports),
-    }
     named(name, properties)
 }
 
@@ -171,8 +185,7 @@ fn load_balancer(builder: &mut Builder<'_>) {
 /// Gives a balancer its rule and the probe of it: a TCP probe asks whether the server is there;
 /// `/v1/status/leader` answers 200 without a leader, too.
 fn serve_https(body: &mut Value, rule: Value) {
-    let probe =
-        json!({ "protocol": "Tcp", "port": 8501, "intervalInSeconds": 5, "probeThreshold": 2 });
+    let probe = json!({ "protocol": "Tcp", "port": port::HTTPS, "intervalInSeconds": 5, "probeThreshold": 2 });
     body["properties"]["probes"] = Value::Array(vec![named("https", probe)]);
     body["properties"]["loadBalancingRules"] = Value::Array(vec![rule]);
 }
@@ -184,8 +197,8 @@ fn https_rule(balancer: &ArmId, frontend: &str) -> Value {
         "backendAddressPool": { "id": balancer.child("backendAddressPools", "servers") },
         "probe": { "id": balancer.child("probes", "https") },
         "protocol": "Tcp",
-        "frontendPort": 8501,
-        "backendPort": 8501,
+        "frontendPort": port::HTTPS,
+        "backendPort": port::HTTPS,
         "idleTimeoutInMinutes": 15,
         "enableTcpReset": true,
     });

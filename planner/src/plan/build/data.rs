@@ -13,7 +13,7 @@ use crate::plan::graph::StepRef;
 use crate::plan::{Action, Artifact, PlanError, Secret};
 use crate::reference;
 use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256};
-use crate::releases::check_upgrade;
+use crate::releases::{check_choice, check_upgrade};
 
 const UPLOAD_CONSUL: &str = "upload consul";
 const UPLOAD_HOST_MANAGER: &str = "upload host manager";
@@ -25,9 +25,12 @@ impl Planner<'_> {
         let stored = self.observed.document.as_ref();
         let version = &self.spec.consul_version;
         let runs = stored.filter(|_| !self.situation.present.is_empty());
-        if let Some(document) = runs {
-            check_upgrade(&document.consul.version, version).map_err(PlanError::Upgrade)?;
+        match (runs, stored) {
+            (Some(document), _) => check_upgrade(&document.consul.version, version),
+            (None, Some(document)) if document.consul.version == *version => Ok(()),
+            (None, _) => check_choice(version),
         }
+        .map_err(PlanError::Upgrade)?;
         let upgrades = runs.is_some_and(|document| document.consul.version != *version);
         let keeps_consul = stored.filter(|document| document.consul.version == *version);
         let mut wanted = ClusterDocument {

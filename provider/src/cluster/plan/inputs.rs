@@ -256,7 +256,7 @@ impl Planner {
     }
 
     pub(super) fn version(&mut self) {
-        self.default("consul_version", |_| releases::newest().to_string().into());
+        self.default("consul_version", |_| releases::default_version().to_string().into());
     }
 
     /// What means the same stays as it is stored, however it is written now: an import writes tags that the provider
