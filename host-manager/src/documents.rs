@@ -1,12 +1,12 @@
 //! Reads the cluster's documents and secrets from blobs and checks them before use.
 //!
-//! Never writes anything, and no error repeats what a blob holds.
+//! Writes nothing but the one token that servers make themselves, and no error repeats what a blob holds.
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hcs_engine::blob::{BlobError, BlobStore};
+use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
 use hcs_planner::dataplane::{
     ClusterDocument, Request, ServerStatus, SnapshotPolicyDocument, blob, container,
 };
@@ -128,6 +128,31 @@ impl Stores {
             gossip_key: gossip_text(&gossip_key)?,
             management_token: uuid_text(&management_token, shared, blob::MANAGEMENT_TOKEN)?,
         })
+    }
+
+    /// The token of client agents; the first server that asks makes it up.
+    pub async fn client_token(&self) -> Result<Secret, DocumentError> {
+        let (container, name) = (container::SECRETS_CLIENT, blob::CLIENT_TOKEN);
+        for _ in 0..2 {
+            if bytes(&*self.shared, container, name).await?.is_some() {
+                let found = text(&*self.shared, container, name).await?;
+                return uuid_text(&found, container, name);
+            }
+            let made = Uuid::new_v4().to_string();
+            let put = self.shared.put(container, name, made.into(), WriteCondition::Absent).await;
+            match put {
+                // Whoever was faster has made the one that counts.
+                Ok(_) | Err(BlobError::ConditionFailed { .. }) => {}
+                Err(source) => {
+                    return Err(DocumentError::Blob {
+                        container: container.to_owned(),
+                        name: name.to_owned(),
+                        source: Box::new(source),
+                    });
+                }
+            }
+        }
+        Err(DocumentError::Missing { container: container.to_owned(), name: name.to_owned() })
     }
 
     /// What the server of a slot last said; `None` when it has said nothing yet.

@@ -14,6 +14,7 @@ use hcs_planner::dataplane::{
     OnDelete, Request, RequestAction, ServerPhase, ServerStatus, SnapshotPolicyDocument, blob,
     container,
 };
+use support::client::ClientAgent;
 use support::world::{GOSSIP_KEY, MANAGEMENT, Server, World, agent_token};
 use support::{consul_binary, eventually};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -78,6 +79,7 @@ async fn three_servers_form_a_secured_cluster_and_live_with_it() {
     manager_comes_and_goes(&world, &mut servers).await;
     certificate_and_ca_change_without_a_restart(&mut world, &servers).await;
     snapshots_are_taken_verified_and_pruned(&world).await;
+    a_client_joins_with_what_is_handed_out(&world, &mut servers).await;
     another_gossip_key_restarts_nobody(&world, &servers).await;
     lost_data_is_no_reason_to_found(&world, &mut servers[2]).await;
     a_power_cut_leaves_no_server_behind(&world, &mut servers[1]).await;
@@ -327,6 +329,50 @@ async fn a_cluster_grows_and_rolls_without_founding_a_second_one() {
     }
     a_new_artifact_rolls(&mut world, &servers).await;
     a_replaced_vm_takes_its_place_again(&world, &mut servers).await;
+}
+
+/// CA, gossip key and the clients' token are all that it takes: the client gets its certificate from the servers, registers
+/// itself, serves KV and DNS, and goes on when servers are restarted.
+async fn a_client_joins_with_what_is_handed_out(world: &World, servers: &mut [Server]) {
+    let config =
+        eventually("the clients' token is there", SOON, || async { world.client_config() }).await;
+    let token = config["acl"]["tokens"]["agent"].as_str().unwrap().to_owned();
+    let join: Vec<_> = (0..3).map(|slot| world.address(slot)).collect();
+    let folder = world.folder.path().join("client");
+    let own = world.address(99);
+    let client = ClientAgent::start(&consul_binary(), &folder, own, &join, &world.ca_pem, config);
+    let log = || std::fs::read_to_string(folder.join("consul.log")).unwrap_or_default();
+    eventually("the client is in the catalog", SOON, || async {
+        let (_, nodes) = client.ask("GET", "catalog/nodes", MANAGEMENT, "")?;
+        nodes.contains("\"app-1\"").then_some(())
+    })
+    .await;
+    let kept = client.ask("PUT", "kv/by-client", MANAGEMENT, "yes");
+    assert_eq!(kept.map(|(status, _)| status), Some(200), "{}", log());
+    let read = client.ask("GET", "kv/by-client?raw", MANAGEMENT, "");
+    assert_eq!(read, Some((200, "yes".to_owned())));
+    let refused = client.ask("PUT", "kv/by-client", &token, "no");
+    assert_eq!(refused.map(|(status, _)| status), Some(403), "no right on KV");
+    let stranger = client.ask("GET", "catalog/nodes", "", "");
+    assert_eq!(stranger, Some((200, "[]".to_owned())), "nothing for who has no token");
+    // From 1.17 on DNS has a token of its own; before, it stays silent until its user gives one.
+    let knows_dns_token = world.version >= semver::Version::new(1, 17, 0);
+    let found = usize::from(knows_dns_token);
+    eventually("DNS knows the client's node", SOON, || async {
+        (client.resolve("app-1.node.consul") == found).then_some(())
+    })
+    .await;
+
+    for server in servers.iter_mut() {
+        server.stop_manager().await;
+        server.service.kill();
+        server.start_manager();
+        all_well(world, &[0, 1, 2]).await;
+    }
+    eventually("the client still serves", SOON, || async {
+        (client.ask("GET", "kv/by-client?raw", MANAGEMENT, "")?.1 == "yes").then_some(())
+    })
+    .await;
 }
 
 /// Consul reads a gossip key once; after that its keyring counts, and a restart would change nothing.

@@ -18,6 +18,8 @@ pub mod container {
     pub const ARTIFACTS: &str = "artifacts";
     /// What all servers must share: gossip key, management token, CA key.
     pub const SECRETS_SHARED: &str = "secrets-shared";
+    /// The token of client agents, which a server makes and whoever may read it hands out.
+    pub const SECRETS_CLIENT: &str = "secrets-client";
     /// Requests of the provider to servers.
     pub const REQUESTS: &str = "requests";
     /// Snapshots of Consul's state.
@@ -79,6 +81,8 @@ pub mod blob {
     pub const SERVER_KEY: &str = "server-key.pem";
     /// In `secrets-{slot}`: the secret id of the server's agent token, a UUID.
     pub const AGENT_TOKEN: &str = "agent-token";
+    /// Secret id of the token of client agents.
+    pub const CLIENT_TOKEN: &str = "client-token";
     /// In `status-{slot}`: [`super::ServerStatus`].
     pub const STATUS: &str = "status.json";
 

@@ -6,6 +6,7 @@
 
 pub mod arm;
 pub mod assumed;
+pub mod client_config;
 pub mod cloud_init;
 pub mod dataplane;
 pub mod desired;

@@ -134,17 +134,44 @@ const AWAY: &str = "The storage service is away or busy: apply again. If it stay
 const NO_CONTAINER: &str = "Somebody deleted a container of the cluster. Azure keeps deleted ones for some days: recover \
                             it before anything makes an empty one in its place.";
 
+/// Why the storage service does not let a caller in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Denial {
+    Firewall,
+    Token,
+    Disabled,
+    Role,
+}
+
+impl Denial {
+    fn of(code: &str) -> Self {
+        match code {
+            "AuthorizationFailure"
+            | "AuthorizationSourceIPMismatch"
+            | "PublicAccessNotPermitted" => Self::Firewall,
+            "AuthenticationFailed" | "InvalidAuthenticationInfo" => Self::Token,
+            "AccountIsDisabled" => Self::Disabled,
+            _ => Self::Role,
+        }
+    }
+}
+
+/// Whether a denial is for want of a role, as far as its code tells.
+pub(crate) fn is_role(code: &str) -> bool {
+    Denial::of(code) == Denial::Role
+}
+
 fn denied(code: &str) -> &'static str {
-    match code {
-        "AuthorizationFailure" | "AuthorizationSourceIPMismatch" | "PublicAccessNotPermitted" => {
+    match Denial::of(code) {
+        Denial::Firewall => {
             "That is the storage account's firewall, not a role: allow the address of this machine under the account's \
              networking, or run from a network that it allows."
         }
-        "AuthenticationFailed" | "InvalidAuthenticationInfo" => {
+        Denial::Token => {
             "The token itself is not taken: check the clock of this machine and tenant_id."
         }
-        "AccountIsDisabled" => "The subscription or the account is disabled: ask its owner.",
-        _ => {
+        Denial::Disabled => "The subscription or the account is disabled: ask its owner.",
+        Denial::Role => {
             "The caller needs the role Storage Blob Data Contributor on the cluster's storage account (to look only: \
              Storage Blob Data Reader on config, certificates, snapshots and status-*); an apply by an Owner or User \
              Access Administrator assigns it."

@@ -241,7 +241,7 @@ fn failed(what: &str, failure: &Failure, now: &str) -> Diagnostic {
     )
 }
 
-fn sentence(error: &EngineError) -> String {
+pub(crate) fn sentence(error: &EngineError) -> String {
     capitalized(&chain(error))
 }
 

@@ -10,6 +10,7 @@ mod client;
 mod cluster;
 mod cluster_data;
 mod diagnostics;
+mod ephemeral;
 mod leg;
 mod policy;
 mod provider;

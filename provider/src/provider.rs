@@ -6,13 +6,14 @@ use std::sync::Arc;
 use hcs_azure::{AzureSettings, Secret};
 use hcs_engine::clock::SystemClock;
 use tfplugin::{
-    Attribute, Block, ConfigureRequest, Context, DataSource, Diagnostic, Diagnostics, NestedBlock,
-    Path, Provider, Resource, Schema, Type, Value, async_trait,
+    Attribute, Block, ConfigureRequest, Context, DataSource, Diagnostic, Diagnostics, Ephemeral,
+    NestedBlock, Path, Provider, Resource, Schema, Type, Value, async_trait,
 };
 
 use crate::client::{Client, Ports, SharedClient};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
+use crate::ephemeral::{ClientConfig, RootToken};
 use crate::policy::PolicyResource;
 
 /// The provider `hcs`.
@@ -74,6 +75,13 @@ impl Provider for HcsProvider {
         vec![
             Arc::new(ClusterResource::new(self.client.clone())),
             Arc::new(PolicyResource::new(self.client.clone())),
+        ]
+    }
+
+    fn ephemerals(&self) -> Vec<Arc<dyn Ephemeral>> {
+        vec![
+            Arc::new(ClientConfig::new(self.client.clone())),
+            Arc::new(RootToken::new(self.client.clone())),
         ]
     }
 

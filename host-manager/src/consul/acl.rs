@@ -1,4 +1,5 @@
-//! The server's own agent token: a policy for its node only, a token whose ids were chosen before.
+//! Tokens whose ids are chosen before Consul knows them: a server's own agent token, with a policy for its node only, and
+//! the one that client agents share.
 //!
 //! Everything reads before it writes, so doing it again changes nothing.
 
@@ -25,10 +26,8 @@ impl AgentIdentity<'_> {
         format!("hcs-server-{}", self.slot)
     }
 
-    /// The accessor id follows from cluster and slot, so that a new VM finds its token again.
     fn accessor(&self) -> String {
-        let name = format!("{}/servers/{}/agent", self.cluster_id.to_ascii_lowercase(), self.slot);
-        Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
+        accessor(self.cluster_id, &format!("servers/{}/agent", self.slot))
     }
 
     /// What an agent needs: to register its own node and to read services.
@@ -46,11 +45,41 @@ pub async fn ensure_agent_token(
     identity: &AgentIdentity<'_>,
     secret: &Secret,
 ) -> Result<(), ConsulError> {
-    ensure_policy(client, identity).await?;
-    ensure_token(client, identity, secret).await?;
+    let wanted = Wanted {
+        policy_name: identity.policy_name(),
+        policy_description: "Agent of one server; kept by hcs-host-manager".to_owned(),
+        rules: identity.rules(),
+        accessor: identity.accessor(),
+        token_description: format!("Agent token of {}", identity.node_name),
+    };
+    wanted.ensure(client, secret).await?;
     client.put_only("agent/token/agent", &json!({ "Token": secret.expose() })).await?;
     verify(client, secret).await
 }
+
+/// Makes policy and token of client agents if they are missing.
+pub async fn ensure_client_token(
+    client: &ConsulClient,
+    cluster_id: &str,
+    secret: &Secret,
+) -> Result<(), ConsulError> {
+    if verify(client, secret).await.is_ok() {
+        return Ok(());
+    }
+    let wanted = Wanted {
+        policy_name: "hcs-client".to_owned(),
+        policy_description: "Client agents of all nodes; kept by hcs-host-manager".to_owned(),
+        rules: CLIENT_RULES.to_owned(),
+        accessor: accessor(cluster_id, "clients/agent"),
+        token_description: "Token of client agents".to_owned(),
+    };
+    wanted.ensure(client, secret).await
+}
+
+/// What client agents need, whatever their names: to register their nodes, and to read nodes and services for their
+/// anti-entropy and for DNS. It opens neither KV nor the registration of services.
+const CLIENT_RULES: &str =
+    "node_prefix \"\" {\n  policy = \"write\"\n}\nservice_prefix \"\" {\n  policy = \"read\"\n}\n";
 
 /// Whether the agent token works.
 pub async fn verify(client: &ConsulClient, secret: &Secret) -> Result<(), ConsulError> {
@@ -58,55 +87,73 @@ pub async fn verify(client: &ConsulClient, secret: &Secret) -> Result<(), Consul
     own.get::<serde::de::IgnoredAny>("acl/token/self").await.map(drop)
 }
 
-async fn ensure_policy(
-    client: &ConsulClient,
-    identity: &AgentIdentity<'_>,
-) -> Result<(), ConsulError> {
-    let name = identity.policy_name();
-    let policies: Vec<AclPolicy> = client.get("acl/policies").await?;
-    let body = json!({
-        "Name": name,
-        "Description": "Agent of one server; kept by hcs-host-manager",
-        "Rules": identity.rules(),
-    });
-    let Some(found) = policies.into_iter().find(|policy| policy.name == name) else {
-        return client.put_only("acl/policy", &body).await;
-    };
-    let path = format!("acl/policy/{}", found.id);
-    let found: AclPolicy = client.get(&path).await?;
-    if found.rules == identity.rules() {
-        return Ok(());
-    }
-    client.put_only(&path, &body).await
+/// The accessor id follows from the cluster, so that whoever comes later finds the token again.
+fn accessor(cluster_id: &str, what: &str) -> String {
+    let name = format!("{}/{what}", cluster_id.to_ascii_lowercase());
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).to_string()
 }
 
-async fn ensure_token(
-    client: &ConsulClient,
-    identity: &AgentIdentity<'_>,
-    secret: &Secret,
-) -> Result<(), ConsulError> {
-    let accessor = identity.accessor();
-    let path = format!("acl/token/{accessor}");
-    match client.get::<AclToken>(&path).await {
-        Ok(found) => {
-            let policy = identity.policy_name();
-            let linked = found.policies.iter().flatten().any(|link| link.name == policy);
-            if linked && found.secret == secret.expose() {
-                return Ok(());
-            }
-            // A secret id cannot be changed: the slot got a new token, the old one must die.
-            client.delete(&path).await?;
-        }
-        Err(error) if error.is_absent() => {}
-        Err(error) => return Err(error),
+/// A policy and the one token that has it.
+struct Wanted {
+    policy_name: String,
+    policy_description: String,
+    rules: String,
+    accessor: String,
+    token_description: String,
+}
+
+impl Wanted {
+    async fn ensure(&self, client: &ConsulClient, secret: &Secret) -> Result<(), ConsulError> {
+        self.ensure_policy(client).await?;
+        self.ensure_token(client, secret).await
     }
-    let body = json!({
-        "AccessorID": accessor,
-        "SecretID": secret.expose(),
-        "Description": format!("Agent token of {}", identity.node_name),
-        "Policies": [{ "Name": identity.policy_name() }],
-    });
-    client.put_only("acl/token", &body).await
+
+    async fn ensure_policy(&self, client: &ConsulClient) -> Result<(), ConsulError> {
+        let policies: Vec<AclPolicy> = client.get("acl/policies").await?;
+        let body = json!({
+            "Name": self.policy_name,
+            "Description": self.policy_description,
+            "Rules": self.rules,
+        });
+        let Some(found) = policies.into_iter().find(|policy| policy.name == self.policy_name)
+        else {
+            return client.put_only("acl/policy", &body).await;
+        };
+        let path = format!("acl/policy/{}", found.id);
+        let found: AclPolicy = client.get(&path).await?;
+        if found.rules == self.rules {
+            return Ok(());
+        }
+        client.put_only(&path, &body).await
+    }
+
+    async fn ensure_token(
+        &self,
+        client: &ConsulClient,
+        secret: &Secret,
+    ) -> Result<(), ConsulError> {
+        let path = format!("acl/token/{}", self.accessor);
+        match client.get::<AclToken>(&path).await {
+            Ok(found) => {
+                let mut links = found.policies.iter().flatten();
+                let is_linked = links.any(|link| link.name == self.policy_name);
+                if is_linked && found.secret == secret.expose() {
+                    return Ok(());
+                }
+                // A secret id cannot be changed: the blob holds a new one, the old one must die.
+                client.delete(&path).await?;
+            }
+            Err(error) if error.is_absent() => {}
+            Err(error) => return Err(error),
+        }
+        let body = json!({
+            "AccessorID": self.accessor,
+            "SecretID": secret.expose(),
+            "Description": self.token_description,
+            "Policies": [{ "Name": self.policy_name }],
+        });
+        client.put_only("acl/token", &body).await
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::formation::Formation;
 use crate::membership;
 use crate::report::chain;
 use crate::requests::{self, LeaveError, Leaving};
+use crate::secrets::Secret;
 
 impl Manager {
     /// Carries out a request to leave; `true` while there is one, and then for ever.
@@ -86,6 +87,9 @@ impl Manager {
         if is_time || !self.board.acl_ready() {
             self.ensure_acl(documents).await;
         }
+        if leader == own && (is_time || self.client_token.is_none()) {
+            self.ensure_client_token(documents).await;
+        }
         if leader == own {
             let count = documents.cluster.server_count;
             match membership::ensure_autopilot(client, count).await {
@@ -105,6 +109,27 @@ impl Manager {
             if all were lost for good, delete the blob formed.json in every status container \
             and restore a snapshot";
         self.board.problem("formation", sentence.to_owned());
+    }
+
+    /// The leader alone, so that one server does it.
+    async fn ensure_client_token(&mut self, documents: &Documents) {
+        let ensured: Result<Secret, RoundError> = async {
+            let token = self.host.stores.client_token().await?;
+            let cluster_id = &self.host.bootstrap.cluster_id;
+            acl::ensure_client_token(&documents.client, cluster_id, &token).await?;
+            Ok(token)
+        }
+        .await;
+        match ensured {
+            Ok(token) => {
+                self.client_token = Some(token);
+                self.board.solved("client token");
+            }
+            Err(error) => {
+                self.client_token = None;
+                self.board.problem("client token", chain(&error));
+            }
+        }
     }
 
     async fn ensure_acl(&self, documents: &Documents) {

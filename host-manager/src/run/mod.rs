@@ -24,6 +24,7 @@ use crate::host::Host;
 use crate::membership::{self, Introductions};
 use crate::memory::{Memory, MemoryError};
 use crate::report::chain;
+use crate::secrets::Secret;
 use crate::service::{ServiceError, Verb};
 use crate::snapshot;
 use crate::status::{self, Board};
@@ -94,6 +95,8 @@ struct Manager {
     refused: Option<(ConsulArtifact, String, u64)>,
     introductions: Introductions,
     marked_formed: bool,
+    /// The token of client agents, once this server as the leader has seen that it works.
+    client_token: Option<Secret>,
     /// Why the last restart was put off; logged when it changes.
     waits_for: Option<&'static str>,
     /// CA, certificate or key changed on disk since Consul last read them.
@@ -131,6 +134,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         refused: None,
         introductions: Introductions::default(),
         marked_formed: false,
+        client_token: None,
         waits_for: None,
         reload_due: false,
         served: None,

@@ -11,6 +11,7 @@
 )]
 
 pub mod blobs;
+pub mod client;
 pub mod systemctl;
 pub mod world;
 

@@ -17,9 +17,11 @@ use hcs_host_manager::paths::Paths;
 use hcs_host_manager::run;
 use hcs_host_manager::secrets::Secret;
 use hcs_host_manager::timing::Timing;
+use hcs_planner::client_config::{ClientSecrets, client_config_with_secrets};
 use hcs_planner::dataplane::{
     BootstrapConfig, ClusterDocument, ConsulArtifact, ServerStatus, blob, container,
 };
+use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
@@ -68,9 +70,13 @@ impl World {
     /// Fills an account for `server_count` servers.
     pub fn new(consul: &Path, server_count: u32) -> Self {
         let account = Account::default();
-        for name in
-            [container::CONFIG, container::REQUESTS, container::SNAPSHOTS, container::ARTIFACTS]
-        {
+        for name in [
+            container::CONFIG,
+            container::REQUESTS,
+            container::SNAPSHOTS,
+            container::ARTIFACTS,
+            container::SECRETS_CLIENT,
+        ] {
             account.make_container(name);
         }
         let (issuer, ca_pem) = new_ca();
@@ -161,6 +167,41 @@ impl World {
         format!("127.77.{}.{}", self.net, slot + 1).parse().unwrap()
     }
 
+    /// What a user of Terraform gets for a client agent.
+    pub fn client_config(&self) -> Option<serde_json::Value> {
+        let token = self.account.read(container::SECRETS_CLIENT, blob::CLIENT_TOKEN)?;
+        let token = String::from_utf8(token.to_vec()).unwrap();
+        let secrets = ClientSecrets { gossip_key: GOSSIP_KEY, client_token: &token };
+        let spec = ClusterSpec {
+            subscription_id: "00000000-0000-0000-0000-000000000001".into(),
+            name: "demo".into(),
+            resource_group_name: "rg".into(),
+            managed_resource_group_name: "rg-mrg-demo".into(),
+            location: "westeurope".into(),
+            consul_datacenter: DATACENTER.into(),
+            server_count: 3,
+            zones: vec![],
+            zone_fallback: ZoneFallback::Strict,
+            vm_size: "Standard_D2s_v5".into(),
+            vm_size_fallbacks: vec![],
+            image: ImageReference::default(),
+            os_disk_gib: 64,
+            data_disk_gib: 32,
+            ssh_public_key: None,
+            vnet_cidr: None,
+            subnet_id: None,
+            peer_vnet_ids: vec![],
+            external_endpoint: None,
+            consul_version: self.version.clone(),
+            artifact_source: None,
+            lock: LockLevel::CanNotDelete,
+            deletion_protection: false,
+            timeouts: None,
+            tags: std::collections::BTreeMap::new(),
+        };
+        Some(client_config_with_secrets(&spec, secrets))
+    }
+
     pub fn server(&self, slot: u32) -> Server {
         let status = (0..9).map(container::status);
         let readable = [
@@ -171,7 +212,9 @@ impl World {
             container::REQUESTS,
         ];
         let readable: Vec<String> = readable.into_iter().map(str::to_owned).chain(status).collect();
-        let shared = self.account.view(&readable, &[container::SNAPSHOTS.to_owned()]);
+        let shared = self
+            .account
+            .view(&readable, &[container::SNAPSHOTS, container::SECRETS_CLIENT].map(str::to_owned));
         let own = self.account.view(&[container::secrets(slot)], &[container::status(slot)]);
         let paths = Paths::new(self.folder.path().join(format!("vm-{slot}")));
         std::fs::create_dir_all(paths.root()).unwrap();

@@ -9,11 +9,12 @@ use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER, role_assignment_id};
 use crate::reference::output;
 
 /// Containers that every cluster has, and the shared identity's role on each.
-const SHARED: [(&str, &str); 6] = [
+const SHARED: [(&str, &str); 7] = [
     (container::CONFIG, ROLE_BLOB_READER),
     (container::CERTIFICATES, ROLE_BLOB_READER),
     (container::ARTIFACTS, ROLE_BLOB_READER),
     (container::SECRETS_SHARED, ROLE_BLOB_READER),
+    (container::SECRETS_CLIENT, ROLE_BLOB_CONTRIBUTOR),
     (container::REQUESTS, ROLE_BLOB_READER),
     (container::SNAPSHOTS, ROLE_BLOB_CONTRIBUTOR),
 ];

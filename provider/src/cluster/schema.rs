@@ -220,7 +220,10 @@ fn computed_attributes() -> Vec<Attribute> {
         text("storage_account_name", "Storage account of configuration and snapshots."),
         text("blob_container_name", "Container of the snapshots."),
         text("consul_ca_file", "The CA certificate, PEM in base64."),
-        text("consul_config_file", "Client configuration, JSON in base64; holds no secret."),
+        text(
+            "consul_config_file",
+            "Configuration of a client agent for this version of Consul, JSON in base64; expects `consul_ca_file` at `/etc/consul.d/ca.pem`. Holds no secret: gossip key and token come from the ephemeral `hcs_cluster_client_config`.",
+        ),
         Attribute::list("retry_join", Type::String)
             .computed()
             .describe("What clients join: a private DNS name that lists all servers."),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hcs_planner::client_config::client_config;
 use hcs_planner::dataplane::container;
 use hcs_planner::desired::{Desired, DesiredObject, place_in};
 use hcs_planner::diff::Difference;
@@ -13,7 +14,6 @@ use hcs_planner::observed::{Observed, unhealthy_reason};
 use hcs_planner::placement::{Survival, survival, zone_of};
 use hcs_planner::plan::{Voter, survey};
 use hcs_planner::spec::{ClusterSpec, ImageReference};
-use serde_json::json;
 use tfplugin::Value;
 
 use super::drift::drift;
@@ -156,22 +156,9 @@ pub(super) fn derived(spec: &ClusterSpec) -> Vec<(&'static str, Value)> {
         ("blob_container_name", Value::from(container::SNAPSHOTS)),
         ("retry_join", Value::from(vec![names.join_name()])),
         ("consul_private_endpoint_url", Value::from(format!("https://{}:8501", names.join_name()))),
-        ("consul_config_file", Value::from(STANDARD.encode(client_config(spec, &names)))),
+        ("consul_config_file", Value::from(STANDARD.encode(format!("{:#}", client_config(spec))))),
         ("tags_all", spec.tags.clone().into()),
     ]
-}
-
-/// What a client agent needs besides CA, gossip key and token; only the first is public.
-fn client_config(spec: &ClusterSpec, names: &Names) -> String {
-    let config = json!({
-        "server": false,
-        "datacenter": spec.consul_datacenter,
-        "retry_join": [names.join_name()],
-        "ports": { "https": 8501 },
-        "tls": { "defaults": { "verify_outgoing": true }, "internal_rpc": { "verify_server_hostname": true } },
-        "acl": { "enabled": true, "default_policy": "deny", "down_policy": "extend-cache" },
-    });
-    serde_json::to_string_pretty(&config).unwrap_or_default()
 }
 
 /// `incarnation_id` as an import finds it; a read keeps what the state has.
@@ -270,21 +257,4 @@ fn endpoint_url(names: &Names, observed: &Observed) -> Option<String> {
 fn first_expiry(observed: &Observed) -> Option<String> {
     let expiries = observed.servers.values();
     expiries.filter_map(|server| server.status.certificate_expires_at.clone()).min()
-}
-
-#[cfg(test)]
-mod tests {
-    use hcs_planner::spec::LockLevel;
-
-    use super::*;
-
-    #[test]
-    fn the_client_configuration_holds_no_secret() {
-        let spec = crate::cluster::plan::tests::spec();
-        let text = client_config(&spec, &Names::new(&spec));
-        for word in ["encrypt", "token", "key_file"] {
-            assert!(!text.contains(word), "{word}");
-        }
-        assert_eq!(spec.lock, LockLevel::CanNotDelete);
-    }
 }

@@ -20,6 +20,7 @@ pub fn secrets(
     let shared = ["gossip-key", "management-token", "ca-key.pem"];
     let mut places: Vec<(String, &str)> =
         shared.iter().map(|name| ("secrets-shared".to_owned(), *name)).collect();
+    places.push(("secrets-client".to_owned(), "client-token"));
     for slot in 0..servers {
         places.extend(
             ["agent-token", "server-key.pem"].map(|name| (format!("secrets-{slot}"), name)),

@@ -27,6 +27,7 @@ pub fn generate(workspace: &Workspace) -> Result<BTreeMap<String, String>, Harne
     for (folder, key, kind) in [
         ("resources", "resource_schemas", "Resource"),
         ("data-sources", "data_source_schemas", "Data Source"),
+        ("ephemeral-resources", "ephemeral_resource_schemas", "Ephemeral Resource"),
     ] {
         for (name, schema) in provider[key].as_object().into_iter().flatten() {
             let short = name.trim_start_matches("hcs_");
@@ -64,6 +65,8 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
     match (kind, name) {
         ("Resource", "hcs_cluster") => text.push_str(&example("quickstart")?),
         ("Resource", "hcs_snapshot_policy") => text.push_str(&example("landing-zone/modules/consul")?),
+        ("Ephemeral Resource", "hcs_cluster_client_config") => text.push_str(CLIENT_EXAMPLE),
+        ("Ephemeral Resource", _) => text.push_str(ROOT_TOKEN_EXAMPLE),
         _ => text.push_str(
             "\n## Example Usage\n\n```terraform\ndata \"hcs_cluster\" \"main\" {\n  name                \
              = \"quickstart\"\n  resource_group_name = \"platform-rg\"\n}\n```\n",
@@ -75,6 +78,45 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
     }
     Ok(text)
 }
+
+const CLIENT_EXAMPLE: &str = r#"
+## Example Usage
+
+What a client agent needs goes into a key vault, and into neither plan nor state. A machine that may read it writes
+`consul_ca_file` to `/etc/consul.d/ca.pem` and the configuration beside it, and its Consul joins.
+
+```terraform
+ephemeral "hcs_cluster_client_config" "main" {
+  cluster_id = hcs_cluster.main.id
+}
+
+resource "azurerm_key_vault_secret" "consul_client" {
+  name             = "consul-client-config"
+  key_vault_id     = azurerm_key_vault.platform.id
+  value_wo         = ephemeral.hcs_cluster_client_config.main.consul_config_file
+  value_wo_version = 1
+}
+```
+"#;
+
+const ROOT_TOKEN_EXAMPLE: &str = r#"
+## Example Usage
+
+The Consul provider of the same configuration works with the token, and no state holds it.
+
+```terraform
+ephemeral "hcs_cluster_root_token" "main" {
+  cluster_id = hcs_cluster.main.id
+}
+
+provider "consul" {
+  address    = hcs_cluster.main.consul_private_endpoint_url
+  datacenter = hcs_cluster.main.consul_datacenter
+  ca_pem     = base64decode(hcs_cluster.main.consul_ca_file)
+  token      = ephemeral.hcs_cluster_root_token.main.secret_id
+}
+```
+"#;
 
 fn head(title: &str, description: &str) -> String {
     let line = description.replace('\n', " ");

@@ -76,7 +76,7 @@ fn no_secrets(scenario: &Scenario, applied: &Ran, traces: Vec<u8>) -> Done {
     let cluster = terraform.attributes(CLUSTER)?;
     let account = cluster["storage_account_name"].as_str().unwrap_or_default();
     let secrets = canary::secrets(scenario, account, 3)?;
-    assert_eq!(secrets.len(), 10, "{secrets:?}");
+    assert_eq!(secrets.len(), 11, "{secrets:?}");
     let planned = terraform.run(&[
         "plan",
         "-no-color",

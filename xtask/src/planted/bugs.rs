@@ -326,9 +326,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a port with two digits turned",
-        file: "planner/src/desired/network.rs",
-        right: "(\"consul-gossip\", 110, \"*\", &[\"8301\", \"8302\"])",
-        wrong: "(\"consul-gossip\", 110, \"*\", &[\"8031\", \"8302\"])",
+        file: "planner/src/dataplane.rs",
+        right: "pub const GOSSIP: u16 = 8301;",
+        wrong: "pub const GOSSIP: u16 = 8031;",
         test: &SHAPES,
     },
     Bug {

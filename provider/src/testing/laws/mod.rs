@@ -8,6 +8,7 @@ mod ownership;
 mod policies;
 mod reads;
 mod runs;
+mod secrets;
 mod unknown;
 
 /// Cases of a random law: `usual` in the gate.
