@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use azure_core::http::headers::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{AsyncRawResponse, Context, Pipeline, PipelineStreamOptions, Request};
-use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, Method, Target, TransportError};
+use hcs_engine::cloud::{
+    ArmRequest, ArmResponse, Cloud, Method, PrincipalType, Target, TransportError,
+};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -157,6 +159,10 @@ impl Cloud for ArmCloud {
 
     async fn authorize(&self) -> Result<(), TransportError> {
         self.caller().await.map(|_| ())
+    }
+
+    async fn caller_type(&self) -> Result<Option<PrincipalType>, TransportError> {
+        Ok(self.caller().await?.principal_type)
     }
 
     async fn caller_object_id(&self) -> Result<String, TransportError> {

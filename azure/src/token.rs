@@ -8,6 +8,7 @@ use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions}
 use azure_core::time::{Duration, OffsetDateTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hcs_engine::cloud::PrincipalType;
 
 /// Tokens are renewed this long before they expire.
 const REFRESH_BEFORE: Duration = Duration::minutes(5);
@@ -166,6 +167,8 @@ pub struct Claims {
     pub object_id: Option<String>,
     /// Tenant that issued the token.
     pub tenant_id: Option<String>,
+    /// Whether a person or a program signed in.
+    pub principal_type: Option<PrincipalType>,
 }
 
 impl Claims {
@@ -179,7 +182,15 @@ impl Claims {
             return Self::default();
         };
         let text = |name: &str| json.get(name).and_then(|v| v.as_str()).map(str::to_owned);
-        Self { object_id: text("oid"), tenant_id: text("tid") }
+        // Microsoft's page on access token claims: `idtyp` tells, where it is; else only users have scopes.
+        let principal_type = match text("idtyp").as_deref() {
+            Some("app") => Some(PrincipalType::ServicePrincipal),
+            Some("user") => Some(PrincipalType::User),
+            _ if json.get("scp").is_some() => Some(PrincipalType::User),
+            _ if json.get("appidacr").is_some() => Some(PrincipalType::ServicePrincipal),
+            _ => None,
+        };
+        Self { object_id: text("oid"), tenant_id: text("tid"), principal_type }
     }
 }
 
@@ -328,6 +339,17 @@ mod tests {
         let claims = Claims::of(&format!("e30.{payload}.sig"));
         assert_eq!(claims.object_id.as_deref(), Some("o-1"));
         assert_eq!(claims.tenant_id.as_deref(), Some("t-1"));
+        let kinds = [
+            (r#"{"idtyp":"app"}"#, Some(PrincipalType::ServicePrincipal)),
+            (r#"{"idtyp":"user","appidacr":"0"}"#, Some(PrincipalType::User)),
+            (r#"{"scp":"user_impersonation","appidacr":"0"}"#, Some(PrincipalType::User)),
+            (r#"{"appidacr":"2"}"#, Some(PrincipalType::ServicePrincipal)),
+            (r#"{"oid":"o-1"}"#, None),
+        ];
+        for (payload, kind) in kinds {
+            let token = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(payload));
+            assert_eq!(Claims::of(&token).principal_type, kind, "{payload}");
+        }
         for odd in ["", "opaque", "a.b.c", "a.!!.c", "..."] {
             assert_eq!(Claims::of(odd), Claims::default());
         }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
-use crate::cloud::{ArmRequest, ArmResponse, Cloud, Method, Target, TransportError};
+use crate::cloud::{ArmRequest, ArmResponse, Cloud, Method, PrincipalType, Target, TransportError};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::{ArmError, EngineError, Retry};
 use crate::lease::Fence;
@@ -504,6 +504,11 @@ impl Arm {
             () = self.cancel.cancelled() => Err(EngineError::Stopped),
             () = self.clock.sleep(duration) => Ok(()),
         }
+    }
+
+    /// What the caller is, if its token tells.
+    pub async fn caller_type(&self) -> Result<Option<PrincipalType>, EngineError> {
+        Ok(self.cloud.caller_type().await?)
     }
 
     /// Object id of the caller.

@@ -132,6 +132,25 @@ pub enum TransportError {
     },
 }
 
+/// Kinds of principals, by the words of `principalType` of a role assignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrincipalType {
+    /// Somebody who signed in.
+    User,
+    /// An application or a managed identity.
+    ServicePrincipal,
+}
+
+impl PrincipalType {
+    /// Azure's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::ServicePrincipal => "ServicePrincipal",
+        }
+    }
+}
+
 /// Azure Resource Manager.
 #[async_trait]
 pub trait Cloud: Send + Sync {
@@ -148,6 +167,11 @@ pub trait Cloud: Send + Sync {
 
     /// Object id of the caller in Entra, from its access token.
     async fn caller_object_id(&self) -> Result<String, TransportError>;
+
+    /// What kind of principal the caller is, as far as its access token tells.
+    async fn caller_type(&self) -> Result<Option<PrincipalType>, TransportError> {
+        Ok(None)
+    }
 
     /// How long the engine waits between two polls when ARM names no time.
     fn default_poll_interval(&self) -> Duration {

@@ -205,6 +205,11 @@ impl Names {
         self.dns_zone().child("virtualNetworkLinks", "servers")
     }
 
+    /// Link of the zone to a peer's network, where clients ask for the servers by name.
+    pub fn dns_link_of(&self, peer: &ArmId) -> ArmId {
+        self.dns_zone().child("virtualNetworkLinks", &peer_label(peer))
+    }
+
     /// A records of one relative name.
     pub fn dns_record(&self, relative_name: &str) -> ArmId {
         self.dns_zone().child("A", relative_name)
@@ -252,8 +257,7 @@ impl Names {
 
     /// Our side of a peering.
     pub fn peering_out(&self, peer: &ArmId) -> ArmId {
-        let suffix = &deterministic_guid(&[peer.as_str()])[..8];
-        self.vnet().child("virtualNetworkPeerings", &format!("to-{}-{suffix}", peer.name()))
+        self.vnet().child("virtualNetworkPeerings", &peer_label(peer))
     }
 
     /// The peer's side of a peering.
@@ -261,6 +265,12 @@ impl Names {
         let name = format!("hcs-{}-{}", self.name, self.uid);
         peer.child("virtualNetworkPeerings", &name)
     }
+}
+
+/// What lies at the cluster and concerns a peer: two peers may have one name.
+fn peer_label(peer: &ArmId) -> String {
+    let suffix = &deterministic_guid(&[peer.as_str()])[..8];
+    format!("to-{}-{suffix}", peer.name())
 }
 
 #[cfg(test)]

@@ -178,11 +178,7 @@ fn read_sku(sku: &Value, location: &str, region: &mut Region) {
         let mut rows = capabilities.into_iter().flatten();
         rows.find(|row| row["name"] == name)?.get("value")?.as_str()
     };
-    if capability("CpuArchitectureType").is_some_and(|word| word.eq_ignore_ascii_case("Arm64")) {
-        let why = "its processor is Arm64, and the servers' programs are for x64";
-        region.unfit.insert(name.to_lowercase(), why);
-    } else if capability("DiskControllerTypes").is_some_and(|words| !words.contains("SCSI")) {
-        let why = "it has NVMe disks only, and the servers find their data disk as a SCSI disk";
+    if let Some(why) = unfit(capability) {
         region.unfit.insert(name.to_lowercase(), why);
     }
     let cores = capability("vCPUs").and_then(|value| value.parse().ok());
@@ -190,6 +186,29 @@ fn read_sku(sku: &Value, location: &str, region: &mut Region) {
         region.cores.insert(name.to_lowercase(), (family.to_owned(), cores));
     }
     region.sizes.insert(name.to_lowercase(), (name.to_owned(), zones));
+}
+
+/// Why no server can run on a size, by what Azure says that it can. What is not said counts as fit: Azure would refuse it.
+fn unfit<'v>(capability: impl Fn(&str) -> Option<&'v str>) -> Option<&'static str> {
+    let is = |name: &str, word: &str| {
+        capability(name).is_some_and(|value| value.eq_ignore_ascii_case(word))
+    };
+    if is("CpuArchitectureType", "Arm64") {
+        return Some("its processor is Arm64, and the servers' programs are for x64");
+    }
+    if capability("DiskControllerTypes").is_some_and(|words| !words.contains("SCSI")) {
+        return Some("it has NVMe disks only, and the servers find their data disk as a SCSI disk");
+    }
+    if is("PremiumIO", "False") {
+        return Some("it takes no premium disks, and Raft waits for its disk with every write");
+    }
+    if capability("HyperVGenerations").is_some_and(|words| !words.contains("V2")) {
+        return Some("it runs no machines of generation 2, of which the servers' image is");
+    }
+    if capability("MaxDataDiskCount").and_then(|count| count.parse().ok()) == Some(0_u32) {
+        return Some("it takes no data disk, and Consul's data lies on one");
+    }
+    None
 }
 
 fn texts(value: Option<&Value>) -> BTreeSet<String> {
@@ -201,6 +220,33 @@ fn texts(value: Option<&Value>) -> BTreeSet<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_size_on_which_no_server_can_run_is_named_with_its_reason() {
+        let fit = [
+            ("CpuArchitectureType", "x64"),
+            ("DiskControllerTypes", "SCSI,NVMe"),
+            ("PremiumIO", "True"),
+            ("HyperVGenerations", "V1,V2"),
+            ("MaxDataDiskCount", "4"),
+        ];
+        let of = |rows: Vec<(&'static str, &'static str)>| {
+            unfit(move |name| rows.iter().find(|(own, _)| *own == name).map(|(_, value)| *value))
+        };
+        assert_eq!(of(fit.to_vec()), None);
+        assert_eq!(of(vec![]), None, "what Azure does not say is for Azure to refuse");
+        let bad = [
+            ("CpuArchitectureType", "Arm64", "Arm64"),
+            ("DiskControllerTypes", "NVMe", "NVMe"),
+            ("PremiumIO", "False", "premium"),
+            ("HyperVGenerations", "V1", "generation 2"),
+            ("MaxDataDiskCount", "0", "data disk"),
+        ];
+        for (name, value, word) in bad {
+            let rows = fit.map(|row| if row.0 == name { (name, value) } else { row }).to_vec();
+            assert!(of(rows).is_some_and(|why| why.contains(word)), "{name} = {value}");
+        }
+    }
 
     #[test]
     fn restricted_zones_and_sizes_are_not_offered() {

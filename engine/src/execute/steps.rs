@@ -441,7 +441,13 @@ async fn assign_caller(arm: &Arm, account: &ArmId) -> Result<(), EngineError> {
     let definition = format!(
         "/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{ROLE_BLOB_CONTRIBUTOR}"
     );
-    let body = json!({ "properties": { "roleDefinitionId": definition, "principalId": caller } });
+    let mut body =
+        json!({ "properties": { "roleDefinitionId": definition, "principalId": caller } });
+    // Without it a principal that Entra has not replicated is refused, and so is one whom a condition on the role that
+    // assigns (Role Based Access Control Administrator) allows by its type only.
+    if let Some(kind) = arm.caller_type().await? {
+        body["properties"]["principalType"] = json!(kind.as_str());
+    }
     match arm.put(&id, Kind::RoleAssignment, body).await {
         Ok(_) => Ok(()),
         // Somebody gave the same right under another name.

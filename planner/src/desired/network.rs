@@ -271,17 +271,22 @@ fn dns(builder: &mut Builder<'_>) {
         json!({ "location": "global" }),
         &[object::RESOURCE_GROUP],
     );
-    let link = json!({
-        "location": "global",
-        "properties": {
-            "virtualNetwork": { "id": builder.names.vnet() },
-            "registrationEnabled": false,
-        },
-    });
+    let link = |network: &ArmId| {
+        json!({
+            "location": "global",
+            "properties": { "virtualNetwork": { "id": network }, "registrationEnabled": false },
+        })
+    };
     let id = builder.names.dns_link();
     let mut needs = builder.network_needs().to_vec();
     needs.push(object::DNS_ZONE);
-    builder.add(object::DNS_LINK, Kind::PrivateDnsLink, id, link, &needs);
+    let own = link(&builder.names.vnet());
+    builder.add(object::DNS_LINK, Kind::PrivateDnsLink, id, own, &needs);
+    // A zone answers in the networks that it is linked to and in no other, peered or not.
+    for (index, peer) in builder.spec.peer_vnet_ids.iter().enumerate() {
+        let (name, id) = (format!("dns_link_{index}"), builder.names.dns_link_of(peer));
+        builder.add(&name, Kind::PrivateDnsLink, id, link(peer), &[object::DNS_ZONE]);
+    }
 }
 
 fn peerings(builder: &mut Builder<'_>) {

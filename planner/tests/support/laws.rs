@@ -138,6 +138,14 @@ fn ours(spec: &ClusterSpec, observed: &Observed) -> BTreeSet<String> {
             ours.extend([names.peering_in(peer).key(), names.peering_out(peer).key()]);
         }
     }
+    // Links of the cluster's own zone that carry its tag.
+    let tag = format!("/tags/{CLUSTER_TAG}");
+    let links = format!("{}/virtualnetworklinks/", names.dns_zone().key());
+    let is_link = |(key, body): &(&String, &Value)| {
+        let owner = body.pointer(&tag).and_then(Value::as_str);
+        key.starts_with(&links) && owner == Some(names.uid.as_str())
+    };
+    ours.extend(observed.objects.iter().filter(is_link).map(|(key, _)| key.clone()));
     ours
 }
 

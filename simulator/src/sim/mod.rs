@@ -11,7 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlobStores, WriteCondition};
-use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, Method, Target, TransportError};
+use hcs_engine::cloud::{
+    ArmRequest, ArmResponse, Cloud, Method, PrincipalType, Target, TransportError,
+};
 
 use crate::estate::{Estate, Servers};
 use crate::world::World;
@@ -150,6 +152,10 @@ impl Cloud for SimCloud {
             });
         }
         Ok(ArmResponse { status: response.status, headers: response.headers, body: response.body })
+    }
+
+    async fn caller_type(&self) -> Result<Option<PrincipalType>, TransportError> {
+        Ok(Some(PrincipalType::ServicePrincipal))
     }
 
     async fn caller_object_id(&self) -> Result<String, TransportError> {

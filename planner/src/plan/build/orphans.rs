@@ -12,6 +12,7 @@ use crate::desired::{Desired, object};
 use crate::names::{CLUSTER_TAG, SLOT_TAG};
 use crate::plan::Action;
 use crate::plan::graph::StepRef;
+use crate::reference::point;
 
 /// An object of this cluster that the spec no longer wants.
 pub(super) struct Orphan {
@@ -70,6 +71,11 @@ impl Planner<'_> {
                 if own == *id {
                     return Some((kind, None));
                 }
+            }
+            // The name of a link follows from the network that it links.
+            let network = point(body, "/properties/virtualNetwork/id").and_then(Value::as_str);
+            if network.is_some_and(|network| self.names.dns_link_of(&ArmId::new(network)) == *id) {
+                return Some((Kind::PrivateDnsLink, None));
             }
             let slot = tag(SLOT_TAG).and_then(|slot| slot.parse().ok());
             let kind =
@@ -186,6 +192,7 @@ fn type_and_name(kind: Kind, id: &ArmId) -> String {
     let words = match kind {
         Kind::RoleAssignment => "role assignment",
         Kind::Peering => "peering",
+        Kind::PrivateDnsLink => "link",
         _ => "object",
     };
     match id.parent() {

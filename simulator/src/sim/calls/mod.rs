@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hcs_engine::clock::Clock as _;
-use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, Method, Target, TransportError};
+use hcs_engine::cloud::{
+    ArmRequest, ArmResponse, Cloud, Method, PrincipalType, Target, TransportError,
+};
 use hcs_engine::execute::current_step;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -507,6 +509,10 @@ impl Cloud for Calls {
             Some(CallFault::GatewayTimeoutAfter) => Ok(answers::error(504, "GatewayTimeout")),
             _ => answer,
         }
+    }
+
+    async fn caller_type(&self) -> Result<Option<PrincipalType>, TransportError> {
+        self.cloud.caller_type().await
     }
 
     async fn caller_object_id(&self) -> Result<String, TransportError> {
