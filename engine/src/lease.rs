@@ -111,6 +111,7 @@ pub struct Lease {
     failure: std::sync::Mutex<Option<RunFailure>>,
     incarnation_id: String,
     run_id: String,
+    operation: Operation,
     /// When the record was last confirmed, by both clocks.
     confirmed_monotonic_ms: AtomicU64,
     confirmed_unix_ms: AtomicU64,
@@ -215,6 +216,7 @@ impl Lease {
             cancel: arm.cancel.clone(),
             incarnation_id: held.record.incarnation_id.clone(),
             run_id: held.record.run_id.clone(),
+            operation: held.record.operation,
             held: Mutex::new(held),
             step: std::sync::Mutex::default(),
             failure: std::sync::Mutex::default(),
@@ -228,6 +230,11 @@ impl Lease {
     /// Which cluster of its id this run works on.
     pub fn incarnation_id(&self) -> &str {
         &self.incarnation_id
+    }
+
+    /// Whether the run removes the cluster.
+    pub fn is_destroy(&self) -> bool {
+        self.operation == Operation::Destroy
     }
 
     /// Notes the step that begins, for whoever asks.

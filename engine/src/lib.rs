@@ -15,6 +15,7 @@ pub mod execute;
 pub mod lease;
 pub mod observe;
 pub mod reconcile;
+pub mod registration;
 pub mod secrets;
 pub mod status;
 

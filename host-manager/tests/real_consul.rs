@@ -367,6 +367,8 @@ async fn a_client_joins_with_what_is_handed_out(world: &World, servers: &mut [Se
         server.stop_manager().await;
         server.service.kill();
         server.start_manager();
+        // What the others say of it is some seconds old.
+        eventually("it runs again", SOON, || async { server.service.process().0 }).await;
         all_well(world, &[0, 1, 2]).await;
     }
     eventually("the client still serves", SOON, || async {

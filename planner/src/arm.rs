@@ -59,6 +59,16 @@ impl ArmId {
         (below.split('/').count() >= 3).then(|| Self(parent.to_owned()))
     }
 
+    /// Whether it is the id of an object of this type, wherever that lies.
+    pub fn is_a(&self, kind: Kind) -> bool {
+        let Some((_, below)) = self.0.rsplit_once("/providers/") else { return false };
+        let mut parts = below.split('/');
+        let namespace = parts.next();
+        // Types and names take turns.
+        let own = namespace.into_iter().chain(parts.step_by(2));
+        own.map(str::to_lowercase).eq(kind.resource_type().to_lowercase().split('/'))
+    }
+
     /// The last segment.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()

@@ -36,7 +36,7 @@ pub mod container {
     }
 }
 
-/// The ports that Consul serves on a server.
+/// The ports that a server serves.
 pub mod port {
     use semver::Version;
 
@@ -50,6 +50,9 @@ pub mod port {
     pub const HTTPS: u16 = 8501;
     /// gRPC with TLS, for data planes.
     pub const GRPC_TLS: u16 = 8503;
+
+    /// SSH, of the machine.
+    pub const SSH: u16 = 22;
 
     /// Whether this version has a port for gRPC with TLS.
     pub fn has_grpc_tls(version: &Version) -> bool {

@@ -9,12 +9,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::arm::{ArmId, Kind};
-use crate::names::{CLUSTER_TAG, INCARNATION_TAG, Names, SLOT_TAG};
+use crate::given_group;
+use crate::names::{CLUSTER_TAG, GIVEN_TAG, INCARNATION_TAG, Names, SLOT_TAG};
 use crate::observed::Observed;
 use crate::placement::{Place, alternatives, place_of};
 use crate::plan::{MAX_SLOTS, has_failed};
 use crate::reference::point;
 use crate::spec::{ClusterSpec, LockLevel, ZoneFallback};
+use crate::tags;
 
 /// Logical names of the objects that there is one of.
 pub mod object {
@@ -235,10 +237,10 @@ impl<'a> Builder<'a> {
         if !was_declared && alternatives(slot, self.spec).contains(&have) { have } else { own }
     }
 
-    /// Tags of an object: the user's, then ours, which win.
-    fn tags(&self, slot: Option<u32>) -> Value {
+    /// Tags of an object: those of the user's that its type takes, then ours, which win.
+    fn tags(&self, kind: Kind, slot: Option<u32>) -> Value {
         let mut tags = Map::new();
-        for (key, value) in &self.spec.tags {
+        for (key, value) in tags::of_kind(kind, &self.spec.tags) {
             tags.insert(key.clone(), Value::String(value.clone()));
         }
         tags.insert(CLUSTER_TAG.into(), Value::String(self.names.uid.clone()));
@@ -277,7 +279,7 @@ impl<'a> Builder<'a> {
     ) {
         let name = name.into();
         if kind.has_tags() {
-            body["tags"] = self.tags(slot);
+            body["tags"] = self.tags(kind, slot);
         }
         let needs = needs.iter().map(|need| (*need).to_owned()).collect();
         let key = id.key();
@@ -303,6 +305,12 @@ impl<'a> Builder<'a> {
             (incarnation, self.objects.get_mut(object::RESOURCE_GROUP))
         {
             group.body["tags"][INCARNATION_TAG] = json!(incarnation);
+        }
+        if let (true, Some(group)) = (
+            given_group::is_given(&self.names, self.observed),
+            self.objects.get_mut(object::RESOURCE_GROUP),
+        ) {
+            group.body["tags"][GIVEN_TAG] = json!("true");
         }
         if self.spec.lock == LockLevel::CanNotDelete {
             let notes = "Made by hcs: a Consul cluster lives here. terraform destroy removes it.";

@@ -2,6 +2,7 @@
 //! whatever else is there left alone.
 
 mod merge;
+mod spelling;
 
 pub(crate) use merge::merged_whole;
 pub use merge::{is_same_to_write, merged};
@@ -14,6 +15,7 @@ use crate::arm::Kind;
 use crate::effect::{self, Effect, effect};
 use crate::names::hex;
 use crate::reference::{Outputs, is_reference, resolve};
+use spelling::{canonical, lookup, same_text};
 
 /// One owned property that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,8 +71,9 @@ pub fn differences(
     observed: &Value,
     outputs: &dyn Outputs,
 ) -> Vec<Difference> {
+    let (desired, observed) = (canonical(kind, desired), canonical(kind, observed));
     let mut comparison = Comparison { kind, outputs, path: Vec::new(), found: Vec::new() };
-    comparison.compare(desired, observed);
+    comparison.compare(&desired, &observed);
     comparison.found
 }
 
@@ -119,19 +122,19 @@ impl<'a> Comparison<'a> {
         match (desired, observed) {
             (Value::Object(want), have) if is_reference(want) => {
                 match resolve(desired, self.outputs) {
-                    Ok(known) if same_scalar(&known, have) => {}
+                    Ok(known) if self.is_same(&known, have) => {}
                     Ok(known) => self.differs(&known, have),
                     Err(_) => self.differs(desired, have),
                 }
             }
             (Value::Object(want), Value::Object(have)) => {
                 for (key, value) in want {
-                    let other = lookup(have, key).unwrap_or(&Value::Null);
+                    let other = self.lookup(have, key);
                     self.at(Segment::Key(key), |inner| inner.compare(value, other));
                 }
             }
             (Value::Array(want), Value::Array(have)) => self.lists(want, have),
-            (want, have) if same_scalar(want, have) => {}
+            (want, have) if self.is_same(want, have) => {}
             // An empty list or object that ARM leaves out says the same.
             (Value::Array(want), Value::Null) if want.iter().all(is_absent) => {}
             (want @ Value::Object(_), Value::Null) if is_hollow(want) => {}
@@ -147,6 +150,20 @@ impl<'a> Comparison<'a> {
             work(self);
         }
         self.path.pop();
+    }
+
+    fn lookup<'m>(&self, map: &'m Map<String, Value>, key: &str) -> &'m Value {
+        let parent = self.path.last().map(|segment| segment.text());
+        lookup(map, parent, key).map_or(&Value::Null, |(_, value)| value)
+    }
+
+    fn is_same(&self, want: &Value, have: &Value) -> bool {
+        match (want, have) {
+            (Value::String(want), Value::String(have)) => {
+                same_text(self.path.iter().map(|segment| segment.text()), want, have)
+            }
+            (want, have) => same_scalar(want, have),
+        }
     }
 
     fn effect(&self) -> Effect {
@@ -217,7 +234,7 @@ impl<'a> Comparison<'a> {
                     // Name and id were matched already, without case, which is how ARM means them.
                     let rest = map.iter().filter(|(key, _)| *key != "name" && *key != "id");
                     for (key, value) in rest {
-                        let other = lookup(other, key).unwrap_or(&Value::Null);
+                        let other = inner.lookup(other, key);
                         inner.at(Segment::Key(key), |inner| inner.compare(value, other));
                     }
                 }
@@ -246,28 +263,17 @@ fn hashed(value: &Value) -> Value {
     json!(format!("sha256:{}", hex(&Sha256::digest(value.to_string().as_bytes())[..6])))
 }
 
-/// Ids as keys (attached identities) compare without case, too.
-fn lookup<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    map.get(key).or_else(|| {
-        key.starts_with('/')
-            .then(|| map.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v))
-            .flatten()
-    })
-}
-
 fn same_scalar(want: &Value, have: &Value) -> bool {
     match (want, have) {
-        (Value::String(a), Value::String(b)) => {
-            a == b || (a.starts_with("/subscriptions/") && a.eq_ignore_ascii_case(b))
-        }
+        (Value::String(a), Value::String(b)) => a.eq_ignore_ascii_case(b),
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         (a, b) => a == b,
     }
 }
 
-/// What tells an element of a list from its neighbours, if anything does.
+/// What tells an element of a list from its neighbours, if anything does; a service endpoint has its service.
 fn identity(element: &Value) -> Option<&str> {
-    ["name", "id"].iter().find_map(|key| element.get(*key).and_then(Value::as_str))
+    ["name", "id", "service"].iter().find_map(|key| element.get(*key).and_then(Value::as_str))
 }
 
 fn same_identity(a: &Value, b: &Value) -> bool {
@@ -307,12 +313,23 @@ fn resolve_known(value: &Value, outputs: &dyn Outputs) -> Value {
     }
 }
 
-/// Takes the property at this path away, if it is there.
+/// Takes the property at this path away, if it is there; `*` is every element of a list.
 pub(crate) fn remove(body: &mut Value, path: &[&str]) {
-    let Some((key, parents)) = path.split_last() else { return };
-    let parent = parents.iter().try_fold(body, |value, name| value.get_mut(name));
-    if let Some(map) = parent.and_then(Value::as_object_mut) {
-        map.remove(*key);
+    match (path, body) {
+        ([key], Value::Object(map)) => {
+            map.remove(*key);
+        }
+        (["*", rest @ ..], Value::Array(items)) => {
+            for item in items {
+                remove(item, rest);
+            }
+        }
+        ([key, rest @ ..], Value::Object(map)) => {
+            if let Some(inner) = map.get_mut(*key) {
+                remove(inner, rest);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -358,6 +375,62 @@ mod tests {
             },
         });
         assert_eq!(paths(&desired, &observed), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_meaning_in_another_spelling_is_no_difference_and_is_not_written_twice() {
+        let subnet = |rest: Value| {
+            let mut properties =
+                json!({ "serviceEndpoints": [ { "service": "Microsoft.Storage" } ] });
+            properties.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            json!({ "properties": { "subnets": [ { "name": "servers", "properties": properties } ] } })
+        };
+        let desired = subnet(json!({ "addressPrefix": "10.0.0.0/24" }));
+        let same = subnet(json!({ "addressPrefixes": ["10.0.0.0/24"] }));
+        let kind = Kind::VirtualNetwork;
+        assert!(differences(kind, &desired, &same).is_empty());
+        assert_eq!(merged(kind, &desired, &same), desired);
+        let two = subnet(json!({ "addressPrefixes": ["10.0.0.0/24", "fd00::/64"] }));
+        assert_eq!(differences(kind, &desired, &two).len(), 1);
+        let mut more = same;
+        more["properties"]["subnets"][0]["properties"]["serviceEndpoints"] = json!([
+            { "service": "Microsoft.KeyVault", "locations": ["*"] },
+            { "service": "microsoft.storage", "locations": ["westeurope"] },
+        ]);
+        assert!(differences(kind, &desired, &more).is_empty());
+        let written = merged(kind, &desired, &more);
+        let services = &written["properties"]["subnets"][0]["properties"]["serviceEndpoints"];
+        assert_eq!(services.as_array().map(Vec::len), Some(2), "{services}");
+
+        let rule = |properties: Value| json!({ "properties": { "securityRules": [ { "name": "r", "properties": properties } ] } });
+        let desired = rule(json!({ "sourceAddressPrefixes": ["10.0.0.0/8"], "protocol": "Tcp" }));
+        let same = rule(
+            json!({ "sourceAddressPrefix": "10.0.0.0/8", "sourceAddressPrefixes": [], "protocol": "TCP" }),
+        );
+        assert_eq!(paths(&desired, &same), Vec::<String>::new());
+        let other = rule(json!({ "sourceAddressPrefix": "11.0.0.0/8", "protocol": "Tcp" }));
+        assert_eq!(paths(&desired, &other).len(), 1);
+        assert_eq!(merged(Kind::NetworkSecurityGroup, &desired, &other), desired);
+    }
+
+    #[test]
+    fn words_of_azure_have_no_case_and_texts_of_people_have() {
+        let image = |sku: &str, size: &str| {
+            json!({ "sku": { "name": size }, "properties": { "virtualMachineProfile": { "storageProfile":
+                { "imageReference": { "publisher": "Canonical", "sku": sku } } } } })
+        };
+        let found = differences(
+            Kind::ScaleSet,
+            &image("server", "Standard_D2s_v5"),
+            &image("Server", "standard_d2s_v5"),
+        );
+        assert!(found.is_empty(), "{found:?}");
+        let tags = |key: &str, value: &str| json!({ "tags": { key: value } });
+        let kind = Kind::Identity;
+        assert!(differences(kind, &tags("Team", "net"), &tags("team", "net")).is_empty());
+        assert_eq!(differences(kind, &tags("Team", "net"), &tags("Team", "Net")).len(), 1);
+        let written = merged(kind, &tags("Team", "net"), &tags("team", "Net"));
+        assert_eq!(written, tags("team", "net"), "two tags of one name would be refused");
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub fn effect(kind: Kind, path: &[&str]) -> Effect {
     if path == ["location"] {
         return Effect::Impossible;
     }
-    if at_creation(kind).iter().any(|own| path.starts_with(own)) {
+    if begins_at_creation(kind, path) {
         return Effect::AtCreation;
     }
     let class = classes(kind).iter().find(|(pointer, _)| starts_with(path, pointer));
@@ -110,15 +110,27 @@ pub fn effect(kind: Kind, path: &[&str]) -> Effect {
 /// Whether somebody has thought of the property at this path.
 pub fn is_classified(kind: Kind, path: &[&str]) -> bool {
     matches!(path.first(), Some(&"location" | &"tags"))
-        || at_creation(kind).iter().any(|own| path.starts_with(own))
+        || begins_at_creation(kind, path)
         || classes(kind).iter().any(|(pointer, _)| starts_with(path, pointer))
 }
 
-/// Paths of this type that count at creation only.
+/// Paths of this type that count at creation only; `*` is an element of a list.
 pub(crate) fn at_creation(kind: Kind) -> &'static [&'static [&'static str]] {
     match kind {
-        // An SSH key or a cloud-init of a newer provider must not touch a running server.
-        Kind::ScaleSet => &[&["properties", "virtualMachineProfile", "osProfile"]],
+        // An SSH key, a cloud-init or a habit of a newer provider must not touch a running server.
+        Kind::ScaleSet => &[
+            &["properties", "virtualMachineProfile", "osProfile"],
+            &["properties", "virtualMachineProfile", "securityProfile"],
+            &[
+                "properties",
+                "virtualMachineProfile",
+                "networkProfile",
+                "networkInterfaceConfigurations",
+                "*",
+                "properties",
+                "enableAcceleratedNetworking",
+            ],
+        ],
         // Both follow the zones that the cluster was made with; the servers' zones may change later.
         Kind::PublicIpAddress => &[&["zones"]],
         Kind::StorageAccount => &[&["sku"]],
@@ -131,7 +143,21 @@ pub(crate) fn is_at_creation<'p, I>(kind: Kind, path: impl Fn() -> I) -> bool
 where
     I: Iterator<Item = &'p str>,
 {
-    at_creation(kind).iter().any(|own| path().eq(own.iter().copied()))
+    at_creation(kind).iter().any(|own| {
+        let mut path = path();
+        own.iter().all(|wanted| path.next().is_some_and(|have| is_segment(wanted, have)))
+            && path.next().is_none()
+    })
+}
+
+fn begins_at_creation(kind: Kind, path: &[&str]) -> bool {
+    at_creation(kind).iter().any(|own| {
+        own.len() <= path.len() && own.iter().zip(path).all(|(own, have)| is_segment(own, have))
+    })
+}
+
+fn is_segment(wanted: &str, have: &str) -> bool {
+    wanted == "*" || wanted == have
 }
 
 /// Why Azure takes no change of the property at this path.

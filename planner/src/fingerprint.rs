@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::desired::{DesiredObject, moved_to, place_in};
 use crate::diff::{Difference, remove};
 use crate::effect::at_creation;
-use crate::names::{INCARNATION_TAG, hex};
+use crate::names::{GIVEN_TAG, INCARNATION_TAG, hex};
 
 /// Fingerprint of an object as it should be; depends on the spec alone, wherever a server found room.
 pub fn desired(object: &DesiredObject) -> String {
@@ -16,8 +16,9 @@ pub fn desired(object: &DesiredObject) -> String {
     for path in at_creation(object.kind) {
         remove(&mut body, path);
     }
-    // Which cluster it is says nothing about what it is.
+    // Which cluster it is, and who made its group, says nothing about what it is.
     remove(&mut body, &["tags", INCARNATION_TAG]);
+    remove(&mut body, &["tags", GIVEN_TAG]);
     digest(&[body.to_string().as_bytes()])
 }
 

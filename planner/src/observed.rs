@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::arm::ArmId;
 use crate::dataplane::{ClusterDocument, Request, ServerStatus};
-use crate::names::INCARNATION_TAG;
+use crate::given_group;
+use crate::names::{INCARNATION_TAG, Names};
 use crate::ownership::RunRecord;
 use crate::plan::Voter;
 use crate::reference::point;
@@ -143,6 +144,11 @@ impl Observed {
     /// Whether the managed group is there at all.
     pub fn exists(&self, cluster_id: &ArmId) -> bool {
         self.object(cluster_id).is_some()
+    }
+
+    /// Whether the cluster is there: its group, and in it more than a group that was given and has been left again.
+    pub fn has_cluster(&self, names: &Names) -> bool {
+        self.exists(&names.cluster_id) && !given_group::is_released(names, self)
     }
 
     /// Which cluster of its id this is: as its record says, else as its group is tagged.

@@ -29,6 +29,11 @@ pub mod parameter {
     pub const HOST_MANAGER_SHA256: &str = "host_manager_sha256";
     /// Public SSH key of new servers.
     pub const SSH_PUBLIC_KEY: &str = "ssh_public_key";
+    /// Whether servers of this size get accelerated networking.
+    pub fn accelerated_networking(vm_size: &str) -> String {
+        format!("accelerated_networking/{}", vm_size.to_lowercase())
+    }
+
     /// SHA-256 of the Consul artifact.
     pub const CONSUL_SHA256: &str = "consul_sha256";
     /// File name of the Consul artifact.

@@ -3,13 +3,17 @@
 //!
 //! One rule looks at one value; [`broken`] holds them all against a whole spec.
 
-use std::collections::BTreeMap;
+mod ssh;
+
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use ipnet::Ipv4Net;
 use semver::Version;
 
 use crate::spec::{ClusterSpec, ZoneFallback};
+use crate::tags;
+pub use ssh::{SSH_NEEDS_A_KEY, ssh_allowed_cidr, ssh_public_key};
 
 /// Sizes of an OS disk in GiB.
 pub const OS_DISK_GIB: RangeInclusive<f64> = 30.0..=2048.0;
@@ -99,7 +103,7 @@ pub fn vnet_cidr(text: &str) -> Result<Ipv4Net, String> {
     if network.prefix_len() < 8 {
         return Err(format!("{text} is too large: Azure networks are /8 or smaller."));
     }
-    if !network.addr().is_private() && network.addr().octets()[0] != 100 {
+    if !PRIVATE_RANGES.iter().any(|range| range.contains(&network)) {
         return Err(format!(
             "{text} is not a private network; use one inside 10.0.0.0/8, 172.16.0.0/12, \
              192.168.0.0/16 or 100.64.0.0/10."
@@ -193,15 +197,16 @@ pub fn allowed_cidr(text: &str) -> Result<(), String> {
 pub const ENDPOINT_NEEDS_CIDRS: &str = "Consul would be open to nobody, or to all. List the IPv4 ranges that may call \
                                         it, e.g. [\"203.0.113.0/24\"].";
 
-/// A public SSH key.
-pub fn ssh_public_key(text: &str) -> Result<(), String> {
-    if text.contains("PRIVATE KEY") {
-        return Err("This is a private key. Give the public half, the .pub file.".to_owned());
-    }
-    if !["ssh-rsa ", "ssh-ed25519 ", "ecdsa-sha2-"].iter().any(|kind| text.starts_with(kind)) {
-        return Err("This is no OpenSSH public key (\"ssh-ed25519 AAAA...\").".to_owned());
-    }
-    Ok(())
+/// Networks that the internet does not route (RFC 1918, RFC 6598).
+const PRIVATE_RANGES: [Ipv4Net; 4] = [
+    private_range([10, 0, 0, 0], 8),
+    private_range([172, 16, 0, 0], 12),
+    private_range([192, 168, 0, 0], 16),
+    private_range([100, 64, 0, 0], 10),
+];
+
+const fn private_range([a, b, c, d]: [u8; 4], prefix_len: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix_len)
 }
 
 /// The user's group and the managed one.
@@ -232,28 +237,6 @@ pub const EXCLUSIVE: [(&str, &str, &str); 2] = [
 pub const FALLBACKS_NEED_A_ZONE_FALLBACK: &str = "With zone_fallback = \"strict\" (the default) a server is what is \
                                                   declared, where it is declared, or nothing. Set zone_fallback to \
                                                   \"prefer\" or \"best_effort\", or leave vm_size_fallbacks out.";
-
-/// How many tags: Azure allows 50, two are ours.
-pub fn tag_count(tags: &BTreeMap<String, String>) -> Result<(), String> {
-    if tags.len() <= 48 {
-        return Ok(());
-    }
-    Err(format!("{} tags; Azure allows 50, and hcs needs two of them.", tags.len()))
-}
-
-/// A tag: names of 512 characters without `<>%&\?/`, values of 256.
-pub fn tag(key: &str, value: &str) -> Result<(), String> {
-    let bad = key.is_empty() || key.len() > 512 || key.contains(|c| "<>%&\\?/".contains(c));
-    if bad || value.len() > 256 {
-        return Err(format!(
-            "Tag {key:?}: names have 1 to 512 characters without <>%&\\?/, values at most 256."
-        ));
-    }
-    if key.to_lowercase().starts_with("hcs-") {
-        return Err(format!("Tag {key:?}: names that start with hcs- belong to hcs itself."));
-    }
-    Ok(())
-}
 
 /// ARM's normal form of a region: `West Europe` is `westeurope`.
 pub fn location(text: &str) -> String {
@@ -291,6 +274,12 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
     if let Some(key) = &spec.ssh_public_key {
         check("ssh_public_key", ssh_public_key(key));
     }
+    if spec.ssh_public_key.is_none() && !spec.ssh_allowed_cidrs.is_empty() {
+        check("ssh_allowed_cidrs", Err(SSH_NEEDS_A_KEY.to_owned()));
+    }
+    for (at, cidr) in spec.ssh_allowed_cidrs.iter().enumerate() {
+        check(&format!("ssh_allowed_cidrs[{at}]"), ssh_allowed_cidr(&cidr.to_string()));
+    }
     if let Some(cidr) = &spec.vnet_cidr {
         check("vnet_cidr", vnet_cidr(&cidr.to_string()).map(|_| ()));
     }
@@ -313,9 +302,9 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
         }
     }
     check("consul_version", consul_version(&spec.consul_version));
-    check("tags", tag_count(&spec.tags));
+    check("tags", tags::check_all(&spec.tags));
     for (key, value) in &spec.tags {
-        check("tags", tag(key, value));
+        check("tags", tags::check(key, value));
     }
     found
 }

@@ -56,6 +56,9 @@ pub struct ClusterSpec {
     pub data_disk_gib: u32,
     /// Public SSH key for new servers; absent: a key whose private half nobody has.
     pub ssh_public_key: Option<String>,
+    /// Private ranges from which SSH reaches the servers; none: from nowhere.
+    #[serde(default)]
+    pub ssh_allowed_cidrs: Vec<Ipv4Net>,
     /// Address space of the cluster's own network; absent when the servers live in a subnet of the user's.
     pub vnet_cidr: Option<Ipv4Net>,
     /// The user's subnet in which the servers live; absent when the cluster has a network of its own.

@@ -204,6 +204,11 @@ fn arm(error: &ArmError) -> &'static str {
             "That is a quota of the subscription, not a want of machines: ask for more under Quotas in the portal, or \
              choose a vm_size of another family."
         }
+        _ if says("linked to multiple zones with overlapping namespaces") => {
+            "Another private DNS zone of this name serves that network already, most often that of another cluster of the \
+             same name: clients could not tell them apart. Give this cluster another name, or take the other zone's link \
+             to that network away."
+        }
         "PublicIPCountLimitReached" => {
             "That is the subscription's limit on public addresses in the region: give back some that nobody uses, or ask \
              for more."

@@ -10,16 +10,18 @@ use hcs_engine::clock::Clock;
 use hcs_engine::cloud::Cloud;
 use hcs_engine::error::EngineError;
 use hcs_engine::observe::{observe_arm, observe_blobs, open_store};
+use hcs_engine::registration;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::{Names, storage_account_name};
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value as Json;
-use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Value};
-use tokio::sync::Mutex;
+use tfplugin::{CancellationToken, Diagnostic, Diagnostics};
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::artifacts::{ArtifactCache, ClusterArtifacts};
 use crate::regions::{self, Region};
+use crate::tagging::Tagging;
 
 /// What `configure` sets and resources ask for when they are called.
 ///
@@ -61,28 +63,61 @@ pub(crate) struct Ports {
     pub(crate) programs: Option<Arc<dyn Artifacts>>,
 }
 
+/// Who registers resource providers that a subscription lacks; azurerm's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Registrations {
+    /// The user; a plan names what is missing.
+    #[default]
+    None,
+    /// An apply that creates a cluster.
+    Core,
+}
+
+impl Registrations {
+    /// Every word.
+    pub(crate) const WORDS: [&str; 2] = ["none", "core"];
+
+    pub(crate) fn read(word: &str) -> Option<Self> {
+        match word {
+            "none" => Some(Self::None),
+            "core" => Some(Self::Core),
+            _ => None,
+        }
+    }
+}
+
 /// A connection and what was learned through it.
 pub(crate) struct Client {
     ports: Ports,
     subscription_id: String,
-    /// Tags that every cluster gets: a map of texts, null for none; it may hold unknowns while planning.
-    pub(crate) default_tags: Value,
+    /// What the provider block says of tags.
+    pub(crate) tagging: Tagging,
+    /// Who registers resource providers that are missing.
+    pub(crate) registrations: Registrations,
     /// Archives that several clusters may want.
     pub(crate) artifacts: ArtifactCache,
     gate: SharedGate,
+    missing_providers: OnceCell<Vec<&'static str>>,
     regions: Mutex<BTreeMap<String, Arc<Region>>>,
 }
 
 impl Client {
-    pub(crate) fn new(ports: Ports, subscription_id: String, default_tags: Value) -> Self {
+    pub(crate) fn new(ports: Ports, subscription_id: String, tagging: Tagging) -> Self {
         Self {
             ports,
             subscription_id,
-            default_tags,
+            tagging,
+            registrations: Registrations::default(),
+            missing_providers: OnceCell::new(),
             artifacts: ArtifactCache::default(),
             gate: SharedGate::default(),
             regions: Mutex::default(),
         }
+    }
+
+    /// The same, with another say on resource providers.
+    pub(crate) fn registering(self, registrations: Registrations) -> Self {
+        Self { registrations, ..self }
     }
 
     pub(crate) fn subscription_id(&self) -> &str {
@@ -113,6 +148,15 @@ impl Client {
 
     pub(crate) fn stores(&self) -> Arc<dyn BlobStores> {
         Arc::clone(&self.ports.blobs)
+    }
+
+    /// Resource providers that the subscription has not registered, asked for once.
+    pub(crate) async fn missing_providers(
+        &self,
+        arm: &Arm,
+    ) -> Result<&[&'static str], EngineError> {
+        let look = || registration::missing(arm, self.subscription_id());
+        Ok(self.missing_providers.get_or_try_init(look).await?)
     }
 
     /// A region, asked for once; the error lists the regions that there are.

@@ -20,7 +20,7 @@ use tfplugin::{
 
 use crate::client::SharedClient;
 
-use model::merge_tags;
+pub(crate) use model::tag_map;
 pub(crate) use read::{ca_certificate, unseen};
 pub(crate) use state::{computed, incarnation, inputs};
 pub(crate) use validate::check_tags;

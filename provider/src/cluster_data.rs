@@ -76,7 +76,7 @@ impl DataSource for ClusterDataSource {
         };
         let region = client.region(&arm, &spec.location).await.ok().and_then(Result::ok);
         let ca = cluster::ca_certificate(&client, &spec, &observed).await;
-        let mut attributes = cluster::inputs(&spec, &client.default_tags);
+        let mut attributes = cluster::inputs(&spec, &client.tagging.defaults);
         attributes.extend(cluster::computed(&spec, &observed, region.as_deref(), ca.as_deref()));
         attributes.push(cluster::incarnation(&spec, &observed));
         let mut state = Value::object(attributes);

@@ -38,6 +38,18 @@ pub(crate) fn read(what: &str, error: &EngineError) -> Diagnostic {
     )
 }
 
+/// A registration that failed; no object was made.
+pub(crate) fn registering(what: &str, error: &EngineError) -> Diagnostic {
+    Diagnostic::error(
+        format!("Cannot register {what}"),
+        format!(
+            "{}\n\nNo object of the cluster was made; what is registered stays registered. {}",
+            sentence(error),
+            advice(error)
+        ),
+    )
+}
+
 /// An apply that did not begin.
 pub(crate) fn refused(what: &str, id: &ArmId, error: &RefusedError) -> Diagnostic {
     match error {

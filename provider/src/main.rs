@@ -15,6 +15,7 @@ mod leg;
 mod policy;
 mod provider;
 mod regions;
+mod tagging;
 #[cfg(test)]
 mod testing;
 mod traces;

@@ -10,11 +10,12 @@ use tfplugin::{
     NestedBlock, Path, Provider, Resource, Schema, Type, Value, async_trait,
 };
 
-use crate::client::{Client, Ports, SharedClient};
+use crate::client::{Client, Ports, Registrations, SharedClient};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
 use crate::ephemeral::{ClientConfig, RootToken};
 use crate::policy::PolicyResource;
+use crate::tagging::{IgnoredTags, Tagging};
 
 /// The provider `hcs`.
 #[derive(Default)]
@@ -61,12 +62,35 @@ impl Provider for HcsProvider {
                     "Host that describes another Azure environment. `ARM_METADATA_HOSTNAME`.",
                 ),
             ])
+            .attributes([text(
+                "resource_provider_registrations",
+                "Who registers the resource providers that a cluster needs: `none` (default; a plan names \
+                 what is missing) or `core` (a create registers them and waits). \
+                 `ARM_RESOURCE_PROVIDER_REGISTRATIONS`.",
+            )])
             .block(NestedBlock::single(
                 "default_tags",
                 Block::new()
                     .describe("Tags that every cluster gets; a cluster's own tags win.")
                     .attribute(
                         Attribute::map("tags", Type::String).optional().describe("The tags."),
+                    ),
+            ))
+            .block(NestedBlock::single(
+                "ignore_tags",
+                Block::new()
+                    .describe(
+                        "Tags that somebody else looks after, most often a policy: hcs neither writes nor \
+                         compares them, even where `tags` or `default_tags` have them. Tags that hcs was never \
+                         given stay as they are without this.",
+                    )
+                    .attribute(
+                        Attribute::set("keys", Type::String).optional().describe("Their names."),
+                    )
+                    .attribute(
+                        Attribute::set("key_prefixes", Type::String)
+                            .optional()
+                            .describe("Starts of their names."),
                     ),
             ))
     }
@@ -97,6 +121,11 @@ impl Provider for HcsProvider {
             let detail = format!("environment is {name:?}; it is one of {}.", known.join(", "));
             found.push(Diagnostic::error("Unknown Azure environment", detail).at("environment"));
         }
+        if let Some(word) = config.get(REGISTRATIONS).as_str()
+            && Registrations::read(word).is_none()
+        {
+            found.push(unknown_registrations(word));
+        }
         let path = Path::root("default_tags").attr("tags");
         found.extend(crate::cluster::check_tags(config.get("default_tags").get("tags"), &path));
         found
@@ -116,9 +145,19 @@ impl Provider for HcsProvider {
                      variable, or make what it depends on in a run before (terraform apply -target=...)."
                 ),
             )
-            .at(Path::root(name))
+            .at(name)
             .into();
         }
+        let word = config.get(REGISTRATIONS).as_str().map(str::to_owned);
+        let word = word.or_else(|| {
+            let set = std::env::var("ARM_RESOURCE_PROVIDER_REGISTRATIONS").ok();
+            set.filter(|word| !word.trim().is_empty())
+        });
+        let registrations = match word.as_deref().map(|word| (word, Registrations::read(word))) {
+            None => Registrations::None,
+            Some((_, Some(known))) => known,
+            Some((word, None)) => return unknown_registrations(word).into(),
+        };
         let mut settings = settings(config);
         if let Err(error) = settings.merge_env(|name| std::env::var(name).ok()) {
             return crate::diagnostics::connect(&error);
@@ -131,7 +170,10 @@ impl Provider for HcsProvider {
         if let Err(error) = azure.check().await {
             return crate::diagnostics::connect(&error);
         }
-        let default_tags = config.get("default_tags").get("tags").clone();
+        let tagging = Tagging {
+            defaults: config.get("default_tags").get("tags").clone(),
+            ignored: IgnoredTags::read(config.get("ignore_tags")),
+        };
         let subscription_id = azure.subscription_id.clone();
         let ports = Ports {
             cloud: azure.cloud,
@@ -139,15 +181,31 @@ impl Provider for HcsProvider {
             clock: Arc::new(SystemClock),
             programs: None,
         };
-        self.client.set(Client::new(ports, subscription_id, default_tags));
+        let client = Client::new(ports, subscription_id, tagging);
+        self.client.set(client.registering(registrations));
         Diagnostics::none()
     }
 }
 
+const REGISTRATIONS: &str = "resource_provider_registrations";
+
+fn unknown_registrations(word: &str) -> Diagnostic {
+    let known = Registrations::WORDS.join(", ");
+    let detail = format!(
+        "{REGISTRATIONS} is {word:?}; it is one of {known}. (azurerm knows more sets: a cluster needs four resource \
+         providers, and core is these.)"
+    );
+    Diagnostic::error("Unknown set of resource providers", detail).at(REGISTRATIONS)
+}
+
 /// A setting of the connection that is not known.
-fn unknown_setting(schema: &Schema, config: &Value) -> Option<String> {
-    let mut names = schema.block.attributes.iter().map(|attribute| &attribute.name);
-    names.find(|name| !config.get(name).is_wholly_known()).cloned()
+fn unknown_setting(schema: &Schema, config: &Value) -> Option<Path> {
+    let attributes = schema.block.attributes.iter();
+    let attributes = attributes.map(|one| (Path::root(&one.name), config.get(&one.name)));
+    let block = config.get("ignore_tags");
+    let ignored = ["keys", "key_prefixes"];
+    let ignored = ignored.map(|name| (Path::root("ignore_tags").attr(name), block.get(name)));
+    attributes.chain(ignored).find(|(_, value)| !value.is_wholly_known()).map(|(path, _)| path)
 }
 
 fn text(name: &str, markdown: &str) -> Attribute {

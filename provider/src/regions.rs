@@ -18,6 +18,8 @@ pub(crate) struct Region {
     sizes: BTreeMap<String, (String, Vec<String>)>,
     /// By size in lower case: its family and its cores.
     cores: BTreeMap<String, (String, u64)>,
+    /// Sizes with accelerated networking, in lower case.
+    accelerated: BTreeSet<String>,
     /// Sizes that the region has and hcs cannot use, with the reason.
     unfit: BTreeMap<String, &'static str>,
     /// Sizes that the region has but this subscription may not use, with the reason.
@@ -68,6 +70,16 @@ impl Region {
     pub(crate) fn cores_of(&self, vm_size: &str) -> Option<(&str, u64)> {
         let (family, cores) = self.cores.get(&vm_size.to_lowercase())?;
         Some((family, *cores))
+    }
+
+    /// Sizes with accelerated networking, in lower case.
+    pub(crate) fn accelerated_sizes(&self) -> BTreeSet<String> {
+        self.accelerated.clone()
+    }
+
+    /// Whether a size has accelerated networking.
+    pub(crate) fn is_accelerated(&self, vm_size: &str) -> bool {
+        self.accelerated.contains(&vm_size.to_lowercase())
     }
 
     /// Why a server cannot run on this size, wherever the region offers it.
@@ -181,6 +193,9 @@ fn read_sku(sku: &Value, location: &str, region: &mut Region) {
     if let Some(why) = unfit(capability) {
         region.unfit.insert(name.to_lowercase(), why);
     }
+    if capability("AcceleratedNetworkingEnabled").is_some_and(|v| v.eq_ignore_ascii_case("True")) {
+        region.accelerated.insert(name.to_lowercase());
+    }
     let cores = capability("vCPUs").and_then(|value| value.parse().ok());
     if let (Some(family), Some(cores)) = (sku.get("family").and_then(Value::as_str), cores) {
         region.cores.insert(name.to_lowercase(), (family.to_owned(), cores));
@@ -198,6 +213,9 @@ fn unfit<'v>(capability: impl Fn(&str) -> Option<&'v str>) -> Option<&'static st
     }
     if capability("DiskControllerTypes").is_some_and(|words| !words.contains("SCSI")) {
         return Some("it has NVMe disks only, and the servers find their data disk as a SCSI disk");
+    }
+    if is("TrustedLaunchDisabled", "True") {
+        return Some("it knows no Trusted Launch, with which the servers are made");
     }
     if is("PremiumIO", "False") {
         return Some("it takes no premium disks, and Raft waits for its disk with every write");
@@ -226,6 +244,7 @@ mod tests {
         let fit = [
             ("CpuArchitectureType", "x64"),
             ("DiskControllerTypes", "SCSI,NVMe"),
+            ("TrustedLaunchDisabled", "False"),
             ("PremiumIO", "True"),
             ("HyperVGenerations", "V1,V2"),
             ("MaxDataDiskCount", "4"),
@@ -238,6 +257,7 @@ mod tests {
         let bad = [
             ("CpuArchitectureType", "Arm64", "Arm64"),
             ("DiskControllerTypes", "NVMe", "NVMe"),
+            ("TrustedLaunchDisabled", "True", "Trusted Launch"),
             ("PremiumIO", "False", "premium"),
             ("HyperVGenerations", "V1", "generation 2"),
             ("MaxDataDiskCount", "0", "data disk"),

@@ -8,6 +8,7 @@
 mod architecture;
 mod bench;
 mod demo;
+mod dist;
 mod docs;
 mod planted;
 mod shell;
@@ -36,6 +37,12 @@ enum Command {
     },
     /// Sets up what is missing and runs every test and check.
     Test,
+    /// Builds the release archives for every platform, and a mirror from which `terraform init` installs them.
+    Dist {
+        /// Only platforms whose `os_arch` contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Writes the reference documentation from the provider's schema.
     Docs,
     /// Measures the figures of SPECIFICATION.md, as ratios in one run.
@@ -104,6 +111,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo { keep } => demo::run(keep),
         Command::Test => test::run(),
+        Command::Dist { only } => dist::run(only.as_deref()),
         Command::Docs => docs::run(),
         Command::Bench { json } => bench::run(json.as_deref()),
         Command::Sim { what: Simulation::Crash, .. } => test::explore(&["crash"]),

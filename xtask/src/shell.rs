@@ -39,9 +39,40 @@ pub(crate) struct Count {
 /// take other seeds.
 const PROPERTY_SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "20261123");
 
+impl Count {
+    /// Adds what a line of cargo's says of tests that ran.
+    fn note(&mut self, line: &str) {
+        let number = |word: &str| {
+            let mut parts = line.strip_prefix("test result: ")?.split(['.', ';']);
+            parts.find_map(|part| part.trim().strip_suffix(word)?.trim().parse::<u64>().ok())
+        };
+        self.passed += number("passed").unwrap_or(0);
+        self.failed += number("failed").unwrap_or(0);
+        self.ignored += number("ignored").unwrap_or(0);
+    }
+}
+
 /// Runs `cargo test` with these words, shows what it prints and counts what ran.
 pub(crate) fn cargo_test(words: &[&str], count: &mut Count) -> Result<(), Failure> {
     println!("$ cargo test {}", words.join(" "));
+    test_lines(words, &mut |line| {
+        println!("{line}");
+        count.note(line);
+    })
+}
+
+/// The same beside other tests: what it prints is shown in one piece when it has ended.
+pub(crate) fn cargo_test_beside(words: &[&str]) -> (Count, String, Result<(), String>) {
+    let (mut count, mut text) = (Count::default(), format!("$ cargo test {}\n", words.join(" ")));
+    let ended = test_lines(words, &mut |line| {
+        count.note(line);
+        text.push_str(line);
+        text.push('\n');
+    });
+    (count, text, ended.map_err(|error| error.to_string()))
+}
+
+fn test_lines(words: &[&str], each: &mut dyn FnMut(&str)) -> Result<(), Failure> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let (name, seed) = PROPERTY_SEED;
     let seed = std::env::var(name).unwrap_or_else(|_| seed.to_owned());
@@ -54,15 +85,7 @@ pub(crate) fn cargo_test(words: &[&str], count: &mut Count) -> Result<(), Failur
         .spawn()?;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines() {
-            let line = line?;
-            println!("{line}");
-            let number = |word: &str| {
-                let mut parts = line.strip_prefix("test result: ")?.split(['.', ';']);
-                parts.find_map(|part| part.trim().strip_suffix(word)?.trim().parse::<u64>().ok())
-            };
-            count.passed += number("passed").unwrap_or(0);
-            count.failed += number("failed").unwrap_or(0);
-            count.ignored += number("ignored").unwrap_or(0);
+            each(&line?);
         }
     }
     let status = child.wait()?;

@@ -6,7 +6,9 @@ use std::time::Instant;
 use hcs_acceptance::bins::{repository, target};
 use hcs_acceptance::tools;
 
-use crate::shell::{Count, Failure, build_binaries, cargo, cargo_test, cargo_with};
+use crate::shell::{
+    Count, Failure, build_binaries, cargo, cargo_test, cargo_test_beside, cargo_with,
+};
 
 /// Fetches what is not ours, once.
 pub(crate) fn set_up() -> Result<(), Failure> {
@@ -108,14 +110,54 @@ pub(crate) fn run() -> Result<(), Failure> {
         cargo_test(&["--workspace", "--exclude", "hcs-acceptance", "--no-fail-fast"], &mut count);
     // Whole clusters mostly wait; what they leave of the processors explores.
     let exploration = Background::start()?;
-    // Each of these runs whole clusters on loopback addresses, so one at a time.
-    let words = ["-p", "hcs-acceptance", "--no-fail-fast", "--", "--test-threads=1"];
-    let clusters = cargo_test(&words, &mut count);
+    let clusters = run_clusters(&mut count);
     let explored = exploration.finish();
     let seconds = started.elapsed().as_secs();
     println!("\nAll tests took {} min {} s.", seconds / 60, seconds % 60);
     println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
     rooms.and(clusters).and(explored)
+}
+
+/// Tests of whole clusters that take longest: a lane of their own.
+const LONG: [&str; 3] = ["rolling", "lost", "alone"];
+
+/// Whole clusters, in two lanes beside each other: they mostly wait. In a lane one at a time.
+fn run_clusters(count: &mut Count) -> Result<(), Failure> {
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(repository().join("tests/acceptance/tests"))? {
+        let path = file?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let (long, short): (Vec<&str>, Vec<&str>) =
+        names.iter().map(String::as_str).partition(|name| LONG.contains(name));
+    let words = |start: &[&'static str], names: &[&str]| -> Vec<String> {
+        let names = names.iter().flat_map(|name| ["--test", name]);
+        let start =
+            ["-p", "hcs-acceptance", "--no-fail-fast"].into_iter().chain(start.iter().copied());
+        let words = start.chain(names).chain(["--", "--test-threads=1"]);
+        words.map(str::to_owned).collect()
+    };
+    let (long, short) = (words(&[], &long), words(&["--lib"], &short));
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(|| cargo_test_beside(&texts(&long)));
+        let here = cargo_test(&texts(&short), count);
+        let Ok((own, text, ended)) = beside.join() else {
+            return Err("the lane of long tests broke off".into());
+        };
+        println!("\n{text}");
+        count.passed += own.passed;
+        count.failed += own.failed;
+        count.ignored += own.ignored;
+        here.and(ended.map_err(Into::into))
+    })
+}
+
+fn texts(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 /// The long explorations, beside other tests and behind them in everything.

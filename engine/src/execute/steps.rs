@@ -72,6 +72,12 @@ impl Run<'_> {
                 self.arm.delete_group(id, incarnation_id, self.lock_was_removed()).await?;
             }
             Action::Delete { kind, id, .. } => {
+                // With the account goes the record of the run.
+                if let (Kind::StorageAccount, Some(lease)) = (kind, &self.lease)
+                    && lease.is_destroy()
+                {
+                    lease.let_go().await?;
+                }
                 self.arm.delete(id, *kind, self.lock_was_removed()).await?;
                 if *kind == Kind::Lock {
                     self.note_lock_removed();

@@ -140,7 +140,10 @@ impl Reconciler<'_> {
         observe::observe_group_resources(&self.arm, names, &mut observed).await?;
         let plan = plan_destroy(self.spec, &observed)?;
         let report = self.run(&plan, &observed, lease).await?;
-        if report.is_complete() && self.arm.get_group(&names.cluster_id).await?.is_some() {
+        if report.is_complete()
+            && let Some(group) = self.arm.get_group(&names.cluster_id).await?
+            && group.pointer(&format!("/tags/{CLUSTER_TAG}")).is_some()
+        {
             return Err(EngineError::Contradiction { id: names.cluster_id.to_string() }.into());
         }
         Ok(Destroyed::Done(report))

@@ -5,10 +5,11 @@
 mod apply;
 mod destroy;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::names::Names;
+use hcs_planner::names::{CLUSTER_TAG, Names};
 use hcs_planner::observed::Observed;
 use hcs_planner::ownership::{Claim, FixedInputs, RunRecord};
 use hcs_planner::plan::{Artifact, Plan, PlanError};
@@ -105,6 +106,8 @@ pub struct Reconciler<'a> {
     pub artifacts: Arc<dyn Artifacts>,
     /// What is declared.
     pub spec: &'a ClusterSpec,
+    /// Sizes that have accelerated networking, in lower case.
+    pub accelerated_sizes: BTreeSet<String>,
     /// Who runs this: user, machine and program, for whoever else wants the cluster.
     pub holder: String,
 }
@@ -177,6 +180,14 @@ impl Reconciler<'_> {
             host_manager = Some(file);
         }
         if plan.steps().iter().any(|(_, step)| step.action.boots_server()) {
+            for size in std::iter::once(&self.spec.vm_size).chain(&self.spec.vm_size_fallbacks) {
+                let has_it = self.accelerated_sizes.contains(&size.to_lowercase());
+                let name = parameter::accelerated_networking(size);
+                parameters.values.insert(name, json!(has_it));
+            }
+            let mut set = |name: &str, value: &str| {
+                parameters.values.insert(name.to_owned(), json!(value));
+            };
             match &self.spec.ssh_public_key {
                 Some(key) => set(parameter::SSH_PUBLIC_KEY, key),
                 None => {
@@ -198,6 +209,11 @@ pub async fn observe(
 ) -> Result<Observed, EngineError> {
     let names = Names::new(spec);
     let mut observed = observe::observe_arm(arm, &names).await?;
+    // A group without a cluster's tag may be one that was given: is it empty, or was it left again?
+    let group = observed.object(&names.cluster_id);
+    if group.is_some_and(|group| group.pointer(&format!("/tags/{CLUSTER_TAG}")).is_none()) {
+        observe::observe_group_resources(arm, &names, &mut observed).await?;
+    }
     if let Some(store) = observe::open_store(stores, &names, &observed)? {
         observe::observe_blobs(store.as_ref(), &names, &mut observed).await?;
     }

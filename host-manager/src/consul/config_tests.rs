@@ -242,6 +242,7 @@ fn spec(consul_version: Version) -> ClusterSpec {
         os_disk_gib: 64,
         data_disk_gib: 32,
         ssh_public_key: None,
+        ssh_allowed_cidrs: vec![],
         vnet_cidr: Some("172.25.16.0/24".parse().unwrap()),
         subnet_id: None,
         peer_vnet_ids: vec![],

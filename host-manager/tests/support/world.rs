@@ -188,6 +188,7 @@ impl World {
             os_disk_gib: 64,
             data_disk_gib: 32,
             ssh_public_key: None,
+            ssh_allowed_cidrs: vec![],
             vnet_cidr: None,
             subnet_id: None,
             peer_vnet_ids: vec![],

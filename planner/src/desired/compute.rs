@@ -66,6 +66,11 @@ fn scale_set(builder: &mut Builder<'_>, slot: u32, needs: &[String]) {
             "upgradePolicy": { "mode": "Manual" },
             "virtualMachineProfile": {
                 "diagnosticsProfile": { "bootDiagnostics": { "enabled": true } },
+                // Azure's own default for such sizes and images; written down, so that it is the same everywhere.
+                "securityProfile": {
+                    "securityType": "TrustedLaunch",
+                    "uefiSettings": { "secureBootEnabled": true, "vTpmEnabled": true },
+                },
             },
         },
     });
@@ -93,6 +98,11 @@ pub(super) fn set_place(body: &mut Value, place: &Place) {
     // Without zones Azure spreads fault domains itself; one would pin the set to a single rack.
     body["properties"]["platformFaultDomainCount"] = json!(if is_zonal { 1 } else { 5 });
     body["properties"]["singlePlacementGroup"] = json!(!is_zonal);
+    let interface = "/properties/virtualMachineProfile/networkProfile/networkInterfaceConfigurations/0/properties";
+    if let Some(interface) = body.pointer_mut(interface) {
+        let name = params::accelerated_networking(&place.vm_size);
+        interface["enableAcceleratedNetworking"] = parameter(&name);
+    }
     let bootstrap = "/properties/virtualMachineProfile/osProfile/customData";
     if let Some(custom) = body.pointer_mut(bootstrap) {
         set_cloud_init(custom, "zone", json!(place.zone));

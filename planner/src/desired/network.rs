@@ -1,5 +1,6 @@
 //! Network: security group, NAT, virtual network, load balancer, private DNS, peerings.
 
+use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::{Builder, named, object};
@@ -20,8 +21,11 @@ const RULES: [(&str, u32, &str, u16); 3] = [
 /// For data planes; there when the version serves it.
 const GRPC_RULE: &str = "consul-grpc-tls";
 
-/// Lets the external endpoint's callers in; the only rule that comes and goes.
+/// Lets the external endpoint's callers in; there while there is an endpoint.
 const ENDPOINT_RULE: &str = "consul-https-external";
+
+/// Lets people in who look after a machine; there while the spec names where they come from.
+const SSH_RULE: &str = "ssh";
 
 pub(super) fn build(builder: &mut Builder<'_>) {
     if builder.has_network() {
@@ -50,18 +54,10 @@ fn security_group(builder: &mut Builder<'_>) {
     } else {
         absent(GRPC_RULE)
     });
-    rules.push(match &builder.spec.external_endpoint {
-        Some(endpoint) => {
-            let mut external = allow(ENDPOINT_RULE, 125, "Tcp", "", port::HTTPS);
-            let properties = &mut external["properties"];
-            properties["sourceAddressPrefixes"] = json!(endpoint.allowed_cidrs);
-            if let Some(map) = properties.as_object_mut() {
-                map.remove("sourceAddressPrefix");
-            }
-            external
-        }
-        None => absent(ENDPOINT_RULE),
-    });
+    let endpoint = builder.spec.external_endpoint.as_ref();
+    let callers = endpoint.map_or(&[][..], |endpoint| &endpoint.allowed_cidrs);
+    rules.push(allow_from(ENDPOINT_RULE, 125, callers, port::HTTPS));
+    rules.push(allow_from(SSH_RULE, 135, &builder.spec.ssh_allowed_cidrs, port::SSH));
     rules.push(allow("health-probe", 140, "Tcp", "AzureLoadBalancer", port::HTTPS));
     rules.push(rule("deny-everything-else", 4096, "*", "Deny", "*", "*"));
     let location = &builder.spec.location;
@@ -82,6 +78,19 @@ const IN_REACH: &str = "VirtualNetwork";
 
 fn allow(name: &str, priority: u32, protocol: &str, source: &str, port: u16) -> Value {
     rule(name, priority, protocol, "Allow", source, &port.to_string())
+}
+
+/// Lets these ranges in; no range, no rule.
+fn allow_from(name: &str, priority: u32, sources: &[Ipv4Net], port: u16) -> Value {
+    if sources.is_empty() {
+        return absent(name);
+    }
+    let mut rule = allow(name, priority, "Tcp", "", port);
+    rule["properties"]["sourceAddressPrefixes"] = json!(sources);
+    if let Some(map) = rule["properties"].as_object_mut() {
+        map.remove("sourceAddressPrefix");
+    }
+    rule
 }
 
 fn rule(
@@ -147,6 +156,8 @@ fn vnet(builder: &mut Builder<'_>) {
                     "networkSecurityGroup": { "id": builder.names.security_group() },
                     "natGateway": { "id": builder.names.nat_gateway() },
                     "defaultOutboundAccess": false,
+                    // The way to the account stays within Azure, whatever becomes of the NAT gateway.
+                    "serviceEndpoints": [ { "service": "Microsoft.Storage" } ],
                 },
             } ],
         },

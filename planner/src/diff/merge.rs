@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::spelling::{lookup, other_spelling};
 use super::without_absent;
-use super::{OPEN_LISTS, OWNED_LISTS, identity, is_absent, lookup, same_identity, same_scalar};
+use super::{OPEN_LISTS, OWNED_LISTS, identity, is_absent, same_identity, same_scalar};
 use crate::arm::Kind;
 use crate::effect::is_at_creation;
 use crate::read_only::is_read_only;
@@ -61,9 +62,14 @@ impl<'a> Merge<'a> {
         have: Option<&'a Map<String, Value>>,
     ) -> Value {
         let mut out = Map::new();
+        let parent = self.path.last().copied();
         for (key, value) in have.into_iter().flatten() {
             self.path.push(key);
-            let is_ours = self.writes() && want.is_some_and(|want| lookup(want, key).is_some());
+            let is_named = |want: &Map<String, Value>| {
+                let other = other_spelling(key).is_some_and(|other| want.contains_key(other));
+                other || lookup(want, parent, key).is_some()
+            };
+            let is_ours = self.writes() && want.is_some_and(is_named);
             if !is_ours && !is_read_only(self.kind, &self.path) {
                 out.insert(key.clone(), self.writable(value));
             }
@@ -72,8 +78,15 @@ impl<'a> Merge<'a> {
         for (key, value) in want.into_iter().flatten() {
             self.path.push(key);
             if self.writes() {
-                let other = have.and_then(|have| lookup(have, key)).unwrap_or(&Value::Null);
-                out.insert(key.clone(), self.merge(value, other));
+                // Written under the key that is there.
+                let there = have.and_then(|have| lookup(have, parent, key));
+                let (key, other) = there.unwrap_or((key, &Value::Null));
+                // A tag that is to be gone.
+                if value.is_null() && parent == Some("tags") {
+                    self.path.pop();
+                    continue;
+                }
+                out.insert(key.to_owned(), self.merge(value, other));
             }
             self.path.pop();
         }

@@ -1,17 +1,23 @@
-//! The plan that leaves nothing: lock, then what lies outside the managed group, then the group with all in it.
+//! The plan that leaves nothing: lock, then what lies outside the managed group, then the group with all in it. A group
+//! that was given is emptied of what is the cluster's, one rank of objects after the other, and stays.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::graph::Draft;
+use super::graph::{Draft, StepRef};
 use super::{Action, Plan, PlanError};
 use crate::arm::{ArmId, Kind};
+use crate::desired::object;
+use crate::diff::{Difference, merged};
+use crate::effect::Effect;
+use crate::given_group;
 use crate::names::{CLUSTER_TAG, Names};
 use crate::observed::Observed;
 use crate::spec::ClusterSpec;
 
 /// Steps that remove the cluster. Empty when it is gone.
 ///
-/// A group that holds tagged resources of others is refused: deleting a group deletes all in it.
+/// A group that holds tagged resources of others is refused: deleting a group deletes all in it. From a given group only
+/// what is the cluster's goes.
 pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
     let names = Names::new(spec);
     let mut draft = Draft::default();
@@ -28,20 +34,25 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
             ));
         }
     }
-    if let Some(group) = observed.object(&names.cluster_id) {
+    let group = observed.object(&names.cluster_id);
+    if let Some(group) = group.filter(|_| !given_group::is_released(&names, observed)) {
         let tag = group.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
         if tag != Some(names.uid.as_str()) {
             let tag = tag.map_or_else(|| "missing".to_owned(), |tag| format!("{tag:?}"));
             return Err(PlanError::Foreign { id: names.cluster_id, tag });
         }
-        let foreign = foreign_objects(&names, observed);
-        if !foreign.is_empty() {
-            return Err(PlanError::NotOurs { ids: foreign });
-        }
         if observed.object(&names.lock()).is_some() {
             let reason = "it is in the way".to_owned();
             let action = Action::Delete { kind: Kind::Lock, id: names.lock(), reason };
             before_group.push(draft.add("delete lock", action, None));
+        }
+        if given_group::is_given(&names, observed) {
+            empty(&mut draft, &names, group, observed, before_group);
+            return draft.finish();
+        }
+        let foreign = foreign_objects(&names, observed);
+        if !foreign.is_empty() {
+            return Err(PlanError::NotOurs { ids: foreign });
         }
         let reason = "the cluster is destroyed".to_owned();
         let id = names.cluster_id.clone();
@@ -54,19 +65,82 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
     draft.finish()
 }
 
+/// In which order objects go: those that refer to others before these. The account is last, as it says whose the cluster
+/// is; what hangs on one of them goes with it.
+const RANKS: [&[Kind]; 6] = [
+    &[Kind::ScaleSet, Kind::Peering, Kind::PrivateDnsLink],
+    &[Kind::LoadBalancer, Kind::PrivateDnsZone],
+    &[Kind::VirtualNetwork, Kind::Identity],
+    &[Kind::NatGateway, Kind::NetworkSecurityGroup],
+    &[Kind::PublicIpAddress],
+    &[Kind::StorageAccount],
+];
+
+/// Takes what is the cluster's out of a given group, at last the group's tags.
+fn empty(
+    draft: &mut Draft,
+    names: &Names,
+    group: &Value,
+    observed: &Observed,
+    before: Vec<StepRef>,
+) {
+    let mut before = before;
+    for rank in RANKS {
+        let mut steps = Vec::new();
+        for (id, body) in given_group::resources(names, observed) {
+            let Some(kind) = rank.iter().find(|kind| id.is_a(**kind)).copied() else { continue };
+            // What hangs on one of ours is ours.
+            let tag = body.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
+            if kind.has_tags() && tag != Some(names.uid.as_str()) {
+                continue;
+            }
+            let reason = "the cluster is destroyed, and its group stays".to_owned();
+            let word = kind.resource_type().rsplit('/').next().unwrap_or_default();
+            let step = format!("delete {word} {}", id.name());
+            steps.push(draft.add(step, Action::Delete { kind, id, reason }, None));
+        }
+        if !steps.is_empty() {
+            for (before, step) in before.iter().flat_map(|b| steps.iter().map(move |s| (*b, *s))) {
+                draft.edge(before, step);
+            }
+            before = steps;
+        }
+    }
+    let tags = group.get("tags").and_then(Value::as_object).into_iter().flatten();
+    let own = tags.filter(|(name, _)| name.starts_with("hcs-"));
+    let differences: Vec<Difference> = own
+        .map(|(name, value)| Difference {
+            path: format!("tags.{name}"),
+            observed: value.clone(),
+            desired: Value::Null,
+            effect: Effect::InPlace,
+        })
+        .collect();
+    let gone: Map<String, Value> = differences
+        .iter()
+        .filter_map(|one| Some((one.path.strip_prefix("tags.")?.to_owned(), Value::Null)))
+        .collect();
+    let action = Action::Put {
+        object: object::RESOURCE_GROUP.to_owned(),
+        kind: Kind::ResourceGroup,
+        id: names.cluster_id.clone(),
+        body: merged(Kind::ResourceGroup, &json!({ "tags": gone }), group),
+        update: true,
+        differences,
+        alternatives: vec![],
+    };
+    let release = draft.add("release resource_group", action, None);
+    for before in before {
+        draft.edge(before, release);
+    }
+}
+
 /// Top-level resources in the managed group that lack our tag.
 fn foreign_objects(names: &Names, observed: &Observed) -> Vec<ArmId> {
-    observed
-        .objects
-        .values()
-        .filter_map(|body| {
-            let id = ArmId::new(body.get("id")?.as_str()?);
-            let own = body.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
-            let rest = id.key();
-            let rest = rest.strip_prefix(&names.cluster_id.key())?.strip_prefix("/providers/")?;
-            let is_top_level = rest.split('/').count() == 3;
-            let carries_tags = !rest.starts_with("microsoft.authorization/");
-            (is_top_level && carries_tags && own != Some(names.uid.as_str())).then_some(id)
-        })
-        .collect()
+    let resources = given_group::resources(names, observed);
+    let foreign = resources.filter(|(id, body)| {
+        let own = body.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
+        id.parent().is_none() && own != Some(names.uid.as_str())
+    });
+    foreign.map(|(id, _)| id).collect()
 }

@@ -6,6 +6,7 @@ use super::{Action, Plan, PlanError};
 use crate::dataplane::container;
 use crate::desired::object;
 use crate::diff::Difference;
+use crate::names::CLUSTER_TAG;
 use crate::plan::build::PROVISIONING_STATE;
 
 /// Objects that may be made before the record is there.
@@ -19,13 +20,24 @@ fn is_failure(difference: &Difference) -> bool {
     difference.path == PROVISIONING_STATE
 }
 
+/// Whether a group that was given becomes the cluster's by it.
+fn takes_group(object: &str, differences: &[Difference]) -> bool {
+    let tag = format!("tags.{CLUSTER_TAG}");
+    let takes =
+        |one: &Difference| one.observed.is_null() && (one.path == "tags" || one.path == tag);
+    object == object::RESOURCE_GROUP && differences.iter().any(takes)
+}
+
 impl Plan {
     /// The foundation's steps of this plan, see this file's head. Empty when the foundation is there.
     pub fn foundation(&self) -> Result<Self, PlanError> {
         self.restricted(|action| match action {
             // One that failed while it was made is made all the same.
             Action::Put { object, update, differences, .. } => {
-                is_foundation(object) && (!update || differences.iter().any(is_failure))
+                is_foundation(object)
+                    && (!update
+                        || differences.iter().any(is_failure)
+                        || takes_group(object, differences))
             }
             Action::AwaitProvisioned { object, .. } => is_foundation(object),
             Action::GrantCallerBlobAccess { .. } => true,

@@ -29,6 +29,7 @@ pub(crate) fn spec(servers: u32, zones: u32) -> ClusterSpec {
         os_disk_gib: 64,
         data_disk_gib: 32,
         ssh_public_key: None,
+        ssh_allowed_cidrs: vec![],
         vnet_cidr: Some("172.25.16.0/24".parse().unwrap()),
         subnet_id: None,
         peer_vnet_ids: vec![],

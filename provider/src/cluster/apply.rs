@@ -1,14 +1,16 @@
 //! Applies a plan of `hcs_cluster`. Whatever happens, the state says what exists: nothing that was made is forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hcs_engine::arm::Arm;
+use hcs_engine::error::EngineError;
 use hcs_engine::execute::Report;
 use hcs_engine::reconcile::{
     Beginning, DestroyLeg, Destroyed, Intent, Outcome, Reconciler, RefusedError,
 };
+use hcs_engine::registration;
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
@@ -18,7 +20,7 @@ use tfplugin::{
 };
 
 use super::{model, phase, plan, read, state};
-use crate::client::{Client, SharedClient};
+use crate::client::{Client, Registrations, SharedClient};
 use crate::diagnostics;
 use crate::leg::{self, Leg};
 
@@ -31,7 +33,7 @@ pub(super) async fn apply(
         Ok(client) => client,
         Err(found) => return ApplyResponse::failed(request.prior, found),
     };
-    let (subscription, tags) = (client.subscription_id(), &client.default_tags);
+    let (subscription, tags) = (client.subscription_id(), &client.tagging);
     let spec = if request.is_destroy() {
         model::stored_spec_of(&request.prior, subscription, tags)
     } else {
@@ -96,12 +98,38 @@ struct Applying {
 }
 
 impl Applying {
+    /// Sizes with accelerated networking; none where the caller may not read what the region offers, or where nothing
+    /// is made.
+    async fn accelerated_sizes(&self) -> BTreeSet<String> {
+        let location = hcs_planner::rules::location(&self.spec.location);
+        let arm = self.client.arm(&self.stop);
+        match self.client.region(&arm, &location).await {
+            Ok(Ok(region)) => region.accelerated_sizes(),
+            Ok(Err(_)) | Err(_) => BTreeSet::new(),
+        }
+    }
+
+    /// Registers what is missing, if that is ours to do.
+    async fn register(&self, arm: &Arm) -> Result<(), EngineError> {
+        if self.client.registrations == Registrations::None {
+            return Ok(());
+        }
+        let subscription = self.client.subscription_id();
+        let missing = registration::missing(arm, subscription).await?;
+        registration::register(arm, subscription, &missing).await
+    }
+
     async fn run(self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
         let reconciler = Reconciler {
             arm: self.client.arm(&self.stop),
             stores: self.client.stores(),
             artifacts: self.client.programs(&self.spec, &self.stop),
             spec: &self.spec,
+            accelerated_sizes: if request.is_destroy() {
+                BTreeSet::new()
+            } else {
+                self.accelerated_sizes().await
+            },
             holder: holder(),
         };
         let what = format!("cluster {:?}", self.spec.name);
@@ -114,6 +142,16 @@ impl Applying {
             let known = request.prior.get("incarnation_id").as_str();
             Intent::Update { incarnation_id: known.map(str::to_owned) }
         };
+        let registered = match intent {
+            Intent::Create => self.register(&reconciler.arm).await,
+            Intent::Update { .. } => Ok(()),
+        };
+        if let Err(error) = registered {
+            let what = "the resource providers of the subscription";
+            let mut found: Diagnostics = diagnostics::registering(what, &error).into();
+            found.extend(self.timed_out(ctx, ""));
+            return ApplyResponse::failed(request.prior, found);
+        }
         let outcome = match reconciler.apply(intent).await {
             Ok(outcome) => outcome,
             Err(error) => {

@@ -40,7 +40,7 @@ pub(super) async fn import(client: &SharedClient, ctx: &Context, id: &str) -> Im
     if let Some(run) = observed.run.as_ref().filter(|run| !run.is_held()) {
         return ImportResponse::failed(unfinished(&cluster_id, run));
     }
-    let mut attributes = state::inputs(&spec, &client.default_tags);
+    let mut attributes = state::inputs(&spec, &client.tagging.defaults);
     attributes.extend(state::computed(&spec, &observed, None, None));
     attributes.extend([state::incarnation(&spec, &observed), ("timeouts", state::timeouts(&spec))]);
     ImportResponse::new(Value::object(attributes))

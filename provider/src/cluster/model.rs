@@ -6,10 +6,13 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::spec::{
     ArtifactSource, ClusterSpec, ExternalEndpoint, ImageReference, LockLevel, ZoneFallback,
 };
+use ipnet::Ipv4Net;
 use tfplugin::Value;
 
+use crate::tagging::Tagging;
+
 /// Every input, in the order of [`super::state::inputs`].
-pub(super) const INPUTS: [&str; 24] = [
+pub(super) const INPUTS: [&str; 25] = [
     "name",
     "resource_group_name",
     "location",
@@ -24,6 +27,7 @@ pub(super) const INPUTS: [&str; 24] = [
     "os_disk_gib",
     "data_disk_gib",
     "ssh_public_key",
+    "ssh_allowed_cidrs",
     "artifact_source",
     "vnet_cidr",
     "subnet_id",
@@ -52,11 +56,11 @@ pub(super) const REPLACES: [&str; 7] = [
 pub(crate) fn stored_spec_of(
     state: &Value,
     subscription_id: &str,
-    default_tags: &Value,
+    tagging: &Tagging,
 ) -> Result<ClusterSpec, String> {
     match texts_by_key(state.get("tags_all")) {
         Some(all) => spec_with(state, subscription_id, all),
-        None => spec_of(state, subscription_id, default_tags),
+        None => spec_of(state, subscription_id, tagging),
     }
 }
 
@@ -64,11 +68,9 @@ pub(crate) fn stored_spec_of(
 pub(crate) fn spec_of(
     value: &Value,
     subscription_id: &str,
-    default_tags: &Value,
+    tagging: &Tagging,
 ) -> Result<ClusterSpec, String> {
-    let own = tag_map(value.get("tags")).ok_or("tags")?;
-    let defaults = tag_map(default_tags).ok_or("default_tags")?;
-    spec_with(value, subscription_id, merge_tags(&defaults, &own))
+    spec_with(value, subscription_id, tagging.of_cluster(value.get("tags"))?)
 }
 
 fn spec_with(
@@ -103,6 +105,10 @@ fn spec_with(
         os_disk_gib: number("os_disk_gib")?,
         data_disk_gib: number("data_disk_gib")?,
         ssh_public_key: known(value, "ssh_public_key")?,
+        ssh_allowed_cidrs: match value.get("ssh_allowed_cidrs") {
+            none if none.is_null() => vec![],
+            some => cidrs(some).ok_or("ssh_allowed_cidrs")?,
+        },
         vnet_cidr: match known(value, "vnet_cidr")? {
             Some(cidr) => Some(cidr.parse().map_err(|_| "vnet_cidr")?),
             None => None,
@@ -126,16 +132,6 @@ fn spec_with(
         },
         tags,
     })
-}
-
-/// The provider's tags with the cluster's own over them.
-pub(crate) fn merge_tags(
-    default_tags: &BTreeMap<String, String>,
-    tags: &BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    let mut merged = default_tags.clone();
-    merged.extend(tags.iter().map(|(key, value)| (key.clone(), value.clone())));
-    merged
 }
 
 /// A list of known strings.
@@ -180,9 +176,13 @@ fn endpoint(value: &Value) -> Result<Option<ExternalEndpoint>, String> {
     if value.get(name).as_bool() != Some(true) {
         return Ok(None);
     }
-    let texts = texts(value.get(cidrs)).ok_or(cidrs)?;
-    let parsed: Result<_, _> = texts.iter().map(|cidr| cidr.parse()).collect();
-    Ok(Some(ExternalEndpoint { allowed_cidrs: parsed.map_err(|_| cidrs)? }))
+    let allowed_cidrs = self::cidrs(value.get(cidrs)).ok_or(cidrs)?;
+    Ok(Some(ExternalEndpoint { allowed_cidrs }))
+}
+
+/// A list of known ranges.
+fn cidrs(value: &Value) -> Option<Vec<Ipv4Net>> {
+    texts(value)?.iter().map(|cidr| cidr.parse().ok()).collect()
 }
 
 fn image(value: &Value) -> Result<ImageReference, String> {

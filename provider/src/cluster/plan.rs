@@ -6,6 +6,7 @@ mod checks;
 mod inputs;
 mod offer;
 mod worlds;
+mod zones_taken;
 
 use std::sync::Arc;
 
@@ -177,15 +178,15 @@ impl Planner {
     /// Everything that follows from the inputs. Where some are unknown, it is planned in each of the worlds that they
     /// allow, and what is the same in all of them is known.
     async fn computed(&mut self, is_new: bool) {
-        let default_tags = self.client.default_tags.clone();
+        let tagging = self.client.tagging.clone();
         let subscription = self.client.subscription_id().to_owned();
-        let prior = model::stored_spec_of(&self.prior, &subscription, &default_tags).ok();
+        let prior = model::stored_spec_of(&self.prior, &subscription, &tagging).ok();
         let prior = prior.filter(|_| !is_new);
         let zone_lists = match &self.region {
             Some(region) if !self.configured("zones") => region.zone_lists(),
             _ => vec![],
         };
-        let worlds = worlds(&self.planned, &self.prior, &default_tags, &subscription, &zone_lists);
+        let worlds = worlds(&self.planned, &self.prior, &tagging, &subscription, &zone_lists);
         let outcomes: Vec<Value> = match worlds.as_slice() {
             [] => return self.all_unknown(),
             [one] => {
@@ -217,9 +218,16 @@ impl Planner {
         if prior.is_none_or(|prior| prior.consul_version != spec.consul_version) {
             self.check_artifact(spec);
         }
+        if is_new {
+            self.check_registrations().await;
+        }
         self.check_peers(spec).await;
         self.check_subnet(spec, is_new).await;
+        self.check_zones_taken(prior, spec).await;
         self.check_endpoint(spec);
+        if prior.is_none_or(|prior| prior.tags != spec.tags) {
+            self.check_tags(spec);
+        }
         self.check_offer(prior, spec, change).await;
         for sentence in placement::warnings(spec.server_count, &spec.zones) {
             self.warn("server_count", "The cluster survives less than it could", sentence);
@@ -390,6 +398,7 @@ pub(in crate::cluster) mod tests {
             os_disk_gib: 64,
             data_disk_gib: 32,
             ssh_public_key: None,
+            ssh_allowed_cidrs: vec![],
             vnet_cidr: Some(defaults::VNET_CIDR.parse().unwrap()),
             subnet_id: None,
             peer_vnet_ids: vec![],
@@ -409,7 +418,9 @@ pub(in crate::cluster) mod tests {
     fn an_import_restores_the_spec_exactly() {
         let spec = spec();
         let value = Value::object(state::inputs(&spec, &Value::Null));
-        let again = model::spec_of(&value, &spec.subscription_id, &Value::Null).unwrap();
+        let again =
+            model::spec_of(&value, &spec.subscription_id, &crate::tagging::Tagging::default())
+                .unwrap();
         assert_eq!(again, spec);
     }
 

@@ -26,7 +26,7 @@ pub(super) async fn read(
         Err(found) => return ReadResponse::failed(found),
     };
     let state = request.state;
-    let spec = match model::stored_spec_of(&state, client.subscription_id(), &client.default_tags) {
+    let spec = match model::stored_spec_of(&state, client.subscription_id(), &client.tagging) {
         Ok(spec) => spec,
         Err(input) => {
             let detail = format!("The state has no readable {input}. Import the cluster again.");
@@ -40,7 +40,7 @@ pub(super) async fn read(
         Err(error) => return ReadResponse::failed(diagnostics::read(&what, &error)),
     };
     let names = Names::new(&spec);
-    if !observed.exists(&names.cluster_id) {
+    if !observed.has_cluster(&names) {
         return ReadResponse::gone();
     }
     if is_another(&state, &names, &observed) {

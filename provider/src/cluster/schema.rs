@@ -49,7 +49,12 @@ fn inputs() -> Vec<Attribute> {
         ),
         Attribute::string("ssh_public_key").optional().describe(
             "Public SSH key of servers that are made from now on; default: a key whose private \
-             half nobody has.",
+             half nobody has. Ed25519, or RSA of 2048 bits and more: Azure takes no other.",
+        ),
+        Attribute::list("ssh_allowed_cidrs", Type::String).optional().computed().describe(
+            "Private IPv4 ranges from which SSH reaches the servers; default: none, and \
+             `az vmss run-command invoke` is the way in. Needs `ssh_public_key`. Ranges of the internet are \
+             refused: the servers have no public addresses.",
         ),
         Attribute::nested_single(
             "artifact_source",

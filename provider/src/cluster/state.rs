@@ -37,6 +37,7 @@ pub(crate) fn inputs(spec: &ClusterSpec, default_tags: &Value) -> Vec<(&'static 
         .collect();
     let callers = spec.external_endpoint.iter().flat_map(|endpoint| &endpoint.allowed_cidrs);
     let callers: Vec<String> = callers.map(ToString::to_string).collect();
+    let admins: Vec<String> = spec.ssh_allowed_cidrs.iter().map(ToString::to_string).collect();
     let peers: Vec<String> = spec.peer_vnet_ids.iter().map(|id| id.as_str().to_owned()).collect();
     vec![
         ("name", Value::from(&spec.name)),
@@ -53,6 +54,7 @@ pub(crate) fn inputs(spec: &ClusterSpec, default_tags: &Value) -> Vec<(&'static 
         ("os_disk_gib", Value::from(i64::from(spec.os_disk_gib))),
         ("data_disk_gib", Value::from(i64::from(spec.data_disk_gib))),
         ("ssh_public_key", Value::from(spec.ssh_public_key.clone())),
+        ("ssh_allowed_cidrs", Value::from(admins)),
         ("artifact_source", artifact_source.unwrap_or(Value::Null)),
         ("vnet_cidr", Value::from(spec.vnet_cidr.map(|cidr| cidr.to_string()))),
         ("subnet_id", Value::from(spec.subnet_id.as_ref().map(|id| id.as_str().to_owned()))),

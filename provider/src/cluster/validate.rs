@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hcs_planner::rules;
 use hcs_planner::spec::{LockLevel, ZoneFallback};
+use hcs_planner::{rules, tags};
 use tfplugin::validate::null_elements;
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
@@ -33,6 +33,7 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     same_group(config, &mut found);
     exclusive(config, &mut found);
     endpoint(config, &mut found);
+    ssh(config, &mut found);
     found.extend(check_tags(config.get("tags"), &Path::root("tags")));
     found.extend(null_elements(&super::schema::schema(), config));
     found.extend(super::timeouts().validate(config));
@@ -108,6 +109,20 @@ fn endpoint(config: &Value, found: &mut Diagnostics) {
     }
 }
 
+fn ssh(config: &Value, found: &mut Diagnostics) {
+    let cidrs = config.get("ssh_allowed_cidrs").as_list().unwrap_or_default();
+    if !cidrs.is_empty() && config.get("ssh_public_key").is_null() {
+        let diagnostic = Diagnostic::error("SSH without a key", rules::SSH_NEEDS_A_KEY);
+        found.push(diagnostic.at("ssh_allowed_cidrs"));
+    }
+    for (index, cidr) in cidrs.iter().enumerate() {
+        if let Some(Err(detail)) = cidr.as_str().map(rules::ssh_allowed_cidr) {
+            let path = Path::root("ssh_allowed_cidrs").index(index);
+            found.push(Diagnostic::error("Invalid ssh_allowed_cidrs", detail).at(path));
+        }
+    }
+}
+
 fn numbers(config: &Value, found: &mut Diagnostics) {
     let mut check = |name: &str, rule: &dyn Fn(&Value) -> Result<(), String>| {
         let value = config.get(name);
@@ -165,11 +180,11 @@ pub(crate) fn check_tags(tags: &Value, path: &Path) -> Diagnostics {
         .flatten()
         .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
         .collect();
-    if let Err(detail) = rules::tag_count(&known) {
-        found.push(Diagnostic::error("Too many tags", detail).at(path.clone()));
+    if let Err(detail) = tags::check_all(&known) {
+        found.push(Diagnostic::error("Azure does not take these tags", detail).at(path.clone()));
     }
     for (key, value) in &known {
-        if let Err(detail) = rules::tag(key, value) {
+        if let Err(detail) = tags::check(key, value) {
             found.push(Diagnostic::error("Invalid tag", detail).at(path.clone().key(key.clone())));
         }
     }

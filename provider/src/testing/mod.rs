@@ -13,10 +13,11 @@ use hcs_simulator::{Calls, Programs, Script, Settings, SimClock, SimCloud, Strik
 use serde_json::{Value as Json, json};
 use tfplugin::{CancellationToken, DataSource, Resource, Value};
 
-use crate::client::{Client, Ports, SharedClient};
+use crate::client::{Client, Ports, Registrations, SharedClient};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
 use crate::policy::PolicyResource;
+use crate::tagging::Tagging;
 /// Where a run ends: at a call, on one side of it.
 pub(crate) type Kill = Strike;
 
@@ -26,6 +27,8 @@ pub(crate) const GROUP: &str = "rg";
 /// An Azure with a user's group, and the servers of one cluster called `demo` in it.
 pub(crate) struct Azure {
     pub(crate) cloud: SimCloud,
+    /// What its providers do about resource providers.
+    pub(crate) registrations: Registrations,
     clock: SimClock,
 }
 
@@ -34,7 +37,7 @@ impl Azure {
         let clock = SimClock::starting_at(1_795_000_000_000);
         let cloud = SimCloud::new(Settings::default(), clock.clone());
         cloud.serve(&storage_account_name(&Self::cluster_id()));
-        let azure = Self { cloud, clock };
+        let azure = Self { cloud, registrations: Registrations::None, clock };
         azure.put(&group_id(GROUP), "2024-07-01", json!({ "location": "westeurope" })).await;
         azure
     }
@@ -52,6 +55,13 @@ impl Azure {
         let response = self.cloud.send(&request).await.unwrap();
         assert!(response.status < 300, "{id}: {response:?}");
         tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+    }
+
+    /// Asks for something as somebody else would.
+    pub(crate) async fn post(&self, path: &str, api_version: &str) {
+        let target = Target::Path(format!("{path}?api-version={api_version}"));
+        let response = self.cloud.send(&ArmRequest::new(Method::Post, target)).await.unwrap();
+        assert!(response.status < 300, "{path}: {response:?}");
     }
 
     /// Deletes an object as somebody else would.
@@ -100,7 +110,9 @@ impl Azure {
         };
         let client = SharedClient::default();
         let subscription_id = Settings::default().subscription_id;
-        client.set(Client::new(ports, subscription_id, default_tags));
+        let tagging = Tagging { defaults: default_tags, ..Tagging::default() };
+        let connection = Client::new(ports, subscription_id, tagging);
+        client.set(connection.registering(self.registrations));
         Provider { client, script }
     }
 }

@@ -73,6 +73,15 @@ fn steps() -> Vec<(&'static str, EngineError)> {
             ),
         ),
         (
+            "another cluster of the same name in the network",
+            arm(
+                400,
+                "BadRequest",
+                "A virtual network cannot be linked to multiple zones with overlapping namespaces. You tried to link \
+                 virtual network with 'demo.hcs.internal' and 'demo.hcs.internal' zones.",
+            ),
+        ),
+        (
             "a policy",
             arm(
                 403,

@@ -100,11 +100,12 @@ fn prepare_link(world: &World, put: &Put<'_>) -> Answer<Prepared> {
                 .contains(&format!("/privatednszones/{}/", zone.to_ascii_lowercase()))
     });
     if taken {
-        return Err(ArmError::new(
-            409,
-            "Conflict",
+        // The words of recorded answers, in which both names are the same.
+        return Err(ArmError::invalid(
+            "BadRequest",
             format!(
-                "A virtual network cannot be linked to multiple zones with the same name '{zone}'."
+                "A virtual network cannot be linked to multiple zones with overlapping namespaces. You tried to link \
+                 virtual network with '{zone}' and '{zone}' zones."
             ),
         ));
     }

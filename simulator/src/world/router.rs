@@ -119,7 +119,10 @@ impl World {
         } else {
             format!("/subscriptions/{}", self.settings.subscription_id)
         };
-        if !path.subscription.is_empty() {
+        if let Some(group) = &path.group {
+            let action = "Microsoft.Resources/subscriptions/resourceGroups/resources/read";
+            self.require(&req.principal, action, &format!("{scope}/resourceGroups/{group}"))?;
+        } else if !path.subscription.is_empty() {
             self.require(&req.principal, "Microsoft.Resources/subscriptions/read", &scope)?;
         }
         let word = path.rest.first().map(|w| w.to_ascii_lowercase()).unwrap_or_default();

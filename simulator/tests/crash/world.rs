@@ -59,6 +59,7 @@ pub(crate) fn spec(servers: u32) -> ClusterSpec {
         os_disk_gib: 64,
         data_disk_gib: 32,
         ssh_public_key: None,
+        ssh_allowed_cidrs: vec![],
         vnet_cidr: Some("172.25.16.0/24".parse().unwrap()),
         subnet_id: None,
         peer_vnet_ids: vec![],
@@ -129,7 +130,9 @@ impl Azure {
     fn reconciler<'a>(&self, spec: &'a ClusterSpec, script: &Arc<Script>) -> Reconciler<'a> {
         let (arm, calls) = self.ports(script);
         let (stores, artifacts) = (Arc::new(calls), Arc::new(Programs));
-        Reconciler { arm, stores, artifacts, spec, holder: "a test".to_owned() }
+        let accelerated_sizes = [spec.vm_size.to_lowercase()].into();
+        let holder = "a test".to_owned();
+        Reconciler { arm, stores, artifacts, spec, accelerated_sizes, holder }
     }
 
     fn count(&self, script: &Script) {

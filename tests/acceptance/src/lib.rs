@@ -2,6 +2,8 @@
 //!
 //! A library for the tests beside it and for `cargo xtask demo`. Nothing in the product depends on it.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod bins;
 pub mod blobs;
 pub mod canary;
@@ -13,6 +15,7 @@ pub mod emulator;
 pub mod error;
 pub mod kill;
 pub mod load;
+pub mod packages;
 pub mod scenario;
 pub mod terraform;
 pub mod tools;

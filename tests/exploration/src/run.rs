@@ -198,6 +198,7 @@ impl Subject {
             stores: Arc::new(calls),
             artifacts: Arc::new(Programs),
             spec,
+            accelerated_sizes: [spec.vm_size.to_lowercase()].into(),
             holder: "an exploration".to_owned(),
         };
         let run = async {

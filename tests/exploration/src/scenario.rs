@@ -54,6 +54,7 @@ pub fn spec(servers: u32) -> ClusterSpec {
         os_disk_gib: 64,
         data_disk_gib: 32,
         ssh_public_key: None,
+        ssh_allowed_cidrs: vec![],
         vnet_cidr: "172.25.16.0/24".parse().ok(),
         subnet_id: None,
         peer_vnet_ids: vec![],

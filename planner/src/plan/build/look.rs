@@ -9,6 +9,7 @@ use crate::arm::Kind;
 use crate::desired::{DesiredObject, object};
 use crate::diff::{Difference, differences};
 use crate::effect::{self, Effect};
+use crate::given_group;
 use crate::names::CLUSTER_TAG;
 use crate::plan::{Impossible, PlanError};
 use crate::reference::{Outputs, point};
@@ -117,7 +118,7 @@ impl Planner<'_> {
         stored
             .tags
             .keys()
-            .filter(|key| !self.spec.tags.contains_key(*key))
+            .filter(|key| !self.spec.tags.keys().any(|own| own.eq_ignore_ascii_case(key)))
             .filter(|key| present.is_some_and(|tags| tags.contains_key(*key)))
             .cloned()
             .collect()
@@ -133,6 +134,9 @@ impl Planner<'_> {
         }
         // What lost its tag in a group that is ours is ours.
         if tag.is_none() && object.kind != Kind::ResourceGroup && self.group_is_ours() {
+            return Ok(());
+        }
+        if object.kind == Kind::ResourceGroup && given_group::is_free(&self.names, self.observed) {
             return Ok(());
         }
         let tag = tag.map_or_else(|| "missing".to_owned(), |tag| format!("{tag:?}"));

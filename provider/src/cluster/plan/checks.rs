@@ -7,10 +7,11 @@ use hcs_planner::peers::{Overlap, overlaps};
 use hcs_planner::spec::ClusterSpec;
 use ipnet::Ipv4Net;
 use serde_json::Value;
-use tfplugin::Path;
+use tfplugin::{Diagnostic, Path};
 
 use super::Planner;
 use crate::artifacts::ClusterArtifacts;
+use crate::client::Registrations;
 
 impl Planner {
     pub(super) fn check_artifact(&mut self, spec: &ClusterSpec) {
@@ -19,6 +20,36 @@ impl Planner {
             let attribute = if has_source { "artifact_source" } else { "consul_version" };
             self.error(attribute, "Consul's archive cannot be had", detail);
         }
+    }
+
+    /// What a cluster is made of must be registered in the subscription.
+    pub(super) async fn check_registrations(&mut self) {
+        let client = std::sync::Arc::clone(&self.client);
+        let missing = match client.missing_providers(&self.arm).await {
+            Ok([]) => return,
+            Ok(missing) => missing,
+            Err(error) => {
+                self.unread("the subscription's resource providers", &error);
+                return;
+            }
+        };
+        if client.registrations == Registrations::Core {
+            return;
+        }
+        let commands: Vec<String> = missing
+            .iter()
+            .map(|namespace| format!("az provider register --wait --namespace {namespace}"))
+            .collect();
+        let detail = format!(
+            "Subscription {} has not registered {}, so Azure would refuse the cluster's objects. Register once:\n\n  \
+             {}\n\nor set resource_provider_registrations = \"core\" at the provider, and the apply does it. Both need \
+             the right to register (Contributor on the subscription has it).",
+            client.subscription_id(),
+            missing.join(", "),
+            commands.join("\n  ")
+        );
+        let summary = "Resource providers are not registered";
+        self.diagnostics.push(Diagnostic::error(summary, detail));
     }
 
     /// Peered address spaces must not overlap.
@@ -134,8 +165,27 @@ impl Planner {
         }
     }
 
+    /// Tags that not every object of the cluster can carry.
+    pub(super) fn check_tags(&mut self, spec: &ClusterSpec) {
+        let left_out = hcs_planner::tags::left_out(&spec.tags);
+        if !left_out.is_empty() {
+            let detail = format!(
+                "{} stay off the private DNS zone and its links: Azure takes 15 tags there, and no names with blanks, \
+                 special characters or a digit in front. All other objects carry them. A policy that demands them on \
+                 DNS zones, too, needs an exemption.",
+                left_out.join(", ")
+            );
+            self.warn("tags", "Some tags do not go everywhere", detail);
+        }
+    }
+
     /// An endpoint for everybody is told; the user's own security group is theirs.
     pub(super) fn check_endpoint(&mut self, spec: &ClusterSpec) {
+        if spec.subnet_id.is_some() && !spec.ssh_allowed_cidrs.is_empty() {
+            let detail = "The servers live in your subnet, whose security group hcs does not touch: let \
+                          ssh_allowed_cidrs in on TCP 22 there.";
+            self.warn("ssh_allowed_cidrs", "Your security group decides", detail);
+        }
         let Some(endpoint) = &spec.external_endpoint else { return };
         if endpoint.allowed_cidrs.iter().any(|cidr| cidr.prefix_len() == 0) {
             let detail = "allowed_cidrs holds 0.0.0.0/0: everybody reaches Consul's HTTPS API, and only \

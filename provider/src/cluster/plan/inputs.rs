@@ -9,7 +9,7 @@ use hcs_planner::{names, releases};
 use tfplugin::{Path, Value};
 
 use super::Planner;
-use crate::cluster::{merge_tags, model, state};
+use crate::cluster::{model, state};
 use crate::regions::NoSize;
 
 impl Planner {
@@ -123,6 +123,7 @@ impl Planner {
             ("vm_size_fallbacks", Value::list([])),
             ("peer_vnet_ids", Value::list([])),
             ("allowed_cidrs", Value::list([])),
+            ("ssh_allowed_cidrs", Value::list([])),
             ("tags", Value::Map(std::collections::BTreeMap::new())),
             ("image", state::image_value(&ImageReference::default())),
         ];
@@ -197,6 +198,17 @@ impl Planner {
                 format!("{size} does not fit: {why}. {location} has for instance {others}.");
             self.error("vm_size", "VM size does not fit", detail);
         }
+        let before = self.prior.get("vm_size").as_str().filter(|_| !self.is_create());
+        if let Some(before) = before.filter(|before| !before.eq_ignore_ascii_case(&size))
+            && region.is_accelerated(before)
+            && !region.is_accelerated(&size)
+        {
+            let detail = format!(
+                "The servers have accelerated networking, as {before} offers it, and {size} does not: Azure refuses to \
+                 start them with it. Choose a size that offers it, or make another cluster of {size}."
+            );
+            self.error("vm_size", "VM size does not fit", detail);
+        }
         self.default("zones", |_| offered.clone().into());
         self.fallback_sizes(&location, &region);
         let unchanged = ["zones", "vm_size", "zone_fallback"].iter().all(|name| self.same(name));
@@ -262,11 +274,8 @@ impl Planner {
     /// What means the same stays as it is stored, however it is written now: an import writes tags that the provider
     /// gives anyway not at all, and ids in the case in which they were given first.
     pub(super) fn keep_meanings(&mut self) {
-        let defaults = self.client.default_tags.clone();
-        let tags = |value: &Value| {
-            let own = model::tag_map(value)?;
-            Some(merge_tags(&model::tag_map(&defaults)?, &own))
-        };
+        let tagging = &self.client.tagging;
+        let tags = |value: &Value| tagging.of_cluster(value).ok();
         let ids = |value: &Value| {
             let ids = model::texts(value)?;
             Some(ids.iter().map(|id| id.to_lowercase()).collect::<Vec<_>>())

@@ -8,6 +8,7 @@ use hcs_planner::spec::{ClusterSpec, ZoneFallback, defaults};
 use tfplugin::Value;
 
 use crate::cluster::model::{INPUTS, spec_of};
+use crate::tagging::Tagging;
 
 /// More worlds than this are thinned out: then each input varies by itself, and all of them at once.
 const WORLDS_MAX: usize = 64;
@@ -25,13 +26,13 @@ pub(super) struct World {
 pub(super) fn worlds(
     planned: &Value,
     prior: &Value,
-    default_tags: &Value,
+    tagging: &Tagging,
     subscription_id: &str,
     zone_lists: &[Vec<String>],
 ) -> Vec<World> {
     let mut open: Vec<(&str, Vec<Value>)> = Vec::new();
     for name in INPUTS.into_iter().chain(["timeouts", DEFAULT_TAGS]) {
-        let value = if name == DEFAULT_TAGS { default_tags } else { planned.get(name) };
+        let value = if name == DEFAULT_TAGS { &tagging.defaults } else { planned.get(name) };
         if !value.is_wholly_known() {
             let mut values = alternatives(name, value, prior.get(name));
             if name == "zones" && !zone_lists.is_empty() {
@@ -43,10 +44,10 @@ pub(super) fn worlds(
     choices(&open)
         .into_iter()
         .filter_map(|chosen| {
-            let (mut inputs, mut tags) = (planned.clone(), default_tags.clone());
+            let (mut inputs, mut tags) = (planned.clone(), tagging.clone());
             for ((name, values), at) in open.iter().zip(chosen) {
                 let value = values.get(at).cloned().unwrap_or_default();
-                if *name == DEFAULT_TAGS { tags = value } else { inputs.set(*name, value) }
+                if *name == DEFAULT_TAGS { tags.defaults = value } else { inputs.set(*name, value) }
             }
             let spec = spec_of(&inputs, subscription_id, &tags).ok()?;
             let has_one_network = spec.subnet_id.is_some() != spec.vnet_cidr.is_some();
@@ -116,7 +117,7 @@ fn whole(name: &str) -> Vec<Value> {
         "zones" => {
             vec![list(&["1", "2", "3"]), list(&["3", "1", "2"]), list(&["2", "1"]), list(&[])]
         }
-        "vm_size_fallbacks" | "peer_vnet_ids" | "allowed_cidrs" => {
+        "vm_size_fallbacks" | "peer_vnet_ids" | "allowed_cidrs" | "ssh_allowed_cidrs" => {
             vec![list(&[&first]), list(&[&second]), list(&[])]
         }
         "tags" | DEFAULT_TAGS => vec![
@@ -184,6 +185,7 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         "zones" => (1 + turn + number).to_string(),
         "vnet_cidr" => format!("10.{}.{number}.0/24", 100 + turn),
         "allowed_cidrs" => format!("203.0.{}.0/24", 100 * turn + number),
+        "ssh_allowed_cidrs" => format!("10.{}.0.0/24", 100 * turn + number),
         "peer_vnet_ids" => format!("{network}/{unique}"),
         "subnet_id" => format!("{network}/{unique}/subnets/{unique}"),
         "consul_version" => format!("1.2{turn}.0"),

@@ -51,6 +51,9 @@ fn config(attributes: &[Attribute], numbers: &mut Random) -> Value {
     } else if numbers.chance(2) {
         config.set("allowed_cidrs", Value::list([]));
     }
+    if config.get("ssh_public_key").is_null() {
+        config.set("ssh_allowed_cidrs", Value::Null);
+    }
     if config.get("vm_size_fallbacks").as_list().is_some_and(|sizes| !sizes.is_empty()) {
         config.set("zone_fallback", "prefer");
     }
@@ -150,6 +153,7 @@ async fn an_import_of_anything_plans_empty() {
         "timeouts",
         "vm_size_fallbacks",
         "ssh_public_key",
+        "ssh_allowed_cidrs",
     ] {
         assert!(tried(attribute), "{attribute} was never tried: {seen:?}");
     }

@@ -3,10 +3,13 @@
 //! `HCS_LAW_CASES` sets how many cases the random ones try.
 
 mod imports;
+mod networks;
 mod nulls;
 mod ownership;
 mod policies;
 mod reads;
+mod registrations;
+mod rights;
 mod runs;
 mod secrets;
 mod unknown;

@@ -50,10 +50,21 @@ async fn null_elements_are_refused_in_every_list_and_mean_nothing_in_every_map()
         }
     }
     for (path, is_list) in collections(&served.schema().block, &[]) {
-        assert!(!is_list, "the provider's {path:?} is a list: refuse null elements of it");
-        maps.push(("provider", path));
+        if !is_list {
+            maps.push(("provider", path));
+            continue;
+        }
+        lists += 1;
+        let config = at(&path, Value::list([Value::Null]));
+        let found = served.validate(&Context::new(), &config).await;
+        let wanted = path.join(".");
+        let is_told = |one: &tfplugin::Diagnostic| {
+            let place = one.path.as_ref().map(ToString::to_string).unwrap_or_default();
+            one.is_error() && one.summary.contains("Null element") && place.starts_with(&wanted)
+        };
+        assert!(found.iter().any(is_told), "{wanted}: {found:?}");
     }
-    assert_eq!(lists, 4, "every list of a resource");
+    assert_eq!(lists, 7, "every list of a resource and of the provider");
     let known: Vec<String> =
         maps.iter().map(|(of, path)| format!("{of} {}", path.join("."))).collect();
     assert_eq!(

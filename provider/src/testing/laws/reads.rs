@@ -9,17 +9,17 @@ use tfplugin::{Context, Value};
 use crate::testing::core::{Instance, Options, apply, import, plan, refresh, whole};
 use crate::testing::{Azure, GROUP, demo, group_id};
 
-const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+pub(super) const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
 
 /// A principal that has only what it is given.
-async fn principal(azure: &Azure, name: &str) -> String {
+pub(super) async fn principal(azure: &Azure, name: &str) -> String {
     let id = group_id(GROUP).resource(Kind::Identity.resource_type(), name);
     azure.put(&id, Kind::Identity.api_version(), json!({ "location": "westeurope" })).await;
     let body = azure.object(&id).unwrap();
     body["properties"]["principalId"].as_str().unwrap().to_owned()
 }
 
-async fn assign(azure: &Azure, principal: &str, role: &str, scope: &ArmId) {
+pub(super) async fn assign(azure: &Azure, principal: &str, role: &str, scope: &ArmId) {
     let name = deterministic_guid(&[scope.as_str(), principal, role]);
     let id = scope.resource(Kind::RoleAssignment.resource_type(), &name);
     let subscription = scope.segment("subscriptions").unwrap();

@@ -148,6 +148,8 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         "consul_external_endpoint" | "deletion_protection" | "enabled" => random.chance(2).into(),
         "allowed_cidrs" => list(vec![cidr]),
         "allowed_cidrs.0" => cidr.into(),
+        "ssh_allowed_cidrs" => list(vec![format!("10.{number}.0.0/24")]),
+        "ssh_allowed_cidrs.0" => format!("10.{number}.0.0/24").into(),
         "consul_version" => word(&["1.22.2", "1.21.5", "2.0.2", "1.20.6"], random),
         "lock" => word(&["CanNotDelete", "none"], random),
         "tags" | "default_tags" => {
@@ -384,6 +386,9 @@ async fn grounds(azure: &Azure) -> Vec<Ground<'static>> {
     grounds
 }
 
+const SSH_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN76zuqnjypL54/w4763l7q1Sn3IBYHptJ5wcYfEWkzb";
+
 /// What a leaf needs beside it to be varied at all.
 fn fitting(ground: &Ground<'_>, leaf: &Leaf) -> Value {
     let name = shown(leaf);
@@ -394,6 +399,7 @@ fn fitting(ground: &Ground<'_>, leaf: &Leaf) -> Value {
             config.clone().with("zone_fallback", "prefer")
         }
         // What goes with it is configured, or it could only ever be one thing.
+        _ if first("ssh_allowed_cidrs") => config.clone().with("ssh_public_key", SSH_KEY),
         _ if first("allowed_cidrs") => config.clone().with("consul_external_endpoint", true),
         "consul_external_endpoint" => {
             config.clone().with("allowed_cidrs", vec!["198.51.100.0/24".to_owned()])
@@ -503,7 +509,9 @@ async fn an_unknown_setting_of_the_connection_is_one_clear_error() {
         let config = set(&Value::Map(BTreeMap::new()), &leaf, &Value::unknown());
         let request = ConfigureRequest { config, ..ConfigureRequest::default() };
         let found = provider.configure(&Context::new(), request).await;
-        let name = shown(&leaf);
+        let named: Leaf =
+            leaf.iter().filter(|step| matches!(step, Step::Name(_))).cloned().collect();
+        let name = shown(&named);
         assert_eq!(found.len(), 1, "{name}");
         let told = found.iter().next().unwrap();
         assert!(told.is_error() && told.detail.contains(&name), "{told:?}");

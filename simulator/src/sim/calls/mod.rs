@@ -389,6 +389,8 @@ fn label(request: &ArmRequest) -> (String, Call) {
             .any(|word| lower.contains(word));
     // After the last `providers` come a namespace and pairs of type and name.
     let providers = segments.iter().rposition(|segment| segment.eq_ignore_ascii_case("providers"));
+    // The list of the providers themselves ends there.
+    let providers = providers.filter(|at| at + 2 <= segments.len());
     let tail = providers.map_or(segments.len(), |at| segments.len() - at - 2);
     let is_list = request.method == Method::Get
         && !is_poll

@@ -1,0 +1,88 @@
+//! One meaning, several spellings: what ARM takes for the same is the same here.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::arm::Kind;
+
+/// Properties that hold one value or, under a second name, several (Microsoft's definitions of subnets and of security
+/// rules). One that stands in the second says the same as in the first.
+const ONE_OR_MANY: [(&str, &str); 5] = [
+    ("addressPrefix", "addressPrefixes"),
+    ("sourceAddressPrefix", "sourceAddressPrefixes"),
+    ("destinationAddressPrefix", "destinationAddressPrefixes"),
+    ("sourcePortRange", "sourcePortRanges"),
+    ("destinationPortRange", "destinationPortRanges"),
+];
+
+/// Values below these keys are somebody's own texts. Everything else that we own are words of ARM, sizes, images and
+/// ids, which it compares without case and gives back in a case of its own.
+const OWN_TEXTS: [&str; 3] = ["tags", "metadata", "notes"];
+
+/// The name under which the property's values may stand as well: one that is written takes the other's place.
+pub(super) fn other_spelling(name: &str) -> Option<&'static str> {
+    ONE_OR_MANY.into_iter().find_map(|(one, many)| match name {
+        name if name == one => Some(many),
+        name if name == many => Some(one),
+        _ => None,
+    })
+}
+
+/// The body with every one-element list under the name of a single value.
+pub(super) fn canonical(kind: Kind, body: &Value) -> Cow<'_, Value> {
+    if !matches!(kind, Kind::VirtualNetwork | Kind::NetworkSecurityGroup) {
+        return Cow::Borrowed(body);
+    }
+    let mut body = body.clone();
+    for list in ["subnets", "securityRules"] {
+        let rows = body.pointer_mut(&format!("/properties/{list}")).and_then(Value::as_array_mut);
+        for row in rows.into_iter().flatten() {
+            if let Some(properties) = row.get_mut("properties").and_then(Value::as_object_mut) {
+                for (one, many) in ONE_OR_MANY {
+                    fold(properties, one, many);
+                }
+            }
+        }
+    }
+    Cow::Owned(body)
+}
+
+fn fold(properties: &mut Map<String, Value>, one: &str, many: &str) {
+    let is_empty = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(_) => false,
+    };
+    let Some(list) = properties.get(many).and_then(Value::as_array) else { return };
+    match list.as_slice() {
+        [] => {
+            properties.remove(many);
+        }
+        [single] if is_empty(properties.get(one)) => {
+            let single = single.clone();
+            properties.remove(many);
+            properties.insert(one.to_owned(), single);
+        }
+        _ => {}
+    }
+}
+
+/// Whether two texts at this path say the same.
+pub(super) fn same_text<'p>(mut path: impl Iterator<Item = &'p str>, a: &str, b: &str) -> bool {
+    a == b || (a.eq_ignore_ascii_case(b) && !path.any(|segment| OWN_TEXTS.contains(&segment)))
+}
+
+/// The value under this key of the object at this path. Ids as keys (attached identities) and names of tags have no case.
+pub(super) fn lookup<'a>(
+    map: &'a Map<String, Value>,
+    parent: Option<&str>,
+    key: &str,
+) -> Option<(&'a str, &'a Value)> {
+    if let Some((key, value)) = map.get_key_value(key) {
+        return Some((key, value));
+    }
+    let has_no_case = key.starts_with('/') || parent == Some("tags");
+    let mut rows = map.iter().filter(|_| has_no_case);
+    rows.find(|(own, _)| own.eq_ignore_ascii_case(key)).map(|(own, value)| (own.as_str(), value))
+}

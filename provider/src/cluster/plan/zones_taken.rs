@@ -1,0 +1,75 @@
+//! A network takes one private DNS zone of a name: two clusters of one name cannot serve the same network.
+
+use std::collections::BTreeSet;
+
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::names::Names;
+use hcs_planner::spec::ClusterSpec;
+use serde_json::Value;
+
+use super::Planner;
+
+impl Planner {
+    /// Looks for zones of the cluster's name that serve its networks already. Zones of other subscriptions are not seen.
+    pub(super) async fn check_zones_taken(
+        &mut self,
+        prior: Option<&ClusterSpec>,
+        spec: &ClusterSpec,
+    ) {
+        let before: BTreeSet<String> = prior.map(networks).unwrap_or_default();
+        let new: BTreeSet<String> = networks(spec).difference(&before).cloned().collect();
+        if new.is_empty() {
+            return;
+        }
+        match self.zone_taken(spec, &new).await {
+            Ok(Some((zone, network))) => {
+                let detail = format!(
+                    "The network {network} is served by the private DNS zone {zone} already, most often that of another \
+                     cluster of the name {:?}. Azure links one zone of a name to a network, and clients could not tell \
+                     the clusters apart. Give this cluster another name, or take the link of that zone away.",
+                    spec.name
+                );
+                self.error("name", "The name is taken in the network", detail);
+            }
+            Ok(None) => {}
+            Err(error) => self.unread("the private DNS zones of the subscription", &error),
+        }
+    }
+
+    /// A foreign zone of our name that is linked to one of these networks, and that network.
+    async fn zone_taken(
+        &self,
+        spec: &ClusterSpec,
+        networks: &BTreeSet<String>,
+    ) -> Result<Option<(ArmId, ArmId)>, hcs_engine::error::EngineError> {
+        let own = Names::new(spec).dns_zone();
+        let list = |scope: &str, path: &str, kind: Kind| {
+            format!("{scope}/{path}?api-version={}", kind.api_version())
+        };
+        let subscription = format!("/subscriptions/{}", spec.subscription_id);
+        let kind = Kind::PrivateDnsZone;
+        let path = list(&subscription, &format!("providers/{}", kind.resource_type()), kind);
+        let id_of = |body: &Value| body.get("id").and_then(Value::as_str).map(ArmId::new);
+        for zone in self.arm.list(&path).await?.iter().filter_map(id_of) {
+            if zone == own || !zone.name().eq_ignore_ascii_case(own.name()) {
+                continue;
+            }
+            let links = list(zone.as_str(), "virtualNetworkLinks", Kind::PrivateDnsLink);
+            for link in self.arm.list(&links).await? {
+                let network = link.pointer("/properties/virtualNetwork/id").and_then(Value::as_str);
+                if let Some(network) = network.map(ArmId::new)
+                    && networks.contains(&network.key())
+                {
+                    return Ok(Some((zone, network)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Networks of others that the cluster's zone is linked to.
+fn networks(spec: &ClusterSpec) -> BTreeSet<String> {
+    let of_subnet = spec.subnet_id.as_ref().and_then(ArmId::parent);
+    of_subnet.iter().chain(&spec.peer_vnet_ids).map(ArmId::key).collect()
+}

@@ -1,0 +1,58 @@
+//! A name serves a network once.
+
+use hcs_planner::arm::{ArmId, Kind};
+use serde_json::json;
+use tfplugin::Value;
+
+use super::unknown::network;
+use crate::testing::core::{Failure, Instance, Options, apply, plan};
+use crate::testing::{Azure, GROUP, demo, group_id};
+
+fn vnet(name: &str) -> ArmId {
+    group_id(GROUP).resource(Kind::VirtualNetwork.resource_type(), name)
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_clusters_of_one_name_in_one_network_are_refused_while_planning() {
+    let azure = Azure::new().await;
+    azure.put(&group_id("rg-2"), "2024-07-01", json!({ "location": "westeurope" })).await;
+    network(&azure, GROUP, "hub", "10.0.0.0/16").await;
+    network(&azure, GROUP, "other", "10.1.0.0/16").await;
+    let provider = azure.provider(Value::Null, None);
+    let peered = |group: &str, name: &str, hub: &str, cidr: &str| {
+        Value::object([
+            ("name", Value::from(name)),
+            ("resource_group_name", group.into()),
+            ("location", "westeurope".into()),
+            ("vnet_cidr", cidr.into()),
+            ("peer_vnet_ids", vec![vnet(hub).to_string()].into()),
+        ])
+    };
+    let first = peered(GROUP, "demo", "hub", "172.25.16.0/24");
+    let mut instance = Instance::default();
+    apply(&provider.cluster(), &mut instance, Some(&first), Options::default()).await.unwrap();
+    let second = async |name: &str, hub: &str| {
+        let config = peered("rg-2", name, hub, "172.25.17.0/24");
+        plan(&provider.cluster(), &Value::Null, &[], &config).await
+    };
+    let Err(Failure::Told(told)) = second("demo", "hub").await else {
+        panic!("the name was not missed")
+    };
+    assert!(
+        told[0].contains("hub") && told[0].contains("Give this cluster another name"),
+        "{told:?}"
+    );
+    second("other", "hub").await.unwrap();
+    second("demo", "other").await.unwrap();
+    // A subnet in a network that is served so is no better.
+    let config = demo([
+        ("resource_group_name", Value::from("rg-2")),
+        ("location", "westeurope".into()),
+        ("subnet_id", vnet("hub").child("subnets", "servers").to_string().into()),
+    ]);
+    let outcome = plan(&provider.cluster(), &Value::Null, &[], &config).await;
+    assert!(matches!(outcome, Err(Failure::Told(_))), "{outcome:?}");
+    // One that is there already plans on.
+    let state = instance.current.unwrap().state;
+    plan(&provider.cluster(), &state, &[], &first).await.unwrap();
+}
