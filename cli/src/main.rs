@@ -18,6 +18,7 @@ use input::{CliError, Files};
 use status::Place;
 
 /// A plan is thousands of small values that live for milliseconds: `cargo xtask bench` shows what the allocator is worth.
+#[cfg(not(windows))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -12,6 +12,7 @@ pub mod document;
 pub mod entropy;
 pub mod error;
 pub mod execute;
+pub mod image;
 pub mod lease;
 pub mod observe;
 pub mod reconcile;

@@ -495,3 +495,22 @@ async fn a_set_that_somebody_made_in_the_place_of_ours_is_told_as_changed() {
     let told = put(&world).await.unwrap_err();
     assert!(matches!(told, EngineError::Changed { .. }), "{told}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_assignment_that_an_earlier_cluster_left_goes_and_is_made_again() {
+    let world = World::new(|number, _| match number {
+        0 => error(409, "RoleAssignmentUpdateNotPermitted"),
+        1 => answer(200, done()),
+        _ => answer(201, done()),
+    });
+    let id = ArmId::new("/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/guid");
+    world.arm.put(&id, Kind::RoleAssignment, json!({})).await.unwrap();
+    let asked = world.asked();
+    let verbs: Vec<&str> = asked.iter().filter_map(|one| one.split(' ').next()).collect();
+    assert_eq!(verbs[..2], ["PUT", "DELETE"], "{asked:?}");
+    assert_eq!(verbs.last(), Some(&"PUT"), "{asked:?}");
+    // Of any other type the words are not ours to act on.
+    let world = World::new(|_, _| error(409, "RoleAssignmentUpdateNotPermitted"));
+    assert!(put(&world).await.is_err());
+    assert!(world.asked().iter().all(|one| !one.starts_with("DELETE")));
+}

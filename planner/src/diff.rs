@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use crate::arm::Kind;
 use crate::effect::{self, Effect, effect};
 use crate::names::hex;
-use crate::reference::{Outputs, is_reference, resolve};
-use spelling::{canonical, lookup, same_text};
+use crate::reference::{Outputs, is_reference, is_settled_at_birth, resolve};
+use spelling::{canonical, has_identity_kind, lookup, same_text};
 
 /// One owned property that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,28 @@ pub fn differences(
     let (desired, observed) = (canonical(kind, desired), canonical(kind, observed));
     let mut comparison = Comparison { kind, outputs, path: Vec::new(), found: Vec::new() };
     comparison.compare(&desired, &observed);
-    comparison.found
+    let mut found = comparison.found;
+    if kind == Kind::Peering {
+        found.extend(broken_peering(&observed));
+    }
+    found
+}
+
+/// What Azure says of a half that does not carry: its other half went and may have come back (the half must be made anew,
+/// or the other cannot be), or the other network got other addresses (a write of it brings them over).
+fn broken_peering(observed: &Value) -> Option<Difference> {
+    let text = |name: &str| observed.get("properties")?.get(name)?.as_str();
+    let found = |name: &str, wanted: &str, effect: Effect| Difference {
+        path: format!("properties.{name}"),
+        observed: json!(text(name)),
+        desired: json!(wanted),
+        effect,
+    };
+    if text("peeringState").is_some_and(|state| state.eq_ignore_ascii_case("Disconnected")) {
+        return Some(found("peeringState", "Connected", Effect::RecreatesObject));
+    }
+    let is_behind = text("peeringSyncLevel").is_some_and(|level| level.starts_with("Local"));
+    is_behind.then(|| found("peeringSyncLevel", "FullyInSync", Effect::InPlace))
 }
 
 /// Whether the two differ in a property of this class. What refers to other objects is left out.
@@ -120,6 +141,7 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn compare(&mut self, desired: &'a Value, observed: &Value) {
         match (desired, observed) {
+            (Value::Object(want), Value::String(_)) if is_settled_at_birth(want) => {}
             (Value::Object(want), have) if is_reference(want) => {
                 match resolve(desired, self.outputs) {
                     Ok(known) if self.is_same(&known, have) => {}
@@ -130,7 +152,15 @@ impl<'a> Comparison<'a> {
             (Value::Object(want), Value::Object(have)) => {
                 for (key, value) in want {
                     let other = self.lookup(have, key);
-                    self.at(Segment::Key(key), |inner| inner.compare(value, other));
+                    // That an id is there says something, although nothing stands behind it.
+                    let is_missing = other.is_null() && key.starts_with('/');
+                    self.at(Segment::Key(key), |inner| {
+                        if is_missing {
+                            inner.differs(value, other);
+                        } else {
+                            inner.compare(value, other);
+                        }
+                    });
                 }
             }
             (Value::Array(want), Value::Array(have)) => self.lists(want, have),
@@ -160,7 +190,9 @@ impl<'a> Comparison<'a> {
     fn is_same(&self, want: &Value, have: &Value) -> bool {
         match (want, have) {
             (Value::String(want), Value::String(have)) => {
-                same_text(self.path.iter().map(|segment| segment.text()), want, have)
+                let path = || self.path.iter().map(|segment| segment.text());
+                same_text(path(), want, have)
+                    || has_identity_kind(&path().collect::<Vec<_>>(), want, have)
             }
             (want, have) => same_scalar(want, have),
         }
@@ -253,7 +285,10 @@ impl<'a> Comparison<'a> {
 
 /// An object without fields, however deep: Azure does not give it back.
 fn is_hollow(value: &Value) -> bool {
-    value.as_object().is_some_and(|fields| fields.values().all(is_hollow))
+    let is_id = |key: &String| key.starts_with('/');
+    let is_nothing =
+        |fields: &Map<String, Value>| !fields.keys().any(is_id) && fields.values().all(is_hollow);
+    value.as_object().is_some_and(is_nothing)
 }
 
 fn hashed(value: &Value) -> Value {
@@ -425,6 +460,25 @@ mod tests {
             &image("Server", "standard_d2s_v5"),
         );
         assert!(found.is_empty(), "{found:?}");
+        let identity = |kind: &str, ids: &[&str]| {
+            let ids: Map<String, Value> =
+                ids.iter().map(|id| ((*id).to_owned(), json!({}))).collect();
+            json!({ "identity": { "type": kind, "userAssignedIdentities": ids } })
+        };
+        let ours = identity("UserAssigned", &["/a"]);
+        let both = identity("SystemAssigned, UserAssigned", &["/A", "/policys"]);
+        assert!(differences(Kind::ScaleSet, &ours, &both).is_empty());
+        let kept = merged(Kind::ScaleSet, &ours, &both);
+        assert_eq!(kept, both, "what a policy adds stays");
+        let bare = json!({ "identity": { "type": "SystemAssigned" } });
+        assert_eq!(
+            differences(Kind::ScaleSet, &ours, &bare).len(),
+            2,
+            "what was taken off is missed"
+        );
+        let one = identity("UserAssigned", &["/a"]);
+        let two = identity("UserAssigned", &["/a", "/b"]);
+        assert_eq!(differences(Kind::ScaleSet, &two, &one).len(), 1, "one of two is missed");
         let tags = |key: &str, value: &str| json!({ "tags": { key: value } });
         let kind = Kind::Identity;
         assert!(differences(kind, &tags("Team", "net"), &tags("team", "net")).is_empty());

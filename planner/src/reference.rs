@@ -29,6 +29,9 @@ pub mod parameter {
     pub const HOST_MANAGER_SHA256: &str = "host_manager_sha256";
     /// Public SSH key of new servers.
     pub const SSH_PUBLIC_KEY: &str = "ssh_public_key";
+    /// The version of the image with which servers are made, where the newest is meant.
+    pub const IMAGE_VERSION: &str = "image_version";
+
     /// Whether servers of this size get accelerated networking.
     pub fn accelerated_networking(vm_size: &str) -> String {
         format!("accelerated_networking/{}", vm_size.to_lowercase())
@@ -48,6 +51,16 @@ pub fn output(object: &str, pointer: &str) -> Value {
 /// Refers to a parameter of the run.
 pub fn parameter(name: &str) -> Value {
     json!({ "$parameter": name })
+}
+
+/// The version of the image, resolved when a server is born; from then on what it was made with counts.
+pub fn image_version() -> Value {
+    parameter(parameter::IMAGE_VERSION)
+}
+
+/// Whether the value refers to what is settled at a server's birth.
+pub(crate) fn is_settled_at_birth(value: &Map<String, Value>) -> bool {
+    value.get("$parameter").is_some_and(|name| name == parameter::IMAGE_VERSION)
 }
 
 /// Stands for the base64 of a server's cloud-init; `bootstrap` is a [`BootstrapConfig`] that may hold references.

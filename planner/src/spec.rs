@@ -131,6 +131,13 @@ pub struct ImageReference {
     pub version: String,
 }
 
+impl ImageReference {
+    /// Whether the newest version is meant: each server is made with the newest of its day and keeps it.
+    pub fn is_latest(&self) -> bool {
+        self.version.eq_ignore_ascii_case("latest")
+    }
+}
+
 impl Default for ImageReference {
     fn default() -> Self {
         Self {

@@ -184,8 +184,8 @@ fn arm(error: &ArmError) -> &'static str {
     let code = error.code.split('/').next().unwrap_or_default();
     match code {
         "AuthorizationFailed" | "LinkedAuthorizationFailed" => {
-            "Give the caller the missing right: Contributor and User Access Administrator (or Owner) on the \
-             subscription or on both groups."
+            "Give the caller the missing right: Owner on the subscription, or Reader on your group with Contributor and \
+             User Access Administrator on the managed one (docs/guides/rights.md lists them all)."
         }
         "InvalidAuthenticationToken"
         | "InvalidAuthenticationTokenTenant"

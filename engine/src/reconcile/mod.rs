@@ -22,6 +22,7 @@ use crate::artifact::Artifacts;
 use crate::blob::{BlobStore, BlobStores};
 use crate::error::EngineError;
 use crate::execute::{Parameters, Report, Run};
+use crate::image;
 use crate::lease::{ClaimError, Lease};
 use crate::observe;
 use crate::secrets::unusable_ssh_public_key;
@@ -180,6 +181,10 @@ impl Reconciler<'_> {
             host_manager = Some(file);
         }
         if plan.steps().iter().any(|(_, step)| step.action.boots_server()) {
+            if self.spec.image.is_latest() {
+                let newest = image::newest_version(&self.arm, self.spec).await?;
+                parameters.values.insert(parameter::IMAGE_VERSION.to_owned(), json!(newest));
+            }
             for size in std::iter::once(&self.spec.vm_size).chain(&self.spec.vm_size_fallbacks) {
                 let has_it = self.accelerated_sizes.contains(&size.to_lowercase());
                 let name = parameter::accelerated_networking(size);

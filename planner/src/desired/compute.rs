@@ -7,7 +7,9 @@ use crate::arm::Kind;
 use crate::dataplane::{BootstrapConfig, container};
 use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER};
 use crate::placement::Place;
-use crate::reference::{cloud_init, output, parameter, parameter as params, set_cloud_init};
+use crate::reference::{
+    cloud_init, image_version, output, parameter, parameter as params, set_cloud_init,
+};
 
 /// Logical unit number of the data disk.
 const DATA_DISK_LUN: u32 = 10;
@@ -111,8 +113,13 @@ pub(super) fn set_place(body: &mut Value, place: &Place) {
 
 fn storage_profile(builder: &Builder<'_>) -> Value {
     let spec = builder.spec;
+    let mut image = json!(spec.image);
+    if spec.image.is_latest() {
+        // A word in the model would bring another image with the next write of it, and with it another OS disk.
+        image["version"] = image_version();
+    }
     json!({
-        "imageReference": spec.image,
+        "imageReference": image,
         "osDisk": {
             "createOption": "FromImage",
             "caching": "ReadWrite",

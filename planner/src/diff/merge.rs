@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::spelling::{lookup, other_spelling};
+use super::spelling::{has_identity_kind, lookup, other_spelling};
 use super::without_absent;
 use super::{OPEN_LISTS, OWNED_LISTS, identity, is_absent, same_identity, same_scalar};
 use crate::arm::Kind;
 use crate::effect::is_at_creation;
 use crate::read_only::is_read_only;
+use crate::reference::is_settled_at_birth;
 
 /// What Azure holds with what is ours over it. What ARM only shows and does not take is left out, and what counts at
 /// creation only stays as it is.
@@ -38,6 +39,11 @@ struct Merge<'a> {
 impl<'a> Merge<'a> {
     fn merge(&mut self, desired: &'a Value, observed: &'a Value) -> Value {
         match (desired, observed) {
+            (Value::Object(want), Value::String(_))
+                if !self.creates && is_settled_at_birth(want) =>
+            {
+                observed.clone()
+            }
             (Value::Object(want), have) => self.objects(Some(want), have.as_object()),
             (Value::Array(want), Value::Array(have))
                 if !want.is_empty() && want.iter().all(|element| identity(element).is_some()) =>
@@ -47,6 +53,11 @@ impl<'a> Merge<'a> {
             (Value::Array(want), Value::Array(have)) if self.list_is(OPEN_LISTS) => {
                 let theirs = have.iter().filter(|h| !want.iter().any(|w| same_scalar(w, h)));
                 Value::Array(want.iter().chain(theirs).cloned().collect())
+            }
+            (Value::String(want), Value::String(have))
+                if has_identity_kind(&self.path, want, have) =>
+            {
+                observed.clone()
             }
             (want, _) => {
                 let mut want = want.clone();

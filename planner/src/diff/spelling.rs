@@ -73,6 +73,13 @@ pub(super) fn same_text<'p>(mut path: impl Iterator<Item = &'p str>, a: &str, b:
     a == b || (a.eq_ignore_ascii_case(b) && !path.any(|segment| OWN_TEXTS.contains(&segment)))
 }
 
+/// Whether `have`, the kinds of identity that a machine has, has the wanted one among them: a policy may add an identity
+/// of the system's (`SystemAssigned, UserAssigned`), and it stays.
+pub(super) fn has_identity_kind(path: &[&str], want: &str, have: &str) -> bool {
+    path == ["identity", "type"]
+        && have.split(',').any(|kind| kind.trim().eq_ignore_ascii_case(want))
+}
+
 /// The value under this key of the object at this path. Ids as keys (attached identities) and names of tags have no case.
 pub(super) fn lookup<'a>(
     map: &'a Map<String, Value>,

@@ -29,10 +29,18 @@ use worlds::{World, common, worlds};
 
 /// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
 /// plan and apply, and only a read changes it.
-const UNKNOWN_ON_CREATE: [&str; 6] =
-    ["id", "incarnation_id", "vnet_id", "state", "consul_ca_file", "certificates_expire_at"];
+const UNKNOWN_ON_CREATE: [&str; 7] = [
+    "id",
+    "incarnation_id",
+    "vnet_id",
+    "state",
+    "consul_ca_file",
+    "certificates_expire_at",
+    "image_version",
+];
 /// What an interrupted create may not have learned, and an update then learns.
-const LEARNED_LATE: [&str; 4] = ["id", "incarnation_id", "vnet_id", "consul_ca_file"];
+const LEARNED_LATE: [&str; 5] =
+    ["id", "incarnation_id", "vnet_id", "consul_ca_file", "image_version"];
 
 /// Known when the endpoint is there.
 const ENDPOINT_URL: &str = "consul_external_endpoint_url";

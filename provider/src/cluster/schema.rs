@@ -238,5 +238,10 @@ fn computed_attributes() -> Vec<Attribute> {
             "Consul's HTTPS API from outside; null without an external endpoint.",
         ),
         text("certificates_expire_at", "When the first server certificate expires, as last read."),
+        text(
+            "image_version",
+            "Version of the image that the servers were made with, as last read; the oldest where they differ. \
+             With `latest` each server is made with the newest of its day and keeps it.",
+        ),
     ]
 }

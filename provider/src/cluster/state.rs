@@ -199,8 +199,19 @@ pub(crate) fn computed(
         ("consul_ca_file", Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
         ("consul_external_endpoint_url", Value::from(endpoint_url(&names, observed))),
         ("certificates_expire_at", Value::from(first_expiry(observed))),
+        ("image_version", Value::from(oldest_image(&names, &desired, observed))),
     ]);
     attributes
+}
+
+/// The oldest image that a server was made with.
+fn oldest_image(names: &Names, desired: &Desired, observed: &Observed) -> Option<String> {
+    let version = "/properties/virtualMachineProfile/storageProfile/imageReference/version";
+    let of = |slot: &u32| observed.object(&names.scale_set(*slot))?.pointer(version)?.as_str();
+    let numbers = |version: &&str| -> Vec<u64> {
+        version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    };
+    desired.slots.iter().filter_map(of).min_by_key(numbers).map(str::to_owned)
 }
 
 fn server(

@@ -192,6 +192,19 @@ fn a_peering_is_connected_when_both_sides_exist() {
     }
     sim.unmake(&back, NETWORK);
     assert_eq!(sim.get(&there, NETWORK).body["properties"]["peeringState"], "Disconnected");
+    let back_again = sim.put(&back, NETWORK, &to(&sim, VNET));
+    assert_eq!(back_again.error_code(), Some("RemotePeeringIsDisconnected"));
+    sim.unmake(&there, NETWORK);
+    for (side, network) in [(&there, other), (&back, VNET)] {
+        let body = to(&sim, network);
+        sim.make(side, NETWORK, &body);
+    }
+    assert_eq!(sim.get(&there, NETWORK).body["properties"]["peeringState"], "Connected");
+    sim.make(other, NETWORK, &vnet("10.3.0.0/16", &[]));
+    assert_eq!(sim.get(&there, NETWORK).body["properties"]["peeringSyncLevel"], "LocalNotInSync");
+    let body = to(&sim, other);
+    sim.make(&there, NETWORK, &body);
+    assert_eq!(sim.get(&there, NETWORK).body["properties"]["peeringSyncLevel"], "FullyInSync");
 }
 
 #[test]

@@ -44,6 +44,7 @@ const fn crash(name: &'static str) -> Test {
 }
 
 const ARM: &str = "engine/src/arm.rs";
+const ARM_READ: &str = "engine/src/arm/read.rs";
 const OPERATION: &str = "engine/src/arm/operation.rs";
 const LEASE: &str = "engine/src/lease.rs";
 const STEPS: &str = "engine/src/execute/steps.rs";
@@ -107,7 +108,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "403 is taken for gone",
-        file: ARM,
+        file: ARM_READ,
         right: "            Err(EngineError::Arm(error)) if error.status == 404 => Ok(None),\n",
         wrong: "            Err(EngineError::Arm(error)) if error.status == 404 || error.status == 403 => Ok(None),\n",
         test: &engine(&["--test", "arm"], "a_refusal_is_not_taken_for_gone"),
@@ -121,7 +122,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "one look says that a group is gone",
-        file: ARM,
+        file: ARM_READ,
         right: "            if !is_listed().await? {\n                return Ok(None);\n            }\n",
         wrong: "            let _ = &is_listed;\n            if true {\n                return Ok(None);\n            }\n",
         test: &engine(&["--test", "arm"], "a_group_is_gone_when_two_different_reads_say_so"),
@@ -138,14 +139,14 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "only the first page of a list is read",
-        file: ARM,
+        file: ARM_READ,
         right: "                Some(link) if links.len() < PAGES_MAX && links.insert(link.to_owned()) => {",
         wrong: "                Some(link) if links.len() > PAGES_MAX && links.insert(link.to_owned()) => {",
         test: &engine(&["--test", "arm"], "every_page_of_a_list_is_read"),
     },
     Bug {
         name: "a list that breaks off is a list",
-        file: ARM,
+        file: ARM_READ,
         right: "if error.status == 404 && links.is_empty() => {",
         wrong: "if error.status == 404 => {",
         test: &engine(&["--test", "arm"], "a_list_that_breaks_off_or_leads_in_a_circle_is_no_list"),

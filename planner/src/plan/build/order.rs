@@ -11,7 +11,9 @@ use crate::plan::{Action, Secret};
 impl Planner<'_> {
     pub(super) fn order(&mut self, servers: &Servers) {
         for object in self.desired.objects.values() {
-            let Some((own, _)) = self.writes.get(&object.name) else { continue };
+            let Some((first, last)) = self.writes.get(&object.name) else { continue };
+            // A stale half of a peering goes before the other comes, and comes after it.
+            let own = if object.kind == Kind::Peering { last } else { first };
             for need in &object.needs {
                 // A book is written before and after a server is made anew; who comes when is told there.
                 if is_address_book(object) && is_of_replaced(need, servers) {
@@ -22,12 +24,24 @@ impl Planner<'_> {
                 }
             }
         }
+        self.stale_halves_first();
         self.document_first();
         self.grant();
         let lock = self.lock();
         self.store_spec();
         if let (Some(lock), Some(ready)) = (lock, self.draft.find(MARK_READY)) {
             self.draft.edge(lock, ready);
+        }
+    }
+
+    /// Azure makes no half of a peering while the other one is disconnected (`RemotePeeringIsDisconnected`).
+    fn stale_halves_first(&mut self) {
+        for index in 0..self.spec.peer_vnet_ids.len() {
+            let stale = self.draft.find(&format!("delete stale peering_in_{index}"));
+            let out = self.writes.get(&format!("peering_out_{index}"));
+            if let (Some(stale), Some((_, out))) = (stale, out) {
+                self.draft.edge(stale, *out);
+            }
         }
     }
 

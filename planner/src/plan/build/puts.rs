@@ -77,8 +77,13 @@ impl Planner<'_> {
             return;
         }
         if found.differences.iter().any(|d| d.effect == Effect::RecreatesObject) {
-            // Azure refuses to change an assignment: its principal died, so it goes and comes back.
-            let reason = "its principal changed".to_owned();
+            // Azure refuses to change an assignment: its principal died, so it goes and comes back. So does a peering's
+            // half that lost the other.
+            let reason = match object.kind {
+                Kind::Peering => "its other half was gone",
+                _ => "its principal changed",
+            };
+            let reason = reason.to_owned();
             let action = Action::Delete { kind: object.kind, id: object.id.clone(), reason };
             let id = format!("delete stale {}", object.name);
             let gone = self.add_write(&object.name, id, action, object.slot);

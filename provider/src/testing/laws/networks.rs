@@ -5,7 +5,7 @@ use serde_json::json;
 use tfplugin::Value;
 
 use super::unknown::network;
-use crate::testing::core::{Failure, Instance, Options, apply, plan};
+use crate::testing::core::{Failure, Instance, Options, apply, plan, refresh, whole};
 use crate::testing::{Azure, GROUP, demo, group_id};
 
 fn vnet(name: &str) -> ArmId {
@@ -55,4 +55,51 @@ async fn two_clusters_of_one_name_in_one_network_are_refused_while_planning() {
     // One that is there already plans on.
     let state = instance.current.unwrap().state;
     plan(&provider.cluster(), &state, &[], &first).await.unwrap();
+}
+
+/// Either half of a peering deleted, or the peer's addresses changed: the next plan says so, one apply mends it.
+#[tokio::test(start_paused = true)]
+async fn a_peering_that_somebody_broke_is_drift_and_is_mended_in_order() {
+    for breaking in ["out", "in", "addresses"] {
+        let azure = Azure::new().await;
+        network(&azure, GROUP, "hub", "10.0.0.0/16").await;
+        let provider = azure.provider(Value::Null, None);
+        let config = demo([
+            ("location", Value::from("westeurope")),
+            ("peer_vnet_ids", vec![vnet("hub").to_string()].into()),
+        ]);
+        let mut instance = Instance::default();
+        apply(&provider.cluster(), &mut instance, Some(&config), Options::default()).await.unwrap();
+        let own = Azure::cluster_id().resource(Kind::VirtualNetwork.resource_type(), "demo-vnet");
+        let half = |network: &ArmId| {
+            let body = azure.object(network).unwrap();
+            let id = body["properties"]["virtualNetworkPeerings"][0]["id"].as_str().unwrap();
+            ArmId::new(id)
+        };
+        let (to, back) = (half(&own), half(&vnet("hub")));
+        match breaking {
+            "addresses" => network(&azure, GROUP, "hub", "10.8.0.0/16").await,
+            "out" => {
+                let lock =
+                    Azure::cluster_id().resource(Kind::Lock.resource_type(), "hcs-cannot-delete");
+                azure.delete(&lock).await;
+                azure.delete(&to).await;
+            }
+            _ => azure.delete(&back).await,
+        }
+        refresh(&provider.cluster(), &mut instance).await.unwrap();
+        let state = instance.current.clone().unwrap().state;
+        let told = format!("{:?}", state.get("drift"));
+        assert!(told.contains("peering"), "{breaking}: {told}");
+        apply(&provider.cluster(), &mut instance, Some(&config), Options::default()).await.unwrap();
+        for half in [&to, &back] {
+            let body = azure.object(half).unwrap();
+            let words =
+                (&body["properties"]["peeringState"], &body["properties"]["peeringSyncLevel"]);
+            assert_eq!(words, (&json!("Connected"), &json!("FullyInSync")), "{breaking}");
+        }
+        let state = instance.current.clone().unwrap().state;
+        let planned = plan(&provider.cluster(), &state, &[], &config).await.unwrap().planned;
+        assert_eq!(planned, whole(provider.cluster().as_ref(), &state), "{breaking}");
+    }
 }

@@ -20,6 +20,13 @@ pub(crate) const PEERING: Kind = Kind {
     prepare,
     settled: |world, key| connect(world, key),
     removed: disconnect,
+    render: |world, peering, body| {
+        let now = world.visible(peering.text("/properties/remoteVirtualNetwork/id"));
+        let now = now.map(|network| &network.body["properties"]["addressSpace"]);
+        if now.is_some_and(|now| *now != body["properties"]["remoteAddressSpace"]) {
+            body["properties"]["peeringSyncLevel"] = json!("LocalNotInSync");
+        }
+    },
     ..NETWORK
 };
 
@@ -75,6 +82,22 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         return Err(ArmError::invalid(
             "AnotherPeeringAlreadyReferencesRemoteVnet",
             format!("Virtual network {own} is already peered with {other}."),
+        ));
+    }
+    let other_key = ids::key(other);
+    let twin =
+        world.below(&other_key).find(|r| r.rtype == PEERING.rtype && remote(r) == ids::key(own));
+    if let (None, Some(twin)) = (put.old, twin)
+        && twin.text("/properties/peeringState") == "Disconnected"
+    {
+        return Err(ArmError::invalid(
+            "RemotePeeringIsDisconnected",
+            format!(
+                "Cannot create or update peering {} because remote peering {} referencing parent virtual network \
+                 {own} is in Disconnected state. Update or re-create the remote peering to get it back to Initiated \
+                 state. Peering gets Disconnected when remote vnet or remote peering is deleted and re-created.",
+                put.id, twin.id
+            ),
         ));
     }
     let mut body = own_parts(put.body);

@@ -147,6 +147,8 @@ impl Calls {
                     rows.truncate(half);
                 }
             }
+            // A list that is a bare array has no pages.
+            Some(CallFault::ListCircle | CallFault::ListForeign) if response.body.is_array() => {}
             Some(CallFault::ListCircle) => {
                 let own = if url.is_empty() {
                     match &request.target {

@@ -1,0 +1,54 @@
+//! The newest version of a marketplace image.
+//!
+//! Fact: a scale set whose model says `latest` gives each instance the newest image of the day, and a running one another
+//! OS disk when it is brought to the model (Microsoft's page on image upgrades of scale sets). So the word never gets there.
+
+use std::time::Duration;
+
+use hcs_planner::spec::ClusterSpec;
+use serde_json::Value;
+
+use crate::arm::Arm;
+use crate::error::{ArmError, EngineError};
+
+const API_VERSION: &str = "2024-07-01";
+
+/// The version by number, e.g. `24.04.202611050`. Whoever may not read the marketplace's list, which is the
+/// subscription's, gets the word `latest` itself: Azure resolves it, and the set keeps the word.
+pub async fn newest_version(arm: &Arm, spec: &ClusterSpec) -> Result<String, EngineError> {
+    let image = &spec.image;
+    let path = format!(
+        "/subscriptions/{}/providers/Microsoft.Compute/locations/{}/publishers/{}/artifacttypes/vmimage/offers/{}/skus/{}/versions?api-version={API_VERSION}",
+        spec.subscription_id, spec.location, image.publisher, image.offer, image.sku
+    );
+    let mut listed = arm.get_path(&path).await;
+    if is_denied(&listed) {
+        // Rights flicker.
+        arm.sleep(Duration::from_secs(5)).await?;
+        listed = arm.get_path(&path).await;
+    }
+    let listed = if is_denied(&listed) { None } else { listed? };
+    let rows = listed.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let names = rows.filter_map(|row| row.get("name")?.as_str());
+    Ok(names.max_by_key(|name| numbers(name)).unwrap_or("latest").to_owned())
+}
+
+fn is_denied<T>(answer: &Result<T, EngineError>) -> bool {
+    matches!(answer, Err(EngineError::Arm(ArmError { status: 401 | 403, .. })))
+}
+
+/// `24.04.202611050` is newer than `24.04.9`.
+fn numbers(version: &str) -> Vec<u64> {
+    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers;
+
+    #[test]
+    fn versions_are_numbers_and_not_texts() {
+        assert!(numbers("24.04.202611050") > numbers("24.04.9"));
+        assert!(numbers("0.20261013.2258") > numbers("0.20260711.10000"));
+    }
+}
