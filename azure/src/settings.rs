@@ -40,6 +40,8 @@ pub struct AzureSettings {
     pub oidc_request_url: Option<String>,
     /// Bearer token for `oidc_request_url`.
     pub oidc_request_token: Option<Secret>,
+    /// Service connection of an Azure DevOps pipeline; then `oidc_request_url` is that pipeline's.
+    pub ado_pipeline_service_connection_id: Option<String>,
     /// Whether AKS workload identity is used.
     pub use_aks_workload_identity: Option<bool>,
     /// `public`, `usgovernment` or `china`.
@@ -70,10 +72,17 @@ impl AzureSettings {
         fill(&mut self.oidc_token, || secret(&["ARM_OIDC_TOKEN"]));
         fill(&mut self.oidc_token_file_path, || path("ARM_OIDC_TOKEN_FILE_PATH"));
         fill(&mut self.oidc_request_url, || {
-            any(&["ARM_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"])
+            any(&["ARM_OIDC_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_URL", "SYSTEM_OIDCREQUESTURI"])
         });
         fill(&mut self.oidc_request_token, || {
-            secret(&["ARM_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"])
+            secret(&[
+                "ARM_OIDC_REQUEST_TOKEN",
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+                "SYSTEM_ACCESSTOKEN",
+            ])
+        });
+        fill(&mut self.ado_pipeline_service_connection_id, || {
+            any(&["ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID", "ARM_OIDC_AZURE_SERVICE_CONNECTION_ID"])
         });
         fill(&mut self.environment, || get("ARM_ENVIRONMENT"));
         fill(&mut self.metadata_host, || any(&["ARM_METADATA_HOSTNAME", "ARM_METADATA_HOST"]));
@@ -149,7 +158,15 @@ mod tests {
     #[test]
     fn every_text_variable_fills_its_setting() {
         type Read = fn(&AzureSettings) -> Option<String>;
-        let table: [(&str, Read); 16] = [
+        let table: [(&str, Read); 20] = [
+            ("SYSTEM_OIDCREQUESTURI", |s| s.oidc_request_url.clone()),
+            ("SYSTEM_ACCESSTOKEN", |s| s.oidc_request_token.as_ref().map(|s| s.expose().into())),
+            ("ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID", |s| {
+                s.ado_pipeline_service_connection_id.clone()
+            }),
+            ("ARM_OIDC_AZURE_SERVICE_CONNECTION_ID", |s| {
+                s.ado_pipeline_service_connection_id.clone()
+            }),
             ("ARM_SUBSCRIPTION_ID", |s| s.subscription_id.clone()),
             ("ARM_TENANT_ID", |s| s.tenant_id.clone()),
             ("ARM_CLIENT_ID", |s| s.client_id.clone()),

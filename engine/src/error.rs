@@ -139,6 +139,14 @@ impl ArmError {
         CAPACITY.iter().any(|code| self.is(code))
     }
 
+    /// Whether a machine must be off to get what it is to be: the hardware on which it runs does not offer it. A quota
+    /// comes under the same code.
+    pub fn needs_other_hardware(&self) -> bool {
+        let words = self.message.to_lowercase();
+        let is_quota = words.contains("quota") || words.contains("exceeding approved");
+        self.is_capacity() || (self.is("OperationNotAllowed") && !is_quota)
+    }
+
     /// Whether and how to try again.
     pub fn retry(&self) -> Retry {
         let wait = self.retry_after.map_or(Retry::Backoff, Retry::After);

@@ -2,6 +2,7 @@
 //! running steps end.
 
 mod place;
+mod restart;
 mod steps;
 mod store;
 mod update;

@@ -37,6 +37,18 @@ pub const ROLE_BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 /// Storage Blob Data Contributor; id from Microsoft's list of built-in roles.
 pub const ROLE_BLOB_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
 
+/// The domain in which public addresses of a region have their names. Each region belongs to one cloud, and the regions of
+/// the sovereign ones say so (Microsoft's pages on endpoints of Azure Government and of Azure in China).
+pub fn public_ip_domain(location: &str) -> &'static str {
+    if ["usgov", "usdod"].iter().any(|start| location.starts_with(start)) {
+        "cloudapp.usgovcloudapi.net"
+    } else if location.starts_with("china") {
+        "cloudapp.chinacloudapi.cn"
+    } else {
+        "cloudapp.azure.com"
+    }
+}
+
 /// A GUID that depends on `parts` alone, without case.
 pub fn deterministic_guid(parts: &[&str]) -> String {
     let text = parts.join("\n").to_lowercase();
@@ -183,9 +195,10 @@ impl Names {
         format!("{}-{}", self.name, self.uid)
     }
 
-    /// The external endpoint's name in Azure's public DNS, in the public cloud.
+    /// The external endpoint's name in Azure's public DNS.
     pub fn endpoint_name(&self) -> String {
-        format!("{}.{}.cloudapp.azure.com", self.endpoint_label(), self.location)
+        let domain = public_ip_domain(&self.location);
+        format!("{}.{}.{domain}", self.endpoint_label(), self.location)
     }
 
     /// Internal load balancer.
@@ -285,5 +298,17 @@ mod tests {
         let guid = deterministic_guid(&["leave", "c-Server-0", "ABC"]);
         // Python: uuid.uuid5(namespace, "leave\nc-server-0\nabc").
         assert_eq!(guid, "a37847b5-efb4-50a1-b6aa-d7235f9de049");
+    }
+
+    #[test]
+    fn each_cloud_has_a_domain_of_its_own() {
+        for (location, domain) in [
+            ("westeurope", "cloudapp.azure.com"),
+            ("usgovvirginia", "cloudapp.usgovcloudapi.net"),
+            ("usdodeast", "cloudapp.usgovcloudapi.net"),
+            ("chinanorth3", "cloudapp.chinacloudapi.cn"),
+        ] {
+            assert_eq!(public_ip_domain(location), domain, "{location}");
+        }
     }
 }

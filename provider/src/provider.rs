@@ -36,7 +36,12 @@ impl Provider for HcsProvider {
                 text("subscription_id", "Subscription of the clusters. `ARM_SUBSCRIPTION_ID`."),
                 text("tenant_id", "Entra tenant of the principal. `ARM_TENANT_ID`."),
                 text("client_id", "Client id of the principal. `ARM_CLIENT_ID`."),
+                text("client_id_file_path", "File that holds it. `ARM_CLIENT_ID_FILE_PATH`."),
                 text("client_secret", "Secret of the principal. `ARM_CLIENT_SECRET`.").sensitive(),
+                text(
+                    "client_secret_file_path",
+                    "File that holds it. `ARM_CLIENT_SECRET_FILE_PATH`.",
+                ),
                 text(
                     "client_certificate_path",
                     "PEM file with certificate and key of the principal. \
@@ -51,6 +56,23 @@ impl Provider for HcsProvider {
                 text(
                     "oidc_token_file_path",
                     "File that holds the federated token. `ARM_OIDC_TOKEN_FILE_PATH`.",
+                ),
+                text(
+                    "oidc_request_url",
+                    "URL at which a pipeline gets its federated token; runners of GitHub and Azure \
+                     DevOps set it (`ACTIONS_ID_TOKEN_REQUEST_URL`, `SYSTEM_OIDCREQUESTURI`). \
+                     `ARM_OIDC_REQUEST_URL`.",
+                ),
+                text(
+                    "oidc_request_token",
+                    "Bearer token for that URL (`ACTIONS_ID_TOKEN_REQUEST_TOKEN`, \
+                     `SYSTEM_ACCESSTOKEN`). `ARM_OIDC_REQUEST_TOKEN`.",
+                )
+                .sensitive(),
+                text(
+                    "ado_pipeline_service_connection_id",
+                    "Service connection of an Azure DevOps pipeline, whose token is exchanged. \
+                     `ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID`, `ARM_OIDC_AZURE_SERVICE_CONNECTION_ID`.",
                 ),
                 flag("use_aks_workload_identity", "Whether AKS workload identity is used."),
                 text(
@@ -226,6 +248,8 @@ fn settings(config: &Value) -> AzureSettings {
         tenant_id: text("tenant_id"),
         client_id: text("client_id"),
         client_secret: secret("client_secret"),
+        client_id_file_path: path("client_id_file_path"),
+        client_secret_file_path: path("client_secret_file_path"),
         client_certificate_path: path("client_certificate_path"),
         client_certificate_password: secret("client_certificate_password"),
         use_cli: flag("use_cli"),
@@ -234,9 +258,11 @@ fn settings(config: &Value) -> AzureSettings {
         use_oidc: flag("use_oidc"),
         oidc_token: secret("oidc_token"),
         oidc_token_file_path: path("oidc_token_file_path"),
+        oidc_request_url: text("oidc_request_url"),
+        oidc_request_token: secret("oidc_request_token"),
+        ado_pipeline_service_connection_id: text("ado_pipeline_service_connection_id"),
         use_aks_workload_identity: flag("use_aks_workload_identity"),
         environment: text("environment"),
         metadata_host: text("metadata_host"),
-        ..AzureSettings::default()
     }
 }

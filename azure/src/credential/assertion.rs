@@ -45,12 +45,17 @@ impl ClientAssertion for AssertionFile {
     }
 }
 
-/// A token from the URL that a pipeline runner names.
+/// A token from the URL that a pipeline runner names: GitHub's is read, Azure DevOps' makes one for a service connection.
+/// Sources: GitHub's page on `OpenID` Connect in cloud providers; Microsoft's page on the REST call "Oidctoken - Create".
 pub(super) struct AssertionUrl {
     url: Url,
     bearer: Secret,
+    is_made: bool,
     http: HttpClient,
 }
+
+/// Version of Azure DevOps' REST interface.
+const AZURE_DEVOPS_API_VERSION: &str = "7.1";
 
 impl fmt::Debug for AssertionUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,13 +64,25 @@ impl fmt::Debug for AssertionUrl {
 }
 
 impl AssertionUrl {
-    pub(super) fn new(url: &str, bearer: Secret, http: HttpClient) -> Result<Self, String> {
+    /// `service_connection_id`: of an Azure DevOps pipeline.
+    pub(super) fn new(
+        url: &str,
+        bearer: Secret,
+        service_connection_id: Option<&str>,
+        http: HttpClient,
+    ) -> Result<Self, String> {
         let mut url = Url::parse(url)
             .ok()
             .filter(|url| url.scheme() == "https")
             .ok_or("oidc_request_url is no https URL")?;
-        url.query_pairs_mut().append_pair("audience", AUDIENCE);
-        Ok(Self { url, bearer, http })
+        match service_connection_id {
+            Some(id) => url
+                .query_pairs_mut()
+                .append_pair("api-version", AZURE_DEVOPS_API_VERSION)
+                .append_pair("serviceConnectionId", id),
+            None => url.query_pairs_mut().append_pair("audience", AUDIENCE),
+        };
+        Ok(Self { url, bearer, is_made: service_connection_id.is_some(), http })
     }
 }
 
@@ -73,10 +90,15 @@ impl AssertionUrl {
 impl ClientAssertion for AssertionUrl {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
         let host = host_of(&self.url);
-        let response = self
-            .http
-            .raw()
-            .get(self.url.clone())
+        let raw = self.http.raw();
+        let request = if self.is_made {
+            // Without it, who is not signed in is sent to a page for people.
+            let suppress = ("X-TFS-FedAuthRedirect", "Suppress");
+            raw.post(self.url.clone()).header(suppress.0, suppress.1).header("content-length", "0")
+        } else {
+            raw.get(self.url.clone())
+        };
+        let response = request
             .bearer_auth(self.bearer.expose())
             .send()
             .await
@@ -89,7 +111,8 @@ impl ClientAssertion for AssertionUrl {
             .await
             .map_err(|error| failure(format!("{host}: {error}")))?;
         let json = parse_json(&body).unwrap_or_default();
-        let token = json.get("value").and_then(|value| value.as_str());
+        let name = if self.is_made { "oidcToken" } else { "value" };
+        let token = json.get(name).and_then(|value| value.as_str());
         token.map(str::to_owned).ok_or_else(|| failure(format!("{host} answered without a token")))
     }
 }

@@ -166,7 +166,9 @@ fn oidc(settings: &AzureSettings, context: &PlanContext) -> Option<Way> {
             Federated::Text(token) => asserted(application, AssertionText(token.clone()), &context),
             Federated::File(path) => asserted(application, AssertionFile(path.clone()), &context),
             Federated::Url(url, token) => {
-                let assertion = AssertionUrl::new(url, token.clone(), context.http.clone())?;
+                let connection = settings.ado_pipeline_service_connection_id.as_deref();
+                let http = context.http.clone();
+                let assertion = AssertionUrl::new(url, token.clone(), connection, http)?;
                 asserted(application, assertion, &context)
             }
             Federated::Nothing if aks => {

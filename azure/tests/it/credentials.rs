@@ -76,6 +76,34 @@ async fn a_pipelines_token_url_is_asked_with_its_own_bearer() {
 }
 
 #[tokio::test]
+async fn an_azure_devops_pipeline_is_asked_for_its_service_connections_token() {
+    let server = Server::azure(|seen| match seen.path.as_str() {
+        "/oidctoken" if seen.method == "POST" => {
+            Reply::json(200, &json!({"oidcToken": "devops-assertion"}))
+        }
+        "/oidctoken" => Reply::json(405, &json!({})),
+        _ => subscription(),
+    })
+    .await;
+    let settings = AzureSettings {
+        client_secret: None,
+        use_oidc: Some(true),
+        oidc_request_url: Some(format!("https://{}/oidctoken", server.host)),
+        oidc_request_token: Some(Secret::new("pipeline-bearer")),
+        ado_pipeline_service_connection_id: Some("connection-1".to_owned()),
+        ..server.settings()
+    };
+    connect_with(&settings, &server.http()).await.unwrap().check().await.unwrap();
+    let asked = server.calls().into_iter().find(|seen| seen.path == "/oidctoken").unwrap();
+    assert_eq!(asked.header("authorization"), "Bearer pipeline-bearer");
+    assert_eq!(asked.header("x-tfs-fedauthredirect"), "Suppress");
+    assert_eq!(asked.parameter("serviceConnectionId").as_deref(), Some("connection-1"));
+    assert_eq!(asked.parameter("api-version").as_deref(), Some("7.1"));
+    let exchanged = form(&server.token_requests()[0], "client_assertion");
+    assert_eq!(exchanged.as_deref(), Some("devops-assertion"));
+}
+
+#[tokio::test]
 async fn a_certificate_signs_its_own_assertion() {
     let server = Server::azure(|_| subscription()).await;
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();

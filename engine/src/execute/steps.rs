@@ -22,7 +22,7 @@ use crate::arm::Arm;
 use crate::blob::{BlobError, BlobStore, WriteCondition};
 use crate::document;
 use crate::error::{Awaited, EngineError};
-use crate::observe::{machines, read_status};
+use crate::observe::read_status;
 use crate::secrets::Mint;
 
 /// Rights on a new account take up to ten minutes (Microsoft's troubleshooting page), with some air.
@@ -172,18 +172,6 @@ impl Run<'_> {
             Ok(_) | Err(BlobError::ConditionFailed { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// The machine takes over its set's model, which restarts it where the size or a disk changed.
-    async fn restart(&self, slot: u32, scale_set: &ArmId) -> Result<(), EngineError> {
-        let machines = machines(&self.arm, scale_set).await?;
-        let ids: Vec<Value> =
-            machines.iter().filter_map(|machine| machine.get("instanceId").cloned()).collect();
-        if ids.is_empty() {
-            return Err(Unresolved { what: format!("the machine of server {slot}") }.into());
-        }
-        let body = json!({ "instanceIds": ids });
-        self.arm.post(scale_set, Kind::ScaleSet, "manualupgrade", body).await
     }
 
     async fn read_address(&self, slot: u32, scale_set: &ArmId) -> Result<(), EngineError> {

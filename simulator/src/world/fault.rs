@@ -29,6 +29,7 @@ FAULT SPECIFICATIONS, each WHAT:METHOD:TYPE:COUNT[:SKIP] or WHAT:TYPE:COUNT[:SKI
   failed-lro:virtualMachineScaleSets:1    the accepted operation ends as Failed
   failed-delete:virtualNetworks:1         the accepted deletion ends as Failed
   capacity:virtualMachineScaleSets:1      it fails with ZonalAllocationFailed
+  hardware:virtualMachineScaleSets:1      a running machine is refused another size
   stuck-lro:natGateways:1                 it never ends
   slow-lro:natGateways:1                  it takes 75 minutes";
 
@@ -50,7 +51,8 @@ pub struct FaultError {
     reason: &'static str,
 }
 
-const BY_TYPE: &[&str] = &["failed-lro", "failed-delete", "capacity", "stuck-lro", "slow-lro"];
+const BY_TYPE: &[&str] =
+    &["failed-lro", "failed-delete", "capacity", "hardware", "stuck-lro", "slow-lro"];
 const BY_REQUEST: &[&str] = &[
     "429",
     "429-bare",

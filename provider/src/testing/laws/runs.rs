@@ -248,3 +248,28 @@ async fn a_cluster_that_one_look_missed_is_neither_removed_nor_written_over() {
         assert_eq!((see(), azure.object(&id).unwrap()), (objects, group), "{fault}");
     }
 }
+
+/// The hardware under a running machine may not offer its new size: it stops, and starts elsewhere.
+#[tokio::test(start_paused = true)]
+async fn a_size_that_the_hardware_refuses_comes_with_a_stop_and_a_start() {
+    let azure = Azure::new().await;
+    let provider = azure.provider(Value::Null, None);
+    let config =
+        |size: &str| demo([("location", Value::from("westeurope")), ("vm_size", size.into())]);
+    let mut instance = Instance::default();
+    let small = config("Standard_D2s_v5");
+    apply(&provider.cluster(), &mut instance, Some(&small), Options::default()).await.unwrap();
+    let fault = "hardware:virtualMachineScaleSets:100";
+    azure.cloud.with_world(|world| world.inject(fault.parse().unwrap()));
+    let large = config("Standard_D4s_v5");
+    apply(&provider.cluster(), &mut instance, Some(&large), Options::default()).await.unwrap();
+    for slot in 0..3 {
+        let set = Azure::cluster_id()
+            .resource("Microsoft.Compute/virtualMachineScaleSets", &format!("demo-server-{slot}"));
+        assert_eq!(azure.object(&set).unwrap()["sku"]["name"], "Standard_D4s_v5");
+    }
+    let machines = azure.cloud.with_world(|world| world.running_machines());
+    assert_eq!(machines.len(), 3, "all of them run");
+    let state = instance.current.clone().unwrap().state;
+    assert_eq!(state.get("state"), &Value::from("running"));
+}

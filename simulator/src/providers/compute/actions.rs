@@ -74,6 +74,26 @@ pub(crate) fn run(world: &mut World, req: &Request, path: &ArmPath) -> Answer {
             ),
         ));
     }
+    let moves = |instance: &Resource| {
+        instance.secret["power"] == "running"
+            && instance.body["sku"]["name"] != set.body["sku"]["name"]
+    };
+    if action == "manualupgrade"
+        && chosen.iter().any(moves)
+        && world
+            .take_named_fault("hardware", SCALE_SET.rtype.rsplit('/').next().unwrap_or_default())
+    {
+        return Err(ArmError::new(
+            409,
+            "OperationNotAllowed",
+            format!(
+                "Unable to resize the VM '{}' because the requested size {} is not available in the current hardware \
+                 cluster.",
+                set.name(),
+                set.body["sku"]["name"].as_str().unwrap_or_default()
+            ),
+        ));
+    }
     let mut keys = vec![set_key.clone()];
     for instance in &chosen {
         keys.push(instance.key());
