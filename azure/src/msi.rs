@@ -12,7 +12,7 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use crate::http::{BodyError, host_of, parse_json, read_capped};
-use crate::secret::Redactor;
+use crate::secret::{Redactor, Secret};
 use crate::transport::NoAnswer;
 
 /// Where Azure's instance metadata service answers on every VM.
@@ -20,6 +20,8 @@ pub const DEFAULT_ENDPOINT: &str = "http://169.254.169.254";
 
 const TOKEN_PATH: &str = "/metadata/identity/oauth2/token";
 const API_VERSION: &str = "2018-02-01";
+/// Of App Service, Functions and Container Apps (Microsoft's page "How to use managed identities for App Service").
+const APP_SERVICE_API_VERSION: &str = "2019-08-01";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
@@ -60,6 +62,8 @@ pub enum Identity {
 pub struct ManagedIdentity {
     endpoint: Url,
     identity: Identity,
+    /// What App Service wants to see of its own; absent: the metadata service of a VM.
+    app_service_header: Option<Secret>,
     client: reqwest::Client,
     pauses: Vec<Duration>,
 }
@@ -101,7 +105,14 @@ impl ManagedIdentity {
             .timeout(REQUEST_TIMEOUT)
             .build()
             .map_err(EndpointError::Client)?;
-        Ok(Self { endpoint: url, identity, client, pauses: PAUSES.to_vec() })
+        let pauses = PAUSES.to_vec();
+        Ok(Self { endpoint: url, identity, app_service_header: None, client, pauses })
+    }
+
+    /// Speaks as App Service wants it, with the header's value that it gave to its own (`IDENTITY_HEADER`).
+    #[must_use]
+    pub fn in_app_service(self, header: Secret) -> Self {
+        Self { app_service_header: Some(header), ..self }
     }
 
     /// Tries once only: for finding out whether there is a metadata service at all.
@@ -114,11 +125,15 @@ impl ManagedIdentity {
     fn url(&self, scope: &str) -> Url {
         let mut url = self.endpoint.clone();
         let mut query = url.query_pairs_mut();
-        query.append_pair("api-version", API_VERSION).append_pair("resource", &resource(scope));
+        let (version, by_arm_id) = match self.app_service_header {
+            Some(_) => (APP_SERVICE_API_VERSION, "mi_res_id"),
+            None => (API_VERSION, "msi_res_id"),
+        };
+        query.append_pair("api-version", version).append_pair("resource", &resource(scope));
         match &self.identity {
             Identity::Default => {}
             Identity::ArmId(id) => {
-                query.append_pair("msi_res_id", id);
+                query.append_pair(by_arm_id, id);
             }
             Identity::ClientId(id) => {
                 query.append_pair("client_id", id);
@@ -134,7 +149,11 @@ impl ManagedIdentity {
             text: NoAnswer::of(&error, &host).to_string(),
             again: !error.is_connect(),
         };
-        let request = self.client.get(url.clone()).header("Metadata", "true");
+        let request = self.client.get(url.clone());
+        let request = match &self.app_service_header {
+            Some(header) => request.header("X-IDENTITY-HEADER", header.expose()),
+            None => request.header("Metadata", "true"),
+        };
         let response = request.send().await.map_err(&no_answer)?;
         let status = response.status().as_u16();
         let body = match read_capped(response.bytes_stream(), BODY_LIMIT_BYTES).await {

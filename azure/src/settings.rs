@@ -30,6 +30,8 @@ pub struct AzureSettings {
     pub use_msi: Option<bool>,
     /// Address of the instance metadata service.
     pub msi_endpoint: Option<String>,
+    /// What App Service wants to see with each request to [`Self::msi_endpoint`].
+    pub msi_identity_header: Option<Secret>,
     /// Whether a federated (OIDC) token is exchanged.
     pub use_oidc: Option<bool>,
     /// The federated token.
@@ -69,6 +71,14 @@ impl AzureSettings {
             secret(&["ARM_CLIENT_CERTIFICATE_PASSWORD"])
         });
         fill(&mut self.msi_endpoint, || get("ARM_MSI_ENDPOINT"));
+        // App Service gives both to its own; the header's value goes nowhere else.
+        let app_service = get("IDENTITY_ENDPOINT").zip(get("IDENTITY_HEADER"));
+        if let Some((endpoint, header)) = app_service
+            && self.msi_endpoint.as_ref().is_none_or(|own| *own == endpoint)
+        {
+            self.msi_endpoint = Some(endpoint);
+            fill(&mut self.msi_identity_header, || Some(Secret::from(header)));
+        }
         fill(&mut self.oidc_token, || secret(&["ARM_OIDC_TOKEN"]));
         fill(&mut self.oidc_token_file_path, || path("ARM_OIDC_TOKEN_FILE_PATH"));
         fill(&mut self.oidc_request_url, || {
@@ -116,6 +126,7 @@ impl AzureSettings {
             &self.client_certificate_password,
             &self.oidc_token,
             &self.oidc_request_token,
+            &self.msi_identity_header,
         ]
         .into_iter()
         .flatten()
@@ -199,6 +210,19 @@ mod tests {
     }
 
     #[test]
+    fn app_services_header_goes_to_app_services_endpoint_only() {
+        let both = [("IDENTITY_ENDPOINT", "http://localhost:1/msi"), ("IDENTITY_HEADER", "h")];
+        let settings = merged(AzureSettings::default(), &both);
+        assert_eq!(settings.msi_endpoint.as_deref(), Some("http://localhost:1/msi"));
+        assert!(settings.msi_identity_header.is_some());
+        let other = [both[0], both[1], ("ARM_MSI_ENDPOINT", "http://169.254.169.254")];
+        let settings = merged(AzureSettings::default(), &other);
+        assert_eq!(settings.msi_endpoint.as_deref(), Some("http://169.254.169.254"));
+        assert!(settings.msi_identity_header.is_none());
+        assert!(merged(AzureSettings::default(), &both[..1]).msi_endpoint.is_none());
+    }
+
+    #[test]
     fn every_switch_is_read() {
         type Read = fn(&AzureSettings) -> Option<bool>;
         let table: [(&str, Read); 4] = [
@@ -261,11 +285,14 @@ mod tests {
             "ARM_OIDC_TOKEN",
             "ARM_OIDC_REQUEST_TOKEN",
             "ARM_CLIENT_CERTIFICATE_PASSWORD",
+            "IDENTITY_ENDPOINT",
+            "IDENTITY_HEADER",
         ]
         .map(|name| (name, "canary"))
         .to_vec();
         let settings = merged(AzureSettings::default(), &env);
-        assert!(!format!("{settings:?}").contains("canary"));
-        assert_eq!(settings.secrets().count(), 4);
+        let told = format!("{:?}", AzureSettings { msi_endpoint: None, ..settings.clone() });
+        assert!(!told.contains("canary"), "{told}");
+        assert_eq!(settings.secrets().count(), 5);
     }
 }

@@ -198,6 +198,7 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
         "artifact_source": null,
         "lock": "CanNotDelete",
         "deletion_protection": false,
+        "force_destroy": false,
         "tags": {},
     });
     for (key, default) in defaults.as_object().into_iter().flatten() {

@@ -144,7 +144,8 @@ impl ArmError {
     pub fn needs_other_hardware(&self) -> bool {
         let words = self.message.to_lowercase();
         let is_quota = words.contains("quota") || words.contains("exceeding approved");
-        self.is_capacity() || (self.is("OperationNotAllowed") && !is_quota)
+        let is_full = self.is_capacity() && !self.is("SkuNotAvailable");
+        is_full || (self.is("OperationNotAllowed") && !is_quota)
     }
 
     /// Whether and how to try again.

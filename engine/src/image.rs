@@ -14,7 +14,7 @@ use crate::error::{ArmError, EngineError};
 const API_VERSION: &str = "2024-07-01";
 
 /// The version by number, e.g. `24.04.202611050`. Whoever may not read the marketplace's list, which is the
-/// subscription's, gets the word `latest` itself: Azure resolves it, and the set keeps the word.
+/// subscription's, has to name one: the error says so.
 pub async fn newest_version(arm: &Arm, spec: &ClusterSpec) -> Result<String, EngineError> {
     let image = &spec.image;
     let path = format!(
@@ -27,10 +27,24 @@ pub async fn newest_version(arm: &Arm, spec: &ClusterSpec) -> Result<String, Eng
         arm.sleep(Duration::from_secs(5)).await?;
         listed = arm.get_path(&path).await;
     }
-    let listed = if is_denied(&listed) { None } else { listed? };
+    if is_denied(&listed) {
+        let reason = format!(
+            "the newest version of the image {}:{}:{} cannot be found out, as the caller may not read the subscription's \
+             list of images: set image with an exact version (az vm image list), or give the caller Reader on the \
+             subscription",
+            image.publisher, image.offer, image.sku
+        );
+        return Err(EngineError::Unplanned { reason });
+    }
+    let listed = listed?;
     let rows = listed.as_ref().and_then(Value::as_array).into_iter().flatten();
     let names = rows.filter_map(|row| row.get("name")?.as_str());
-    Ok(names.max_by_key(|name| numbers(name)).unwrap_or("latest").to_owned())
+    let newest = names.max_by_key(|name| numbers(name)).map(str::to_owned);
+    newest.ok_or_else(|| {
+        let image = format!("{}:{}:{}", image.publisher, image.offer, image.sku);
+        let reason = format!("the region {} has no image {image}: set image", spec.location);
+        EngineError::Unplanned { reason }
+    })
 }
 
 fn is_denied<T>(answer: &Result<T, EngineError>) -> bool {

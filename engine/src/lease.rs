@@ -101,6 +101,15 @@ impl Moment {
     }
 }
 
+/// What the managed group says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GroupSays<'t> {
+    /// The incarnation that it carries.
+    pub incarnation_id: Option<&'t str>,
+    /// Whether it was there before the cluster; the record keeps that.
+    pub is_given: bool,
+}
+
 /// An open run.
 pub struct Lease {
     store: Arc<dyn BlobStore>,
@@ -128,14 +137,13 @@ struct Found {
 }
 
 impl Lease {
-    /// Opens a run, as soon as nobody else works; with it comes the record that was there before. `tagged`: the
-    /// incarnation that the managed group carries.
+    /// Opens a run, as soon as nobody else works; with it comes the record that was there before.
     pub async fn open(
         arm: &Arm,
         store: Arc<dyn BlobStore>,
         claim: &Claim,
         fixed: &FixedInputs,
-        tagged: Option<&str>,
+        group: GroupSays<'_>,
         holder: &str,
     ) -> Result<(Self, Option<RunRecord>), ClaimError> {
         let mut watched: Option<(String, u64)> = None;
@@ -154,7 +162,11 @@ impl Lease {
             let was_ready =
                 found.is_none() && store.get(container::CONFIG, READY_BLOB).await?.is_some();
             let record = found.as_ref().map(|found| &found.record);
-            let decision = decide(claim, fixed, &Met { record, is_alive, was_ready, tagged });
+            let decision = decide(
+                claim,
+                fixed,
+                &Met { record, is_alive, was_ready, tagged: group.incarnation_id },
+            );
             let boxed = |found: Option<Found>| found.map(|found| Box::new(found.record));
             let (incarnation_id, found) = match (decision, found) {
                 (Decision::Open(own), found) => (own, found),
@@ -191,6 +203,7 @@ impl Lease {
                 step: None,
                 beats: 0,
                 fixed: fixed.clone(),
+                group_given: group.is_given || found.as_ref().is_some_and(|f| f.record.group_given),
                 last_failure: found.as_ref().and_then(|found| found.record.last_failure.clone()),
             };
             let condition = match &found {
@@ -234,7 +247,7 @@ impl Lease {
 
     /// Whether the run removes the cluster.
     pub fn is_destroy(&self) -> bool {
-        self.operation == Operation::Destroy
+        matches!(self.operation, Operation::Destroy | Operation::Undo)
     }
 
     /// Notes the step that begins, for whoever asks.

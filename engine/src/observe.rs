@@ -140,6 +140,22 @@ pub(crate) async fn machines(arm: &Arm, scale_set: &ArmId) -> Result<Vec<Value>,
     arm.list(&format!("{scale_set}/virtualMachines?api-version={version}")).await
 }
 
+/// Whether a machine has power, or is about to get it. What is not told counts as power.
+pub(crate) async fn is_running(
+    arm: &Arm,
+    scale_set: &ArmId,
+    instance_id: &str,
+) -> Result<bool, EngineError> {
+    let version = Kind::ScaleSet.api_version();
+    let view =
+        format!("{scale_set}/virtualMachines/{instance_id}/instanceView?api-version={version}");
+    let view = arm.get_path(&view).await?.unwrap_or_default();
+    let statuses = view.get("statuses").and_then(Value::as_array).into_iter().flatten();
+    let codes = statuses.filter_map(|status| status.get("code")?.as_str());
+    let mut power = codes.filter_map(|code| code.strip_prefix("PowerState/"));
+    Ok(power.all(|word| ["running", "starting"].contains(&word.to_lowercase().as_str())))
+}
+
 /// The machines of all servers, where they may not follow their sets: while a change is under way, or where a set is
 /// not as declared. One list a server, and none for a cluster that is at rest.
 pub async fn observe_machines(
@@ -159,16 +175,20 @@ pub async fn observe_machines(
         .collect();
     let declared = spec.vm_size.to_lowercase();
     let differs = sets.iter().any(|(_, _, size)| size.as_ref() != Some(&declared));
-    if observed.is_ready() && !differs {
+    // The stored spec is written when all is done.
+    let is_stored = observed.stored_spec.as_ref() == Some(spec);
+    if observed.is_ready() && is_stored && !differs {
         return Ok(());
     }
     let lists = sets.iter().map(|(slot, id, _)| async move {
         Ok::<_, EngineError>((*slot, machines(arm, id).await?))
     });
     for (slot, machines) in try_join_all(lists).await? {
-        let size = machines.first().and_then(|machine| machine.pointer("/sku/name"));
-        if let Some(vm_size) = size.and_then(Value::as_str).map(str::to_owned) {
-            observed.machines.insert(slot, ObservedMachine { vm_size });
+        let Some(machine) = machines.first() else { continue };
+        let text = |pointer: &str| machine.pointer(pointer).and_then(Value::as_str);
+        if let (Some(vm_size), Some(id)) = (text("/sku/name"), text("/instanceId")) {
+            let is_off = !is_running(arm, &names.scale_set(slot), id).await?;
+            observed.machines.insert(slot, ObservedMachine { vm_size: vm_size.to_owned(), is_off });
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_secs(5);
 /// Microsoft's own deployments wait as long.
 const POLLS_MAX: u32 = 180;
 
-/// The providers that a cluster needs and the subscription has not registered, with one read.
+/// The providers that a cluster needs and the subscription has not registered, nor is about to, with one read.
 pub async fn missing(arm: &Arm, subscription_id: &str) -> Result<Vec<&'static str>, EngineError> {
     let path = format!("/subscriptions/{subscription_id}/providers?api-version={API_VERSION}");
     let rows = arm.list(&path).await?;
@@ -30,7 +30,8 @@ pub async fn missing(arm: &Arm, subscription_id: &str) -> Result<Vec<&'static st
         rows.iter().any(|row| {
             let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
             text("namespace").eq_ignore_ascii_case(namespace)
-                && text("registrationState").eq_ignore_ascii_case("Registered")
+                && ["registered", "registering"]
+                    .contains(&text("registrationState").to_lowercase().as_str())
         })
     };
     Ok(NEEDED.into_iter().filter(|namespace| !is_registered(namespace)).collect())

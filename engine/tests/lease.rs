@@ -14,7 +14,7 @@ use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondit
 use hcs_engine::clock::Clock;
 use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, TransportError};
 use hcs_engine::error::EngineError;
-use hcs_engine::lease::{ClaimError, Fence, Lease, read_record};
+use hcs_engine::lease::{ClaimError, Fence, GroupSays, Lease, read_record};
 use hcs_planner::ownership::{Claim, FixedInputs, RunOutcome, RunPhase, RunRecord};
 use tokio_util::sync::CancellationToken;
 
@@ -154,7 +154,9 @@ fn machine() -> Machine {
 
 async fn open(machine: &Machine, store: &Arc<Memory>, claim: Claim) -> Result<Lease, ClaimError> {
     let store: Arc<dyn BlobStore> = store.clone();
-    Ok(Lease::open(&machine.arm, store, &claim, &fixed(), None, "somebody").await?.0)
+    Ok(Lease::open(&machine.arm, store, &claim, &fixed(), GroupSays::default(), "somebody")
+        .await?
+        .0)
 }
 
 async fn record(store: &Memory) -> RunRecord {

@@ -292,7 +292,10 @@ impl<'a> Builder<'a> {
 
     fn groups(&mut self) {
         let group = self.names.cluster_id.clone();
-        let location = self.spec.location.clone();
+        // A group lies anywhere; where a given one lies is not ours to say.
+        let is_given = given_group::is_given(&self.names, self.observed);
+        let own = self.observed.object(&group).and_then(|group| group.get("location")?.as_str());
+        let location = own.filter(|_| is_given).unwrap_or(&self.spec.location).to_owned();
         self.add(
             object::RESOURCE_GROUP,
             Kind::ResourceGroup,
@@ -306,10 +309,7 @@ impl<'a> Builder<'a> {
         {
             group.body["tags"][INCARNATION_TAG] = json!(incarnation);
         }
-        if let (true, Some(group)) = (
-            given_group::is_given(&self.names, self.observed),
-            self.objects.get_mut(object::RESOURCE_GROUP),
-        ) {
+        if let (true, Some(group)) = (is_given, self.objects.get_mut(object::RESOURCE_GROUP)) {
             group.body["tags"][GIVEN_TAG] = json!("true");
         }
         if self.spec.lock == LockLevel::CanNotDelete {

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::arm::Kind;
 use crate::desired::{DesiredObject, moved_to, place_in};
 use crate::diff::{Difference, remove};
 use crate::effect::at_creation;
@@ -19,6 +20,9 @@ pub fn desired(object: &DesiredObject) -> String {
     // Which cluster it is, and who made its group, says nothing about what it is.
     remove(&mut body, &["tags", INCARNATION_TAG]);
     remove(&mut body, &["tags", GIVEN_TAG]);
+    if object.kind == Kind::ResourceGroup {
+        remove(&mut body, &["location"]);
+    }
     digest(&[body.to_string().as_bytes()])
 }
 

@@ -79,6 +79,9 @@ pub enum UnseenWhy {
 pub struct ObservedMachine {
     /// Size that it runs with; the model of its set may say another one by now.
     pub vm_size: String,
+    /// Whether it has no power: a run that was to start it again was cut off, or somebody stopped it.
+    #[serde(default)]
+    pub is_off: bool,
 }
 
 /// A server's status and its age.

@@ -40,6 +40,9 @@ pub struct RunRecord {
     pub beats: u64,
     /// Inputs whose change makes another cluster, as this run has them.
     pub fixed: FixedInputs,
+    /// Whether the managed group was there before the cluster: it is left when the cluster goes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group_given: bool,
     /// How a run failed last, this one or one before it: for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<RunFailure>,
@@ -319,6 +322,7 @@ mod tests {
             step: None,
             beats: 0,
             fixed: fixed("10.0.0.0/24"),
+            group_given: false,
             last_failure: None,
         }
     }

@@ -126,7 +126,8 @@ pub fn warnings(servers: u32, zones: &[String]) -> Vec<String> {
     } else if zones.is_empty() {
         sentences.push(
             "The region has no availability zones: one failure of its data centre stops the \
-             cluster."
+             cluster. Each server is a scale set of its own, so nothing keeps two of them off one \
+             rack, and a failed rack may stop the cluster, too."
                 .to_owned(),
         );
     } else if survival.zone_losses.len() < zones.len() {

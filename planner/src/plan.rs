@@ -12,8 +12,8 @@ mod verdict;
 
 pub(crate) use build::look::has_failed;
 pub use build::{MAX_SLOTS, SERVER, plan, survey};
-pub use destroy::plan_destroy;
-pub use error::{Impossible, PlanError};
+pub use destroy::{in_the_way_of_the_next, plan_destroy};
+pub use error::{Foreign, Impossible, PlanError};
 pub use graph::{Plan, StepIndex};
 pub use situation::Situation;
 pub use step::{Action, Artifact, Secret, Step, Voter};

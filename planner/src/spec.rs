@@ -6,6 +6,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::ArmId;
+use crate::tags::IgnoredTags;
 
 /// What an input is when it is left out.
 pub mod defaults {
@@ -77,11 +78,17 @@ pub struct ClusterSpec {
     pub lock: LockLevel,
     /// Whether a destroy is refused at plan time.
     pub deletion_protection: bool,
+    /// Whether a destroy takes along what others put into the managed group.
+    #[serde(default)]
+    pub force_destroy: bool,
     /// How long operations may take, as the user wrote it, by operation: kept so that an import gives it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<BTreeMap<String, String>>,
-    /// The user's tags, default tags included.
+    /// The user's tags, default tags included and ignored ones left out.
     pub tags: BTreeMap<String, String>,
+    /// Tags that others look after.
+    #[serde(default, skip_serializing_if = "IgnoredTags::is_empty")]
+    pub ignored_tags: IgnoredTags,
 }
 
 /// What happens to a new server whose zone has no capacity.

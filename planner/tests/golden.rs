@@ -80,6 +80,27 @@ fn destroy_takes_the_lock_the_far_peering_and_the_group() {
     expect_file![folder().join("destroy.txt")].assert_eq(&render::text(&spec, &plan));
 }
 
+/// Whatever was declared, with however many peers, can be destroyed.
+#[test]
+fn every_cluster_can_be_destroyed() {
+    let network = |n: u32| {
+        let group = format!("/subscriptions/s/resourceGroups/rg-{n}/providers");
+        hcs_planner::arm::ArmId::new(format!("{group}/Microsoft.Network/virtualNetworks/hub"))
+    };
+    let mut specs: Vec<_> = scenarios::all().into_iter().map(|scenario| scenario.now).collect();
+    for peers in 0..4 {
+        let mut spec = spec(3, 3);
+        spec.peer_vnet_ids = (0..peers).map(network).collect();
+        specs.push(spec);
+    }
+    for spec in specs {
+        let world = World::finished(&spec).observe(&spec);
+        let plan = plan_destroy(&spec, &world).unwrap();
+        let far = plan.steps().iter().filter(|(_, step)| step.id.contains("peering_in")).count();
+        assert_eq!(far, spec.peer_vnet_ids.len());
+    }
+}
+
 #[test]
 fn a_group_that_holds_others_objects_is_not_destroyed() {
     let spec = spec(3, 3);
@@ -89,9 +110,9 @@ fn a_group_that_holds_others_objects_is_not_destroyed() {
     world.insert(json!({ "id": foreign }));
     refusal(
         plan_destroy(&spec, &world).unwrap_err(),
-        &expect_test::expect![[
-            "the managed resource group holds objects that hcs did not make: /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-mrg-demo/providers/Microsoft.Compute/disks/somebodys-disk; move or delete them first"
-        ]],
+        &expect_test::expect![
+            "the managed resource group holds objects that hcs did not make: /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-mrg-demo/providers/Microsoft.Compute/disks/somebodys-disk; move or delete them first (what a policy, backup or Defender made comes back until that is told to stop), or set force_destroy = true, apply that alone, and destroy again: then they go with the group"
+        ],
     );
 }
 

@@ -38,6 +38,22 @@ pub(crate) fn read(what: &str, error: &EngineError) -> Diagnostic {
     )
 }
 
+/// Resource providers that are missing: what to say, whether it is a warning or an error by now.
+pub(crate) fn unregistered(subscription_id: &str, missing: &[&str]) -> (&'static str, String) {
+    let commands: Vec<String> = missing
+        .iter()
+        .map(|namespace| format!("az provider register --wait --namespace {namespace}"))
+        .collect();
+    let detail = format!(
+        "Subscription {subscription_id} has not registered {}, so Azure would refuse the cluster's objects. Register \
+         once:\n\n  {}\n\nor set resource_provider_registrations = \"core\" at the provider, and the apply does it. \
+         Both need the right to register (Contributor on the subscription has it).",
+        missing.join(", "),
+        commands.join("\n  ")
+    );
+    ("Resource providers are not registered", detail)
+}
+
 /// A registration that failed; no object was made.
 pub(crate) fn registering(what: &str, error: &EngineError) -> Diagnostic {
     Diagnostic::error(

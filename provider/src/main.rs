@@ -11,6 +11,7 @@ mod cluster;
 mod cluster_data;
 mod diagnostics;
 mod ephemeral;
+mod helm_data;
 mod leg;
 mod policy;
 mod provider;

@@ -14,8 +14,9 @@ use crate::client::{Client, Ports, Registrations, SharedClient};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
 use crate::ephemeral::{ClientConfig, RootToken};
+use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
-use crate::tagging::{IgnoredTags, Tagging};
+use crate::tagging::{self, Tagging};
 
 /// The provider `hcs`.
 #[derive(Default)]
@@ -132,7 +133,10 @@ impl Provider for HcsProvider {
     }
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
-        vec![Arc::new(ClusterDataSource::new(self.client.clone()))]
+        vec![
+            Arc::new(ClusterDataSource::new(self.client.clone())),
+            Arc::new(HelmConfigDataSource::new(self.client.clone())),
+        ]
     }
 
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
@@ -194,7 +198,7 @@ impl Provider for HcsProvider {
         }
         let tagging = Tagging {
             defaults: config.get("default_tags").get("tags").clone(),
-            ignored: IgnoredTags::read(config.get("ignore_tags")),
+            ignored: tagging::ignored(config.get("ignore_tags")),
         };
         let subscription_id = azure.subscription_id.clone();
         let ports = Ports {
@@ -264,5 +268,7 @@ fn settings(config: &Value) -> AzureSettings {
         use_aks_workload_identity: flag("use_aks_workload_identity"),
         environment: text("environment"),
         metadata_host: text("metadata_host"),
+        // App Service's alone, by its environment.
+        msi_identity_header: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hcs_planner::tags::IgnoredTags;
 use tfplugin::Value;
 
 use crate::cluster::tag_map;
@@ -28,29 +29,13 @@ impl Tagging {
     }
 }
 
-/// Names of tags that hcs neither writes nor compares.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct IgnoredTags {
-    /// Whole names, in lower case.
-    keys: Vec<String>,
-    /// Starts of names, in lower case.
-    key_prefixes: Vec<String>,
-}
-
-impl IgnoredTags {
-    /// Reads the block `ignore_tags`.
-    pub(crate) fn read(block: &Value) -> Self {
-        let texts = |name: &str| {
-            let items = block.get(name).as_list().unwrap_or_default().iter();
-            items.filter_map(Value::as_str).map(str::to_lowercase).collect()
-        };
-        Self { keys: texts("keys"), key_prefixes: texts("key_prefixes") }
-    }
-
-    fn covers(&self, key: &str) -> bool {
-        let key = key.to_lowercase();
-        self.keys.contains(&key) || self.key_prefixes.iter().any(|start| key.starts_with(start))
-    }
+/// Reads the block `ignore_tags`.
+pub(crate) fn ignored(block: &Value) -> IgnoredTags {
+    let texts = |name: &str| {
+        let items = block.get(name).as_list().unwrap_or_default().iter();
+        items.filter_map(Value::as_str).map(str::to_lowercase).collect()
+    };
+    IgnoredTags { keys: texts("keys"), key_prefixes: texts("key_prefixes") }
 }
 
 #[cfg(test)]
@@ -67,7 +52,7 @@ mod tests {
         ]);
         let tagging = Tagging {
             defaults: map(&[("Env", "test"), ("costcenter", "1"), ("Policy-b", "x")]),
-            ignored: IgnoredTags::read(&block),
+            ignored: ignored(&block),
         };
         let tags = tagging.of_cluster(&map(&[("env", "prod"), ("policy-a", "x")])).unwrap();
         assert_eq!(tags, BTreeMap::from([("env".to_owned(), "prod".to_owned())]));

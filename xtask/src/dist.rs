@@ -43,6 +43,7 @@ const SERVERS: &str = "x86_64-unknown-linux-musl";
 pub(crate) fn run(only: Option<&str>) -> Result<(), Failure> {
     let version = env!("CARGO_PKG_VERSION");
     let dist = target().join("dist");
+    fs::create_dir_all(&dist)?;
     let tools = set_up()?;
     build(&tools, SERVERS, "", &["hcs-host-manager"])?;
     let manager = target().join(SERVERS).join("release/hcs-host-manager");

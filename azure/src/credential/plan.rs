@@ -190,12 +190,17 @@ fn managed_identity(settings: &AzureSettings) -> Option<Way> {
     }
     let endpoint = settings.msi_endpoint.clone().unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
     let identity = settings.client_id.clone().map_or(Identity::Default, Identity::ClientId);
+    let header = settings.msi_identity_header.clone();
     let subject = match &identity {
         Identity::ClientId(id) => format!("managed identity {id}"),
         _ => "managed identity".to_owned(),
     };
     let make: Make = Box::new(move || {
         let made = ManagedIdentity::with_identity(&endpoint, identity.clone());
+        let made = made.map(|msi| match header.clone() {
+            Some(header) => msi.in_app_service(header),
+            None => msi,
+        });
         made.map(|msi| erase(Arc::new(msi))).map_err(|error| error.to_string())
     });
     let method = Method::ManagedIdentity;

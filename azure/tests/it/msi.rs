@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hcs_azure::{ManagedIdentity, TokenCredential};
+use hcs_azure::{ManagedIdentity, Secret, TokenCredential};
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Server};
@@ -87,4 +87,20 @@ async fn no_metadata_service_is_told_at_once() {
     let msi = ManagedIdentity::new(&format!("http://{closed}"), None).unwrap();
     let error = msi.get_token(&[SCOPE], None).await.unwrap_err();
     assert!(error.to_string().starts_with("no connection to 127.0.0.1"), "{error}");
+}
+
+#[tokio::test]
+async fn app_service_is_asked_in_its_own_way() {
+    let server = Server::plain(|_| Reply::json(200, &good())).await;
+    let endpoint = format!("http://{}/msi/token", server.host);
+    let msi = ManagedIdentity::new(&endpoint, Some(IDENTITY.into())).unwrap();
+    let msi = msi.in_app_service(Secret::new("of-this-app"));
+    assert!(!format!("{msi:?}").contains("of-this-app"));
+    msi.get_token(&[SCOPE], None).await.unwrap();
+    let seen = &server.seen()[0];
+    assert_eq!((seen.method.as_str(), seen.path.as_str()), ("GET", "/msi/token"));
+    assert_eq!(seen.header("x-identity-header"), "of-this-app");
+    assert_eq!(seen.parameter("api-version").as_deref(), Some("2019-08-01"));
+    assert_eq!(seen.parameter("mi_res_id").as_deref(), Some(IDENTITY));
+    assert_eq!(seen.parameter("msi_res_id"), None);
 }

@@ -83,7 +83,9 @@ impl Run<'_> {
                     self.note_lock_removed();
                 }
             }
-            Action::Restart { slot, scale_set, .. } => self.restart(*slot, scale_set).await?,
+            Action::Restart { slot, scale_set, is_off, .. } => {
+                self.restart(*slot, scale_set, *is_off).await?;
+            }
             Action::GrantCallerBlobAccess { account } => self.grant(account).await?,
             Action::WriteDocument { container, name, content, .. } => {
                 let content = resolve(content, self)?;

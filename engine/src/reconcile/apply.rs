@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::container;
-use hcs_planner::names::Names;
+use hcs_planner::names::{CLUSTER_TAG, GIVEN_TAG, Names};
 use hcs_planner::observed::{Observed, UnseenWhy};
 use hcs_planner::ownership::{Claim, Operation, RunOutcome, RunRecord};
 use hcs_planner::plan::plan;
@@ -16,7 +16,7 @@ use crate::arm::incarnation;
 use crate::blob::{BlobError, BlobStore};
 use crate::error::{EngineError, chain};
 use crate::execute::{ACCESS_MINUTES_MAX, Failure, Report, ensure_blob_access};
-use crate::lease::{ClaimError, Lease};
+use crate::lease::{ClaimError, GroupSays, Lease};
 use crate::observe::{self, unseen};
 
 /// Looks and plans after somebody changed what was about to be written.
@@ -58,7 +58,13 @@ impl Reconciler<'_> {
             Ok(ground) => ground,
             Err(unfinished) => return Ok(unclaimed(unfinished)),
         };
-        let tag = group.as_ref().and_then(incarnation);
+        // Without a tag it was given, if this run laid the foundation in it; else somebody took the tags off.
+        let tags = |name: &str| group.as_ref()?.pointer(&format!("/tags/{name}"));
+        let is_taken = group.is_some() && tags(CLUSTER_TAG).is_none() && !laid.done.is_empty();
+        let tag = GroupSays {
+            incarnation_id: group.as_ref().and_then(incarnation),
+            is_given: is_taken || tags(GIVEN_TAG).is_some(),
+        };
         let Claimed { lease, before, granted } =
             match self.claim_written(&names, store, &claim, tag).await {
                 Ok(claimed) => claimed,
@@ -174,7 +180,7 @@ impl Reconciler<'_> {
         names: &Names,
         store: Arc<dyn BlobStore>,
         claim: &Claim,
-        tag: Option<&str>,
+        tag: GroupSays<'_>,
     ) -> Result<Claimed, ClaimError> {
         match self.claim(Arc::clone(&store), claim, tag).await {
             Err(ClaimError::Engine(EngineError::Blob(

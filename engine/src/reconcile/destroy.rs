@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::names::{CLUSTER_TAG, Names};
+use hcs_planner::given_group;
+use hcs_planner::names::{CLUSTER_TAG, GIVEN_TAG, Names};
 use hcs_planner::observed::Observed;
 use hcs_planner::ownership::{Claim, Operation, RunOutcome, RunRecord};
-use hcs_planner::plan::plan_destroy;
+use hcs_planner::plan::{in_the_way_of_the_next, plan_destroy};
 use serde_json::Value;
 
 use super::{Reconciler, RefusedError};
@@ -14,7 +15,7 @@ use crate::arm::incarnation;
 use crate::blob::BlobError;
 use crate::error::{EngineError, chain};
 use crate::execute::{Report, ensure_blob_access};
-use crate::lease::{ClaimError, Lease};
+use crate::lease::{ClaimError, GroupSays, Lease};
 use crate::observe;
 
 /// What a destroy is part of.
@@ -124,7 +125,9 @@ impl Reconciler<'_> {
         if let Err(own) = holds {
             let is_ours = |incarnation: &str| own.as_deref() == Some(incarnation);
             let tagged = observed.object(&names.cluster_id).and_then(incarnation);
-            if tagged.is_some_and(|tagged| !is_ours(tagged))
+            // What a run that was cut off left of a given group is its tags.
+            let is_rest = own.is_none() && given_group::is_emptied(names, &observed);
+            if tagged.is_some_and(|tagged| !is_ours(tagged) && !is_rest)
                 || observed.run.as_ref().is_some_and(|run| !is_ours(&run.incarnation_id))
             {
                 return Ok(Destroyed::Superseded(observed.run.map(Box::new)));
@@ -138,6 +141,9 @@ impl Reconciler<'_> {
         }
         is_protected()?;
         observe::observe_group_resources(&self.arm, names, &mut observed).await?;
+        if leg == DestroyLeg::BeforeCreate {
+            in_the_way_of_the_next(self.spec, &observed)?;
+        }
         let plan = plan_destroy(self.spec, &observed)?;
         let report = self.run(&plan, &observed, lease).await?;
         if report.is_complete()
@@ -172,6 +178,7 @@ impl Reconciler<'_> {
             (Some(_), None, Some(reason)) => {
                 Err(RefusedError::Unidentified { id: id.clone(), reason })
             }
+            (Some(_), None, None) if tag(GIVEN_TAG).is_some() => Ok(Owner::Own(None)),
             (Some(_), ..) => Ok(Owner::Another(None)),
             (None, _, None) => Ok(Owner::Own(None)),
             (None, _, Some(reason)) => Err(RefusedError::Unidentified { id: id.clone(), reason }),
@@ -187,14 +194,15 @@ impl Reconciler<'_> {
             is_protected()?;
         }
         let claim = Claim::Destroy(incarnation_id.clone());
-        let mut claimed = self.claim(Arc::clone(&store), &claim, tagged).await;
+        let says = GroupSays { incarnation_id: tagged, is_given: tag(GIVEN_TAG).is_some() };
+        let mut claimed = self.claim(Arc::clone(&store), &claim, says).await;
         if tagged.is_none()
             && let Err(ClaimError::Engine(EngineError::Blob(BlobError::Denied { .. }))) = &claimed
         {
             // Only the record can tell, so the right to read it is worth waiting for.
             let account = names.storage_account();
             claimed = match ensure_blob_access(&self.arm, &account, store.as_ref()).await {
-                Ok(_) => self.claim(store, &claim, tagged).await,
+                Ok(_) => self.claim(store, &claim, says).await,
                 // The right came, and shows that there is no place for a record.
                 Err(error) => Err(error.into()),
             };

@@ -23,7 +23,7 @@ use crate::blob::{BlobStore, BlobStores};
 use crate::error::EngineError;
 use crate::execute::{Parameters, Report, Run};
 use crate::image;
-use crate::lease::{ClaimError, Lease};
+use crate::lease::{ClaimError, GroupSays, Lease};
 use crate::observe;
 use crate::secrets::unusable_ssh_public_key;
 
@@ -136,11 +136,11 @@ impl Reconciler<'_> {
         &self,
         store: Arc<dyn BlobStore>,
         claim: &Claim,
-        tagged: Option<&str>,
+        group: GroupSays<'_>,
     ) -> Result<(Arc<Lease>, Option<RunRecord>), ClaimError> {
         let fixed = FixedInputs::of(self.spec);
         let (lease, before) =
-            Lease::open(&self.arm, store, claim, &fixed, tagged, &self.holder).await?;
+            Lease::open(&self.arm, store, claim, &fixed, group, &self.holder).await?;
         tracing::info!(incarnation = lease.incarnation_id(), "the run is open");
         Ok((Arc::new(lease), before))
     }

@@ -197,6 +197,8 @@ impl World {
             artifact_source: None,
             lock: LockLevel::CanNotDelete,
             deletion_protection: false,
+            force_destroy: false,
+            ignored_tags: hcs_planner::tags::IgnoredTags::default(),
             timeouts: None,
             tags: std::collections::BTreeMap::new(),
         };

@@ -226,6 +226,7 @@ impl<'a> Planner<'a> {
     fn restarts(&self, object: &DesiredObject, slot: u32, differs: bool) -> Option<String> {
         let wanted = point(&object.body, "/sku/name").and_then(Value::as_str)?;
         match self.observed.machines.get(&slot) {
+            Some(machine) if machine.is_off => Some("its machine is off".to_owned()),
             Some(machine) if machine.vm_size.eq_ignore_ascii_case(wanted) => None,
             Some(machine) => {
                 Some(format!("its machine is {} and should be {wanted}", machine.vm_size))

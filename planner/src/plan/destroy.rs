@@ -4,29 +4,30 @@
 use serde_json::{Map, Value, json};
 
 use super::graph::{Draft, StepRef};
-use super::{Action, Plan, PlanError};
-use crate::arm::{ArmId, Kind};
+use super::{Action, Foreign, Plan, PlanError};
+use crate::arm::Kind;
 use crate::desired::object;
 use crate::diff::{Difference, merged};
 use crate::effect::Effect;
 use crate::given_group;
-use crate::names::{CLUSTER_TAG, Names};
+use crate::names::{CLUSTER_TAG, GIVEN_TAG, INCARNATION_TAG, Names};
 use crate::observed::Observed;
 use crate::spec::ClusterSpec;
 
 /// Steps that remove the cluster. Empty when it is gone.
 ///
-/// A group that holds tagged resources of others is refused: deleting a group deletes all in it. From a given group only
+/// A group that holds resources of others is refused unless the spec says otherwise: deleting a group deletes all in it. From a given group only
 /// what is the cluster's goes.
 pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
     let names = Names::new(spec);
     let mut draft = Draft::default();
     let mut before_group = Vec::new();
-    for peer in &spec.peer_vnet_ids {
+    for (index, peer) in spec.peer_vnet_ids.iter().enumerate() {
         let id = names.peering_in(peer);
         if observed.object(&id).is_some() {
             let reason = "the cluster's network goes".to_owned();
-            let step = format!("delete peering {}", id.name());
+            // Its name is the same in every peer.
+            let step = format!("delete peering_in_{index}");
             before_group.push(draft.add(
                 step,
                 Action::Delete { kind: Kind::Peering, id, reason },
@@ -39,7 +40,8 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
         let tag = group.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
         if tag != Some(names.uid.as_str()) {
             let tag = tag.map_or_else(|| "missing".to_owned(), |tag| format!("{tag:?}"));
-            return Err(PlanError::Foreign { id: names.cluster_id, tag });
+            let uid = names.uid.clone();
+            return Err(PlanError::Foreign { id: names.cluster_id, tag, uid });
         }
         if observed.object(&names.lock()).is_some() {
             let reason = "it is in the way".to_owned();
@@ -51,8 +53,8 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
             return draft.finish();
         }
         let foreign = foreign_objects(&names, observed);
-        if !foreign.is_empty() {
-            return Err(PlanError::NotOurs { ids: foreign });
+        if !foreign.is_empty() && !spec.force_destroy {
+            return Err(PlanError::NotOurs { foreign });
         }
         let reason = "the cluster is destroyed".to_owned();
         let id = names.cluster_id.clone();
@@ -85,13 +87,12 @@ fn empty(
     before: Vec<StepRef>,
 ) {
     let mut before = before;
+    let own = given_group::own_keys(names);
     for rank in RANKS {
         let mut steps = Vec::new();
         for (id, body) in given_group::resources(names, observed) {
             let Some(kind) = rank.iter().find(|kind| id.is_a(**kind)).copied() else { continue };
-            // What hangs on one of ours is ours.
-            let tag = body.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
-            if kind.has_tags() && tag != Some(names.uid.as_str()) {
+            if !given_group::is_ours(names, &own, &id, body) {
                 continue;
             }
             let reason = "the cluster is destroyed, and its group stays".to_owned();
@@ -107,7 +108,9 @@ fn empty(
         }
     }
     let tags = group.get("tags").and_then(Value::as_object).into_iter().flatten();
-    let own = tags.filter(|(name, _)| name.starts_with("hcs-"));
+    let own = tags.filter(|(name, _)| {
+        [CLUSTER_TAG, INCARNATION_TAG, GIVEN_TAG].iter().any(|own| own.eq_ignore_ascii_case(name))
+    });
     let differences: Vec<Difference> = own
         .map(|(name, value)| Difference {
             path: format!("tags.{name}"),
@@ -135,12 +138,31 @@ fn empty(
     }
 }
 
+/// What others have in a given group from which a cluster is about to go so that another one comes: that one takes an
+/// empty group only.
+pub fn in_the_way_of_the_next(spec: &ClusterSpec, observed: &Observed) -> Result<(), PlanError> {
+    let names = Names::new(spec);
+    let own = given_group::own_keys(&names);
+    let mut foreign = foreign_objects(&names, observed);
+    foreign.retain(|one| !own.contains(&one.id.key()));
+    if foreign.is_empty() || !given_group::is_given(&names, observed) {
+        return Ok(());
+    }
+    Err(PlanError::NotFree { foreign })
+}
+
 /// Top-level resources in the managed group that lack our tag.
-fn foreign_objects(names: &Names, observed: &Observed) -> Vec<ArmId> {
+fn foreign_objects(names: &Names, observed: &Observed) -> Vec<Foreign> {
     let resources = given_group::resources(names, observed);
     let foreign = resources.filter(|(id, body)| {
         let own = body.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
         id.parent().is_none() && own != Some(names.uid.as_str())
     });
-    foreign.map(|(id, _)| id).collect()
+    let text = |body: &Value, name: &str| body.get(name)?.as_str().map(str::to_owned);
+    let told = foreign.map(|(id, body)| Foreign {
+        kind: text(body, "type"),
+        maker: text(body, "managedBy"),
+        id,
+    });
+    told.collect()
 }

@@ -1,5 +1,7 @@
 //! Why there is no plan.
 
+use std::fmt;
+
 use ipnet::Ipv4Net;
 use serde_json::Value;
 
@@ -25,6 +27,30 @@ pub struct Impossible {
     pub reason: &'static str,
 }
 
+/// An object in the managed group that hcs did not make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its type, as Azure says.
+    pub kind: Option<String>,
+    /// What Azure says that it is managed by.
+    pub maker: Option<String>,
+    /// Its id.
+    pub id: ArmId,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Some(kind) => write!(f, "{kind} {}", self.id.name())?,
+            None => write!(f, "{}", self.id)?,
+        }
+        match &self.maker {
+            Some(maker) => write!(f, " (managed by {maker})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why there is no plan. Each says what is in the way, what exists, and what to do.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PlanError {
@@ -43,13 +69,16 @@ pub enum PlanError {
     /// An object has our id but is not this cluster's.
     #[error(
         "{id} exists already and does not belong to this cluster (its tag hcs-cluster is {tag}); \
-         move or delete it, or give the cluster another name"
+         move or delete it, or give the cluster another name. If it is this cluster's group and somebody took its tags \
+         off, put them back: hcs-cluster = {uid}"
     )]
     Foreign {
         /// Its id.
         id: ArmId,
         /// What its tag says.
         tag: String,
+        /// What it would say of this cluster.
+        uid: String,
     },
     /// Servers run, but what they share is gone: making it anew would give new servers another CA than the old ones.
     #[error(
@@ -103,13 +132,25 @@ pub enum PlanError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A cluster goes and another comes in a group that was given, and in which others are by now.
+    #[error(
+        "the managed resource group was there before the cluster and holds objects that hcs did not make: {}; the \
+         cluster that comes next takes an empty group only: move or delete them first",
+        foreign.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    NotFree {
+        /// What they are.
+        foreign: Vec<Foreign>,
+    },
     /// The managed group holds objects that are not ours.
     #[error(
-        "the managed resource group holds objects that hcs did not make: {}; move or delete them first",
-        ids.iter().map(ArmId::as_str).collect::<Vec<_>>().join(", ")
+        "the managed resource group holds objects that hcs did not make: {}; move or delete them first (what a policy, \
+         backup or Defender made comes back until that is told to stop), or set force_destroy = true, apply that alone, \
+         and destroy again: then they go with the group",
+        foreign.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     NotOurs {
-        /// Their ids.
-        ids: Vec<ArmId>,
+        /// What they are.
+        foreign: Vec<Foreign>,
     },
 }

@@ -47,6 +47,7 @@ pub(super) fn change(step: &Step) -> Option<Change> {
             Some(Change::Leaves { slot: *slot, seen: slots(remaining) })
         }
         (Action::Delete { kind: Kind::ScaleSet, .. }, Some(slot)) => Some(Change::Dies { slot }),
+        (Action::Restart { is_off: true, .. }, _) => None,
         (Action::Restart { slot, .. }, _) => Some(Change::Restarts { slot: *slot }),
         (Action::WriteDocument { restarts_servers: true, .. }, _) => Some(Change::Rolls),
         (Action::WaitHealthy { voters, .. }, _) => Some(Change::Seen { slots: slots(voters) }),

@@ -58,6 +58,9 @@ pub enum Action {
         scale_set: ArmId,
         /// Why.
         reason: String,
+        /// Whether its machine has no power: then nobody goes out by it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_off: bool,
     },
     /// Gives the caller the right to read and write blobs of the new account, and waits until a write succeeds.
     GrantCallerBlobAccess {

@@ -38,6 +38,8 @@ pub(crate) fn spec(servers: u32, zones: u32) -> ClusterSpec {
         artifact_source: None,
         lock: LockLevel::CanNotDelete,
         deletion_protection: false,
+        force_destroy: false,
+        ignored_tags: hcs_planner::tags::IgnoredTags::default(),
         timeouts: None,
         tags: BTreeMap::new(),
     }

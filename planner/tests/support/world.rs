@@ -115,7 +115,9 @@ impl World {
             if (!is_ready || differs)
                 && let Some(size) = self.machines.get(&slot)
             {
-                observed.machines.insert(slot, ObservedMachine { vm_size: size.clone() });
+                observed
+                    .machines
+                    .insert(slot, ObservedMachine { vm_size: size.clone(), is_off: false });
             }
         }
         observed

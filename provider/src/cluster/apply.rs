@@ -109,14 +109,28 @@ impl Applying {
         }
     }
 
-    /// Registers what is missing, if that is ours to do.
-    async fn register(&self, arm: &Arm) -> Result<(), EngineError> {
-        if self.client.registrations == Registrations::None {
-            return Ok(());
-        }
+    /// Registers what is missing, if that is ours to do; else it is an error before the first write. Whoever may not
+    /// look goes on.
+    async fn register(&self, arm: &Arm) -> Result<(), Diagnostic> {
         let subscription = self.client.subscription_id();
-        let missing = registration::missing(arm, subscription).await?;
-        registration::register(arm, subscription, &missing).await
+        let told = |error: &EngineError| {
+            diagnostics::registering("the resource providers of the subscription", error)
+        };
+        let missing = match registration::missing(arm, subscription).await {
+            Ok(missing) => missing,
+            Err(error) if diagnostics::is_forbidden(&error) => return Ok(()),
+            Err(error) => return Err(told(&error)),
+        };
+        match self.client.registrations {
+            _ if missing.is_empty() => Ok(()),
+            Registrations::Core => registration::register(arm, subscription, &missing)
+                .await
+                .map_err(|error| told(&error)),
+            Registrations::None => {
+                let (summary, detail) = diagnostics::unregistered(subscription, &missing);
+                Err(Diagnostic::error(summary, format!("{detail}\n\nNothing was made.")))
+            }
+        }
     }
 
     async fn run(self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
@@ -142,13 +156,10 @@ impl Applying {
             let known = request.prior.get("incarnation_id").as_str();
             Intent::Update { incarnation_id: known.map(str::to_owned) }
         };
-        let registered = match intent {
-            Intent::Create => self.register(&reconciler.arm).await,
-            Intent::Update { .. } => Ok(()),
-        };
-        if let Err(error) = registered {
-            let what = "the resource providers of the subscription";
-            let mut found: Diagnostics = diagnostics::registering(what, &error).into();
+        if intent == Intent::Create
+            && let Err(told) = self.register(&reconciler.arm).await
+        {
+            let mut found: Diagnostics = told.into();
             found.extend(self.timed_out(ctx, ""));
             return ApplyResponse::failed(request.prior, found);
         }

@@ -12,7 +12,7 @@ use tfplugin::Value;
 use crate::tagging::Tagging;
 
 /// Every input, in the order of [`super::state::inputs`].
-pub(super) const INPUTS: [&str; 25] = [
+pub(super) const INPUTS: [&str; 26] = [
     "name",
     "resource_group_name",
     "location",
@@ -37,6 +37,7 @@ pub(super) const INPUTS: [&str; 25] = [
     "consul_version",
     "lock",
     "deletion_protection",
+    "force_destroy",
     "tags",
 ];
 
@@ -59,7 +60,7 @@ pub(crate) fn stored_spec_of(
     tagging: &Tagging,
 ) -> Result<ClusterSpec, String> {
     match texts_by_key(state.get("tags_all")) {
-        Some(all) => spec_with(state, subscription_id, all),
+        Some(all) => spec_with(state, subscription_id, all, tagging),
         None => spec_of(state, subscription_id, tagging),
     }
 }
@@ -70,13 +71,14 @@ pub(crate) fn spec_of(
     subscription_id: &str,
     tagging: &Tagging,
 ) -> Result<ClusterSpec, String> {
-    spec_with(value, subscription_id, tagging.of_cluster(value.get("tags"))?)
+    spec_with(value, subscription_id, tagging.of_cluster(value.get("tags"))?, tagging)
 }
 
 fn spec_with(
     value: &Value,
     subscription_id: &str,
     tags: BTreeMap<String, String>,
+    tagging: &Tagging,
 ) -> Result<ClusterSpec, String> {
     let text = |name: &str| {
         let text = value.get(name).as_str().map(str::to_owned);
@@ -126,11 +128,13 @@ fn spec_with(
             _ => LockLevel::CanNotDelete,
         },
         deletion_protection: value.get("deletion_protection").as_bool().unwrap_or(false),
+        force_destroy: value.get("force_destroy").as_bool().unwrap_or(false),
         timeouts: match value.get("timeouts") {
             none if none.is_null() => None,
             block => Some(tag_map(block).ok_or("timeouts")?),
         },
         tags,
+        ignored_tags: tagging.ignored.clone(),
     })
 }
 

@@ -29,7 +29,7 @@ use worlds::{World, common, worlds};
 
 /// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
 /// plan and apply, and only a read changes it.
-const UNKNOWN_ON_CREATE: [&str; 7] = [
+const UNKNOWN_ON_CREATE: [&str; 8] = [
     "id",
     "incarnation_id",
     "vnet_id",
@@ -37,10 +37,17 @@ const UNKNOWN_ON_CREATE: [&str; 7] = [
     "consul_ca_file",
     "certificates_expire_at",
     "image_version",
+    "consul_private_endpoint_ip_address",
 ];
 /// What an interrupted create may not have learned, and an update then learns.
-const LEARNED_LATE: [&str; 5] =
-    ["id", "incarnation_id", "vnet_id", "consul_ca_file", "image_version"];
+const LEARNED_LATE: [&str; 6] = [
+    "id",
+    "incarnation_id",
+    "vnet_id",
+    "consul_ca_file",
+    "image_version",
+    "consul_private_endpoint_ip_address",
+];
 
 /// Known when the endpoint is there.
 const ENDPOINT_URL: &str = "consul_external_endpoint_url";
@@ -383,13 +390,13 @@ impl Planner {
 }
 
 #[cfg(test)]
-pub(in crate::cluster) mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use hcs_planner::spec::{ExternalEndpoint, ImageReference, LockLevel, defaults};
 
-    pub(in crate::cluster) fn spec() -> ClusterSpec {
+    pub(crate) fn spec() -> ClusterSpec {
         ClusterSpec {
             subscription_id: "00000000-0000-0000-0000-000000000001".into(),
             name: "demo".into(),
@@ -417,6 +424,8 @@ pub(in crate::cluster) mod tests {
             artifact_source: None,
             lock: LockLevel::CanNotDelete,
             deletion_protection: false,
+            force_destroy: false,
+            ignored_tags: hcs_planner::tags::IgnoredTags::default(),
             timeouts: None,
             tags: BTreeMap::new(),
         }

@@ -81,6 +81,11 @@ fn inputs() -> Vec<Attribute> {
             .optional()
             .computed()
             .describe("Lock on the managed group: `CanNotDelete` (default) or `none`."),
+        Attribute::bool("force_destroy").optional().computed().describe(
+            "Whether a destroy takes along what others put into the managed group, such as a policy, backup or \
+             Defender; default false: it names them and stops. What the state says counts, so set and apply it before \
+             the destroy. A group that was there before the cluster keeps what others put there in any case.",
+        ),
         Attribute::bool("deletion_protection")
             .optional()
             .computed()
@@ -238,6 +243,10 @@ fn computed_attributes() -> Vec<Attribute> {
             "Consul's HTTPS API from outside; null without an external endpoint.",
         ),
         text("certificates_expire_at", "When the first server certificate expires, as last read."),
+        text(
+            "consul_private_endpoint_ip_address",
+            "Address of the internal balancer of Consul's HTTPS API.",
+        ),
         text(
             "image_version",
             "Version of the image that the servers were made with, as last read; the oldest where they differ. \

@@ -64,6 +64,7 @@ pub(crate) fn inputs(spec: &ClusterSpec, default_tags: &Value) -> Vec<(&'static 
         ("consul_version", Value::from(spec.consul_version.to_string())),
         ("lock", Value::from(spec.lock.as_str())),
         ("deletion_protection", Value::from(spec.deletion_protection)),
+        ("force_destroy", Value::from(spec.force_destroy)),
         ("tags", own_tags.into()),
     ]
 }
@@ -199,9 +200,17 @@ pub(crate) fn computed(
         ("consul_ca_file", Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
         ("consul_external_endpoint_url", Value::from(endpoint_url(&names, observed))),
         ("certificates_expire_at", Value::from(first_expiry(observed))),
+        ("consul_private_endpoint_ip_address", Value::from(balancer_address(&names, observed))),
         ("image_version", Value::from(oldest_image(&names, &desired, observed))),
     ]);
     attributes
+}
+
+/// The address of the internal balancer.
+fn balancer_address(names: &Names, observed: &Observed) -> Option<String> {
+    let balancer = observed.object(&names.load_balancer())?;
+    let address = "/properties/frontendIPConfigurations/0/properties/privateIPAddress";
+    balancer.pointer(address)?.as_str().map(str::to_owned)
 }
 
 /// The oldest image that a server was made with.

@@ -383,6 +383,7 @@ fn record(outcome: Option<RunOutcome>) -> Box<RunRecord> {
         step: Some("restart server_1".into()),
         beats: 9,
         fixed,
+        group_given: false,
         last_failure: None,
     })
 }

@@ -55,6 +55,15 @@ impl World {
         true
     }
 
+    /// Somebody takes all tags off an object.
+    pub fn take_tags(&mut self, id: &str) {
+        if let Some(object) = self.resources.get_mut(&ids::key(id))
+            && let Some(body) = object.body.as_object_mut()
+        {
+            body.remove("tags");
+        }
+    }
+
     /// How many objects carry [`SOMEBODYS_TAG`].
     pub fn tagged_by_somebody(&self) -> usize {
         let has =

@@ -97,10 +97,18 @@ impl Stage {
             return Verdict { end, struck, trace, left, last, wrong };
         }
         let mut next = end.clone();
-        // One more run brings it to its end; an operation that takes longer than a run waits for takes another.
-        let slow = struck.iter().filter(|strike| strike.fault == CallFault::Slow).count();
+        // One more run brings it to its end. An operation that takes longer than a run waits for takes another, and so does
+        // one that is to fail and whose end no run has seen yet, because it was killed or something else ended it.
+        let is_late = |strike: &&Strike| match strike.fault {
+            CallFault::Slow => true,
+            CallFault::Fails | CallFault::Cancels | CallFault::Preempted | CallFault::NoRoom => {
+                struck.len() > 1 || end == End::Killed
+            }
+            _ => false,
+        };
+        let late = struck.iter().filter(is_late).count();
         let mut runs = 0;
-        while next != End::Complete && runs < 1 + slow {
+        while next != End::Complete && runs < 1 + late {
             next = subject.go(&self.scenario, &Drive::quiet());
             runs += 1;
             if subject.import(&next) {

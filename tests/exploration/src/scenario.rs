@@ -63,6 +63,8 @@ pub fn spec(servers: u32) -> ClusterSpec {
         artifact_source: None,
         lock: LockLevel::CanNotDelete,
         deletion_protection: false,
+        force_destroy: false,
+        ignored_tags: hcs_planner::tags::IgnoredTags::default(),
         timeouts: None,
         tags: BTreeMap::new(),
     }

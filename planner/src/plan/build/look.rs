@@ -14,6 +14,7 @@ use crate::names::CLUSTER_TAG;
 use crate::plan::{Impossible, PlanError};
 use crate::reference::{Outputs, point};
 use crate::spec::ZoneFallback;
+use crate::tags;
 
 /// What is observed of a desired object.
 pub(super) enum Look {
@@ -115,12 +116,17 @@ impl Planner<'_> {
             return vec![];
         };
         let present = have.get("tags").and_then(Value::as_object);
+        let present =
+            |name: &String| present?.keys().find(|own| own.eq_ignore_ascii_case(name)).cloned();
+        // What the type takes now: of private DNS zones it is a choice, and another tag may have come before.
+        let wanted: Vec<&String> =
+            tags::of_kind(object.kind, &self.spec.tags).map(|(name, _)| name).collect();
         stored
             .tags
             .keys()
-            .filter(|key| !self.spec.tags.keys().any(|own| own.eq_ignore_ascii_case(key)))
-            .filter(|key| present.is_some_and(|tags| tags.contains_key(*key)))
-            .cloned()
+            .filter(|name| !wanted.iter().any(|own| own.eq_ignore_ascii_case(name)))
+            .filter(|name| !self.spec.ignored_tags.covers(name))
+            .filter_map(present)
             .collect()
     }
 
@@ -140,7 +146,8 @@ impl Planner<'_> {
             return Ok(());
         }
         let tag = tag.map_or_else(|| "missing".to_owned(), |tag| format!("{tag:?}"));
-        Err(PlanError::Foreign { id: object.id.clone(), tag })
+        let uid = self.names.uid.clone();
+        Err(PlanError::Foreign { id: object.id.clone(), tag, uid })
     }
 
     fn group_is_ours(&self) -> bool {

@@ -64,6 +64,20 @@ impl Planner<'_> {
             left -= 1;
             self.take(*turn, left == 0, &mut rolling, servers, orphans);
         }
+        // A machine without power keeps no quorum: it gets it back before anybody waits for everybody's health.
+        let (off, turns): (Vec<Turn>, Vec<Turn>) = turns
+            .into_iter()
+            .partition(|turn| matches!(turn, Turn::Restart(_)) && self.is_off(turn.slot()));
+        for turn in off {
+            left -= 1;
+            self.restart(turn.slot(), &mut rolling, servers);
+            let id = if left == 0 {
+                WAIT_HEALTHY.to_owned()
+            } else {
+                format!("wait for server_{}", turn.slot())
+            };
+            self.gate(&id, &mut rolling);
+        }
         // A plain scale-down asks the servers themselves: they do not leave a cluster that is not healthy.
         let unasked = !rolling.has_looked && turns.iter().any(stays);
         if !turns.is_empty() && (unasked || rolling.has_unseen || rolling.restarts_all) {
@@ -185,10 +199,15 @@ impl Planner<'_> {
         }
     }
 
+    fn is_off(&self, slot: u32) -> bool {
+        self.observed.machines.get(&slot).is_some_and(|machine| machine.is_off)
+    }
+
     fn restart(&mut self, slot: u32, rolling: &mut Rolling, servers: &Servers) {
         let reason = servers.restarted.get(&slot).cloned().unwrap_or_default();
         let scale_set = self.names.scale_set(slot);
-        let action = Action::Restart { slot, scale_set, reason };
+        let is_off = self.is_off(slot);
+        let action = Action::Restart { slot, scale_set, reason, is_off };
         let step = self.draft.add(format!("restart server_{slot}"), action, Some(slot));
         if let Some((first, last)) = self.writes.get(&object::server(slot)).copied() {
             self.draft.edge(last, step);

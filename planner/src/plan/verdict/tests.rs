@@ -63,7 +63,7 @@ fn create(draft: &mut Draft, slot: u32, zone: u32) -> StepRef {
 
 fn restart(draft: &mut Draft, slot: u32) -> StepRef {
     let scale_set = ArmId::new(format!("/s/{slot}"));
-    let action = Action::Restart { slot, scale_set, reason: String::new() };
+    let action = Action::Restart { slot, scale_set, reason: String::new(), is_off: false };
     draft.add(format!("restart server_{slot}"), action, Some(slot))
 }
 

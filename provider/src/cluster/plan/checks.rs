@@ -7,11 +7,12 @@ use hcs_planner::peers::{Overlap, overlaps};
 use hcs_planner::spec::ClusterSpec;
 use ipnet::Ipv4Net;
 use serde_json::Value;
-use tfplugin::{Diagnostic, Path};
+use tfplugin::Path;
 
 use super::Planner;
 use crate::artifacts::ClusterArtifacts;
 use crate::client::Registrations;
+use crate::diagnostics;
 
 impl Planner {
     pub(super) fn check_artifact(&mut self, spec: &ClusterSpec) {
@@ -36,20 +37,9 @@ impl Planner {
         if client.registrations == Registrations::Core {
             return;
         }
-        let commands: Vec<String> = missing
-            .iter()
-            .map(|namespace| format!("az provider register --wait --namespace {namespace}"))
-            .collect();
-        let detail = format!(
-            "Subscription {} has not registered {}, so Azure would refuse the cluster's objects. Register once:\n\n  \
-             {}\n\nor set resource_provider_registrations = \"core\" at the provider, and the apply does it. Both need \
-             the right to register (Contributor on the subscription has it).",
-            client.subscription_id(),
-            missing.join(", "),
-            commands.join("\n  ")
-        );
-        let summary = "Resource providers are not registered";
-        self.diagnostics.push(Diagnostic::error(summary, detail));
+        // Another resource of this run may register them; the apply looks again before its first write.
+        let (summary, detail) = diagnostics::unregistered(client.subscription_id(), missing);
+        self.diagnostics.push_warning(summary, detail);
     }
 
     /// Peered address spaces must not overlap.
@@ -167,6 +157,11 @@ impl Planner {
 
     /// Tags that not every object of the cluster can carry.
     pub(super) fn check_tags(&mut self, spec: &ClusterSpec) {
+        // Each map was looked at by itself; what is written is both.
+        if let Err(detail) = hcs_planner::tags::check_all(&spec.tags) {
+            let detail = format!("With the provider's default_tags: {detail}");
+            self.error("tags", "Azure does not take these tags", detail);
+        }
         let left_out = hcs_planner::tags::left_out(&spec.tags);
         if !left_out.is_empty() {
             let detail = format!(

@@ -103,7 +103,7 @@ impl Planner {
     }
 
     pub(super) fn defaults(&mut self) {
-        let plain: [(&str, Value); 8] = [
+        let plain: [(&str, Value); 9] = [
             ("zone_fallback", "strict".into()),
             ("consul_external_endpoint", false.into()),
             ("server_count", i64::from(defaults::SERVER_COUNT).into()),
@@ -112,6 +112,7 @@ impl Planner {
             ("data_disk_gib", i64::from(defaults::DATA_DISK_GIB).into()),
             ("lock", "CanNotDelete".into()),
             ("deletion_protection", false.into()),
+            ("force_destroy", false.into()),
         ];
         for (name, value) in plain {
             if !self.configured(name) {

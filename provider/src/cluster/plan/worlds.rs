@@ -108,7 +108,9 @@ fn whole(name: &str) -> Vec<Value> {
     match name {
         "server_count" => numbers(&[3, 5, 1, 7]),
         "os_disk_gib" | "data_disk_gib" => numbers(&[64, 128]),
-        "consul_external_endpoint" | "deletion_protection" => vec![true.into(), false.into()],
+        "consul_external_endpoint" | "deletion_protection" | "force_destroy" => {
+            vec![true.into(), false.into()]
+        }
         // The one that leaves most open comes first.
         "zone_fallback" => [ZoneFallback::Prefer, ZoneFallback::Strict, ZoneFallback::BestEffort]
             .map(|fallback| Value::from(fallback.as_str()))

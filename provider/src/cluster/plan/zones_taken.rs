@@ -8,6 +8,7 @@ use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
 
 use super::Planner;
+use crate::cluster::model;
 
 impl Planner {
     /// Looks for zones of the cluster's name that serve its networks already. Zones of other subscriptions are not seen.
@@ -43,6 +44,10 @@ impl Planner {
         networks: &BTreeSet<String>,
     ) -> Result<Option<(ArmId, ArmId)>, hcs_engine::error::EngineError> {
         let own = Names::new(spec).dns_zone();
+        // The cluster that this one takes the place of goes first, and its zone with it.
+        let before =
+            model::stored_spec_of(&self.prior, &spec.subscription_id, &self.client.tagging);
+        let before = before.ok().map(|before| Names::new(&before).dns_zone());
         let list = |scope: &str, path: &str, kind: Kind| {
             format!("{scope}/{path}?api-version={}", kind.api_version())
         };
@@ -51,7 +56,10 @@ impl Planner {
         let path = list(&subscription, &format!("providers/{}", kind.resource_type()), kind);
         let id_of = |body: &Value| body.get("id").and_then(Value::as_str).map(ArmId::new);
         for zone in self.arm.list(&path).await?.iter().filter_map(id_of) {
-            if zone == own || !zone.name().eq_ignore_ascii_case(own.name()) {
+            if zone == own
+                || before.as_ref() == Some(&zone)
+                || !zone.name().eq_ignore_ascii_case(own.name())
+            {
                 continue;
             }
             let links = list(zone.as_str(), "virtualNetworkLinks", Kind::PrivateDnsLink);

@@ -103,3 +103,33 @@ async fn a_peering_that_somebody_broke_is_drift_and_is_mended_in_order() {
         assert_eq!(planned, whole(provider.cluster().as_ref(), &state), "{breaking}");
     }
 }
+
+/// The far halves have one name in every peer, and a cluster that takes the place of another is not in its own way.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_with_peers_is_replaced_and_destroyed() {
+    let azure = Azure::new().await;
+    for (name, space) in
+        [("hub", "10.0.0.0/16"), ("spoke", "10.1.0.0/16"), ("third", "10.2.0.0/16")]
+    {
+        network(&azure, GROUP, name, space).await;
+    }
+    let provider = azure.provider(Value::Null, None);
+    let config = demo([
+        ("location", Value::from("westeurope")),
+        (
+            "peer_vnet_ids",
+            ["hub", "spoke", "third"].map(|name| vnet(name).to_string()).to_vec().into(),
+        ),
+    ]);
+    let mut instance = Instance::default();
+    apply(&provider.cluster(), &mut instance, Some(&config), Options::default()).await.unwrap();
+    let state = instance.current.clone().unwrap().state;
+    let elsewhere = config.clone().with("managed_resource_group_name", "rg-elsewhere");
+    let planned = plan(&provider.cluster(), &state, &[], &elsewhere).await.unwrap();
+    assert!(!planned.requires_replace.is_empty());
+    apply(&provider.cluster(), &mut instance, None, Options::default()).await.unwrap();
+    for name in ["hub", "spoke", "third"] {
+        let body = azure.object(&vnet(name)).unwrap();
+        assert_eq!(body["properties"]["virtualNetworkPeerings"], json!([]), "{name}");
+    }
+}

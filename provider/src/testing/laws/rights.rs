@@ -69,8 +69,18 @@ fn config(servers: i64) -> Value {
         ("location", Value::from("westeurope")),
         ("zones", vec!["1".to_owned(), "2".to_owned(), "3".to_owned()].into()),
         ("server_count", servers.into()),
+        ("image", image("24.04.202609120")),
         ("peer_vnet_ids", vec![peer().to_string()].into()),
         ("tags", Value::map([("team", Value::from("net"))])),
+    ])
+}
+
+fn image(version: &str) -> Value {
+    Value::object([
+        ("publisher", Value::from("Canonical")),
+        ("offer", "ubuntu-24_04-lts".into()),
+        ("sku", "server".into()),
+        ("version", version.into()),
     ])
 }
 
@@ -144,10 +154,78 @@ async fn a_given_group_with_others_things_in_it_is_refused_and_theirs_stay() {
     assert!(told[0].contains("does not belong to this cluster"), "{told:?}");
     azure.delete(&theirs).await;
     apply(&cluster, &mut instance, Some(&config(1)), Options::default()).await.unwrap();
-    // What comes later is theirs, too.
+    // What comes later is theirs, too, peerings of networks of theirs included. A replacement would find no empty group,
+    // so nothing of it begins.
     azure.put(&theirs, "2024-05-01", body).await;
+    let vnet = Azure::cluster_id().resource(Kind::VirtualNetwork.resource_type(), "theirs");
+    let space = json!({ "location": "westeurope",
+        "properties": { "addressSpace": { "addressPrefixes": ["10.9.0.0/16"] } } });
+    azure.put(&vnet, "2024-05-01", space).await;
+    let peering = vnet.child("virtualNetworkPeerings", "to-hub");
+    let remote = json!({ "properties": { "remoteVirtualNetwork": { "id": peer() } } });
+    azure.put(&peering, "2024-05-01", remote).await;
+    let replace = Options { replace: true, ..Options::default() };
+    let outcome = apply(&cluster, &mut instance, Some(&config(1)), replace).await;
+    let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+    assert!(told[0].contains("takes an empty group only"), "{told:?}");
+    assert_eq!(azure.cloud.with_world(|world| world.running_machines()).len(), 1);
     apply(&cluster, &mut instance, None, Options::default()).await.unwrap();
-    assert_eq!(left(&azure).0, [theirs.key()]);
+    let mut kept = [theirs.key(), vnet.key(), peering.key()];
+    kept.sort();
+    assert_eq!(left(&azure).0, kept);
+}
+
+/// The tags of groups are many people's business: what they take off is put back, or told, and never makes the group ours
+/// or the cluster gone.
+#[tokio::test(start_paused = true)]
+async fn tags_that_somebody_takes_off_a_given_group_lose_nothing() {
+    for (kept, is_told) in [
+        (json!({ "hcs-cluster": "uid", "hcs-incarnation": "incarnation" }), false),
+        (json!({ "hcs-cluster": "uid" }), false),
+        (json!({}), true),
+    ] {
+        let (azure, provider) = given(None).await;
+        let cluster = provider.cluster();
+        let mut instance = Instance::default();
+        apply(&cluster, &mut instance, Some(&config(1)), Options::default()).await.unwrap();
+        let before = azure.object(&Azure::cluster_id()).unwrap()["tags"].clone();
+        let mut tags = json!({ "owner": "platform" });
+        for name in kept.as_object().unwrap().keys() {
+            tags[name] = before[name].clone();
+        }
+        let body = json!({ "location": "westeurope", "tags": tags });
+        azure.put(&Azure::cluster_id(), "2024-07-01", body).await;
+        refresh(&cluster, &mut instance).await.unwrap();
+        assert!(instance.current.is_some(), "{kept}: the cluster is not gone");
+        let outcome = apply(&cluster, &mut instance, None, Options::default()).await;
+        if is_told {
+            let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+            assert!(told[0].contains("put them back: hcs-cluster = "), "{told:?}");
+            let body = json!({ "location": "westeurope", "tags": before });
+            azure.put(&Azure::cluster_id(), "2024-07-01", body).await;
+            apply(&cluster, &mut instance, None, Options::default()).await.unwrap();
+        } else {
+            outcome.unwrap();
+        }
+        assert_eq!(left(&azure).0, Vec::<String>::new(), "{kept}: the group stays, emptied");
+    }
+}
+
+/// An object of ours that lost its tag is ours by its name.
+#[tokio::test(start_paused = true)]
+async fn what_lost_its_tag_goes_with_the_rest() {
+    let (azure, provider) = given(None).await;
+    let cluster = provider.cluster();
+    let mut instance = Instance::default();
+    apply(&cluster, &mut instance, Some(&config(1)), Options::default()).await.unwrap();
+    let untagged: Vec<ArmId> = left(&azure).0.into_iter().map(ArmId::new).collect();
+    azure.cloud.with_world(|world| {
+        for id in &untagged {
+            world.take_tags(id.as_str());
+        }
+    });
+    apply(&cluster, &mut instance, None, Options::default()).await.unwrap();
+    assert_eq!(left(&azure).0, Vec::<String>::new());
 }
 
 /// A create or a destroy that is killed anywhere is gone on with, and in the end the group is as it was.

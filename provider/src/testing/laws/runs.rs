@@ -249,6 +249,77 @@ async fn a_cluster_that_one_look_missed_is_neither_removed_nor_written_over() {
     }
 }
 
+/// A resize that was cut off between stop and start is finished by the next apply: no machine stays off.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_was_stopped_for_its_resize_is_started_by_the_next_apply() {
+    let mut killed = 0;
+    let calls = (40..160).step_by(3).flat_map(|at| [(at, 1), (at, 3)]);
+    for (at, servers) in calls {
+        let azure = Azure::new().await;
+        let provider = azure.provider(Value::Null, None);
+        let config = |size: &str| {
+            demo([
+                ("location", Value::from("westeurope")),
+                ("server_count", Value::from(servers)),
+                ("vm_size", size.into()),
+            ])
+        };
+        let mut instance = Instance::default();
+        let (small, large) = (config("Standard_D2s_v5"), config("Standard_D4s_v5"));
+        apply(&provider.cluster(), &mut instance, Some(&small), Options::default()).await.unwrap();
+        let fault = "hardware:virtualMachineScaleSets:100";
+        azure.cloud.with_world(|world| world.inject(fault.parse().unwrap()));
+        let kill = crate::testing::Kill { at, fault: hcs_simulator::CallFault::KillAfter };
+        let dying = azure.provider(Value::Null, Some(kill));
+        let resource = dying.cluster();
+        let mut state = instance.clone();
+        tokio::select! {
+            biased;
+            result = apply(&resource, &mut state, Some(&large), Options::default()) => {
+                result.unwrap();
+                instance = state;
+            }
+            () = dying.death() => killed += 1,
+        }
+        apply(&provider.cluster(), &mut instance, Some(&large), Options::default()).await.unwrap();
+        let machines = azure.cloud.with_world(|world| world.running_machines());
+        assert_eq!(
+            i64::try_from(machines.len()),
+            Ok(servers),
+            "killed at call {at} of a resize of {servers}"
+        );
+    }
+    assert!(killed > 10, "{killed}");
+}
+
+/// What others put into the managed group is named with its type, and goes only where the state says so.
+#[tokio::test(start_paused = true)]
+async fn a_destroy_names_what_others_made_and_takes_it_along_by_the_states_word_only() {
+    let azure = Azure::new().await;
+    let provider = azure.provider(Value::Null, None);
+    let config = |force: bool| {
+        demo([("location", Value::from("westeurope")), ("force_destroy", force.into())])
+    };
+    let mut instance = Instance::default();
+    apply(&provider.cluster(), &mut instance, Some(&config(false)), Options::default())
+        .await
+        .unwrap();
+    let theirs = Azure::cluster_id().resource("Microsoft.Network/publicIPAddresses", "somebodys");
+    let body = json!({ "location": "westeurope", "sku": { "name": "Standard" },
+        "properties": { "publicIPAllocationMethod": "Static" } });
+    azure.put(&theirs, "2024-05-01", body).await;
+    let outcome = apply(&provider.cluster(), &mut instance, None, Options::default()).await;
+    let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+    let what = "Microsoft.Network/publicIPAddresses somebodys";
+    assert!(told[0].contains(what) && told[0].contains("force_destroy = true"), "{told:?}");
+    assert!(azure.object(&theirs).is_some() && instance.current.is_some());
+    apply(&provider.cluster(), &mut instance, Some(&config(true)), Options::default())
+        .await
+        .unwrap();
+    apply(&provider.cluster(), &mut instance, None, Options::default()).await.unwrap();
+    assert!(azure.object(&theirs).is_none() && azure.object(&Azure::cluster_id()).is_none());
+}
+
 /// The hardware under a running machine may not offer its new size: it stops, and starts elsewhere.
 #[tokio::test(start_paused = true)]
 async fn a_size_that_the_hardware_refuses_comes_with_a_stop_and_a_start() {

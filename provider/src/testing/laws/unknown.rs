@@ -145,7 +145,9 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         },
         "peer_vnet_ids" => list(if random.chance(3) { vec![] } else { vec![peer] }),
         "peer_vnet_ids.0" => peer.into(),
-        "consul_external_endpoint" | "deletion_protection" | "enabled" => random.chance(2).into(),
+        "consul_external_endpoint" | "deletion_protection" | "force_destroy" | "enabled" => {
+            random.chance(2).into()
+        }
         "allowed_cidrs" => list(vec![cidr]),
         "allowed_cidrs.0" => cidr.into(),
         "ssh_allowed_cidrs" => list(vec![format!("10.{number}.0.0/24")]),
