@@ -3,7 +3,7 @@
 mod addresses;
 mod data;
 pub(crate) mod look;
-mod obstacles;
+pub(in crate::plan) mod obstacles;
 mod order;
 mod orphans;
 mod puts;

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::build::obstacles::forbidden;
 use super::graph::{Draft, StepRef};
 use super::{Action, Foreign, Plan, PlanError};
 use crate::arm::Kind;
@@ -50,6 +51,10 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
         }
         if given_group::is_given(&names, observed) {
             empty(&mut draft, &names, group, observed, before_group);
+            // Here objects go one after the other: a lock of others that stands before the last of them would be met when
+            // the servers are gone. In a group that goes as a whole Azure looks before it begins.
+            let own = names.lock().key();
+            forbidden(&draft.steps, observed.objects.iter(), &own)?;
             return draft.finish();
         }
         let foreign = foreign_objects(&names, observed);

@@ -6,7 +6,7 @@ use super::Planner;
 use crate::arm::ArmId;
 use crate::dataplane::container;
 use crate::peers::{Overlap, overlaps};
-use crate::plan::{Action, PlanError};
+use crate::plan::{Action, PlanError, Step};
 
 impl Planner<'_> {
     pub(super) fn check_secrets(&self) -> Result<(), PlanError> {
@@ -33,37 +33,41 @@ impl Planner<'_> {
 
     /// Locks that are not ours stay, and forbid what they forbid.
     pub(super) fn check_locks(&self) -> Result<(), PlanError> {
-        let own = self.names.lock().key();
-        for &(key, body) in &self.others {
-            let Some((scope, _)) = key.rsplit_once("/providers/microsoft.authorization/locks/")
-            else {
-                continue;
-            };
-            if *key == own {
-                continue;
-            }
-            let level = body.pointer("/properties/level").and_then(Value::as_str);
-            let level = level.unwrap_or("CanNotDelete");
-            let scope = ArmId::new(scope);
-            let forbidden = self.draft.steps.iter().find(|step| match &step.action {
-                Action::Put { id, .. } => level == "ReadOnly" && id.is_within(&scope),
-                Action::Delete { id, .. } => id.is_within(&scope) || scope.is_within(id),
-                Action::Restart { scale_set, .. } => {
-                    level == "ReadOnly" && scale_set.is_within(&scope)
-                }
-                _ => false,
-            });
-            if let Some(step) = forbidden {
-                return Err(PlanError::Locked {
-                    lock: body
-                        .get("id")
-                        .and_then(Value::as_str)
-                        .map_or_else(|| ArmId::new(key), ArmId::new),
-                    level: level.to_owned(),
-                    step: step.id.clone(),
-                });
-            }
-        }
-        Ok(())
+        let others = self.others.iter().map(|&(key, body)| (key, body));
+        forbidden(&self.draft.steps, others, &self.names.lock().key())
     }
+}
+
+/// The first step that somebody's lock forbids, as an error. `own`: key of the lock that is ours.
+pub(in crate::plan) fn forbidden<'o>(
+    steps: &[Step],
+    objects: impl Iterator<Item = (&'o String, &'o Value)>,
+    own: &str,
+) -> Result<(), PlanError> {
+    for (key, body) in objects {
+        let Some((scope, _)) = key.rsplit_once("/providers/microsoft.authorization/locks/") else {
+            continue;
+        };
+        if *key == own {
+            continue;
+        }
+        let level = body.pointer("/properties/level").and_then(Value::as_str);
+        let level = level.unwrap_or("CanNotDelete");
+        let scope = ArmId::new(scope);
+        let forbidden = steps.iter().find(|step| match &step.action {
+            Action::Put { id, .. } => level == "ReadOnly" && id.is_within(&scope),
+            Action::Delete { id, .. } => id.is_within(&scope) || scope.is_within(id),
+            Action::Restart { scale_set, .. } => level == "ReadOnly" && scale_set.is_within(&scope),
+            _ => false,
+        });
+        if let Some(step) = forbidden {
+            let named = body.get("id").and_then(Value::as_str);
+            return Err(PlanError::Locked {
+                lock: named.map_or_else(|| ArmId::new(key), ArmId::new),
+                level: level.to_owned(),
+                step: step.id.clone(),
+            });
+        }
+    }
+    Ok(())
 }

@@ -211,6 +211,31 @@ async fn tags_that_somebody_takes_off_a_given_group_lose_nothing() {
     }
 }
 
+/// A lock of others on an object of ours is met before the first server goes.
+#[tokio::test(start_paused = true)]
+async fn a_lock_of_others_in_a_given_group_stops_the_destroy_before_it_begins() {
+    let (azure, provider) = given(None).await;
+    let cluster = provider.cluster();
+    let mut instance = Instance::default();
+    apply(&cluster, &mut instance, Some(&config(1)), Options::default()).await.unwrap();
+    let account = left(&azure)
+        .0
+        .into_iter()
+        .find(|id| id.matches('/').count() == 8 && id.contains("/storageaccounts/"))
+        .unwrap();
+    let lock = ArmId::new(account).resource(Kind::Lock.resource_type(), "backup");
+    let body = json!({ "properties": { "level": "CanNotDelete" } });
+    azure.put(&lock, Kind::Lock.api_version(), body).await;
+    let before = left(&azure).0;
+    let outcome = apply(&cluster, &mut instance, None, Options::default()).await;
+    let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+    assert!(told[0].contains("locks/backup"), "{told:?}");
+    assert_eq!(left(&azure).0, before, "nothing went");
+    azure.delete(&lock).await;
+    apply(&cluster, &mut instance, None, Options::default()).await.unwrap();
+    assert_eq!(left(&azure).0, Vec::<String>::new());
+}
+
 /// An object of ours that lost its tag is ours by its name.
 #[tokio::test(start_paused = true)]
 async fn what_lost_its_tag_goes_with_the_rest() {
