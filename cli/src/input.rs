@@ -4,11 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hcs_planner::assumed::assumed;
-use hcs_planner::names::default_managed_group;
 use hcs_planner::observed::Observed;
-use hcs_planner::releases;
 use hcs_planner::rules::{self, Broken};
-use hcs_planner::spec::{ClusterSpec, ImageReference, defaults};
+use hcs_planner::spec::ClusterSpec;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -175,6 +173,9 @@ impl Files<'_> {
     }
 }
 
+/// What a declared cluster cannot leave out.
+const REQUIRED: [&str; 4] = ["subscription_id", "name", "resource_group_name", "location"];
+
 /// A spec from JSON; what is left out has the provider's defaults.
 fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliError> {
     let text = |value: &Map<String, Value>, key: &str| {
@@ -182,27 +183,14 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
     };
     let (name, group) = (text(&value, "name"), text(&value, "resource_group_name"));
     let has_subnet = value.get("subnet_id").is_some_and(|id| !id.is_null());
-    let defaults = json!({
-        "managed_resource_group_name": default_managed_group(&group, &name),
-        "consul_datacenter": name,
-        "server_count": defaults::SERVER_COUNT,
-        "zones": ["1", "2", "3"],
-        "vm_size": defaults::VM_SIZE,
-        "image": ImageReference::default(),
-        "os_disk_gib": defaults::OS_DISK_GIB,
-        "data_disk_gib": defaults::DATA_DISK_GIB,
-        "ssh_public_key": null,
-        "vnet_cidr": (!has_subnet).then_some(defaults::VNET_CIDR),
-        "peer_vnet_ids": [],
-        "consul_version": releases::default_version(),
-        "artifact_source": null,
-        "lock": "CanNotDelete",
-        "deletion_protection": false,
-        "force_destroy": false,
-        "tags": {},
-    });
+    let mut defaults = json!(ClusterSpec::new("", &name, &group, ""));
+    if has_subnet {
+        defaults["vnet_cidr"] = Value::Null;
+    }
     for (key, default) in defaults.as_object().into_iter().flatten() {
-        value.entry(key.clone()).or_insert_with(|| default.clone());
+        if !REQUIRED.contains(&key.as_str()) {
+            value.entry(key.clone()).or_insert_with(|| default.clone());
+        }
     }
     let spec: ClusterSpec =
         serde_path_to_error::deserialize(Value::Object(value)).map_err(|error| {

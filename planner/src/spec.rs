@@ -6,6 +6,8 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::ArmId;
+use crate::names::default_managed_group;
+use crate::releases::default_version;
 use crate::tags::IgnoredTags;
 
 /// What an input is when it is left out.
@@ -89,6 +91,47 @@ pub struct ClusterSpec {
     /// Tags that others look after.
     #[serde(default, skip_serializing_if = "IgnoredTags::is_empty")]
     pub ignored_tags: IgnoredTags,
+}
+
+impl ClusterSpec {
+    /// A cluster of which nothing else is declared: all else is as when it is left out, and the region has three zones.
+    pub fn new(
+        subscription_id: &str,
+        name: &str,
+        resource_group_name: &str,
+        location: &str,
+    ) -> Self {
+        Self {
+            subscription_id: subscription_id.to_owned(),
+            name: name.to_owned(),
+            resource_group_name: resource_group_name.to_owned(),
+            managed_resource_group_name: default_managed_group(resource_group_name, name),
+            location: location.to_owned(),
+            consul_datacenter: name.to_owned(),
+            server_count: defaults::SERVER_COUNT,
+            zones: ["1", "2", "3"].map(str::to_owned).to_vec(),
+            zone_fallback: ZoneFallback::default(),
+            vm_size: defaults::VM_SIZE.to_owned(),
+            vm_size_fallbacks: vec![],
+            image: ImageReference::default(),
+            os_disk_gib: defaults::OS_DISK_GIB,
+            data_disk_gib: defaults::DATA_DISK_GIB,
+            ssh_public_key: None,
+            ssh_allowed_cidrs: vec![],
+            vnet_cidr: defaults::VNET_CIDR.parse().ok(),
+            subnet_id: None,
+            peer_vnet_ids: vec![],
+            external_endpoint: None,
+            consul_version: default_version(),
+            artifact_source: None,
+            lock: LockLevel::CanNotDelete,
+            deletion_protection: false,
+            force_destroy: false,
+            timeouts: None,
+            tags: BTreeMap::new(),
+            ignored_tags: IgnoredTags::default(),
+        }
+    }
 }
 
 /// What happens to a new server whose zone has no capacity.

@@ -3,7 +3,7 @@
 use super::*;
 use expect_test::{ExpectFile, expect_file};
 use hcs_planner::arm::Kind;
-use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
+use hcs_planner::spec::ClusterSpec;
 
 fn render(version: &str, expect: Option<u32>) -> String {
     with_store(version, expect, None).unwrap()
@@ -227,34 +227,9 @@ fn served_ports(config: &Value, version: &Version) -> std::collections::BTreeSet
 
 fn spec(consul_version: Version) -> ClusterSpec {
     ClusterSpec {
-        subscription_id: "00000000-0000-0000-0000-000000000001".into(),
-        name: "demo".into(),
-        resource_group_name: "rg".into(),
-        managed_resource_group_name: "rg-mrg-demo".into(),
-        location: "westeurope".into(),
         consul_datacenter: "dc1".into(),
-        server_count: 3,
-        zones: vec!["1".into(), "2".into(), "3".into()],
-        zone_fallback: ZoneFallback::Strict,
-        vm_size: "Standard_D2s_v5".into(),
-        vm_size_fallbacks: vec![],
-        image: ImageReference::default(),
-        os_disk_gib: 64,
-        data_disk_gib: 32,
-        ssh_public_key: None,
-        ssh_allowed_cidrs: vec![],
-        vnet_cidr: Some("172.25.16.0/24".parse().unwrap()),
-        subnet_id: None,
-        peer_vnet_ids: vec![],
-        external_endpoint: None,
         consul_version,
-        artifact_source: None,
-        lock: LockLevel::CanNotDelete,
-        deletion_protection: false,
-        force_destroy: false,
-        ignored_tags: hcs_planner::tags::IgnoredTags::default(),
-        timeouts: None,
-        tags: std::collections::BTreeMap::new(),
+        ..ClusterSpec::new("00000000-0000-0000-0000-000000000001", "demo", "rg", "westeurope")
     }
 }
 

@@ -21,7 +21,7 @@ use hcs_planner::client_config::{ClientSecrets, client_config_with_secrets};
 use hcs_planner::dataplane::{
     BootstrapConfig, ClusterDocument, ConsulArtifact, ServerStatus, blob, container,
 };
-use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
+use hcs_planner::spec::ClusterSpec;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
@@ -173,34 +173,9 @@ impl World {
         let token = String::from_utf8(token.to_vec()).unwrap();
         let secrets = ClientSecrets { gossip_key: GOSSIP_KEY, client_token: &token };
         let spec = ClusterSpec {
-            subscription_id: "00000000-0000-0000-0000-000000000001".into(),
-            name: "demo".into(),
-            resource_group_name: "rg".into(),
-            managed_resource_group_name: "rg-mrg-demo".into(),
-            location: "westeurope".into(),
             consul_datacenter: DATACENTER.into(),
-            server_count: 3,
-            zones: vec![],
-            zone_fallback: ZoneFallback::Strict,
-            vm_size: "Standard_D2s_v5".into(),
-            vm_size_fallbacks: vec![],
-            image: ImageReference::default(),
-            os_disk_gib: 64,
-            data_disk_gib: 32,
-            ssh_public_key: None,
-            ssh_allowed_cidrs: vec![],
-            vnet_cidr: None,
-            subnet_id: None,
-            peer_vnet_ids: vec![],
-            external_endpoint: None,
             consul_version: self.version.clone(),
-            artifact_source: None,
-            lock: LockLevel::CanNotDelete,
-            deletion_protection: false,
-            force_destroy: false,
-            ignored_tags: hcs_planner::tags::IgnoredTags::default(),
-            timeouts: None,
-            tags: std::collections::BTreeMap::new(),
+            ..ClusterSpec::new("00000000-0000-0000-0000-000000000001", "demo", "rg", "westeurope")
         };
         Some(client_config_with_secrets(&spec, secrets))
     }

@@ -391,43 +391,19 @@ impl Planner {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
-    use hcs_planner::spec::{ExternalEndpoint, ImageReference, LockLevel, defaults};
+    use hcs_planner::spec::ExternalEndpoint;
 
     pub(crate) fn spec() -> ClusterSpec {
         ClusterSpec {
-            subscription_id: "00000000-0000-0000-0000-000000000001".into(),
-            name: "demo".into(),
-            resource_group_name: "rg".into(),
-            managed_resource_group_name: "rg-mrg-demo".into(),
-            location: "westeurope".into(),
-            consul_datacenter: "demo".into(),
-            server_count: 3,
-            zones: vec!["1".into(), "2".into(), "3".into()],
             zone_fallback: ZoneFallback::Prefer,
-            vm_size: defaults::VM_SIZE.into(),
             vm_size_fallbacks: vec!["Standard_D2as_v5".into()],
-            image: ImageReference::default(),
-            os_disk_gib: 64,
-            data_disk_gib: 32,
-            ssh_public_key: None,
-            ssh_allowed_cidrs: vec![],
-            vnet_cidr: Some(defaults::VNET_CIDR.parse().unwrap()),
-            subnet_id: None,
-            peer_vnet_ids: vec![],
             external_endpoint: Some(ExternalEndpoint {
                 allowed_cidrs: vec!["203.0.113.0/24".parse().unwrap()],
             }),
             consul_version: semver::Version::new(1, 22, 2),
-            artifact_source: None,
-            lock: LockLevel::CanNotDelete,
-            deletion_protection: false,
-            force_destroy: false,
-            ignored_tags: hcs_planner::tags::IgnoredTags::default(),
-            timeouts: None,
-            tags: BTreeMap::new(),
+            ..ClusterSpec::new("00000000-0000-0000-0000-000000000001", "demo", "rg", "westeurope")
         }
     }
 

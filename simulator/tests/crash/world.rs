@@ -21,7 +21,7 @@ use hcs_planner::names::Names;
 use hcs_planner::observed::{LOST_AFTER_SECONDS, Observed};
 use hcs_planner::placement::place_of;
 use hcs_planner::plan::{Plan, plan};
-use hcs_planner::spec::{ClusterSpec, ImageReference, LockLevel, ZoneFallback};
+use hcs_planner::spec::ClusterSpec;
 use hcs_simulator::estate::HOPELESS;
 use hcs_simulator::{Calls, Programs, Script, Settings, SimClock, SimCloud, Strike};
 use serde_json::{Value, json};
@@ -44,34 +44,10 @@ pub(crate) enum End {
 /// A cluster of so many servers.
 pub(crate) fn spec(servers: u32) -> ClusterSpec {
     ClusterSpec {
-        subscription_id: Settings::default().subscription_id,
-        name: "demo".into(),
-        resource_group_name: "rg".into(),
-        managed_resource_group_name: "rg-mrg-demo".into(),
-        location: "westeurope".into(),
         consul_datacenter: "dc1".into(),
         server_count: servers,
-        zones: ["1", "2", "3"].map(str::to_owned).to_vec(),
-        zone_fallback: ZoneFallback::Strict,
-        vm_size: "Standard_D2s_v5".into(),
-        vm_size_fallbacks: vec![],
-        image: ImageReference::default(),
-        os_disk_gib: 64,
-        data_disk_gib: 32,
-        ssh_public_key: None,
-        ssh_allowed_cidrs: vec![],
-        vnet_cidr: Some("172.25.16.0/24".parse().unwrap()),
-        subnet_id: None,
-        peer_vnet_ids: vec![],
-        external_endpoint: None,
         consul_version: "1.22.2".parse().unwrap(),
-        artifact_source: None,
-        lock: LockLevel::CanNotDelete,
-        deletion_protection: false,
-        force_destroy: false,
-        ignored_tags: hcs_planner::tags::IgnoredTags::default(),
-        timeouts: None,
-        tags: BTreeMap::new(),
+        ..ClusterSpec::new(&Settings::default().subscription_id, "demo", "rg", "westeurope")
     }
 }
 

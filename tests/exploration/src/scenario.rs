@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hcs_planner::names::Names;
-use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, ImageReference, LockLevel, ZoneFallback};
+use hcs_planner::spec::{ClusterSpec, ExternalEndpoint};
 use hcs_simulator::estate::{Estate, Servers};
 use hcs_simulator::{Method, Request, Settings};
 use serde_json::{Value, json};
@@ -39,34 +39,10 @@ fn change(name: &'static str, from: Option<ClusterSpec>, to: Option<ClusterSpec>
 /// A cluster of so many servers.
 pub fn spec(servers: u32) -> ClusterSpec {
     ClusterSpec {
-        subscription_id: Settings::default().subscription_id,
-        name: "demo".into(),
-        resource_group_name: "rg".into(),
-        managed_resource_group_name: "rg-mrg-demo".into(),
-        location: "westeurope".into(),
         consul_datacenter: "dc1".into(),
         server_count: servers,
-        zones: ["1", "2", "3"].map(str::to_owned).to_vec(),
-        zone_fallback: ZoneFallback::Strict,
-        vm_size: "Standard_D2s_v5".into(),
-        vm_size_fallbacks: vec![],
-        image: ImageReference::default(),
-        os_disk_gib: 64,
-        data_disk_gib: 32,
-        ssh_public_key: None,
-        ssh_allowed_cidrs: vec![],
-        vnet_cidr: "172.25.16.0/24".parse().ok(),
-        subnet_id: None,
-        peer_vnet_ids: vec![],
-        external_endpoint: None,
         consul_version: version("1.22.2"),
-        artifact_source: None,
-        lock: LockLevel::CanNotDelete,
-        deletion_protection: false,
-        force_destroy: false,
-        ignored_tags: hcs_planner::tags::IgnoredTags::default(),
-        timeouts: None,
-        tags: BTreeMap::new(),
+        ..ClusterSpec::new(&Settings::default().subscription_id, "demo", "rg", "westeurope")
     }
 }
 
