@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use hcs_planner::spec::ClusterSpec;
+use hcs_planner::spec::{ClusterSpec, ImageReference};
 use serde_json::Value;
 
 use crate::arm::Arm;
@@ -39,7 +39,7 @@ pub async fn newest_version(arm: &Arm, spec: &ClusterSpec) -> Result<String, Eng
     let listed = listed?;
     let rows = listed.as_ref().and_then(Value::as_array).into_iter().flatten();
     let names = rows.filter_map(|row| row.get("name")?.as_str());
-    let newest = names.max_by_key(|name| numbers(name)).map(str::to_owned);
+    let newest = names.max_by_key(|name| ImageReference::version_order(name)).map(str::to_owned);
     newest.ok_or_else(|| {
         let image = format!("{}:{}:{}", image.publisher, image.offer, image.sku);
         let reason = format!("the region {} has no image {image}: set image", spec.location);
@@ -49,20 +49,4 @@ pub async fn newest_version(arm: &Arm, spec: &ClusterSpec) -> Result<String, Eng
 
 fn is_denied<T>(answer: &Result<T, EngineError>) -> bool {
     matches!(answer, Err(EngineError::Arm(ArmError { status: 401 | 403, .. })))
-}
-
-/// `24.04.202611050` is newer than `24.04.9`.
-fn numbers(version: &str) -> Vec<u64> {
-    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::numbers;
-
-    #[test]
-    fn versions_are_numbers_and_not_texts() {
-        assert!(numbers("24.04.202611050") > numbers("24.04.9"));
-        assert!(numbers("0.20261013.2258") > numbers("0.20260711.10000"));
-    }
 }

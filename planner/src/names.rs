@@ -15,7 +15,6 @@ pub const CLUSTER_TAG: &str = "hcs-cluster";
 /// Tag of the managed group that tells one cluster from an earlier or later one of the same id; its value is
 /// [`crate::ownership::RunRecord::incarnation_id`].
 pub const INCARNATION_TAG: &str = "hcs-incarnation";
-
 /// Tag of a managed group that was there before the cluster: a destroy empties it and leaves it.
 pub const GIVEN_TAG: &str = "hcs-group-given";
 /// Tag that names the slot of a per-server object.

@@ -186,6 +186,11 @@ impl ImageReference {
     pub fn is_latest(&self) -> bool {
         self.version.eq_ignore_ascii_case("latest")
     }
+
+    /// The order of an image's versions: `24.04.202611050` is newer than `24.04.9`.
+    pub fn version_order(version: &str) -> Vec<u64> {
+        version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    }
 }
 
 impl Default for ImageReference {
@@ -225,5 +230,17 @@ impl LockLevel {
             Self::CanNotDelete => "CanNotDelete",
             Self::None => "none",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ImageReference;
+
+    #[test]
+    fn image_versions_are_numbers_and_not_texts() {
+        let order = ImageReference::version_order;
+        assert!(order("24.04.202611050") > order("24.04.9"));
+        assert!(order("0.20261013.2258") > order("0.20260711.10000"));
     }
 }

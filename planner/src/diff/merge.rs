@@ -92,11 +92,6 @@ impl<'a> Merge<'a> {
                 // Written under the key that is there.
                 let there = have.and_then(|have| lookup(have, parent, key));
                 let (key, other) = there.unwrap_or((key, &Value::Null));
-                // A tag that is to be gone.
-                if value.is_null() && parent == Some("tags") {
-                    self.path.pop();
-                    continue;
-                }
                 out.insert(key.to_owned(), self.merge(value, other));
             }
             self.path.pop();

@@ -31,40 +31,48 @@ pub(super) fn other_spelling(name: &str) -> Option<&'static str> {
 
 /// The body with every one-element list under the name of a single value.
 pub(super) fn canonical(kind: Kind, body: &Value) -> Cow<'_, Value> {
-    if !matches!(kind, Kind::VirtualNetwork | Kind::NetworkSecurityGroup) {
+    let list = match kind {
+        Kind::VirtualNetwork => "/properties/subnets",
+        Kind::NetworkSecurityGroup => "/properties/securityRules",
+        _ => return Cow::Borrowed(body),
+    };
+    let rows = body.pointer(list).and_then(Value::as_array).into_iter().flatten();
+    if !rows
+        .filter_map(properties)
+        .any(|row| ONE_OR_MANY.iter().any(|pair| is_foldable(row, *pair)))
+    {
         return Cow::Borrowed(body);
     }
     let mut body = body.clone();
-    for list in ["subnets", "securityRules"] {
-        let rows = body.pointer_mut(&format!("/properties/{list}")).and_then(Value::as_array_mut);
-        for row in rows.into_iter().flatten() {
-            if let Some(properties) = row.get_mut("properties").and_then(Value::as_object_mut) {
-                for (one, many) in ONE_OR_MANY {
-                    fold(properties, one, many);
-                }
-            }
+    let rows = body.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+    for row in rows.filter_map(|row| row.get_mut("properties")?.as_object_mut()) {
+        for pair in ONE_OR_MANY {
+            fold(row, pair);
         }
     }
     Cow::Owned(body)
 }
 
-fn fold(properties: &mut Map<String, Value>, one: &str, many: &str) {
-    let is_empty = |value: Option<&Value>| match value {
+fn properties(row: &Value) -> Option<&Map<String, Value>> {
+    row.get("properties")?.as_object()
+}
+
+/// Whether the one value stands under the name of several.
+fn is_foldable(row: &Map<String, Value>, (one, many): (&str, &str)) -> bool {
+    let is_empty = match row.get(one) {
         None | Some(Value::Null) => true,
         Some(Value::String(text)) => text.is_empty(),
         Some(_) => false,
     };
-    let Some(list) = properties.get(many).and_then(Value::as_array) else { return };
-    match list.as_slice() {
-        [] => {
-            properties.remove(many);
-        }
-        [single] if is_empty(properties.get(one)) => {
-            let single = single.clone();
-            properties.remove(many);
-            properties.insert(one.to_owned(), single);
-        }
-        _ => {}
+    is_empty && row.get(many).and_then(Value::as_array).is_some_and(|list| list.len() == 1)
+}
+
+fn fold(row: &mut Map<String, Value>, (one, many): (&str, &str)) {
+    if !is_foldable(row, (one, many)) {
+        return;
+    }
+    if let Some(Value::Array(list)) = row.remove(many) {
+        row.extend(list.into_iter().next().map(|single| (one.to_owned(), single)));
     }
 }
 

@@ -1,14 +1,14 @@
 //! The plan that leaves nothing: lock, then what lies outside the managed group, then the group with all in it. A group
 //! that was given is emptied of what is the cluster's, one rank of objects after the other, and stays.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::build::obstacles::forbidden;
 use super::graph::{Draft, StepRef};
 use super::{Action, Foreign, Plan, PlanError};
 use crate::arm::Kind;
 use crate::desired::object;
-use crate::diff::{Difference, merged};
+use crate::diff::{self, Difference, merged};
 use crate::effect::Effect;
 use crate::given_group;
 use crate::names::{CLUSTER_TAG, GIVEN_TAG, INCARNATION_TAG, Names};
@@ -116,7 +116,8 @@ fn empty(
     let own = tags.filter(|(name, _)| {
         [CLUSTER_TAG, INCARNATION_TAG, GIVEN_TAG].iter().any(|own| own.eq_ignore_ascii_case(name))
     });
-    let differences: Vec<Difference> = own
+    let differences = own
+        .clone()
         .map(|(name, value)| Difference {
             path: format!("tags.{name}"),
             observed: value.clone(),
@@ -124,15 +125,15 @@ fn empty(
             effect: Effect::InPlace,
         })
         .collect();
-    let gone: Map<String, Value> = differences
-        .iter()
-        .filter_map(|one| Some((one.path.strip_prefix("tags.")?.to_owned(), Value::Null)))
-        .collect();
+    let mut body = merged(Kind::ResourceGroup, &json!({}), group);
+    for (name, _) in own {
+        diff::remove(&mut body, &["tags", name]);
+    }
     let action = Action::Put {
         object: object::RESOURCE_GROUP.to_owned(),
         kind: Kind::ResourceGroup,
         id: names.cluster_id.clone(),
-        body: merged(Kind::ResourceGroup, &json!({ "tags": gone }), group),
+        body,
         update: true,
         differences,
         alternatives: vec![],

@@ -217,10 +217,8 @@ fn balancer_address(names: &Names, observed: &Observed) -> Option<String> {
 fn oldest_image(names: &Names, desired: &Desired, observed: &Observed) -> Option<String> {
     let version = "/properties/virtualMachineProfile/storageProfile/imageReference/version";
     let of = |slot: &u32| observed.object(&names.scale_set(*slot))?.pointer(version)?.as_str();
-    let numbers = |version: &&str| -> Vec<u64> {
-        version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
-    };
-    desired.slots.iter().filter_map(of).min_by_key(numbers).map(str::to_owned)
+    let versions = desired.slots.iter().filter_map(of);
+    versions.min_by_key(|version| ImageReference::version_order(version)).map(str::to_owned)
 }
 
 fn server(
