@@ -15,6 +15,7 @@ pub mod effect;
 pub mod estimate;
 pub mod fingerprint;
 pub mod given_group;
+pub mod helm_values;
 pub mod names;
 pub mod observed;
 pub mod ownership;

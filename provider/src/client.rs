@@ -12,11 +12,11 @@ use hcs_engine::error::EngineError;
 use hcs_engine::observe::{observe_arm, observe_blobs, open_store};
 use hcs_engine::registration;
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::names::{Names, storage_account_name};
+use hcs_planner::names::{Names, parse_cluster_id, storage_account_name};
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value as Json;
-use tfplugin::{CancellationToken, Diagnostic, Diagnostics};
+use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Value};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::artifacts::{ArtifactCache, ClusterArtifacts};
@@ -176,6 +176,27 @@ impl Client {
                 Ok(Ok(region))
             }
             Err(others) => Ok(Err(others)),
+        }
+    }
+
+    /// The cluster that `cluster_id` of a configuration names: its id, its stored spec and what Azure has of it.
+    pub(crate) async fn cluster_of(
+        &self,
+        arm: &Arm,
+        config: &Value,
+    ) -> Result<(ArmId, ClusterSpec, Observed), Diagnostic> {
+        let text = config.get("cluster_id").as_str().unwrap_or_default();
+        let id = parse_cluster_id(text)
+            .map_err(|reason| Diagnostic::error("Which cluster?", reason).at("cluster_id"))?;
+        match self.stored_spec(arm, &id).await? {
+            Some((spec, observed)) => Ok((id, spec, observed)),
+            None => {
+                let detail = format!(
+                    "There is no cluster {id}. Refer to the resource that makes it (cluster_id = \
+                     hcs_cluster.example.id): Terraform asks after it is there then."
+                );
+                Err(Diagnostic::error("Cluster does not exist", detail).at("cluster_id"))
+            }
         }
     }
 

@@ -21,8 +21,6 @@ use tfplugin::{
 use crate::client::SharedClient;
 
 pub(crate) use model::tag_map;
-#[cfg(test)]
-pub(crate) use plan::tests::spec as a_spec;
 pub(crate) use read::{ca_certificate, unseen};
 pub(crate) use state::{computed, incarnation, inputs};
 pub(crate) use validate::check_tags;

@@ -12,6 +12,7 @@ use hcs_engine::error::EngineError;
 use hcs_engine::observe::open_store;
 use hcs_planner::client_config::{ClientSecrets, client_config_with_secrets};
 use hcs_planner::dataplane::{blob, container};
+use hcs_planner::helm_values::token_secret_name;
 use hcs_planner::names::Names;
 use hcs_planner::spec::ClusterSpec;
 use tfplugin::{
@@ -150,8 +151,8 @@ impl RootToken {
         let cluster = Cluster::find(&self.client, ctx, config).await?;
         let token = cluster.secret(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN).await?;
         let manifest = format!(
-            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {}-bootstrap-token\ntype: Opaque\ndata:\n  token: {}\n",
-            cluster.spec.name,
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {}\ntype: Opaque\ndata:\n  token: {}\n",
+            token_secret_name(&cluster.spec),
             STANDARD.encode(&token)
         );
         Ok(Value::object([
@@ -175,19 +176,7 @@ impl Cluster {
         config: &Value,
     ) -> Result<Self, tfplugin::Diagnostics> {
         let client = client.configured()?;
-        let text = config.get("cluster_id").as_str().unwrap_or_default();
-        let id = hcs_planner::names::parse_cluster_id(text)
-            .map_err(|reason| Diagnostic::error("Which cluster?", reason).at("cluster_id"))?;
-        let arm = client.arm(&ctx.cancel);
-        let Some((spec, observed)) = client.stored_spec(&arm, &id).await? else {
-            let detail = format!(
-                "There is no cluster {id}. Refer to the resource that makes it (cluster_id = hcs_cluster.example.id): \
-                 Terraform opens this after it is there then."
-            );
-            return Err(Diagnostic::error("Cluster does not exist", detail)
-                .at("cluster_id")
-                .into());
-        };
+        let (id, spec, observed) = client.cluster_of(&client.arm(&ctx.cancel), config).await?;
         let store = open_store(client.stores().as_ref(), &Names::new(&spec), &observed);
         let store = store.map_err(|error| told(&spec, &error))?;
         let Some(store) = store else {

@@ -16,6 +16,7 @@ use tfplugin::{CancellationToken, DataSource, Resource, Value};
 use crate::client::{Client, Ports, Registrations, SharedClient};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
+use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
 use crate::tagging::Tagging;
 /// Where a run ends: at a call, on one side of it.
@@ -150,6 +151,10 @@ impl Provider {
 
     pub(crate) fn cluster_data(&self) -> Arc<dyn DataSource> {
         Arc::new(ClusterDataSource::new(self.client.clone()))
+    }
+
+    pub(crate) fn helm_data(&self) -> Arc<dyn DataSource> {
+        Arc::new(HelmConfigDataSource::new(self.client.clone()))
     }
 
     /// Until it is killed.

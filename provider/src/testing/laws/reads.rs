@@ -132,3 +132,47 @@ async fn whoever_may_only_look_changes_nothing_and_looks_where_it_may() {
     }
     println!("{} sets of rights, {asked} reads", RIGHTS.len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_cluster_tells_after_its_apply_is_what_azure_has() {
+    let azure = Azure::new().await;
+    let provider = azure.provider(Value::Null, None);
+    let mut cluster = Instance::default();
+    apply(&provider.cluster(), &mut cluster, Some(&demo([])), Options::default()).await.unwrap();
+    let state = cluster.current.unwrap().state;
+    assert_eq!(state.get("image_version").as_str(), Some("24.04.202611050"));
+    let balancer = Azure::cluster_id().resource(Kind::LoadBalancer.resource_type(), "demo-lb");
+    let balancer = azure.object(&balancer).unwrap();
+    let address =
+        &balancer["properties"]["frontendIPConfigurations"][0]["properties"]["privateIPAddress"];
+    assert!(address.is_string(), "{balancer}");
+    let told = state.get("consul_private_endpoint_ip_address");
+    assert_eq!(told.as_str(), address.as_str());
+}
+
+#[tokio::test(start_paused = true)]
+async fn helm_values_are_for_a_cluster_that_there_is_in_either_form_of_its_id() {
+    let azure = Azure::new().await;
+    let provider = azure.provider(Value::Null, None);
+    let mut cluster = Instance::default();
+    apply(&provider.cluster(), &mut cluster, Some(&demo([])), Options::default()).await.unwrap();
+    let read = async |cluster_id: &str| {
+        let data = provider.helm_data();
+        let ty = data.schema().implied_type();
+        let config = Value::object([("cluster_id", Value::from(cluster_id))]);
+        let config = Value::from_msgpack(&config.to_msgpack(&ty).unwrap(), &ty).unwrap();
+        data.read(&Context::new(), config).await
+    };
+    let id = Azure::cluster_id();
+    let subscription = id.segment("subscriptions").unwrap();
+    for id in [id.to_string(), format!("{subscription}/{GROUP}/demo")] {
+        let found = read(&id).await;
+        assert!(!found.diagnostics.has_errors(), "{id}: {:?}", found.diagnostics);
+        let values = found.state.get("config").as_str().unwrap().to_owned();
+        assert!(values.contains("secretName: \"demo-bootstrap-token\""), "{values}");
+    }
+    for (id, why) in [("demo", "neither the id"), (group_id("other").as_str(), "no cluster")] {
+        let refused = format!("{:?}", read(id).await.diagnostics);
+        assert!(refused.contains(why) && refused.contains("cluster_id"), "{id}: {refused}");
+    }
+}
