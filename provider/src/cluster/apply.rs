@@ -116,7 +116,13 @@ impl Applying {
         let told = |error: &EngineError| {
             diagnostics::registering("the resource providers of the subscription", error)
         };
-        let missing = match registration::missing(arm, subscription).await {
+        // The plan has looked; what it missed may have been registered since.
+        let missing = match self.client.missing_providers(arm).await {
+            Ok([]) => return Ok(()),
+            Ok(_) => registration::missing(arm, subscription).await,
+            Err(error) => Err(error),
+        };
+        let missing = match missing {
             Ok(missing) => missing,
             Err(error) if diagnostics::is_forbidden(&error) => return Ok(()),
             Err(error) => return Err(told(&error)),
