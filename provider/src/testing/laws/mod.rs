@@ -12,6 +12,7 @@ mod registrations;
 mod rights;
 mod runs;
 mod secrets;
+mod tags;
 mod unknown;
 
 /// Cases of a random law: `usual` in the gate.
