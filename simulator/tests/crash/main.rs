@@ -10,6 +10,8 @@ mod world;
 use std::collections::BTreeSet;
 
 use hcs_engine::reconcile::{Beginning, Intent};
+use hcs_planner::names::Names;
+use hcs_planner::plan::{Action, Step};
 use hcs_planner::spec::{ClusterSpec, ZoneFallback};
 use hcs_simulator::CallFault;
 use world::{Azure, End, Kill, elsewhere, spec};
@@ -103,4 +105,23 @@ async fn secrets_that_are_overwritten_would_be_seen() {
     azure.ignore_conditions();
     let _ = azure.apply(&spec(3), azure.update(), None).await;
     assert_ne!(azure.secrets(), before, "a store without conditions changes what was made once");
+}
+
+/// The order of a plan lets a machine that is off be restarted before the healthy ones; one that runs by now counts again.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_somebody_started_is_not_restarted_as_one_that_is_off() {
+    let (azure, spec) = (Azure::new().await, spec(3));
+    assert_eq!(azure.apply(&spec, Intent::Create, None).await, End::Complete);
+    for (is_off, is_overtaken) in [(true, true), (false, false)] {
+        let action = Action::Restart {
+            slot: 0,
+            scale_set: Names::new(&spec).scale_set(0),
+            reason: "its machine is off".to_owned(),
+            is_off,
+        };
+        let step = Step { id: "restart server_0".to_owned(), action, slot: Some(0) };
+        let report = azure.carry_out(&spec, step).await;
+        assert_eq!(report.is_overtaken(), is_overtaken, "{report:?}");
+        assert_eq!(report.is_complete(), !is_overtaken, "{report:?}");
+    }
 }
