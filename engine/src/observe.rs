@@ -36,6 +36,10 @@ const LISTED: [Kind; 9] = [
 pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineError> {
     let mut observed = Observed::default();
     let group = &names.cluster_id;
+    // What lies outside of the group may outlive it.
+    for body in shared_records(arm, names).await? {
+        observed.insert(body);
+    }
     let Some(body) = arm.get_group(group).await? else { return Ok(observed) };
     observed.insert(body);
     let list = |path: String| async move { arm.list(&path).await };
@@ -52,7 +56,7 @@ pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineErr
         format!("{parent}/{segment}?api-version={}", kind.api_version())
     };
     let zone = names.dns_zone();
-    if observed.object(&zone).is_some() {
+    if names.shared_zone().is_none() && observed.object(&zone).is_some() {
         children.push(list(child(&zone, "virtualNetworkLinks", Kind::PrivateDnsLink)));
         children.push(list(child(&zone, "A", Kind::PrivateDnsRecord)));
     }
@@ -72,6 +76,15 @@ pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineErr
     }
     read_addresses(&mut observed, names);
     Ok(observed)
+}
+
+/// The cluster's records in a zone that it shares: those that end in its name, of however many there are.
+async fn shared_records(arm: &Arm, names: &Names) -> Result<Vec<Value>, EngineError> {
+    let Some(zone) = names.shared_zone() else { return Ok(vec![]) };
+    let version = Kind::PrivateDnsRecord.api_version();
+    let suffix = names.record_suffix();
+    let path = format!("{zone}/A?api-version={version}&$recordsetnamesuffix={suffix}");
+    arm.list(&path).await
 }
 
 /// The peers' sides of the cluster's peerings, which lie outside the managed group.

@@ -100,12 +100,12 @@ impl Mint<'_> {
         let issuer = Issuer::from_ca_cert_pem(&ca, ca_key).map_err(crypto("the CA"))?;
         let what = "a server certificate";
         let server_name = format!("server.{}.consul", self.spec.consul_datacenter);
-        let zone = self.names.dns_zone_name();
+        let domain = self.names.dns_domain();
         let names = vec![
             server_name.clone(),
             "localhost".to_owned(),
             self.names.join_name(),
-            format!("server-{slot}.{zone}"),
+            format!("server-{slot}.{domain}"),
             // Whether there is an endpoint or not: one that comes later needs no new certificate.
             self.names.endpoint_name(),
             format!("{}.server.{}.consul", self.names.server(slot), self.spec.consul_datacenter),

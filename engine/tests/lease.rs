@@ -138,6 +138,7 @@ fn fixed() -> FixedInputs {
         consul_datacenter: "demo".into(),
         vnet_cidr: Some("10.0.0.0/24".into()),
         subnet_id: None,
+        private_dns_zone_id: None,
     }
 }
 

@@ -27,5 +27,6 @@ pub mod reference;
 pub mod releases;
 pub mod render;
 pub mod rules;
+pub mod shared_zone;
 pub mod spec;
 pub mod tags;

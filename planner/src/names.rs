@@ -21,6 +21,8 @@ pub const GIVEN_TAG: &str = "hcs-group-given";
 pub const SLOT_TAG: &str = "hcs-slot";
 /// Metadata of a server's DNS record: the `uniqueId` of the scale set whose address it holds.
 pub const SERVER_METADATA: &str = "hcs-server";
+/// Metadata of a record in a zone that others use, too: whose it is, as [`CLUSTER_TAG`] says it of what has tags.
+pub const OWNER_METADATA: &str = CLUSTER_TAG;
 /// The subnet of the servers.
 pub const SUBNET: &str = "servers";
 /// Name of the lock on the managed group.
@@ -127,6 +129,7 @@ pub struct Names {
     /// What the containers are children of.
     blob_service: ArmId,
     own_subnet: Option<ArmId>,
+    shared_zone: Option<ArmId>,
 }
 
 impl Names {
@@ -145,6 +148,7 @@ impl Names {
             name: spec.name.clone(),
             location: spec.location.clone(),
             own_subnet: spec.subnet_id.clone(),
+            shared_zone: spec.private_dns_zone_id.clone(),
         }
     }
 
@@ -205,14 +209,27 @@ impl Names {
         self.own(Kind::LoadBalancer, "-lb")
     }
 
-    /// Private DNS zone's name.
-    pub fn dns_zone_name(&self) -> String {
-        [&self.name, DNS_ZONE_SUFFIX].concat()
+    /// The domain in which all names of the cluster end: its own zone, or its part of a shared one.
+    pub fn dns_domain(&self) -> String {
+        match &self.shared_zone {
+            Some(zone) => [&self.name, ".", zone.name()].concat(),
+            None => [&self.name, DNS_ZONE_SUFFIX].concat(),
+        }
     }
 
-    /// Private DNS zone.
+    /// Private DNS zone of the cluster's own.
     pub fn dns_zone(&self) -> ArmId {
         self.own(Kind::PrivateDnsZone, DNS_ZONE_SUFFIX)
+    }
+
+    /// The zone of somebody else in which the cluster has its records, if it has no zone of its own.
+    pub fn shared_zone(&self) -> Option<&ArmId> {
+        self.shared_zone.as_ref()
+    }
+
+    /// What all of the cluster's record names end with in a shared zone, after a dot: many clusters fit into one zone.
+    pub fn record_suffix(&self) -> &str {
+        &self.name
     }
 
     /// Link of the zone to the cluster's network.
@@ -225,14 +242,17 @@ impl Names {
         self.dns_zone().child("virtualNetworkLinks", &peer_label(peer))
     }
 
-    /// A records of one relative name.
-    pub fn dns_record(&self, relative_name: &str) -> ArmId {
-        self.dns_zone().child("A", relative_name)
+    /// A records of one name below [`Self::dns_domain`].
+    pub fn dns_record(&self, label: &str) -> ArmId {
+        match &self.shared_zone {
+            Some(zone) => zone.child("A", &[label, ".", self.record_suffix()].concat()),
+            None => self.dns_zone().child("A", label),
+        }
     }
 
     /// The name by which clients join: it lists all servers.
     pub fn join_name(&self) -> String {
-        format!("{CLUSTER_RECORD}.{}", self.dns_zone_name())
+        format!("{CLUSTER_RECORD}.{}", self.dns_domain())
     }
 
     /// Storage account, see [`storage_account_name`].

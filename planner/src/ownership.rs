@@ -140,6 +140,9 @@ pub struct FixedInputs {
     pub vnet_cidr: Option<String>,
     /// `subnet_id`.
     pub subnet_id: Option<String>,
+    /// `private_dns_zone_id`.
+    #[serde(default)]
+    pub private_dns_zone_id: Option<String>,
 }
 
 impl FixedInputs {
@@ -153,6 +156,7 @@ impl FixedInputs {
             consul_datacenter: spec.consul_datacenter.clone(),
             vnet_cidr: spec.vnet_cidr.map(|cidr| cidr.to_string()),
             subnet_id: spec.subnet_id.as_ref().map(|id| id.as_str().to_owned()),
+            private_dns_zone_id: spec.private_dns_zone_id.as_ref().map(|id| id.as_str().to_owned()),
         }
     }
 
@@ -188,6 +192,12 @@ impl FixedInputs {
             text("consul_datacenter", &self.consul_datacenter, &other.consul_datacenter, true),
             row("vnet_cidr", self.vnet_cidr.as_ref(), other.vnet_cidr.as_ref(), true),
             row("subnet_id", self.subnet_id.as_ref(), other.subnet_id.as_ref(), false),
+            row(
+                "private_dns_zone_id",
+                self.private_dns_zone_id.as_ref(),
+                other.private_dns_zone_id.as_ref(),
+                false,
+            ),
         ]
         .into_iter()
         .flatten()
@@ -305,6 +315,7 @@ mod tests {
             consul_datacenter: "demo".into(),
             vnet_cidr: Some(cidr.into()),
             subnet_id: None,
+            private_dns_zone_id: None,
         }
     }
 

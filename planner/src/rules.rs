@@ -184,6 +184,21 @@ pub fn vnet_id(text: &str) -> Result<(), String> {
     if is_vnet { Ok(()) } else { Err(format!("{text:?} is not the id of a virtual network.")) }
 }
 
+/// Id of a private DNS zone.
+pub fn private_dns_zone_id(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_zone = parts.len() == 9
+        && parts[1].eq_ignore_ascii_case("subscriptions")
+        && parts[6].eq_ignore_ascii_case("Microsoft.Network")
+        && parts[7].eq_ignore_ascii_case("privateDnsZones");
+    if is_zone {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is not the id of a private DNS zone; it ends in Microsoft.Network/privateDnsZones/<zone>."
+    ))
+}
+
 /// Addresses that may call the external endpoint.
 pub fn allowed_cidr(text: &str) -> Result<(), String> {
     match text.parse::<Ipv4Net>() {
@@ -292,6 +307,9 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
     }
     for (at, id) in spec.peer_vnet_ids.iter().enumerate() {
         check(&format!("peer_vnet_ids[{at}]"), vnet_id(id.as_str()));
+    }
+    if let Some(id) = &spec.private_dns_zone_id {
+        check("private_dns_zone_id", private_dns_zone_id(id.as_str()));
     }
     if let Some(endpoint) = &spec.external_endpoint {
         if endpoint.allowed_cidrs.is_empty() {

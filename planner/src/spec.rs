@@ -69,6 +69,9 @@ pub struct ClusterSpec {
     pub subnet_id: Option<ArmId>,
     /// Networks to peer with, both ways.
     pub peer_vnet_ids: Vec<ArmId>,
+    /// The private DNS zone of somebody else in which the servers have their names; absent: one of the cluster's own.
+    #[serde(default)]
+    pub private_dns_zone_id: Option<ArmId>,
     /// Reaching Consul's HTTPS API from outside; absent: from inside only.
     #[serde(default)]
     pub external_endpoint: Option<ExternalEndpoint>,
@@ -121,6 +124,7 @@ impl ClusterSpec {
             vnet_cidr: defaults::VNET_CIDR.parse().ok(),
             subnet_id: None,
             peer_vnet_ids: vec![],
+            private_dns_zone_id: None,
             external_endpoint: None,
             consul_version: default_version(),
             artifact_source: None,

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use expect_test::{Expect, expect_file};
 use hcs_planner::assumed::assumed;
+use hcs_planner::desired::Desired;
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
-use hcs_planner::plan::{plan, plan_destroy};
+use hcs_planner::plan::{Action, plan, plan_destroy};
 use hcs_planner::render;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::{Value, json};
@@ -98,6 +99,19 @@ fn every_cluster_can_be_destroyed() {
         let plan = plan_destroy(&spec, &world).unwrap();
         let far = plan.steps().iter().filter(|(_, step)| step.id.contains("peering_in")).count();
         assert_eq!(far, spec.peer_vnet_ids.len());
+        // Nothing of the cluster's is left, wherever it lies.
+        let deleted: Vec<_> = plan
+            .steps()
+            .iter()
+            .filter_map(|(_, step)| match &step.action {
+                Action::Delete { id, .. } => Some(id.clone()),
+                _ => None,
+            })
+            .collect();
+        for object in Desired::new(&spec).objects.values() {
+            let goes = deleted.iter().any(|id| object.id.is_within(id));
+            assert!(goes, "{} stays", object.id);
+        }
     }
 }
 

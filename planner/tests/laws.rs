@@ -42,7 +42,7 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
         1 => Just(ZoneFallback::BestEffort)
     ];
     let machine = (prop::sample::select(SIZES.to_vec()), 0_u32..=1, 0_u32..=1, any::<bool>());
-    let around = (any::<bool>(), 0_usize..=2, 0_usize..=2, any::<bool>());
+    let around = (any::<bool>(), 0_usize..=2, 0_usize..=2, any::<bool>(), any::<bool>());
     (servers, zones, tags, fallback, machine, around).prop_map(
         |(
             servers,
@@ -50,7 +50,7 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
             tags,
             fallback,
             (size, os, data, image),
-            (locked, peers, callers, newer),
+            (locked, peers, callers, newer, has_shared_zone),
         )| {
             with(spec(servers, 3), |s| {
                 s.zones = zones.into_iter().map(str::to_owned).collect();
@@ -71,6 +71,9 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
                 s.external_endpoint = (callers > 0).then(|| ExternalEndpoint {
                     allowed_cidrs: cidrs[..callers].iter().map(|c| c.parse().unwrap()).collect(),
                 });
+                if has_shared_zone {
+                    scenarios::shared_zone(s);
+                }
                 s.consul_version = if newer { "1.22.2" } else { "1.21.5" }.parse().unwrap();
             })
         },
@@ -148,6 +151,10 @@ fn cases() -> impl Strategy<Value = Case> {
         }
         if version && other.consul_version > now.consul_version {
             now.consul_version = other.consul_version;
+        }
+        // Names do not move.
+        if let Some(before) = &before {
+            now.private_dns_zone_id.clone_from(&before.private_dns_zone_id);
         }
         let mut world = before.as_ref().map_or_else(World::empty, World::finished);
         let declared = before.as_ref().unwrap_or(&now);

@@ -7,7 +7,7 @@ use super::{Builder, named, object};
 use crate::arm::{ArmId, Kind};
 use crate::dataplane::port;
 use crate::diff::absent;
-use crate::names::{CLUSTER_RECORD, SERVER_METADATA, SUBNET};
+use crate::names::{CLUSTER_RECORD, OWNER_METADATA, SERVER_METADATA, SUBNET};
 use crate::reference::output;
 
 /// Consul's ports that clients in this and in peered networks need, whatever the version; HTTPS replaces HTTP. DNS is
@@ -273,7 +273,11 @@ fn endpoint(builder: &mut Builder<'_>) {
     builder.add(object::ENDPOINT, Kind::LoadBalancer, id, body, &needs);
 }
 
+/// The cluster's own zone and where it answers. A shared one is linked by whoever keeps it.
 fn dns(builder: &mut Builder<'_>) {
+    if builder.names.shared_zone().is_some() {
+        return;
+    }
     let zone = builder.names.dns_zone();
     builder.add(
         object::DNS_ZONE,
@@ -328,29 +332,38 @@ pub(super) fn build_addresses(builder: &mut Builder<'_>) {
     let address =
         |slot: u32| json!({ "ipv4Address": output(&object::address(slot), "/privateIp") });
     let slots: Vec<u32> = (0..builder.spec.server_count).collect();
+    let is_shared = builder.names.shared_zone().is_some();
+    let owner = json!(builder.names.uid);
+    let zone: &[&str] = if is_shared { &[] } else { &[object::DNS_ZONE] };
     for slot in &slots {
         let server = object::server(*slot);
         // A record says of which scale set it speaks: one that was made anew has another address.
-        let body = json!({ "properties": {
+        let mut body = json!({ "properties": {
             "ttl": 30,
             "aRecords": [address(*slot)],
             "metadata": { SERVER_METADATA: output(&server, "/properties/uniqueId") },
         } });
+        if is_shared {
+            body["properties"]["metadata"][OWNER_METADATA] = owner.clone();
+        }
         let id = builder.names.dns_record(&format!("server-{slot}"));
         builder.add_for_slot(
             object::server_record(*slot),
             Kind::PrivateDnsRecord,
             id,
             body,
-            &[object::DNS_ZONE, &server],
+            &[zone, &[&server]].concat(),
             Some(*slot),
         );
     }
     let records: Vec<Value> = slots.iter().map(|slot| address(*slot)).collect();
-    let body = json!({ "properties": { "ttl": 30, "aRecords": records } });
+    let mut body = json!({ "properties": { "ttl": 30, "aRecords": records } });
+    if is_shared {
+        body["properties"]["metadata"] = json!({ OWNER_METADATA: owner });
+    }
     // After the servers' own records, which remember the addresses if the run ends in between.
     let servers: Vec<String> = slots.iter().map(|slot| object::server_record(*slot)).collect();
-    let mut needs = vec![object::DNS_ZONE];
+    let mut needs = zone.to_vec();
     needs.extend(servers.iter().map(String::as_str));
     let id = builder.names.dns_record(CLUSTER_RECORD);
     builder.add(object::DNS_RECORD, Kind::PrivateDnsRecord, id, body, &needs);

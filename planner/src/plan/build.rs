@@ -40,6 +40,7 @@ pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> 
     let mut planner = Planner::new(spec, observed);
     planner.check_secrets()?;
     planner.check_peers()?;
+    planner.check_records()?;
     let mut servers = planner.servers()?;
     servers.helper = planner.bring_helper(&servers);
     let looks = planner.look(&mut servers)?;

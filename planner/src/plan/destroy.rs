@@ -13,6 +13,7 @@ use crate::effect::Effect;
 use crate::given_group;
 use crate::names::{CLUSTER_TAG, GIVEN_TAG, INCARNATION_TAG, Names};
 use crate::observed::Observed;
+use crate::shared_zone;
 use crate::spec::ClusterSpec;
 
 /// Steps that remove the cluster. Empty when it is gone.
@@ -35,6 +36,13 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
                 None,
             ));
         }
+    }
+    for id in shared_zone::own_records(&names, observed) {
+        let label = id.name().split('.').next().unwrap_or_default();
+        let step = format!("delete record {label}");
+        let reason = "the cluster is destroyed, and its zone is another's".to_owned();
+        let action = Action::Delete { kind: Kind::PrivateDnsRecord, id, reason };
+        before_group.push(draft.add(step, action, None));
     }
     let group = observed.object(&names.cluster_id);
     if let Some(group) = group.filter(|_| !given_group::is_released(&names, observed)) {

@@ -111,6 +111,32 @@ pub enum PlanError {
         /// Whose that is.
         whose: String,
     },
+    /// A name of the cluster is another's in the zone that they share.
+    #[error(
+        "the record {record} is there already and {}; two clusters of one name cannot share a zone: give this one another \
+         name or another zone, or delete the record if nobody needs it",
+        owner.as_ref().map_or_else(
+            || "does not say that it is this cluster's".to_owned(),
+            |owner| format!("belongs to another cluster (its metadata hcs-cluster is {owner:?})")
+        )
+    )]
+    NameTaken {
+        /// The record.
+        record: ArmId,
+        /// Whose it is, where it says so.
+        owner: Option<String>,
+    },
+    /// The servers' names cannot move.
+    #[error(
+        "the servers' certificates carry the names of {was}, and private_dns_zone_id says {wanted} now; put it back, or \
+         make another cluster and move over"
+    )]
+    OtherZone {
+        /// Where the names are.
+        was: String,
+        /// Where they should be.
+        wanted: String,
+    },
     /// Somebody's lock forbids a step.
     #[error(
         "the lock {lock} forbids step {step:?} (its level is {level}); it is not ours, so it stays: remove it, apply, \

@@ -156,6 +156,11 @@ fn only_ours(case: &Case, observed: &Observed, plan: &Plan) -> Result<(), String
     for (_, step) in plan.steps() {
         let (Action::Put { id, .. } | Action::Delete { id, .. }) = &step.action else { continue };
         ensure("only ours", ours.contains(&id.key()), || format!("{} touches {id}", step.id))?;
+        let metadata = observed.object(id).and_then(|have| have.pointer("/properties/metadata"));
+        let owner = metadata.and_then(|metadata| metadata.get(CLUSTER_TAG)?.as_str());
+        ensure("only ours", owner.is_none_or(|owner| owner == names.uid), || {
+            format!("{} touches what {owner:?} owns", step.id)
+        })?;
         if let (Some(have), Action::Delete { kind, .. }) = (observed.object(id), &step.action) {
             let tag = have.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
             let ours = !kind.has_tags() || tag.is_none() || tag == Some(names.uid.as_str());

@@ -149,6 +149,28 @@ fn prefers(s: &mut ClusterSpec) {
     s.vm_size_fallbacks = vec!["Standard_D2as_v5".into()];
 }
 
+/// A zone that a hub keeps for everybody.
+pub(crate) fn shared_zone(s: &mut ClusterSpec) {
+    let zone = "/subscriptions/00000000-0000-0000-0000-00000000000f/resourceGroups/hub/providers/\
+                Microsoft.Network/privateDnsZones/corp.example";
+    s.private_dns_zone_id = Some(ArmId::new(zone));
+}
+
+/// Another cluster's records in the same zone.
+fn another_in_the_zone(world: &mut World, spec: &ClusterSpec) {
+    let other = with(spec.clone(), |s| {
+        s.name = "other".into();
+        s.managed_resource_group_name = "rg-mrg-other".into();
+    });
+    let names = Names::new(&other);
+    for label in ["consul", "server-0", "server-2"] {
+        let id = names.dns_record(label);
+        let metadata = json!({ "hcs-cluster": names.uid });
+        let properties = json!({ "ttl": 30, "metadata": metadata });
+        world.objects.insert(id.key(), json!({ "id": id, "properties": properties }));
+    }
+}
+
 const LARGER: &str = "Standard_D4s_v5";
 
 /// Every scenario that ends in a plan.

@@ -12,7 +12,7 @@ use tfplugin::Value;
 use crate::tagging::Tagging;
 
 /// Every input, in the order of [`super::state::inputs`].
-pub(super) const INPUTS: [&str; 26] = [
+pub(super) const INPUTS: [&str; 27] = [
     "name",
     "resource_group_name",
     "location",
@@ -32,6 +32,7 @@ pub(super) const INPUTS: [&str; 26] = [
     "vnet_cidr",
     "subnet_id",
     "peer_vnet_ids",
+    "private_dns_zone_id",
     "consul_external_endpoint",
     "allowed_cidrs",
     "consul_version",
@@ -42,8 +43,8 @@ pub(super) const INPUTS: [&str; 26] = [
 ];
 
 /// Inputs whose change makes another cluster: names and places of everything follow from them, and Azure moves neither a
-/// network nor a region.
-pub(super) const REPLACES: [&str; 7] = [
+/// network nor a region, and the servers' certificates carry the names of their zone.
+pub(super) const REPLACES: [&str; 8] = [
     "name",
     "resource_group_name",
     "location",
@@ -51,6 +52,7 @@ pub(super) const REPLACES: [&str; 7] = [
     "consul_datacenter",
     "vnet_cidr",
     "subnet_id",
+    "private_dns_zone_id",
 ];
 
 /// Reads the spec that a state was made of: its tags are those that it had then, whatever the provider gives now.
@@ -120,6 +122,7 @@ fn spec_with(
             ids if ids.is_null() => vec![],
             ids => texts(ids).ok_or("peer_vnet_ids")?.into_iter().map(ArmId::new).collect(),
         },
+        private_dns_zone_id: known(value, "private_dns_zone_id")?.map(ArmId::new),
         external_endpoint: endpoint(value)?,
         consul_version: text("consul_version")?.parse().map_err(|_| "consul_version")?,
         artifact_source: artifact_source(value.get("artifact_source"))?,

@@ -154,6 +154,11 @@ fn network_inputs() -> Vec<Attribute> {
             .optional()
             .computed()
             .describe("Ids of virtual networks to peer with, both ways; not with `subnet_id`."),
+        Attribute::string("private_dns_zone_id").optional().describe(
+            "Id of a private DNS zone of yours, such as a hub's, in which the servers have their names \
+             (`consul.<name>.<zone>`), instead of a zone of the cluster's own. Many clusters fit into one zone; where \
+             it answers is yours to link. Changing it makes another cluster.",
+        ),
         Attribute::bool("consul_external_endpoint").optional().computed().describe(
             "Whether Consul's HTTPS API can be reached from outside, by `allowed_cidrs` only; \
              default false.",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hcs_planner::arm::ArmId;
 use hcs_planner::client_config::client_config;
 use hcs_planner::dataplane::container;
 use hcs_planner::desired::{Desired, DesiredObject, place_in};
@@ -57,8 +58,9 @@ pub(crate) fn inputs(spec: &ClusterSpec, default_tags: &Value) -> Vec<(&'static 
         ("ssh_allowed_cidrs", Value::from(admins)),
         ("artifact_source", artifact_source.unwrap_or(Value::Null)),
         ("vnet_cidr", Value::from(spec.vnet_cidr.map(|cidr| cidr.to_string()))),
-        ("subnet_id", Value::from(spec.subnet_id.as_ref().map(|id| id.as_str().to_owned()))),
+        ("subnet_id", Value::from(id_text(spec.subnet_id.as_ref()))),
         ("peer_vnet_ids", Value::from(peers)),
+        ("private_dns_zone_id", Value::from(id_text(spec.private_dns_zone_id.as_ref()))),
         ("consul_external_endpoint", Value::from(spec.external_endpoint.is_some())),
         ("allowed_cidrs", Value::from(callers)),
         ("consul_version", Value::from(spec.consul_version.to_string())),
@@ -67,6 +69,10 @@ pub(crate) fn inputs(spec: &ClusterSpec, default_tags: &Value) -> Vec<(&'static 
         ("force_destroy", Value::from(spec.force_destroy)),
         ("tags", own_tags.into()),
     ]
+}
+
+fn id_text(id: Option<&ArmId>) -> Option<String> {
+    id.map(|id| id.as_str().to_owned())
 }
 
 /// An image as an attribute.

@@ -26,6 +26,8 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     text("lock", "Invalid lock", &lock);
     text("zone_fallback", "Invalid zone_fallback", &zone_fallback);
     text("subnet_id", "Invalid subnet", &rules::subnet_id);
+    let zone = "Invalid private DNS zone";
+    text("private_dns_zone_id", zone, &rules::private_dns_zone_id);
     text("ssh_public_key", "Invalid SSH key", &rules::ssh_public_key);
     numbers(config, &mut found);
     zones(config, &mut found);
@@ -217,6 +219,7 @@ mod tests {
             ("peer_vnet_ids", vec!["vnet".to_owned()].into(), "not the id"),
             ("zone_fallback", "never".into(), "\"strict\", \"prefer\", \"best_effort\""),
             ("subnet_id", "/subscriptions/s".into(), "not the id of a subnet"),
+            ("private_dns_zone_id", "hub.example".into(), "not the id of a private DNS zone"),
             ("vm_size_fallbacks", vec!["Standard_D2as_v5".to_owned()].into(), "Set zone_fallback"),
             ("allowed_cidrs", vec!["10.0.0.0/8".to_owned()].into(), "no external endpoint"),
             ("consul_external_endpoint", true.into(), "List the IPv4 ranges"),

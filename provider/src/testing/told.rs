@@ -369,6 +369,7 @@ fn record(outcome: Option<RunOutcome>) -> Box<RunRecord> {
         consul_datacenter: "dc1".into(),
         vnet_cidr: Some("172.25.16.0/24".into()),
         subnet_id: None,
+        private_dns_zone_id: None,
     };
     Box::new(RunRecord {
         format: 1,

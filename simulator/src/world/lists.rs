@@ -52,6 +52,12 @@ impl World {
             })
             .map(|(_, r)| r)
             .filter(|r| matches_filter(r, req.query("$filter").unwrap_or_default()))
+            .filter(|r| {
+                // "The returned enumeration will only contain records that end with .<recordsetnamesuffix>."
+                let suffix = req.query("$recordsetnamesuffix").filter(|suffix| !suffix.is_empty());
+                let name = r.name().to_ascii_lowercase();
+                suffix.is_none_or(|s| name.ends_with(&format!(".{}", s.to_ascii_lowercase())))
+            })
             .collect();
         rows.sort_by_key(|r| r.sequence);
         Ok(self.page(req, rows.into_iter().map(|r| self.render(r)).collect()))

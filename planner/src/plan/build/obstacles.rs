@@ -1,4 +1,4 @@
-//! What no plan may pass over: lost keys, networks that overlap, locks of others.
+//! What no plan may pass over: lost keys, networks that overlap, names that are taken, locks of others.
 
 use serde_json::Value;
 
@@ -7,6 +7,7 @@ use crate::arm::ArmId;
 use crate::dataplane::container;
 use crate::peers::{Overlap, overlaps};
 use crate::plan::{Action, PlanError, Step};
+use crate::shared_zone;
 
 impl Planner<'_> {
     pub(super) fn check_secrets(&self) -> Result<(), PlanError> {
@@ -27,6 +28,27 @@ impl Planner<'_> {
             Some(Overlap { peer, space, other, whose, .. }) => {
                 Err(PlanError::Overlap { peer, space, other, whose })
             }
+            None => Ok(()),
+        }
+    }
+
+    /// Names stay in their zone, and records of others in a shared one are not written over.
+    pub(super) fn check_records(&self) -> Result<(), PlanError> {
+        let stored = self.observed.stored_spec.as_ref();
+        if let Some(stored) =
+            stored.filter(|s| s.private_dns_zone_id != self.spec.private_dns_zone_id)
+        {
+            let zone = |id: &Option<ArmId>| {
+                id.as_ref()
+                    .map_or_else(|| "a zone of the cluster's own".to_owned(), ToString::to_string)
+            };
+            return Err(PlanError::OtherZone {
+                was: zone(&stored.private_dns_zone_id),
+                wanted: zone(&self.spec.private_dns_zone_id),
+            });
+        }
+        match shared_zone::taken(&self.names, self.observed) {
+            Some((record, owner)) => Err(PlanError::NameTaken { record, owner }),
             None => Ok(()),
         }
     }

@@ -54,6 +54,13 @@ pub(super) fn creating(b: &mut Builder) {
             s.peer_vnet_ids = vec![peer("hub"), peer("spoke")];
         }),
     );
+    b.add(
+        "create-in-a-shared-zone",
+        "The names lie in a zone of the hub's, among others",
+        None,
+        with(spec(3, 3), shared_zone),
+    )
+    .after("another cluster has its names there", another_in_the_zone);
 }
 
 pub(super) fn scaling(b: &mut Builder) {
@@ -65,6 +72,13 @@ pub(super) fn scaling(b: &mut Builder) {
         spec(3, 2),
     );
     b.add("scale-1-to-3", "One becomes three", Some(spec(1, 3)), spec(3, 3));
+    b.add(
+        "scale-3-to-1-in-a-shared-zone",
+        "Two records go, those of others stay",
+        Some(with(spec(3, 3), shared_zone)),
+        with(spec(1, 3), shared_zone),
+    )
+    .after("another cluster has its names there", another_in_the_zone);
     b.add(
         "scale-3-to-5",
         "Three become five: servers 0 to 2 are not touched",

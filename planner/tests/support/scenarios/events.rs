@@ -472,6 +472,21 @@ pub(super) fn refused(b: &mut Builder) {
         Some(three()),
         with(three(), |s| s.vnet_cidr = Some("10.7.0.0/24".parse().unwrap())),
     );
+    b.add("refuse-zone-change", "Names do not move", Some(three()), with(three(), shared_zone));
+    b.add(
+        "refuse-taken-name",
+        "A name in the hub's zone is another cluster's",
+        None,
+        with(three(), shared_zone),
+    )
+    .after("a cluster of the same name in another group has it", |w, s| {
+        let id = Names::new(s).dns_record("consul");
+        let metadata = json!({ "hcs-cluster": "0123456789ab" });
+        w.objects.insert(
+            id.key(),
+            json!({ "id": id, "properties": { "ttl": 30, "metadata": metadata } }),
+        );
+    });
     b.add("refuse-overlap", "Peers must not overlap", Some(three()), with(three(), |s| s.peer_vnet_ids = vec![peer("hub")]))
         .after("the hub has the cluster's address space", |w, _| {
             let id = peer("hub");

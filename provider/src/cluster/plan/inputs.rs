@@ -16,8 +16,13 @@ impl Planner {
     /// Azure does not tell "West Europe" from "westeurope", nor one case of a group's name from another: what is stored
     /// stays where it means the same, so that an import or a respelling plans nothing.
     pub(super) fn keep_spellings(&mut self) {
-        for name in ["location", "resource_group_name", "managed_resource_group_name", "subnet_id"]
-        {
+        for name in [
+            "location",
+            "resource_group_name",
+            "managed_resource_group_name",
+            "subnet_id",
+            "private_dns_zone_id",
+        ] {
             let meaning = rules::location;
             let (prior, planned) = (self.prior.get(name).as_str(), self.planned.get(name).as_str());
             if let (Some(prior), Some(planned)) = (prior, planned)

@@ -135,7 +135,9 @@ fn whole(name: &str) -> Vec<Value> {
         "artifact_source" => [&first, &second]
             .map(|text| Value::object([("location", Value::from(text.as_str()))]))
             .to_vec(),
-        "subnet_id" | "ssh_public_key" => vec![first.into(), second.into(), Value::Null],
+        "subnet_id" | "private_dns_zone_id" | "ssh_public_key" => {
+            vec![first.into(), second.into(), Value::Null]
+        }
         "vnet_cidr" => vec![first.into(), second.into(), defaults::VNET_CIDR.into(), Value::Null],
         "timeouts" => vec![Value::Null, Value::Map(std::collections::BTreeMap::new())],
         _ => vec![first.into(), second.into()],
@@ -190,6 +192,9 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         "ssh_allowed_cidrs" => format!("10.{}.0.0/24", 100 * turn + number),
         "peer_vnet_ids" => format!("{network}/{unique}"),
         "subnet_id" => format!("{network}/{unique}/subnets/{unique}"),
+        "private_dns_zone_id" => {
+            format!("{}/{unique}", network.replace("virtualNetworks", "privateDnsZones"))
+        }
         "consul_version" => format!("1.2{turn}.0"),
         "timeouts" => format!("{}m", 60 + turn),
         _ => format!("unknown-{unique}"),

@@ -1,9 +1,11 @@
-//! A network takes one private DNS zone of a name: two clusters of one name cannot serve the same network.
+//! A network takes one private DNS zone of a name, and a zone one record of a name: two clusters of one name cannot serve
+//! the same network, nor share a zone.
 
 use std::collections::BTreeSet;
 
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::names::Names;
+use hcs_planner::names::{CLUSTER_RECORD, Names};
+use hcs_planner::shared_zone;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
 
@@ -17,6 +19,10 @@ impl Planner {
         prior: Option<&ClusterSpec>,
         spec: &ClusterSpec,
     ) {
+        if spec.private_dns_zone_id.is_some() {
+            self.check_shared_zone(prior, spec).await;
+            return;
+        }
         let before: BTreeSet<String> = prior.map(networks).unwrap_or_default();
         let new: BTreeSet<String> = networks(spec).difference(&before).cloned().collect();
         if new.is_empty() {
@@ -35,6 +41,50 @@ impl Planner {
             Ok(None) => {}
             Err(error) => self.unread("the private DNS zones of the subscription", &error),
         }
+    }
+
+    /// The zone must be there, and the cluster's name in it free.
+    async fn check_shared_zone(&mut self, prior: Option<&ClusterSpec>, spec: &ClusterSpec) {
+        let names = Names::new(spec);
+        let Some(zone) = names.shared_zone().filter(|_| prior.is_none()) else { return };
+        let attribute = "private_dns_zone_id";
+        match self.arm.get(zone, Kind::PrivateDnsZone).await {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let detail = format!("{zone} is not there. That is fine when this run makes it.");
+                self.warn(attribute, "Private DNS zone does not exist yet", detail);
+                return;
+            }
+            // The records are what is needed, and they are looked at by themselves.
+            Err(error) => self.unread(&format!("the private DNS zone {zone}"), &error),
+        }
+        let id = names.dns_record(CLUSTER_RECORD);
+        let record = match self.arm.get(&id, Kind::PrivateDnsRecord).await {
+            Ok(record) => record,
+            Err(error) => {
+                self.unread(&format!("the record {id}"), &error);
+                return;
+            }
+        };
+        let Some(record) = record else { return };
+        // The cluster that this one takes the place of goes first, and its records with it.
+        let before =
+            model::stored_spec_of(&self.prior, &spec.subscription_id, &self.client.tagging);
+        let before = before.ok().map(|before| Names::new(&before).uid);
+        let owner = shared_zone::owner(&record);
+        if owner == Some(names.uid.as_str()) || (owner.is_some() && owner == before.as_deref()) {
+            return;
+        }
+        let whose = match owner {
+            Some(_) => "another cluster of this name has it",
+            None => "it does not say that it belongs to a cluster of hcs",
+        };
+        let detail = format!(
+            "{} in {zone} is taken: {whose}. Give this cluster another name, name another zone, or delete the record if \
+             nobody needs it.",
+            names.join_name()
+        );
+        self.error("name", "The name is taken in the zone", detail);
     }
 
     /// A foreign zone of our name that is linked to one of these networks, and that network.

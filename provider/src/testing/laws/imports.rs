@@ -9,7 +9,7 @@ use tfplugin::{Context, Value};
 use super::unknown::{REGION, Step, network, random};
 use super::{Random, cases};
 use crate::testing::core::{Failure, Instance, Options, apply, import, plan, whole};
-use crate::testing::{Azure, demo};
+use crate::testing::{Azure, demo, group_id};
 
 /// An attribute in one of the ways in which users write it: left out, null, empty, or with a value.
 fn written(attribute: &Attribute, numbers: &mut Random) -> Option<Value> {
@@ -91,6 +91,13 @@ async fn an_import_of_anything_plans_empty() {
         ] {
             network(&azure, "rg", name, space).await;
         }
+        for number in 1..3 {
+            let kind = hcs_planner::arm::Kind::PrivateDnsZone;
+            let zone = format!("hub-{number}.example");
+            let zone = group_id("rg").resource(kind.resource_type(), &zone);
+            let body = serde_json::json!({ "location": "global" });
+            azure.put(&zone, kind.api_version(), body).await;
+        }
         let default_tags = match numbers.below(3) {
             0 => Value::Null,
             1 => Value::map([("t0", Value::from(format!("{}", numbers.below(200))))]),
@@ -149,6 +156,7 @@ async fn an_import_of_anything_plans_empty() {
         "tags",
         "image",
         "peer_vnet_ids",
+        "private_dns_zone_id",
         "subnet_id",
         "timeouts",
         "vm_size_fallbacks",

@@ -1,6 +1,7 @@
 //! A name serves a network once.
 
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::names::cluster_uid;
 use serde_json::json;
 use tfplugin::Value;
 
@@ -55,6 +56,93 @@ async fn two_clusters_of_one_name_in_one_network_are_refused_while_planning() {
     // One that is there already plans on.
     let state = instance.current.unwrap().state;
     plan(&provider.cluster(), &state, &[], &first).await.unwrap();
+}
+
+/// Many clusters have their names in one zone of a hub's. Each writes and deletes its own, and a name is had once.
+#[tokio::test(start_paused = true)]
+async fn clusters_share_a_zone_and_leave_each_others_records_alone() {
+    let azure = Azure::new().await;
+    let rg = async |name: &str| {
+        azure.put(&group_id(name), "2024-07-01", json!({ "location": "westeurope" })).await;
+    };
+    rg("rg-2").await;
+    rg("rg-hub").await;
+    let zone = group_id("rg-hub").resource(Kind::PrivateDnsZone.resource_type(), "corp.example");
+    let config = |group: &str, name: &str, servers: i64| {
+        Value::object([
+            ("name", Value::from(name)),
+            ("resource_group_name", group.into()),
+            ("location", "westeurope".into()),
+            ("server_count", servers.into()),
+            ("private_dns_zone_id", zone.to_string().into()),
+        ])
+    };
+    let provider = azure.provider(Value::Null, None);
+    let cluster = provider.cluster();
+    // A zone that is not there yet may be made by the same run; the apply needs it.
+    plan(&cluster, &Value::Null, &[], &config(GROUP, "demo", 1)).await.unwrap();
+    let version = Kind::PrivateDnsZone.api_version();
+    azure.put(&zone, version, json!({ "location": "global" })).await;
+    let records = || {
+        let rows = azure.cloud.with_world(|world| world.objects());
+        let prefix = zone.key() + "/a/";
+        let names = rows
+            .into_iter()
+            .filter_map(|row| Some(row.id.to_lowercase().strip_prefix(&prefix)?.to_owned()));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    // Those of a cluster whose name ends in the same, and one that nobody knows.
+    let uid = cluster_uid(&group_id("rg-mrg-longer-demo"));
+    let theirs = ["consul.longer-demo", "server-0.longer-demo", "server-2.longer-demo"];
+    for (name, metadata) in theirs
+        .map(|name| (name, json!({ "hcs-cluster": uid })))
+        .into_iter()
+        .chain([("consul.third", json!({}))])
+    {
+        let body = json!({ "properties": {
+            "ttl": 60, "aRecords": [{ "ipv4Address": "10.0.0.9" }], "metadata": metadata,
+        } });
+        azure.put(&zone.child("A", name), version, body).await;
+    }
+    let before = records();
+    let mut instance = Instance::default();
+    for servers in [3, 1] {
+        let config = config(GROUP, "demo", servers);
+        apply(&cluster, &mut instance, Some(&config), Options::default()).await.unwrap();
+        refresh(&cluster, &mut instance).await.unwrap();
+        let state = instance.current.clone().unwrap().state;
+        let planned = plan(&cluster, &state, &[], &config).await.unwrap().planned;
+        assert_eq!(planned, whole(cluster.as_ref(), &state), "nothing is planned");
+        let host = "consul.demo.corp.example";
+        assert_eq!(state.get("retry_join"), &vec![host.to_owned()].into());
+        let url = state.get("consul_private_endpoint_url").as_str().unwrap().to_owned();
+        assert_eq!(url, format!("https://{host}:8501"));
+    }
+    let mut both = before.clone();
+    both.extend(["consul.demo", "server-0.demo"].map(str::to_owned));
+    both.sort();
+    assert_eq!(records(), both);
+    // What is in the records is what the servers have.
+    let state = instance.current.clone().unwrap().state;
+    let address = state.get("servers").as_list().unwrap()[0].get("private_ip").clone();
+    for name in ["consul.demo", "server-0.demo"] {
+        let record = azure.object(&zone.child("A", name)).unwrap();
+        let told = record["properties"]["aRecords"][0]["ipv4Address"].as_str();
+        assert_eq!(told, address.as_str(), "{name}");
+    }
+    // A second one of the name, or a record that nobody knows, is told while planning.
+    for (name, why) in [("demo", "another cluster of this name"), ("third", "does not say")] {
+        let outcome = plan(&cluster, &Value::Null, &[], &config("rg-2", name, 1)).await;
+        let Err(Failure::Told(told)) = outcome else { panic!("{name}: {outcome:?}") };
+        assert!(told[0].contains(why) && told[0].contains("another name"), "{told:?}");
+    }
+    // The names stay where they are; another zone is another cluster.
+    let moved = config(GROUP, "demo", 1).with("private_dns_zone_id", Value::Null);
+    assert!(!plan(&cluster, &state, &[], &moved).await.unwrap().requires_replace.is_empty());
+    apply(&cluster, &mut instance, None, Options::default()).await.unwrap();
+    assert_eq!(records(), before);
 }
 
 /// Either half of a peering deleted, or the peer's addresses changed: the next plan says so, one apply mends it.

@@ -15,11 +15,17 @@ const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 const USER_ACCESS_ADMINISTRATOR: &str = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9";
 const NETWORK_CONTRIBUTOR: &str = "4d97b98b-1d4f-4787-a291-c67834d212e7";
 
-/// Where the peer lives.
+const PRIVATE_DNS_ZONE_CONTRIBUTOR: &str = "b12aa53e-6015-4669-85d0-8515ebb3ae7f";
+
+/// Where the peer lives, and the zone of the hub.
 const NETWORKS: &str = "rg-network";
 
 fn peer() -> ArmId {
     group_id(NETWORKS).resource(Kind::VirtualNetwork.resource_type(), "hub")
+}
+
+fn zone() -> ArmId {
+    group_id(NETWORKS).resource(Kind::PrivateDnsZone.resource_type(), "corp.example")
 }
 
 /// Name, id and scope of each role in the guide's first table.
@@ -34,12 +40,14 @@ fn documented() -> Vec<(String, &'static str, ArmId)> {
             "Contributor" => CONTRIBUTOR,
             "User Access Administrator" => USER_ACCESS_ADMINISTRATOR,
             "Network Contributor" => NETWORK_CONTRIBUTOR,
+            "Private DNS Zone Contributor" => PRIVATE_DNS_ZONE_CONTRIBUTOR,
             other => panic!("the guide names the role {other}"),
         };
         let scope = match cells[2] {
             "your resource group" => group_id(GROUP),
             "the managed group" => Azure::cluster_id(),
             "each network in `peer_vnet_ids`" => peer(),
+            "the zone of `private_dns_zone_id`" => zone(),
             other => panic!("the guide names the scope {other}"),
         };
         (cells[1].to_owned(), role, scope)
@@ -54,6 +62,12 @@ async fn given(without: Option<&str>) -> (Azure, Provider) {
     azure.put(&Azure::cluster_id(), "2024-07-01", tags).await;
     azure.put(&group_id(NETWORKS), "2024-07-01", json!({ "location": "westeurope" })).await;
     network(&azure, NETWORKS, "hub", "10.0.0.0/16").await;
+    let zone = zone();
+    azure.put(&zone, Kind::PrivateDnsZone.api_version(), json!({ "location": "global" })).await;
+    let theirs =
+        json!({ "properties": { "ttl": 60, "aRecords": [{ "ipv4Address": "10.0.0.9" }] } });
+    let id = zone.child("A", "consul.demo-2");
+    azure.put(&id, Kind::PrivateDnsRecord.api_version(), theirs).await;
     let caller = principal(&azure, "pipeline").await;
     for (name, role, scope) in documented() {
         if without != Some(name.as_str()) {
@@ -71,6 +85,7 @@ fn config(servers: i64) -> Value {
         ("server_count", servers.into()),
         ("image", image("24.04.202609120")),
         ("peer_vnet_ids", vec![peer().to_string()].into()),
+        ("private_dns_zone_id", zone().to_string().into()),
         ("tags", Value::map([("team", Value::from("net"))])),
     ])
 }
@@ -84,14 +99,17 @@ fn image(version: &str) -> Value {
     ])
 }
 
-/// What lies in the managed group, and its tags.
+/// What lies in the managed group, its tags, and what else there is in the hub's zone than was there before.
 fn left(azure: &Azure) -> (Vec<String>, serde_json::Value) {
     let group = Azure::cluster_id();
     let group = azure.object(&group).expect("the group stays");
     let within = Azure::cluster_id().key() + "/providers/";
+    let zone = zone().key() + "/a/";
     let rows = azure.cloud.with_world(|world| world.objects());
-    let ids =
-        rows.into_iter().map(|row| row.id.to_lowercase()).filter(|id| id.starts_with(&within));
+    let ids = rows.into_iter().map(|row| row.id.to_lowercase()).filter(|id| {
+        let record = id.strip_prefix(&zone);
+        id.starts_with(&within) || record.is_some_and(|name| name != "consul.demo-2")
+    });
     let ids = ids.filter(|id| !id.contains("/microsoft.authorization/"));
     (ids.collect(), group["tags"].clone())
 }
@@ -103,7 +121,11 @@ async fn the_documented_rights_make_change_and_destroy_a_cluster_in_a_given_grou
     let mut instance = Instance::default();
     for turn in 0..2 {
         for servers in [3, 5, 3] {
-            let config = config(servers);
+            // Once with the hub's zone, once with one of its own.
+            let mut config = config(servers);
+            if turn == 1 {
+                config.set("private_dns_zone_id", Value::Null);
+            }
             apply(&cluster, &mut instance, Some(&config), Options::default()).await.unwrap();
             refresh(&cluster, &mut instance).await.unwrap();
             let state = instance.current.clone().unwrap().state;

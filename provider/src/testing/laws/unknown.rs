@@ -143,6 +143,13 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
                 .into(),
             number => format!("{NETWORK}/own-{}/subnets/servers", number - 1).into(),
         },
+        "private_dns_zone_id" => match random.below(3) {
+            0 => Value::Null,
+            number => {
+                let zone = NETWORK.replace("virtualNetworks", "privateDnsZones");
+                format!("{zone}/hub-{number}.example").into()
+            }
+        },
         "peer_vnet_ids" => list(if random.chance(3) { vec![] } else { vec![peer] }),
         "peer_vnet_ids.0" => peer.into(),
         "consul_external_endpoint" | "deletion_protection" | "force_destroy" | "enabled" => {
