@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::arm::{ArmId, Kind};
+use crate::arm::ArmId;
 use crate::names::{CLUSTER_RECORD, Names, OWNER_METADATA};
 use crate::observed::Observed;
 use crate::plan::MAX_SLOTS;
@@ -13,14 +13,9 @@ pub fn owner(record: &Value) -> Option<&str> {
     record.pointer("/properties/metadata")?.get(OWNER_METADATA)?.as_str()
 }
 
-/// Whether an object is a record of the cluster in the zone that it shares.
-pub(crate) fn is_ours(names: &Names, id: &ArmId, record: &Value) -> bool {
-    lies_in(names, id) && owner(record) == Some(names.uid.as_str())
-}
-
-/// Whether an object is a record in the zone that the cluster shares, whoever made it.
-pub(crate) fn lies_in(names: &Names, id: &ArmId) -> bool {
-    names.shared_zone().is_some_and(|zone| id.is_a(Kind::PrivateDnsRecord) && id.is_within(zone))
+/// Whether a record under one of the cluster's names is the cluster's.
+fn is_ours(names: &Names, record: &Value) -> bool {
+    owner(record) == Some(names.uid.as_str())
 }
 
 /// Every name that the cluster may have in the zone, and what is there under it.
@@ -35,12 +30,12 @@ fn records<'o>(names: &Names, observed: &'o Observed) -> impl Iterator<Item = (A
 
 /// The cluster's records in the zone that it shares.
 pub(crate) fn own_records(names: &Names, observed: &Observed) -> Vec<ArmId> {
-    let own = records(names, observed).filter(|(id, body)| is_ours(names, id, body));
+    let own = records(names, observed).filter(|(_, body)| is_ours(names, body));
     own.map(|(id, _)| id).collect()
 }
 
 /// The first record of somebody else under one of the cluster's names, and whose it is.
 pub fn taken(names: &Names, observed: &Observed) -> Option<(ArmId, Option<String>)> {
-    let mut others = records(names, observed).filter(|(id, body)| !is_ours(names, id, body));
+    let mut others = records(names, observed).filter(|(_, body)| !is_ours(names, body));
     others.next().map(|(id, body)| (id, owner(body).map(str::to_owned)))
 }

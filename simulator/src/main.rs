@@ -32,6 +32,10 @@ enum Command {
         /// How many times faster than Azure its durations pass [default: 1]
         #[arg(long, value_name = "X")]
         time_scale: Option<f64>,
+        /// Machines have the addresses that Azure says, on the loopback device, and not ones in 127.0.0.0/8: for a network
+        /// namespace of the emulator's own; needs `ip` and the right to change networks
+        #[arg(long)]
+        own_addresses: bool,
         /// Injects a fault; may be repeated
         #[arg(long = "fault", value_name = "SPEC")]
         faults: Vec<Fault>,
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
         Command::Systemctl { words } => {
             ExitCode::from(u8::try_from(front::systemctl(&words)).unwrap_or(1))
         }
-        Command::Serve { dir, port, time_scale, faults } => {
+        Command::Serve { dir, port, time_scale, own_addresses, faults } => {
             let filter = tracing_subscriber::EnvFilter::try_from_env("AZURE_EMULATOR_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -60,7 +64,7 @@ fn main() -> ExitCode {
                 .build()
                 .map_err(|e| e.to_string())
                 .and_then(|runtime| {
-                    let options = Options { dir, port, time_scale, faults };
+                    let options = Options { dir, port, time_scale, own_addresses, faults };
                     runtime.block_on(front::serve(options)).map_err(|e| describe(&e))
                 });
             match result {

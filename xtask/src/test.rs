@@ -119,7 +119,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 }
 
 /// Tests of whole clusters that take longest: a lane of their own.
-const LONG: [&str; 3] = ["rolling", "lost", "alone"];
+const LONG: [&str; 4] = ["rolling", "lost", "alone", "client_network"];
 
 /// Whole clusters, in two lanes beside each other: they mostly wait. In a lane one at a time.
 fn run_clusters(count: &mut Count) -> Result<(), Failure> {

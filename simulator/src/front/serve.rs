@@ -32,6 +32,8 @@ pub struct Options {
     pub port: Option<u16>,
     /// How many times faster than Azure; `None`: as fast as Azure.
     pub time_scale: Option<f64>,
+    /// Whether machines have the addresses that Azure says, on the loopback device.
+    pub own_addresses: bool,
     /// Faults to inject.
     pub faults: Vec<Fault>,
 }
@@ -54,7 +56,8 @@ pub async fn serve(options: Options) -> Result<(), FrontError> {
     let world = read_world(&dir, &identity, &endpoint, &options)?;
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let scale_text = options.time_scale.map(|scale| scale.to_string());
-    let shared = Shared::new(&dir, endpoint.clone(), identity, scale_text, world, sender)?;
+    let mut shared = Shared::new(&dir, endpoint.clone(), identity, scale_text, world, sender)?;
+    shared.machines.own_addresses = options.own_addresses;
     let shared = Arc::new(shared);
     write_env(&shared)?;
     super::vm::write_shim(&shared)?;

@@ -7,6 +7,7 @@
 pub mod bins;
 pub mod blobs;
 pub mod canary;
+pub mod client;
 pub mod collector;
 pub mod consul;
 pub mod curl;
@@ -15,6 +16,7 @@ pub mod emulator;
 pub mod error;
 pub mod kill;
 pub mod load;
+pub mod network;
 pub mod packages;
 pub mod scenario;
 pub mod terraform;

@@ -40,13 +40,26 @@ impl Scenario {
         time_scale: u32,
         faults: &[&str],
     ) -> Result<Self, HarnessError> {
-        let dir = target().join("acceptance").join(name);
-        if dir.exists() {
-            fs::remove_dir_all(&dir).map_err(HarnessError::file(&dir))?;
-        }
+        let dir = fresh_dir(name)?;
+        let faults: Vec<&str> = faults.iter().flat_map(|fault| ["--fault", *fault]).collect();
+        Self::start_as(&dir, example, time_scale, &faults)
+    }
+
+    /// The same whose machines have the addresses that Azure says; only where the caller is
+    /// [alone](crate::network::alone).
+    pub fn start_alone(name: &str, time_scale: u32) -> Result<Self, HarnessError> {
+        let dir = fresh_dir(name)?;
+        Self::start_as(&dir, "", time_scale, &["--own-addresses"])
+    }
+
+    fn start_as(
+        dir: &Path,
+        example: &str,
+        time_scale: u32,
+        more: &[&str],
+    ) -> Result<Self, HarnessError> {
         let scale = time_scale.to_string();
-        let mut arguments = vec!["--time-scale", &scale];
-        arguments.extend(faults.iter().flat_map(|fault| ["--fault", *fault]));
+        let arguments = [&["--time-scale", &scale], more].concat();
         let azure = Emulator::start(&dir.join("azure"), &arguments)?;
         azure.create_group(GROUP, "westeurope")?;
         let before = azure.objects()?;
@@ -56,7 +69,7 @@ impl Scenario {
         }
         set_consul(&mut terraform)?;
         terraform.set("TF_VAR_resource_group_name", GROUP);
-        Ok(Self { terraform, azure, before, dir })
+        Ok(Self { terraform, azure, before, dir: dir.to_owned() })
     }
 
     /// Consul of the quickstart's cluster.
@@ -83,6 +96,14 @@ impl Scenario {
     pub fn vms(&self) -> Result<Vec<Value>, HarnessError> {
         self.azure.vms()
     }
+}
+
+fn fresh_dir(name: &str) -> Result<PathBuf, HarnessError> {
+    let dir = target().join("acceptance").join(name);
+    if dir.exists() {
+        fs::remove_dir_all(&dir).map_err(HarnessError::file(&dir))?;
+    }
+    Ok(dir)
 }
 
 /// A configuration of one cluster with the Consul of this machine, at [`CLUSTER`]; `provider` and `cluster` are more

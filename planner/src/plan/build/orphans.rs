@@ -13,7 +13,6 @@ use crate::names::{CLUSTER_TAG, SLOT_TAG};
 use crate::plan::Action;
 use crate::plan::graph::StepRef;
 use crate::reference::point;
-use crate::shared_zone;
 
 /// An object of this cluster that the spec no longer wants.
 pub(super) struct Orphan {
@@ -93,10 +92,7 @@ impl Planner<'_> {
             if containers.iter().any(|name| self.names.container(name) == *id) {
                 return Some((Kind::BlobContainer, Some(slot)));
             }
-            if self.names.dns_record(&format!("server-{slot}")) == *id
-                && (!shared_zone::lies_in(&self.names, id)
-                    || shared_zone::is_ours(&self.names, id, body))
-            {
+            if self.names.dns_record(&format!("server-{slot}")) == *id {
                 return Some((Kind::PrivateDnsRecord, Some(slot)));
             }
             let scopes = containers.map(|name| self.names.container(&name));

@@ -142,7 +142,7 @@ fn instance(shared: &Shared, vm: &Running) -> Value {
         },
         "network": {"interface": [{
             "ipv4": {
-                "ipAddress": [{"privateIpAddress": vm.address, "publicIpAddress": ""}],
+                "ipAddress": [{"privateIpAddress": vm.own_address, "publicIpAddress": ""}],
                 "subnet": [{"address": "127.0.0.0", "prefix": "8"}],
             },
             "ipv6": {"ipAddress": []},

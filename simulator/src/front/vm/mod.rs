@@ -41,7 +41,10 @@ struct Place {
 pub(crate) struct Running {
     pub(crate) machine: Machine,
     pub(crate) root: PathBuf,
+    /// Where its metadata service listens, and its programs unless they have an address of their own.
     pub(crate) address: Ipv4Addr,
+    /// Where its programs listen.
+    pub(crate) own_address: Ipv4Addr,
     pub(crate) supervisor: Arc<Supervisor>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -49,6 +52,8 @@ pub(crate) struct Running {
 /// All machines of an emulator.
 pub(crate) struct Machines {
     dir: PathBuf,
+    /// Whether machines have the addresses that Azure says.
+    pub(crate) own_addresses: bool,
     running: Mutex<BTreeMap<String, Arc<Running>>>,
     places: Mutex<BTreeMap<String, Place>>,
 }
@@ -66,7 +71,12 @@ impl Machines {
                 .map_err(|source| FrontError::Format { path, source })?,
             Err(_) => BTreeMap::new(),
         };
-        Ok(Self { dir: dir.to_owned(), running: Mutex::default(), places: Mutex::new(places) })
+        Ok(Self {
+            dir: dir.to_owned(),
+            own_addresses: false,
+            running: Mutex::default(),
+            places: Mutex::new(places),
+        })
     }
 
     fn save_places(&self) {
@@ -92,7 +102,7 @@ impl Machines {
                     "instanceId": vm.machine.instance_id,
                     "resourceGroup": vm.machine.group,
                     "zone": vm.machine.zone,
-                    "address": vm.address,
+                    "address": vm.own_address,
                     "privateIp": vm.machine.private_ip,
                     "metadata": metadata_url(vm.address),
                     "folder": vm.root,
@@ -112,6 +122,9 @@ impl Machines {
                 task.abort();
             }
             vm.supervisor.forget_all();
+            if vm.own_address != vm.address {
+                change_loopback("del", vm.own_address).await;
+            }
         }
         let Some(place) = place else { return };
         let root = self.root_of(&place);
@@ -175,6 +188,15 @@ impl Machines {
     }
 }
 
+/// Gives the loopback device an address, or takes it away.
+async fn change_loopback(verb: &str, address: Ipv4Addr) {
+    let words = ["addr", verb, &format!("{address}/32"), "dev", "lo"];
+    match tokio::process::Command::new("ip").args(words).status().await {
+        Ok(status) if status.success() => {}
+        other => tracing::error!(?other, %address, verb, "ip did not change the loopback device"),
+    }
+}
+
 fn metadata_url(address: Ipv4Addr) -> String {
     format!("http://{address}:{METADATA_PORT}")
 }
@@ -225,6 +247,11 @@ pub(crate) async fn start(shared: &Arc<Shared>, machine: Machine, fresh: bool) {
         tracing::error!(machine = machine.id, "no free loopback address for a machine");
         return;
     };
+    let own = machine.private_ip.parse().ok().filter(|_| machines.own_addresses);
+    let own_address = own.unwrap_or(address);
+    if own.is_some() {
+        change_loopback("replace", own_address).await;
+    }
     let place = Place { folder, address };
     let root = machines.root_of(&place);
     // What an emulator that was killed left running would disturb the new boot.
@@ -245,6 +272,7 @@ pub(crate) async fn start(shared: &Arc<Shared>, machine: Machine, fresh: bool) {
         machine: machine.clone(),
         root: root.clone(),
         address,
+        own_address,
         supervisor: Arc::clone(&supervisor),
         tasks: Mutex::default(),
     });

@@ -108,15 +108,21 @@ impl World {
         taken
     }
 
-    /// The lowest free address of a subnet; Azure keeps the first four and the last.
+    /// A free address of a subnet: the next one above all that are taken, as long as there is one. So what was just given
+    /// back is not given out again, and whoever comes back somewhere else is met. Azure keeps the first four and the last.
     pub(crate) fn free_address(&self, subnet_id: &str, also_taken: &[String]) -> Answer<String> {
         let subnet = self.resources.get(&ids::key(subnet_id));
         let prefix = subnet.map(vnet::subnet_prefix).unwrap_or_default();
         let taken = self.addresses_in(&ids::key(subnet_id));
         let net: Option<ipnet::Ipv4Net> = prefix.parse().ok();
         let free = net.and_then(|net| {
-            let (first, last) = (u32::from(net.network()), u32::from(net.broadcast()));
-            (first.saturating_add(4)..last)
+            let first = u32::from(net.network()).saturating_add(4);
+            let last = u32::from(net.broadcast());
+            let known = taken.iter().map(|(_, ip)| ip).chain(also_taken);
+            let known = known.filter_map(|ip| ip.parse::<std::net::Ipv4Addr>().ok());
+            let above = known.map(|ip| u32::from(ip).saturating_add(1)).max().unwrap_or(first);
+            (above.max(first)..last)
+                .chain(first..last)
                 .map(|n| std::net::Ipv4Addr::from(n).to_string())
                 .find(|ip| !taken.iter().any(|(_, t)| t == ip) && !also_taken.contains(ip))
         });
