@@ -1,5 +1,6 @@
 //! ARM above the port: retry by class, paging, writes that are followed to their end.
 
+mod lists;
 mod operation;
 mod read;
 mod retry;
@@ -19,6 +20,7 @@ use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::{ArmError, EngineError, Retry};
 use crate::lease::Fence;
 
+pub use lists::Reader;
 use retry::Tries;
 pub(crate) use retry::backoff;
 pub use retry::{Gate, SharedGate};

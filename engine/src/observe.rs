@@ -1,4 +1,5 @@
-//! Looks at a cluster: one list per type and group, whatever the number of servers, then the documents in its blobs.
+//! Looks at a cluster: one list per type, whatever the number of servers (and of clusters that are looked at just then),
+//! then the documents in its blobs.
 
 use std::sync::Arc;
 
@@ -40,14 +41,11 @@ pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineErr
     for body in shared_records(arm, names).await? {
         observed.insert(body);
     }
-    let Some(body) = arm.get_group(group).await? else { return Ok(observed) };
+    let Some(body) = arm.get_group_of_many(group).await? else { return Ok(observed) };
     observed.insert(body);
     let list = |path: String| async move { arm.list(&path).await };
-    let mut lists = Vec::new();
-    for kind in LISTED.into_iter().chain([Kind::Lock, Kind::RoleAssignment]) {
-        let (kind_path, version) = (kind.resource_type(), kind.api_version());
-        lists.push(list(format!("{group}/providers/{kind_path}?api-version={version}")));
-    }
+    let kinds = LISTED.into_iter().chain([Kind::Lock, Kind::RoleAssignment]);
+    let lists: Vec<_> = kinds.map(|kind| arm.list_in_group(group, kind)).collect();
     for body in try_join_all(lists).await?.into_iter().flatten() {
         insert_with_peerings(&mut observed, body);
     }

@@ -2,39 +2,25 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use hcs_engine::arm::Arm;
 use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
-use hcs_engine::clock::Clock;
 use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, TransportError};
 use hcs_engine::error::{Awaited, EngineError};
 use hcs_engine::execute::ensure_blob_access;
 use hcs_planner::arm::{ArmId, Kind};
 use serde_json::json;
+use support::TestClock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Time that passes with tokio's, and an ARM that grants what it is asked for.
-struct Azure(Instant);
-
-#[async_trait]
-impl Clock for Azure {
-    fn now_unix_ms(&self) -> u64 {
-        1_795_000_000_000 + self.monotonic_ms()
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).unwrap()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-}
+/// An ARM that grants what it is asked for.
+struct Azure;
 
 #[async_trait]
 impl Cloud for Azure {
@@ -105,8 +91,7 @@ fn no_role() -> BlobError {
 /// How it ends, and after how many minutes.
 async fn gain(says: Says) -> (Result<bool, EngineError>, u64) {
     let started = Instant::now();
-    let arm =
-        Arm::new(Arc::new(Azure(started)), Arc::new(Azure(started)), CancellationToken::new());
+    let arm = Arm::new(Arc::new(Azure), Arc::new(TestClock(started)), CancellationToken::new());
     let account =
         ArmId::resource_group("s", "g").resource(Kind::StorageAccount.resource_type(), "a");
     let end = ensure_blob_access(&arm, &account, &Account { started, says }).await;

@@ -2,37 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hcs_engine::arm::Arm;
-use hcs_engine::clock::Clock;
 use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, Target, TransportError};
 use hcs_engine::error::EngineError;
 use hcs_engine::lease::Fence;
 use hcs_planner::arm::{ArmId, Kind};
 use serde_json::{Value, json};
+use support::TestClock;
 use tokio_util::sync::CancellationToken;
-
-/// Time that passes with tokio's.
-struct TestClock(tokio::time::Instant);
-
-#[async_trait]
-impl Clock for TestClock {
-    fn now_unix_ms(&self) -> u64 {
-        1_795_000_000_000 + self.monotonic_ms()
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).unwrap()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
-    }
-}
 
 type Answer = Result<ArmResponse, TransportError>;
 type Script = Box<dyn FnMut(usize, &str) -> Answer + Send>;

@@ -207,6 +207,7 @@ impl Client {
         arm: &Arm,
         cluster_id: &ArmId,
     ) -> Result<Option<(ClusterSpec, Observed)>, Diagnostic> {
+        let _reader = arm.reads_a_cluster();
         let what = format!("cluster {cluster_id}");
         let failed = |error: &EngineError| crate::diagnostics::read(&what, error);
         let group = arm.get_group(cluster_id).await;

@@ -9,8 +9,9 @@ mod plans;
 mod start;
 
 use std::path::Path;
+use std::process::Command;
 
-use hcs_acceptance::bins::target;
+use hcs_acceptance::bins::{repository, target};
 use serde_json::json;
 
 use crate::shell::{Failure, cargo};
@@ -45,6 +46,7 @@ pub(crate) fn run(json_file: Option<&Path>) -> Result<(), Failure> {
     figures.extend(start::measure(&peers)?);
     figures.extend(plans::measure(&peers, &dir)?);
     figures.extend(planning::measure(&dir)?);
+    figures.extend(fleet()?);
     println!("\n{:<62} {:>14} {:>10}", "figure", "measured", "promised");
     for figure in &figures {
         println!("{figure}");
@@ -54,6 +56,21 @@ pub(crate) fn run(json_file: Option<&Path>) -> Result<(), Failure> {
         std::fs::write(path, format!("{:#}\n", json!({ "figures": rows })))?;
     }
     Ok(())
+}
+
+/// Clusters of one state, refreshed in a simulated Azure with its buckets: the law that counts them prints figures.
+fn fleet() -> Result<Vec<Figure>, Failure> {
+    let words =
+        ["test", "--quiet", "--package", "terraform-provider-hcs", "fleet", "--", "--nocapture"];
+    println!("$ cargo {}", words.join(" "));
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(program).args(words).current_dir(repository()).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let figures: Vec<Figure> = text.lines().filter_map(Figure::parse).collect();
+    if !output.status.success() || figures.is_empty() {
+        return Err(format!("the law of fleets does not hold:\n{text}").into());
+    }
+    Ok(figures)
 }
 
 fn size() -> Result<Figure, Failure> {

@@ -118,6 +118,14 @@ impl Arm {
 
     /// All pages of a list; a 404 on the parent is an empty list.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, EngineError> {
+        self.list_with_pages(path).await.map(|(rows, _)| rows)
+    }
+
+    /// The same, and how many pages they were: none where there is nothing to list.
+    pub(super) async fn list_with_pages(
+        &self,
+        path: &str,
+    ) -> Result<(Vec<Value>, usize), EngineError> {
         let mut items = Vec::new();
         let mut target = Target::Path(path.to_owned());
         let id = path.split('?').next().unwrap_or(path).to_owned();
@@ -128,7 +136,7 @@ impl Arm {
                 Ok(response) => response.body,
                 // A later page that is not there is a list that broke off, not its end.
                 Err(EngineError::Arm(error)) if error.status == 404 && links.is_empty() => {
-                    return Ok(items);
+                    return Ok((items, 0));
                 }
                 Err(error) => return Err(error),
             };
@@ -143,7 +151,7 @@ impl Arm {
                     let reason = format!("the list {id} leads in a circle");
                     return Err(TransportError::Malformed { host: "ARM".into(), reason }.into());
                 }
-                None => return Ok(items),
+                None => return Ok((items, links.len() + 1)),
             }
         }
     }

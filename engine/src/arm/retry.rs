@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::Arm;
+use super::lists::Lists;
 use crate::cloud::Method;
 use crate::error::{ArmError, EngineError};
 
@@ -31,6 +32,8 @@ pub struct Gate {
     /// Until when reads and writes are held back, by [`crate::clock::Clock::monotonic_ms`].
     reads_from_ms: AtomicU64,
     writes_from_ms: AtomicU64,
+    /// Lists that several wait for.
+    lists: Lists,
 }
 
 impl Gate {
@@ -75,6 +78,10 @@ impl Arm {
         hash.update(attempt.to_le_bytes());
         let share = u32::from(hash.finalize()[0]);
         wait + wait * share / (5 * 255)
+    }
+
+    pub(super) fn lists(&self) -> &Lists {
+        &self.gate.lists
     }
 
     /// Whether others of this process were told to wait.

@@ -212,6 +212,7 @@ pub async fn observe(
     stores: &dyn BlobStores,
     spec: &ClusterSpec,
 ) -> Result<Observed, EngineError> {
+    let _reader = arm.reads_a_cluster();
     let names = Names::new(spec);
     let mut observed = observe::observe_arm(arm, &names).await?;
     // A group without a cluster's tag may be one that was given: is it empty, or was it left again?

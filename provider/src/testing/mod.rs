@@ -6,7 +6,7 @@ mod told;
 
 use std::sync::Arc;
 
-use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
+use hcs_engine::cloud::{ArmRequest, Cloud, Method, Target};
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::storage_account_name;
 use hcs_simulator::{Calls, Programs, Script, Settings, SimClock, SimCloud, Strike};
@@ -35,8 +35,13 @@ pub(crate) struct Azure {
 
 impl Azure {
     pub(crate) async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    /// One whose settings are others.
+    pub(crate) async fn with(settings: Settings) -> Self {
         let clock = SimClock::starting_at(1_795_000_000_000);
-        let cloud = SimCloud::new(Settings::default(), clock.clone());
+        let cloud = SimCloud::new(settings, clock.clone());
         cloud.serve(&storage_account_name(&Self::cluster_id()));
         let azure = Self { cloud, registrations: Registrations::None, clock };
         azure.put(&group_id(GROUP), "2024-07-01", json!({ "location": "westeurope" })).await;
@@ -102,9 +107,31 @@ impl Azure {
         let script = Arc::new(Script::of(kill.as_slice()));
         let cancel = CancellationToken::new();
         let calls = Calls::new(cloud.clone(), self.clock.clone(), Arc::clone(&script), cancel);
+        self.provider_over(calls, script, default_tags, |near| near)
+    }
+
+    /// A provider for a caller, whose way to Resource Manager leads through another one.
+    pub(crate) fn provider_through(
+        &self,
+        cloud: &SimCloud,
+        way: impl FnOnce(Arc<dyn Cloud>) -> Arc<dyn Cloud>,
+    ) -> Provider {
+        let script = Arc::new(Script::of(&[]));
+        let cancel = CancellationToken::new();
+        let calls = Calls::new(cloud.clone(), self.clock.clone(), Arc::clone(&script), cancel);
+        self.provider_over(calls, script, Value::Null, way)
+    }
+
+    fn provider_over(
+        &self,
+        calls: Calls,
+        script: Arc<Script>,
+        default_tags: Value,
+        way: impl FnOnce(Arc<dyn Cloud>) -> Arc<dyn Cloud>,
+    ) -> Provider {
         let ports = Arc::new(calls);
         let ports = Ports {
-            cloud: ports.clone(),
+            cloud: way(ports.clone()),
             blobs: ports,
             clock: Arc::new(self.clock.clone()),
             programs: Some(Arc::new(Programs)),

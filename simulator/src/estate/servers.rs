@@ -107,7 +107,7 @@ impl Servers {
     pub(super) fn round(&mut self, world: &World, blobs: &Blobs, now_ms: u64) {
         self.next_round_ms = now_ms + ROUND_MS;
         self.sequence += 1;
-        let mut powered = world.powered_scale_sets();
+        let mut powered = world.powered_scale_sets(&self.account);
         // Another machine, another server.
         self.dead.retain(|name| powered.contains(name));
         powered.retain(|name| !self.dead.contains(name));

@@ -112,11 +112,15 @@ impl World {
     }
 
     /// Names of the scale sets with a machine that has power now.
-    pub(crate) fn powered_scale_sets(&self) -> std::collections::BTreeSet<String> {
+    pub(crate) fn powered_scale_sets(&self, account: &str) -> std::collections::BTreeSet<String> {
+        // The group of the account, as long as it is there.
+        let group = self.account(account).and_then(|r| Some(r.id.split("/providers/").next()?));
+        let group = group.map(|group| format!("{}/", ids::key(group)));
         self.resources
             .values()
             .filter(|r| r.rtype == INSTANCE.rtype && r.state == State::Succeeded)
             .filter(|r| r.secret["power"] == "running")
+            .filter(|r| group.as_ref().is_none_or(|group| r.key().starts_with(group)))
             .filter_map(|r| r.id.rsplit('/').nth(2).map(str::to_owned))
             .collect()
     }

@@ -1,5 +1,8 @@
 //! A client in a network of its own: it gets there what Azure lets it have, and nothing else.
 
+#[path = "client_network/judges.rs"]
+mod judges;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +13,7 @@ use hcs_acceptance::client::{Client, HAND_OUT, HandedOut};
 use hcs_acceptance::network::{self, Spoke, dns};
 use hcs_acceptance::scenario::{self, CLUSTER, GROUP};
 use hcs_acceptance::{Scenario, tools};
+use judges::Judges;
 use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -31,11 +35,14 @@ fn a_client_in_a_network_of_its_own_joins_by_name_through_the_open_ports_and_no_
     let scenario = Scenario::start_alone("apart", 60)?;
     let spoke = Spoke::new(&scenario.azure, GROUP, &scenario.dir)?;
     let case = Case { scenario, spoke };
+    let judges = Judges::of_environment();
     case.declare("")?;
     case.scenario.terraform.init()?;
+    judges.prepare(&case)?;
     case.scenario.terraform.apply(&[])?;
     case.follow()?;
     case.serves()?;
+    judges.judge(&case)?;
     case.without_the_port()?;
     case.without_the_link()?;
     case.with_other_addresses()?;
@@ -49,12 +56,16 @@ struct Case {
 }
 
 impl Case {
-    fn declare(&self, lines: &str) -> Done {
+    fn declare(&self, more: &str) -> Done {
+        self.declare_with("", more)
+    }
+
+    fn declare_with(&self, lines: &str, more: &str) -> Done {
         let peer = self.spoke.network_id();
         // What the test takes away by hand must not be locked.
         let lines = format!("  lock = \"none\"\n  peer_vnet_ids = [\"{peer}\"]\n{lines}");
         let configuration = scenario::configuration("apart", "", &lines);
-        Ok(self.scenario.terraform.write("main.tf", &format!("{configuration}{HAND_OUT}"))?)
+        Ok(self.scenario.terraform.write("main.tf", &format!("{configuration}{HAND_OUT}{more}"))?)
     }
 
     fn managed(&self, id: &str) -> String {
@@ -164,7 +175,7 @@ impl Case {
         let (client, handed) = self.client("app-4")?;
         client.joins(&handed.root)?;
         let before = self.addresses()?;
-        self.declare("  data_disk_gib = 64")?;
+        self.declare_with("  data_disk_gib = 64", "")?;
         self.scenario.terraform.apply(&[])?;
         let after = self.addresses()?;
         assert_eq!(after.len(), 3);

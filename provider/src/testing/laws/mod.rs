@@ -2,6 +2,7 @@
 //!
 //! `HCS_LAW_CASES` sets how many cases the random ones try.
 
+mod fleets;
 mod imports;
 mod networks;
 mod nulls;

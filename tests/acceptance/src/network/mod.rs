@@ -37,7 +37,7 @@ pub fn alone(test: &str) -> Result<bool, HarnessError> {
     }
     let own = std::env::current_exe().map_err(HarnessError::file("this test"))?;
     let status = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "--kill-child"])
+        .args(["--user", "--map-root-user", "--net", "--mount", "--kill-child"])
         .arg(own)
         .args(["--exact", test, "--nocapture"])
         .env(ALONE, "1")
@@ -119,11 +119,14 @@ impl Spoke {
         ip(&["link", "add", "apps", "type", "veth", "peer", "name", "eth0", "netns", &pid])?;
         ip(&["addr", "add", &format!("{gateway}/24"), "dev", "apps"])?;
         ip(&["link", "set", "apps", "up"])?;
+        // Whoever runs Terraform sits in a network that finds the names, too.
+        let mount = format!("mount --bind {} /etc/resolv.conf", resolver.display());
+        tools::run(Command::new("sh").args(["-c", &mount]))?;
         for words in [
             format!("ip addr add {host}/24 dev eth0"),
             "ip link set eth0 up".to_owned(),
             "ip link set lo up".to_owned(),
-            format!("mount --bind {} /etc/resolv.conf", resolver.display()),
+            mount,
         ] {
             self.run(&words)?;
         }
