@@ -114,7 +114,7 @@ impl World {
     /// Names of the scale sets with a machine that has power now.
     pub(crate) fn powered_scale_sets(&self, account: &str) -> std::collections::BTreeSet<String> {
         // The group of the account, as long as it is there.
-        let group = self.account(account).and_then(|r| Some(r.id.split("/providers/").next()?));
+        let group = self.account(account).and_then(|r| r.id.split("/providers/").next());
         let group = group.map(|group| format!("{}/", ids::key(group)));
         self.resources
             .values()
