@@ -66,7 +66,10 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
         ("Resource", "hcs_cluster") => text.push_str(&example("quickstart")?),
         ("Resource", "hcs_snapshot_policy") => text.push_str(&example("landing-zone/modules/consul")?),
         ("Ephemeral Resource", "hcs_cluster_client_config") => text.push_str(CLIENT_EXAMPLE),
-        ("Ephemeral Resource", _) => text.push_str(ROOT_TOKEN_EXAMPLE),
+        ("Ephemeral Resource", _) => {
+            let _ = write!(text, "{ROOT_TOKEN_EXAMPLE}\n{CONSUL_PROVIDER}```\n");
+        }
+        ("Data Source", "hcs_agent_helm_config") => text.push_str(&example("client-aks")?),
         _ => text.push_str(
             "\n## Example Usage\n\n```terraform\ndata \"hcs_cluster\" \"main\" {\n  name                \
              = \"quickstart\"\n  resource_group_name = \"platform-rg\"\n}\n```\n",
@@ -108,14 +111,15 @@ The Consul provider of the same configuration works with the token, and no state
 ephemeral "hcs_cluster_root_token" "main" {
   cluster_id = hcs_cluster.main.id
 }
+"#;
 
-provider "consul" {
+/// Terraform's consul provider for the cluster of the same configuration, as the reference shows it.
+pub const CONSUL_PROVIDER: &str = r#"provider "consul" {
   address    = hcs_cluster.main.consul_private_endpoint_url
   datacenter = hcs_cluster.main.consul_datacenter
   ca_pem     = base64decode(hcs_cluster.main.consul_ca_file)
   token      = ephemeral.hcs_cluster_root_token.main.secret_id
 }
-```
 "#;
 
 fn head(title: &str, description: &str) -> String {

@@ -1,6 +1,7 @@
 //! Clients that people use beside the agent, where this machine has them: Terraform's consul provider
 //! (`HCS_CONSUL_PROVIDER_DIR`, a folder with its program), consul-template (`HCS_CONSUL_TEMPLATE_BIN`) and
-//! consul-dataplane (`HCS_CONSUL_DATAPLANE_BIN`, Consul 1.14 and newer). Those that are not named are left out, and the
+//! consul-dataplane (`HCS_CONSUL_DATAPLANE_BIN`, Consul 1.14 and newer), and HashiCorp's Helm chart (`HCS_HELM_BIN` with
+//! the chart's folder in `HCS_CONSUL_CHART_DIR`). Those that are not named are left out, and the
 //! test says so.
 
 use std::fs;
@@ -10,6 +11,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use hcs_acceptance::client::HandedOut;
+use hcs_acceptance::docs::CONSUL_PROVIDER;
 use hcs_acceptance::network::{Spoke, dns};
 
 use super::{Case, Done};
@@ -36,14 +38,12 @@ resource "consul_config_entry" "judge" {
 }
 "#;
 
-const PROVIDER: &str = r#"
-provider "consul" {
-  address    = trimprefix(hcs_cluster.main.consul_private_endpoint_url, "https://")
-  scheme     = "https"
-  datacenter = hcs_cluster.main.consul_datacenter
-  ca_pem     = base64decode(hcs_cluster.main.consul_ca_file)
-  token      = ephemeral.hcs_cluster_root_token.main.secret_id
+const HELM_VALUES: &str = r#"
+data "hcs_agent_helm_config" "main" {
+  cluster_id          = hcs_cluster.main.id
+  kubernetes_endpoint = "https://aks.example:443"
 }
+output "values" { value = data.hcs_agent_helm_config.main.config }
 "#;
 
 /// The programs at hand.
@@ -51,6 +51,8 @@ pub(crate) struct Judges {
     provider: Option<PathBuf>,
     template: Option<PathBuf>,
     dataplane: Option<PathBuf>,
+    helm: Option<PathBuf>,
+    chart: Option<PathBuf>,
 }
 
 impl Judges {
@@ -66,6 +68,8 @@ impl Judges {
             provider: of("HCS_CONSUL_PROVIDER_DIR"),
             template: of("HCS_CONSUL_TEMPLATE_BIN"),
             dataplane: of("HCS_CONSUL_DATAPLANE_BIN"),
+            helm: of("HCS_HELM_BIN"),
+            chart: of("HCS_CONSUL_CHART_DIR"),
         }
     }
 
@@ -79,7 +83,7 @@ impl Judges {
             provider.display()
         );
         fs::write(&file, text.replacen("provider_installation {", &own, 1))?;
-        case.declare(&format!("{PROVIDER}{OF_THE_PROVIDER}"))
+        case.declare(&format!("\n{CONSUL_PROVIDER}{OF_THE_PROVIDER}"))
     }
 
     pub(crate) fn judge(&self, case: &Case) -> Done {
@@ -93,8 +97,15 @@ impl Judges {
         if let Some(dataplane) = &self.dataplane {
             connects(case, dataplane, &handed)?;
         }
+        if let (Some(helm), Some(chart)) = (&self.helm, &self.chart) {
+            let more = if self.provider.is_some() { OF_THE_PROVIDER } else { "" };
+            let provider = if self.provider.is_some() { CONSUL_PROVIDER } else { "" };
+            case.declare(&format!("{provider}{more}{HELM_VALUES}"))?;
+            case.scenario.terraform.apply(&[])?;
+            installs(case, helm, chart)?;
+        }
         if self.provider.is_some() {
-            case.declare(PROVIDER)?;
+            case.declare(&format!("\n{CONSUL_PROVIDER}"))?;
             let applied = case.scenario.terraform.apply(&[])?;
             assert!(applied.words().contains("4 destroyed"), "{}", applied.words());
             case.declare("")?;
@@ -169,6 +180,36 @@ fn connects(case: &Case, program: &PathBuf, handed: &HandedOut) -> Done {
         }
         std::thread::sleep(Duration::from_millis(300));
     }
+}
+
+/// The chart takes the values, and what it makes talks to the cluster: by the name, on 8501 and 8503, verified.
+fn installs(case: &Case, helm: &PathBuf, chart: &PathBuf) -> Done {
+    let values = case.scenario.terraform.run(&["output", "-raw", "values"])?.expect_code(0)?.stdout;
+    let file = case.scenario.dir.join("values.yaml");
+    fs::write(&file, values)?;
+    let output = std::process::Command::new(helm)
+        .args(["template", "consul"])
+        .arg(chart)
+        .arg("--values")
+        .arg(&file)
+        .output()?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    let made = String::from_utf8_lossy(&output.stdout).into_owned();
+    fs::write(case.scenario.dir.join("manifests.yaml"), &made)?;
+    for words in [
+        "consul.apart.hcs.internal",
+        "server.apart.consul",
+        "8501",
+        "8503",
+        "apart-bootstrap-token",
+        "consul-ca-cert",
+        "https://aks.example:443",
+    ] {
+        assert!(made.contains(words), "{words} is in no manifest");
+    }
+    assert!(!made.contains("kind: StatefulSet"), "the chart runs servers of its own");
+    Ok(())
 }
 
 /// Ends with the value.
