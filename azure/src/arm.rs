@@ -17,6 +17,7 @@ use crate::bearer::BearerPolicy;
 use crate::credential::ChainError;
 use crate::environment::Environment;
 use crate::http::{BodyError, HttpClient, host_of, parse_json, read_capped, without_bom};
+use crate::tenants::Tenants;
 use crate::token::{Claims, TokenCache};
 use crate::transport::{NoAnswer, chain};
 
@@ -46,10 +47,15 @@ pub struct ArmCloud {
 
 impl ArmCloud {
     /// Opens nothing yet; the first request does.
-    pub fn new(environment: &Environment, tokens: Arc<TokenCache>, http: &HttpClient) -> Self {
+    pub(crate) fn new(
+        environment: &Environment,
+        tokens: Arc<TokenCache>,
+        tenants: Arc<Tenants>,
+        http: &HttpClient,
+    ) -> Self {
         let endpoint = environment.resource_manager.clone();
         let scope = environment.arm_scope();
-        let bearer = BearerPolicy::new(Arc::clone(&tokens), scope.clone(), &endpoint);
+        let bearer = BearerPolicy::new(tenants, scope.clone(), &endpoint);
         let per_try: Vec<Arc<dyn Policy>> = vec![Arc::new(IdentifyPolicy), Arc::new(bearer)];
         let pipeline = Pipeline::new(
             option_env!("CARGO_PKG_NAME"),

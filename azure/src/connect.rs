@@ -8,14 +8,16 @@ use serde_json::Value;
 
 use crate::arm::ArmCloud;
 use crate::blob::AzureBlobStores;
-use crate::credential::{ChainError, CredentialChain, PlanContext};
+use crate::credential::{ChainError, CredentialChain, Method as Way, PlanContext};
 use crate::environment::{Environment, KnownCloud};
 use crate::error::ConnectError;
 use crate::http::{HttpClient, HttpSettings};
 use crate::settings::AzureSettings;
+use crate::tenants::{AUXILIARY_TENANTS_MAX, Tenant, Tenants};
 use crate::token::TokenCache;
 use crate::transport::{NoAnswer, chain};
 
+const AUXILIARY: &str = "auxiliary_tenant_ids";
 const SUBSCRIPTIONS_API: &str = "2022-12-01";
 
 /// One subscription of one Azure, as one principal sees it.
@@ -35,6 +37,7 @@ pub struct Azure {
     pub environment: Environment,
     credentials: Arc<CredentialChain>,
     has_custom_environment: bool,
+    tenants: Arc<Tenants>,
 }
 
 /// What [`Azure::check`] found.
@@ -68,8 +71,11 @@ pub async fn connect_with(
     let credentials = Arc::new(CredentialChain::new(settings, &context));
     let credential: Arc<dyn TokenCredential> = credentials.clone();
     let tokens = Arc::new(TokenCache::new(credential));
+    let home = Tenant { id: settings.tenant_id.clone(), tokens: Arc::clone(&tokens) };
+    let tenants = Arc::new(Tenants::new(home, auxiliary(settings, &context, &credentials)?));
+    let cloud = ArmCloud::new(&environment, Arc::clone(&tokens), Arc::clone(&tenants), &http);
     Ok(Azure {
-        cloud: Arc::new(ArmCloud::new(&environment, Arc::clone(&tokens), &http)),
+        cloud: Arc::new(cloud),
         blobs: Arc::new(AzureBlobStores::with_tokens(Arc::clone(&tokens), &http)),
         tokens,
         subscription_id,
@@ -77,7 +83,34 @@ pub async fn connect_with(
         environment,
         credentials,
         has_custom_environment: settings.metadata_host.is_some(),
+        tenants,
     })
+}
+
+/// The same principal in the other tenants.
+fn auxiliary(
+    settings: &AzureSettings,
+    context: &PlanContext,
+    credentials: &CredentialChain,
+) -> Result<Vec<Tenant>, ConnectError> {
+    let ids = &settings.auxiliary_tenant_ids;
+    let refused = |reason: String| ConnectError::InvalidSetting { attribute: AUXILIARY, reason };
+    if ids.len() > AUXILIARY_TENANTS_MAX {
+        let reason = format!("it names {} tenants; Azure takes {AUXILIARY_TENANTS_MAX}", ids.len());
+        return Err(refused(reason));
+    }
+    if !ids.is_empty() && credentials.method() == Some(Way::ManagedIdentity) {
+        let reason = "a managed identity exists in its own tenant only; use another credential, or leave it out";
+        return Err(refused(reason.to_owned()));
+    }
+    let tenant = |id: &String| {
+        check_tenant_id(AUXILIARY, id)?;
+        let settings = AzureSettings { tenant_id: Some(id.clone()), ..settings.clone() };
+        let credential: Arc<dyn TokenCredential> =
+            Arc::new(CredentialChain::new(&settings, context));
+        Ok(Tenant { id: Some(id.clone()), tokens: Arc::new(TokenCache::new(credential)) })
+    };
+    ids.iter().map(tenant).collect()
 }
 
 impl Azure {
@@ -86,6 +119,14 @@ impl Azure {
     pub async fn check(&self) -> Result<Checked, ConnectError> {
         let token = self.tokens.token(&self.environment.arm_scope()).await;
         let token = token.map_err(|error| Self::credential_error(&error))?;
+        for tenant in self.tenants.auxiliary() {
+            if let Err(error) = tenant.tokens.token(&self.environment.arm_scope()).await {
+                let id = tenant.id.as_deref().unwrap_or_default();
+                let reason =
+                    format!("tenant {id} gave no token: {}", Self::credential_error(&error));
+                return Err(ConnectError::InvalidSetting { attribute: AUXILIARY, reason });
+            }
+        }
         let claims = crate::token::Claims::of(token.token.secret());
         let credential = self.credentials.subject();
         let path =
@@ -182,15 +223,16 @@ fn subscription_id(settings: &AzureSettings) -> Result<String, ConnectError> {
     Ok(id.to_owned())
 }
 
-/// The tenant becomes part of the token endpoint's path.
 fn check_tenant(settings: &AzureSettings) -> Result<(), ConnectError> {
-    let Some(tenant) = &settings.tenant_id else {
-        return Ok(());
-    };
+    settings.tenant_id.as_ref().map_or(Ok(()), |tenant| check_tenant_id("tenant_id", tenant))
+}
+
+/// The tenant becomes part of the token endpoint's path.
+fn check_tenant_id(attribute: &'static str, tenant: &str) -> Result<(), ConnectError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     if tenant.is_empty() || !tenant.chars().all(plain) {
         let reason = format!("{tenant:?} is neither an id nor a domain name");
-        return Err(ConnectError::InvalidSetting { attribute: "tenant_id", reason });
+        return Err(ConnectError::InvalidSetting { attribute, reason });
     }
     Ok(())
 }

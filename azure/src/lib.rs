@@ -14,6 +14,7 @@ mod http;
 pub mod msi;
 mod secret;
 pub mod settings;
+mod tenants;
 mod token;
 pub mod transport;
 

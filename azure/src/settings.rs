@@ -12,6 +12,8 @@ pub struct AzureSettings {
     pub subscription_id: Option<String>,
     /// Entra tenant of the principal.
     pub tenant_id: Option<String>,
+    /// Other tenants that know the principal, in which peers live.
+    pub auxiliary_tenant_ids: Vec<String>,
     /// Application (client) id of the principal.
     pub client_id: Option<String>,
     /// Password of the application.
@@ -62,6 +64,11 @@ impl AzureSettings {
 
         fill(&mut self.subscription_id, || get("ARM_SUBSCRIPTION_ID"));
         fill(&mut self.tenant_id, || get("ARM_TENANT_ID"));
+        if self.auxiliary_tenant_ids.is_empty() {
+            let text = get("ARM_AUXILIARY_TENANT_IDS").unwrap_or_default();
+            let ids = text.split(';').map(str::trim).filter(|id| !id.is_empty());
+            self.auxiliary_tenant_ids = ids.map(str::to_owned).collect();
+        }
         fill(&mut self.client_id, || get("ARM_CLIENT_ID"));
         fill(&mut self.client_secret, || secret(&["ARM_CLIENT_SECRET"]));
         fill(&mut self.client_id_file_path, || path("ARM_CLIENT_ID_FILE_PATH"));
@@ -169,7 +176,11 @@ mod tests {
     #[test]
     fn every_text_variable_fills_its_setting() {
         type Read = fn(&AzureSettings) -> Option<String>;
-        let table: [(&str, Read); 20] = [
+        let table: [(&str, Read); 22] = [
+            ("ARM_AUXILIARY_TENANT_IDS", |s| s.auxiliary_tenant_ids.first().cloned()),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", |s| {
+                s.oidc_request_token.as_ref().map(|s| s.expose().into())
+            }),
             ("SYSTEM_OIDCREQUESTURI", |s| s.oidc_request_url.clone()),
             ("SYSTEM_ACCESSTOKEN", |s| s.oidc_request_token.as_ref().map(|s| s.expose().into())),
             ("ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID", |s| {
@@ -203,6 +214,8 @@ mod tests {
             let settings = merged(AzureSettings::default(), &[(variable, "value")]);
             assert_eq!(read(&settings).as_deref(), Some("value"), "{variable}");
         }
+        let several = [("ARM_AUXILIARY_TENANT_IDS", "one; two;")];
+        assert_eq!(merged(AzureSettings::default(), &several).auxiliary_tenant_ids, ["one", "two"]);
     }
 
     fn text(path: Option<&PathBuf>) -> Option<String> {

@@ -187,9 +187,11 @@ fn arm(error: &ArmError) -> &'static str {
             "Give the caller the missing right: Owner on the subscription, or Reader on your group with Contributor and \
              User Access Administrator on the managed one (docs/guides/rights.md lists them all)."
         }
-        "InvalidAuthenticationToken"
-        | "InvalidAuthenticationTokenTenant"
-        | "ExpiredAuthenticationToken" => {
+        "InvalidAuthenticationTokenTenant" => {
+            "The subscription trusts another tenant than the caller's: check tenant_id, or, where a peer lives there, \
+             name that tenant in auxiliary_tenant_ids of the provider."
+        }
+        "InvalidAuthenticationToken" | "ExpiredAuthenticationToken" => {
             "The token is not taken, which is no missing role: check tenant_id and the clock of this machine, and sign \
              in again."
         }

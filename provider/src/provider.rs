@@ -36,6 +36,10 @@ impl Provider for HcsProvider {
             .attributes([
                 text("subscription_id", "Subscription of the clusters. `ARM_SUBSCRIPTION_ID`."),
                 text("tenant_id", "Entra tenant of the principal. `ARM_TENANT_ID`."),
+                Attribute::list("auxiliary_tenant_ids", Type::String).optional().describe(
+                    "Other tenants that know the principal, 3 at most, for peers that live there. \
+                     `ARM_AUXILIARY_TENANT_IDS`, separated by semicolons.",
+                ),
                 text("client_id", "Client id of the principal. `ARM_CLIENT_ID`."),
                 text("client_id_file_path", "File that holds it. `ARM_CLIENT_ID_FILE_PATH`."),
                 text("client_secret", "Secret of the principal. `ARM_CLIENT_SECRET`.").sensitive(),
@@ -250,6 +254,13 @@ fn settings(config: &Value) -> AzureSettings {
     AzureSettings {
         subscription_id: text("subscription_id"),
         tenant_id: text("tenant_id"),
+        auxiliary_tenant_ids: config
+            .get("auxiliary_tenant_ids")
+            .as_list()
+            .into_iter()
+            .flatten()
+            .filter_map(|id| id.as_str().map(str::to_owned))
+            .collect(),
         client_id: text("client_id"),
         client_secret: secret("client_secret"),
         client_id_file_path: path("client_id_file_path"),

@@ -12,6 +12,7 @@ use url::Url;
 pub use self::store::AzureBlobStore;
 use crate::bearer::BearerPolicy;
 use crate::http::HttpClient;
+use crate::tenants::Tenants;
 use crate::token::TokenCache;
 
 const STORAGE_SCOPE: &str = "https://storage.azure.com/.default";
@@ -51,7 +52,8 @@ impl AzureBlobStores {
             return Err(refused("InvalidBlobEndpoint"));
         }
         let scope = STORAGE_SCOPE.to_owned();
-        let bearer = Arc::new(BearerPolicy::new(Arc::clone(&self.tokens), scope, &endpoint));
+        let tenants = Arc::new(Tenants::home(Arc::clone(&self.tokens)));
+        let bearer = Arc::new(BearerPolicy::new(tenants, scope, &endpoint));
         Ok(AzureBlobStore::new(endpoint, bearer, self.http.clone()))
     }
 }

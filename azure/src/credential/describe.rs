@@ -8,7 +8,7 @@ use crate::http::parse_json;
 use crate::transport::{NoAnswer, chain};
 
 /// Entra's error numbers whose mend is one setting.
-const MENDS: [(&str, &str); 7] = [
+const MENDS: [(&str, &str); 9] = [
     ("AADSTS700016", "client_id"),
     ("AADSTS7000215", "client_secret"),
     ("AADSTS7000222", "client_secret"),
@@ -16,7 +16,12 @@ const MENDS: [(&str, &str); 7] = [
     ("AADSTS900023", "tenant_id"),
     ("AADSTS700027", "client_certificate_path"),
     ("AADSTS50034", "client_id"),
+    ("AADSTS700024", SPENT),
+    ("AADSTS700082", SPENT),
 ];
+
+/// A federated token lives for minutes, and one that was handed over as a text is not made anew.
+const SPENT: &str = "oidc_token_file_path";
 
 /// The reason, and the attribute to mend when Entra's number tells it.
 pub(super) fn failure(
@@ -53,7 +58,14 @@ fn refusal(response: &RawResponse) -> (String, Option<&'static str>) {
         let rest = description.strip_prefix(number);
         rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
     });
-    (format!("{status} {code} {description}"), mend.map(|(_, attribute)| *attribute))
+    let mend = mend.map(|(_, attribute)| *attribute);
+    let more = if mend == Some(SPENT) {
+        " The federated token is spent. Hand over a file that is kept fresh (oidc_token_file_path) or the URL that makes \
+         new ones (oidc_request_url), or begin the job anew."
+    } else {
+        ""
+    };
+    (format!("{status} {code} {description}{more}"), mend)
 }
 
 /// Takes off what the SDK wraps around a message.
@@ -93,6 +105,15 @@ mod tests {
         assert_eq!(attribute, Some("tenant_id"));
         let (_, attribute) = refused(r#"{"error_description":"AADSTS900021: other."}"#);
         assert_eq!(attribute, None, "a longer number is another one");
+    }
+
+    #[test]
+    fn a_spent_federated_token_is_named_with_what_makes_new_ones() {
+        let (text, attribute) = refused(
+            r#"{"error":"invalid_client","error_description":"AADSTS700024: Client assertion is not within its valid time range. Trace ID: 1"}"#,
+        );
+        assert!(text.contains("is spent") && text.contains("oidc_request_url"), "{text}");
+        assert_eq!(attribute, Some("oidc_token_file_path"));
     }
 
     #[test]

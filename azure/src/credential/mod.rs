@@ -114,6 +114,11 @@ impl CredentialChain {
         }
     }
 
+    /// The way that is used, if one is configured.
+    pub(crate) fn method(&self) -> Option<Method> {
+        self.way.as_ref().map(|way| way.method)
+    }
+
     /// The way in words; empty when none is configured.
     pub fn subject(&self) -> String {
         self.way.as_ref().map(|way| way.subject.clone()).unwrap_or_default()

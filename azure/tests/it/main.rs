@@ -10,4 +10,5 @@ mod connect;
 mod credentials;
 mod msi;
 mod server;
+mod tenants;
 mod traced;

@@ -73,6 +73,14 @@ fn steps() -> Vec<(&'static str, EngineError)> {
             ),
         ),
         (
+            "a peer of another tenant",
+            arm(
+                401,
+                "InvalidAuthenticationTokenTenant",
+                "The access token is from the wrong issuer. It must match the tenant associated with this subscription.",
+            ),
+        ),
+        (
             "another cluster of the same name in the network",
             arm(
                 400,

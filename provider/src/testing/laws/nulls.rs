@@ -64,7 +64,7 @@ async fn null_elements_are_refused_in_every_list_and_mean_nothing_in_every_map()
         };
         assert!(found.iter().any(is_told), "{wanted}: {found:?}");
     }
-    assert_eq!(lists, 7, "every list of a resource and of the provider");
+    assert_eq!(lists, 8, "every list of a resource and of the provider");
     let known: Vec<String> =
         maps.iter().map(|(of, path)| format!("{of} {}", path.join("."))).collect();
     assert_eq!(
