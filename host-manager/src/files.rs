@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,27 @@ pub fn has_entries(path: &Path) -> Result<bool, FileError> {
     }
 }
 
+/// Removes the files of a folder that nobody has written to for so long; says how many there were. What goes meanwhile
+/// is gone.
+pub fn sweep(path: &Path, idle: Duration) -> Result<usize, FileError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(FileError::new("look into", path, error)),
+    };
+    let mut swept = 0;
+    for entry in entries.flatten() {
+        let written =
+            entry.metadata().ok().filter(fs::Metadata::is_file).and_then(|m| m.modified().ok());
+        let is_idle = written.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > idle);
+        if is_idle {
+            remove(&entry.path())?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
 /// Removes a file; an absent one is fine.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
@@ -188,6 +210,21 @@ mod tests {
         write(&file, b"whole", PUBLIC_MODE).unwrap();
         assert_eq!(read(&file).unwrap().unwrap(), b"whole");
         assert!(!beside(&file).exists());
+    }
+
+    #[test]
+    fn a_sweep_takes_what_is_idle_and_leaves_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let hour = Duration::from_hours(1);
+        assert_eq!(sweep(&folder.path().join("absent"), hour).unwrap(), 0);
+        let (old, new) = (folder.path().join("snapshot-1"), folder.path().join("snapshot-2"));
+        fs::write(&old, b"spooled").unwrap();
+        fs::write(&new, b"spooling").unwrap();
+        fs::create_dir(folder.path().join("kept")).unwrap();
+        let before = std::time::SystemTime::now() - 2 * hour;
+        File::options().append(true).open(&old).unwrap().set_modified(before).unwrap();
+        assert_eq!(sweep(folder.path(), hour).unwrap(), 1);
+        assert!(!old.exists() && new.exists() && folder.path().join("kept").exists());
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! A round's second half: life with the other servers, until a request ends it.
 
+use std::time::Duration;
+
 use hcs_planner::dataplane::ServerStatus;
 
 use super::{Documents, Manager, RoundError};
 use crate::consul::acl::{self, AgentIdentity};
 use crate::consul::client::ConsulError;
 use crate::consul::health::raft_address;
+use crate::files;
 use crate::formation::Formation;
 use crate::membership;
 use crate::report::chain;
 use crate::requests::{self, LeaveError, Leaving};
 use crate::secrets::Secret;
+
+/// A spool that nobody has written to for so long belongs to no snapshot any more.
+const SPOOL_IDLE_MAX: Duration = Duration::from_hours(1);
 
 impl Manager {
     /// Carries out a request to leave; `true` while there is one, and then for ever.
@@ -84,6 +90,9 @@ impl Manager {
             self.marked_formed = true;
         }
         let is_time = self.round.is_multiple_of(self.host.timing.rounds_per_refresh);
+        if is_time {
+            self.sweep_temporary();
+        }
         if is_time || !self.board.acl_ready() {
             self.ensure_acl(documents).await;
         }
@@ -98,6 +107,18 @@ impl Manager {
             }
         }
         Ok(())
+    }
+
+    /// Consul spools snapshots to its temporary folder, as large as its data, and forgets those of a request that broke
+    /// off: on the data disk they must not pile up.
+    fn sweep_temporary(&self) {
+        match files::sweep(&self.host.paths.temporary_dir(), SPOOL_IDLE_MAX) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "removed what Consul left in its temporary folder"),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the temporary folder is not swept")
+            }
+        }
     }
 
     /// A cluster that has existed is never founded again by itself: that would hide a total loss.

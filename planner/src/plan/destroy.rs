@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::build::obstacles::forbidden;
 use super::graph::{Draft, StepRef};
 use super::{Action, Foreign, Plan, PlanError};
-use crate::arm::Kind;
+use crate::arm::{ArmId, Kind};
 use crate::desired::object;
 use crate::diff::{self, Difference, merged};
 use crate::effect::Effect;
@@ -51,6 +51,10 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
             let tag = tag.map_or_else(|| "missing".to_owned(), |tag| format!("{tag:?}"));
             let uid = names.uid.clone();
             return Err(PlanError::Foreign { id: names.cluster_id, tag, uid });
+        }
+        let users = network_users(&names, observed);
+        if !users.is_empty() {
+            return Err(PlanError::NetworkInUse { network: names.vnet(), users });
         }
         if observed.object(&names.lock()).is_some() {
             let reason = "it is in the way".to_owned();
@@ -150,6 +154,29 @@ fn empty(
     for before in before {
         draft.edge(before, release);
     }
+}
+
+/// What others hang on the cluster's own network, in whatever group it lies: a network in use would stop the destroy when
+/// the servers are gone. What goes with the group does not count.
+fn network_users(names: &Names, observed: &Observed) -> Vec<ArmId> {
+    let vnet = names.vnet();
+    let Some(body) = observed.object(&vnet).filter(|_| vnet.is_within(&names.cluster_id)) else {
+        return vec![];
+    };
+    let rows = |value: &Value, pointer: &str| -> Vec<Value> {
+        value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let lists = ["/properties/ipConfigurations", "/properties/privateEndpoints"];
+    let subnets = rows(body, "/properties/subnets");
+    let users = subnets.iter().flat_map(|subnet| lists.iter().flat_map(|list| rows(subnet, list)));
+    let users = users.filter_map(|user| Some(ArmId::new(user.get("id")?.as_str()?)));
+    let is_given = given_group::is_given(names, observed);
+    let own = given_group::own_keys(names);
+    let goes = |id: &ArmId| {
+        id.is_within(&names.cluster_id)
+            && (!is_given || own.iter().any(|own| id.is_within(&ArmId::new(own.as_str()))))
+    };
+    users.filter(|id| !goes(id)).collect()
 }
 
 /// What others have in a given group from which a cluster is about to go so that another one comes: that one takes an

@@ -168,6 +168,18 @@ pub enum PlanError {
         /// What they are.
         foreign: Vec<Foreign>,
     },
+    /// Somebody's addresses are in the network that is to go.
+    #[error(
+        "the cluster's network {network} is in use by what hcs did not make: {}; Azure deletes no network in use, so nothing \
+         of the cluster was touched: move or delete these first",
+        users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    NetworkInUse {
+        /// The network.
+        network: ArmId,
+        /// Interfaces, front ends and private endpoints of others.
+        users: Vec<ArmId>,
+    },
     /// The managed group holds objects that are not ours.
     #[error(
         "the managed resource group holds objects that hcs did not make: {}; move or delete them first (what a policy, \

@@ -145,6 +145,39 @@ async fn clusters_share_a_zone_and_leave_each_others_records_alone() {
     assert_eq!(records(), before);
 }
 
+/// A balancer of others, in another group, has its front end in the cluster's subnet: a destroy says so before it begins,
+/// in a group of the cluster's own as in one that was given.
+#[tokio::test(start_paused = true)]
+async fn what_others_hang_on_the_network_is_told_before_the_first_server_goes() {
+    for is_given in [false, true] {
+        let azure = Azure::new().await;
+        if is_given {
+            let body = json!({ "location": "westeurope" });
+            azure.put(&Azure::cluster_id(), "2024-07-01", body).await;
+        }
+        let provider = azure.provider(Value::Null, None);
+        let config = demo([("location", Value::from("westeurope"))]);
+        let mut instance = Instance::default();
+        apply(&provider.cluster(), &mut instance, Some(&config), Options::default()).await.unwrap();
+        let subnet = Azure::cluster_id()
+            .resource(Kind::VirtualNetwork.resource_type(), "demo-vnet")
+            .child("subnets", "servers");
+        let theirs = group_id(GROUP).resource(Kind::LoadBalancer.resource_type(), "apps");
+        let body = json!({ "location": "westeurope", "sku": { "name": "Standard" }, "properties": {
+            "frontendIPConfigurations": [{ "name": "front", "properties": {
+                "subnet": { "id": subnet }, "privateIPAllocationMethod": "Dynamic" } }] } });
+        azure.put(&theirs, Kind::LoadBalancer.api_version(), body).await;
+        let outcome = apply(&provider.cluster(), &mut instance, None, Options::default()).await;
+        let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+        assert!(told[0].contains("loadBalancers/apps") && told[0].contains("in use"), "{told:?}");
+        assert_eq!(azure.cloud.with_world(|world| world.running_machines()).len(), 3);
+        azure.delete(&theirs).await;
+        apply(&provider.cluster(), &mut instance, None, Options::default()).await.unwrap();
+        let machines = azure.cloud.with_world(|world| world.running_machines());
+        assert_eq!(machines.len(), 0, "given: {is_given}");
+    }
+}
+
 /// Either half of a peering deleted, or the peer's addresses changed: the next plan says so, one apply mends it.
 #[tokio::test(start_paused = true)]
 async fn a_peering_that_somebody_broke_is_drift_and_is_mended_in_order() {
