@@ -116,7 +116,7 @@ impl Manager {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "removed what Consul left in its temporary folder"),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the temporary folder is not swept")
+                tracing::warn!(error = chain(&error), "the temporary folder is not swept");
             }
         }
     }
