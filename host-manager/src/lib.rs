@@ -24,6 +24,7 @@ pub mod paths;
 pub mod report;
 pub mod requests;
 pub mod rollout;
+pub mod room;
 pub mod run;
 pub mod secrets;
 pub mod service;

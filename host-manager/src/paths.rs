@@ -20,6 +20,11 @@ impl Paths {
         Self { root }
     }
 
+    /// Whether this is a machine of its own, and not a folder that stands for one.
+    pub fn is_a_machines(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     fn at(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }

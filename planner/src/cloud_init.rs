@@ -1,4 +1,9 @@
-//! cloud-init of a server: paths and hashes only. It fetches the host manager by identity, checks its hash, starts it.
+//! cloud-init of a server: paths and hashes only.
+//!
+//! All of it is one `bootcmd`, the one module that cloud-init runs at every boot. The others are marked as done before
+//! they run, so a first boot that is cut off would never be finished. What it does it does once and in whole pieces:
+//! it puts files down that are not there, and starts a unit. The units do the rest, for as long as it takes: the data
+//! disk is found, formatted when it is blank, and mounted; the host manager is fetched by identity and checked.
 //!
 //! Every path is below `$HCS_ROOT`, which is empty on a VM: the same data can be carried out in a folder.
 
@@ -14,38 +19,17 @@ pub const BOOTSTRAP_PATH: &str = "/etc/hcs/bootstrap.json";
 pub const HOST_MANAGER_PATH: &str = "/opt/hcs/bin/hcs-host-manager";
 /// The host manager's systemd unit.
 pub const UNIT: &str = "hcs-host-manager.service";
+/// The unit that mounts the data disk.
+pub const DATA_DISK_UNIT: &str = "hcs-data-disk.service";
+/// Where the data disk is mounted; Consul's data lie below.
+pub const DATA_DISK_PATH: &str = "/opt/consul";
+
+const FETCH_PATH: &str = "/opt/hcs/fetch-host-manager.sh";
+const DATA_DISK_SCRIPT_PATH: &str = "/opt/hcs/mount-data-disk.sh";
 
 /// `#cloud-config` and JSON, which is YAML too: no template, so nothing can be injected.
 pub fn render(bootstrap: &BootstrapConfig) -> String {
-    let bootstrap_json = serde_json::to_string_pretty(bootstrap).unwrap_or_default();
-    // By the disk's stable name: device letters change between boots.
-    let disk = "/dev/disk/azure/scsi1/lun10";
-    let partition = format!("{disk}-part1");
-    let config = json!({
-        "disk_setup": { disk: { "table_type": "gpt", "layout": true, "overwrite": false } },
-        "fs_setup": [
-            { "label": "consul", "filesystem": "ext4", "device": partition, "overwrite": false },
-        ],
-        "mounts": [[partition, "/opt/consul", "ext4", "defaults,nofail", "0", "2"]],
-        "write_files": [
-            { "path": BOOTSTRAP_PATH, "permissions": "0644", "content": bootstrap_json },
-            {
-                "path": "/opt/hcs/bootstrap.sh",
-                "permissions": "0755",
-                "content": bootstrap_script(bootstrap),
-            },
-            {
-                "path": format!("/etc/systemd/system/{UNIT}"),
-                "permissions": "0644",
-                "content": unit(),
-            },
-        ],
-        "runcmd": [
-            ["/bin/sh", "-c", "exec /bin/sh \"${HCS_ROOT}/opt/hcs/bootstrap.sh\""],
-            ["systemctl", "daemon-reload"],
-            ["systemctl", "enable", "--now", UNIT],
-        ],
-    });
+    let config = json!({ "bootcmd": [["/bin/sh", "-c", boot_script(bootstrap)]] });
     format!("#cloud-config\n{}\n", serde_json::to_string_pretty(&config).unwrap_or_default())
 }
 
@@ -54,28 +38,130 @@ pub fn render_base64(bootstrap: &BootstrapConfig) -> String {
     STANDARD.encode(render(bootstrap))
 }
 
+/// Runs early at every boot. A file that is there is whole, and may be newer than this: it stays.
+fn boot_script(bootstrap: &BootstrapConfig) -> String {
+    let bootstrap_json = serde_json::to_string_pretty(bootstrap).unwrap_or_default();
+    let files = [
+        (BOOTSTRAP_PATH.to_owned(), "0644", bootstrap_json),
+        (FETCH_PATH.to_owned(), "0755", fetch_script(bootstrap)),
+        (
+            DATA_DISK_SCRIPT_PATH.to_owned(),
+            "0755",
+            DATA_DISK_SCRIPT.replace("@PATH@", DATA_DISK_PATH),
+        ),
+        (format!("/etc/systemd/system/{DATA_DISK_UNIT}"), "0644", data_disk_unit()),
+        (format!("/etc/systemd/system/{UNIT}"), "0644", unit()),
+    ];
+    let puts = files.map(|(path, mode, content)| {
+        format!("put {path} {mode} <<'END'\n{}\nEND\n", STANDARD.encode(content))
+    });
+    // cloud-init runs this before most of systemd's boot: nothing here may wait for a unit.
+    format!(
+        r#"set -eu
+umask 022
+put() {{
+  target="${{HCS_ROOT:-}}$1"
+  if [ -s "$target" ]; then cat >/dev/null; return; fi
+  mkdir -p "$(dirname "$target")"
+  base64 -d > "$target.new"
+  chmod "$2" "$target.new"
+  sync "$target.new"
+  mv -f "$target.new" "$target"
+  sync "$(dirname "$target")"
+}}
+{puts}systemctl daemon-reload
+systemctl enable {UNIT}
+systemctl start --no-block {UNIT}
+"#,
+        puts = puts.concat(),
+    )
+}
+
 fn unit() -> String {
+    // `$$` is a dollar for the shell: systemd would put its own variables in. The fetch is part of the start, and not
+    // before it: a boot does not wait for a program that may take its time to come.
     format!(
         "[Unit]\n\
          Description=hcs host manager: keeps this Consul server\n\
          Documentation=https://github.com/hcs-community/terraform-provider-hcs\n\
          Wants=network-online.target\n\
-         After=network-online.target\n\
+         After=network-online.target {DATA_DISK_UNIT}\n\
+         Requires={DATA_DISK_UNIT}\n\
+         StartLimitIntervalSec=0\n\
          \n\
          [Service]\n\
-         ExecStart=/bin/sh -c 'exec \"${{HCS_ROOT}}{HOST_MANAGER_PATH}\" run'\n\
+         ExecStart=/bin/sh -c '/bin/sh \"$${{HCS_ROOT}}{FETCH_PATH}\" && exec \"$${{HCS_ROOT}}{HOST_MANAGER_PATH}\" run'\n\
          Restart=always\n\
          RestartSec=5\n\
+         LimitCORE=0\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n"
     )
 }
 
+fn data_disk_unit() -> String {
+    format!(
+        "[Unit]\n\
+         Description=hcs data disk: Consul's data\n\
+         After=systemd-udevd.service\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         RemainAfterExit=yes\n\
+         TimeoutStartSec=infinity\n\
+         ExecStart=/bin/sh -c 'exec /bin/sh \"$${{HCS_ROOT}}{DATA_DISK_SCRIPT_PATH}\"'\n"
+    )
+}
+
+/// The disk at LUN 10, by the names that the udev rules of `WALinuxAgent` (SCSI) and of azure-vm-utils (SCSI and `NVMe`)
+/// give it. It is waited for, however long it takes: without it nothing may start, as it would start empty.
+const DATA_DISK_SCRIPT: &str = r#"#!/bin/sh
+# Mounts the data disk of this Consul server, and formats it when it is blank. Safe to run again.
+set -eu
+target="${HCS_ROOT:-}@PATH@"
+mkdir -p "$target"
+# In a folder instead of a machine there is no disk.
+if [ -n "${HCS_ROOT:-}" ]; then exit 0; fi
+if mountpoint -q "$target"; then exit 0; fi
+
+find_disk() {
+  for link in /dev/disk/azure/scsi1/lun10 /dev/disk/azure/data/by-lun/10; do
+    if [ -b "$link" ]; then disk=$link; return; fi
+  done
+  return 1
+}
+
+waited=0
+while ! find_disk; do
+  if [ $((waited % 60)) -eq 0 ]; then echo "hcs: waiting for the data disk at LUN 10" >&2; fi
+  sleep 2
+  waited=$((waited + 2))
+done
+# Servers of earlier versions have a partition.
+if [ -b "$disk-part1" ]; then disk="$disk-part1"; fi
+
+# blkid: 0 is a file system, 2 is nothing at all; anything else is a disk that cannot be read.
+while :; do
+  found=0
+  blkid -p "$disk" >/dev/null 2>&1 || found=$?
+  case $found in
+    0) break ;;
+    2)
+      echo "hcs: formatting the blank data disk $disk" >&2
+      mkfs.ext4 -q -L hcs-data "$disk" && break
+      ;;
+    *) echo "hcs: the data disk $disk cannot be read (blkid: $found)" >&2 ;;
+  esac
+  sleep 5
+done
+exec mount -t ext4 -o nodev,nosuid "$disk" "$target"
+"#;
+
 /// A POSIX shell script that needs curl and sha256sum, which every Azure Linux image has.
 ///
 /// Tokens go through curl's configuration on standard input, never through arguments.
-fn bootstrap_script(bootstrap: &BootstrapConfig) -> String {
+fn fetch_script(bootstrap: &BootstrapConfig) -> String {
     let endpoint = bootstrap.blob_endpoint.trim_end_matches('/');
     let blob_name = blob::host_manager_artifact(&bootstrap.host_manager_sha256);
     let url = format!("{endpoint}/{}/{blob_name}", container::ARTIFACTS);
@@ -115,7 +201,10 @@ while :; do
   sleep "$(awk "BEGIN {{ print $delay / ${{HCS_TIME_SCALE:-1}} }}")"
 done
 chmod 0755 "$target.new"
+# A power cut leaves the whole program or none.
+sync "$target.new"
 mv -f "$target.new" "$target"
+sync "$(dirname "$target")"
 "#,
         sha256 = bootstrap.host_manager_sha256,
         identity = bootstrap.shared_identity_id,
@@ -139,22 +228,101 @@ mod tests {
         }
     }
 
-    #[test]
-    fn cloud_init_is_json_below_its_header_and_far_below_64_kib() {
+    fn sh(script: &str, root: &std::path::Path) -> std::process::Output {
+        std::process::Command::new("sh")
+            .args(["-c", script])
+            .env("HCS_ROOT", root)
+            .env("PATH", format!("{}/bin:/usr/bin:/bin", root.display()))
+            .output()
+            .unwrap()
+    }
+
+    /// What the machine's boot runs.
+    fn script() -> String {
         let text = render(&bootstrap());
         let json = text.strip_prefix("#cloud-config\n").unwrap();
         let value: serde_json::Value = serde_json::from_str(json).unwrap();
-        let content = value["write_files"][0]["content"].as_str().unwrap();
-        assert_eq!(serde_json::from_str::<BootstrapConfig>(content).unwrap(), bootstrap());
-        assert!(render_base64(&bootstrap()).len() < 16 * 1024);
+        assert_eq!(value.as_object().unwrap().len(), 1, "no module that runs once");
+        value["bootcmd"][0][2].as_str().unwrap().to_owned()
+    }
+
+    /// A machine in a folder, whose systemctl writes down what it is told.
+    fn machine() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let program = root.path().join("bin/systemctl");
+        std::fs::create_dir(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, "#!/bin/sh\necho \"$*\" >> \"$HCS_ROOT/told\"\n").unwrap();
+        let chmod = std::process::Command::new("chmod").arg("755").arg(&program).status().unwrap();
+        assert!(chmod.success());
+        root
     }
 
     #[test]
-    fn the_script_parses_and_fetches_one_blob() {
-        let script = bootstrap_script(&bootstrap());
-        let check = std::process::Command::new("sh").args(["-n", "-c", &script]).status().unwrap();
-        assert!(check.success());
+    fn cloud_init_is_json_below_its_header_and_far_below_64_kib() {
+        assert!(render(&bootstrap()).starts_with("#cloud-config\n{"));
+        assert!(render_base64(&bootstrap()).len() < 24 * 1024);
+    }
+
+    #[test]
+    fn a_boot_puts_every_file_down_whole_and_starts_the_unit() {
+        let root = machine();
+        let output = sh(&script(), root.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let read = |path: &str| {
+            std::fs::read_to_string(root.path().join(path.trim_start_matches('/'))).unwrap()
+        };
+        let stored: BootstrapConfig = serde_json::from_str(&read(BOOTSTRAP_PATH)).unwrap();
+        assert_eq!(stored, bootstrap());
+        assert_eq!(read(&format!("/etc/systemd/system/{UNIT}")), unit());
+        assert_eq!(read(FETCH_PATH), fetch_script(&bootstrap()));
+        let told = read("told");
+        let told: Vec<&str> = told.lines().collect();
+        assert_eq!(told.len(), 3);
+        assert_eq!(told[2], format!("start --no-block {UNIT}"), "a boot waits for nothing");
+        let leftovers = sh("find \"$HCS_ROOT\" -name '*.new'", root.path()).stdout;
+        assert_eq!(String::from_utf8_lossy(&leftovers), "");
+    }
+
+    /// Cut anywhere, the next boot finishes it: the script is run up to each of its lines.
+    #[test]
+    fn a_boot_that_is_cut_off_anywhere_is_finished_by_the_next() {
+        let whole = script();
+        let marks: Vec<usize> = whole.match_indices("\nEND\n").map(|(at, _)| at + 5).collect();
+        assert_eq!(marks.len(), 5);
+        for cut in marks.into_iter().chain([whole.find("systemctl enable").unwrap()]) {
+            let root = machine();
+            assert!(sh(&whole[..cut], root.path()).status.success());
+            // What was being written when the power went.
+            let half = root.path().join("etc/systemd/system");
+            std::fs::create_dir_all(&half).unwrap();
+            std::fs::write(half.join(format!("{UNIT}.new")), "[Un").unwrap();
+            if !half.join(UNIT).exists() {
+                std::fs::write(half.join(UNIT), "").unwrap();
+            }
+            assert!(sh(&whole, root.path()).status.success());
+            assert_eq!(std::fs::read_to_string(half.join(UNIT)).unwrap(), unit(), "cut at {cut}");
+        }
+    }
+
+    /// A newer host manager may have written its own unit by then.
+    #[test]
+    fn a_later_boot_leaves_what_is_there() {
+        let root = machine();
+        assert!(sh(&script(), root.path()).status.success());
+        let file = root.path().join("etc/systemd/system").join(UNIT);
+        std::fs::write(&file, "newer").unwrap();
+        assert!(sh(&script(), root.path()).status.success());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "newer");
+    }
+
+    #[test]
+    fn the_scripts_parse_and_one_fetches_one_blob() {
+        let fetch = fetch_script(&bootstrap());
+        for script in [fetch.as_str(), DATA_DISK_SCRIPT, &script()] {
+            let check = std::process::Command::new("sh").args(["-n", "-c", script]).status();
+            assert!(check.unwrap().success());
+        }
         let blob = format!("/artifacts/host-manager/{}/hcs-host-manager'", "ab".repeat(32));
-        assert!(script.contains(&blob));
+        assert!(fetch.contains(&blob));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use hcs_planner::cloud_init::DATA_DISK_PATH;
+
 use crate::paths::Paths;
 
 /// Renders the unit. Its paths are absolute and final, because systemd expands no variables in the
@@ -27,7 +29,7 @@ Wants=network-online.target
 After=network-online.target
 StartLimitIntervalSec=0
 RequiresMountsFor={data}
-ConditionPathExists={condition}
+{on_the_data_disk}ConditionPathExists={condition}
 
 [Service]
 Type=simple
@@ -56,11 +58,22 @@ ReadWritePaths={data} {temporary}
 [Install]
 WantedBy=multi-user.target
 ",
+        on_the_data_disk = on_the_data_disk(paths),
         condition = quoted(&secret_config),
         start = start.join(" "),
         data = quoted(&data),
         temporary = quoted(&paths.temporary_dir()),
     )
+}
+
+/// Consul must not start where its data disk is late or missing: on the OS disk it would find nothing, and begin anew. A
+/// machine in a folder has no disk.
+fn on_the_data_disk(paths: &Paths) -> String {
+    if paths.is_a_machines() {
+        format!("ConditionPathIsMountPoint={DATA_DISK_PATH}\n")
+    } else {
+        String::new()
+    }
 }
 
 /// Quotes a path only when it needs it: plain words are read the same by every parser.

@@ -13,6 +13,7 @@ use crate::formation::Formation;
 use crate::membership;
 use crate::report::chain;
 use crate::requests::{self, LeaveError, Leaving};
+use crate::room::Room;
 use crate::secrets::Secret;
 
 /// A spool that nobody has written to for so long belongs to no snapshot any more.
@@ -92,6 +93,7 @@ impl Manager {
         let is_time = self.round.is_multiple_of(self.host.timing.rounds_per_refresh);
         if is_time {
             self.sweep_temporary();
+            self.look_at_the_room();
         }
         if is_time || !self.board.acl_ready() {
             self.ensure_acl(documents).await;
@@ -118,6 +120,18 @@ impl Manager {
             Err(error) => {
                 tracing::warn!(error = chain(&error), "the temporary folder is not swept");
             }
+        }
+    }
+
+    fn look_at_the_room(&self) {
+        // A folder that stands for a machine shares its disk with everything else.
+        if !self.host.paths.is_a_machines() {
+            return;
+        }
+        match Room::of(&self.host.paths.data_dir()).map(Room::want) {
+            Ok(Some(sentence)) => self.board.problem("data disk", sentence),
+            Ok(None) => self.board.solved("data disk"),
+            Err(error) => tracing::warn!(%error, "the room on the data disk is not known"),
         }
     }
 

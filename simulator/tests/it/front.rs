@@ -262,6 +262,36 @@ fn a_machine_runs_its_custom_data_and_dies_with_its_scale_set() {
     assert_eq!(emulator.vms().len(), 0);
 }
 
+/// As on Azure: cloud-init marks a module before it runs, so one that was cut off never runs again. Only `bootcmd` runs
+/// at every boot.
+#[test]
+fn a_first_boot_that_is_cut_off_is_not_begun_again() {
+    let folder = Folder::new("cut-off");
+    let mut emulator = Emulator::start(&folder.0, &["--time-scale", "1000"]);
+    emulator.make("", GROUPS, &json!({"location": "westeurope"}));
+    emulator.make(VNET, NETWORK, &vnet("10.1.0.0/16", &[("s", "10.1.1.0/24")]));
+    let config = json!({
+        "bootcmd": [["sh", "-c", "echo boot >> $HCS_ROOT/boots"]],
+        "write_files": [{"path": "/etc/demo/hello", "content": "world"}],
+        "runcmd": [["sh", "-c", "echo run >> $HCS_ROOT/runs; sleep 600"], "echo end >> $HCS_ROOT/runs"],
+    });
+    let data = base64::engine::general_purpose::STANDARD.encode(format!("#cloud-config\n{config}"));
+    let subnet =
+        format!("/subscriptions/{}/resourceGroups/g/providers/{SUBNET}", emulator.subscription);
+    emulator.make(SET, COMPUTE, &scale_set(&subnet, &[], &data));
+    let root = emulator.dir.join("vms/set_0");
+    let lines = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_default();
+    until(|| (lines("runs") == "run\n").then_some(()));
+    std::fs::remove_file(root.join("etc/demo/hello")).unwrap();
+    emulator.end("KILL");
+    let emulator = Emulator::start(&folder.0, &["--time-scale", "1000"]);
+    until(|| (lines("boots") == "boot\nboot\n").then_some(()));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(lines("runs"), "run\n", "the rest of runcmd is lost for good");
+    assert!(!root.join("etc/demo/hello").exists());
+    drop(emulator);
+}
+
 #[test]
 fn a_dropped_answer_breaks_the_connection_after_the_effect() {
     let folder = Folder::new("faults");

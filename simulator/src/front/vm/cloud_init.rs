@@ -1,4 +1,6 @@
-//! cloud-init in small: `write_files` and `runcmd` of a `#cloud-config` written as JSON.
+//! cloud-init in small: `bootcmd` at every boot, `write_files` and `runcmd` once, of a `#cloud-config` written as JSON.
+//!
+//! A module that runs once is marked before it runs, as cloud-init does it: one that was cut off never runs again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::process::Command;
 
-/// Marks a disk that is set up.
-const DONE: &str = "/var/lib/cloud/instance/boot-finished";
+/// Marks of modules that run once on a disk.
+const MARKS: &str = "/var/lib/cloud/instance/sem";
 
 /// Where a path of the machine lies on this one.
 pub(crate) fn rooted(root: &Path, path: &str) -> PathBuf {
@@ -27,7 +29,7 @@ pub(crate) fn rooted(root: &Path, path: &str) -> PathBuf {
     root.join(inner)
 }
 
-/// Carries out the user data of a new machine; what happens is in `log/cloud-init.log`.
+/// Carries out the user data at a boot; what happens is in `log/cloud-init.log`.
 pub(crate) async fn run(root: &Path, env: &BTreeMap<String, String>, custom_data: &str) {
     let folder = root.join("log");
     let log = fs::create_dir_all(&folder).and_then(|()| {
@@ -47,17 +49,16 @@ pub(crate) async fn run(root: &Path, env: &BTreeMap<String, String>, custom_data
         Err(reason) => format!("cloud-init: failed: {reason}"),
     };
     let _ = writeln!(log, "{line}");
-    let marker = rooted(root, DONE);
-    let written =
-        fs::create_dir_all(marker.parent().unwrap_or(root)).and_then(|()| fs::write(&marker, ""));
-    if let Err(error) = written {
-        tracing::error!(%error, root = %root.display(), "a machine forgets that it was set up");
-    }
 }
 
-/// Whether cloud-init has run to its end on this disk; an interrupted run starts anew at boot.
-pub(crate) fn is_done(root: &Path) -> bool {
-    rooted(root, DONE).exists()
+/// Whether a module has its one run now.
+fn has_its_run(root: &Path, module: &str) -> Result<bool, String> {
+    let mark = rooted(root, MARKS).join(format!("config_{module}"));
+    if mark.exists() {
+        return Ok(false);
+    }
+    write(&mark, b"", 0o644)?;
+    Ok(true)
 }
 
 async fn carry_out(
@@ -72,6 +73,9 @@ async fn carry_out(
     let bytes = STANDARD.decode(custom_data).map_err(|e| format!("no base64: {e}"))?;
     let text = String::from_utf8(bytes).map_err(|e| format!("no text: {e}"))?;
     if text.starts_with("#!") {
+        if !has_its_run(root, "scripts_user")? {
+            return Ok(());
+        }
         let script = root.join("var/lib/cloud/user-data");
         write(&script, text.as_bytes(), 0o700)?;
         return command(root, env, &[script.to_string_lossy().into_owned()], log).await;
@@ -82,7 +86,9 @@ async fn carry_out(
     }
     let config: Value =
         serde_json::from_str(body).map_err(|e| format!("the cloud-config is no JSON: {e}"))?;
+    run_all(&config["bootcmd"], &[], root, env, log).await;
     let mut written = Vec::new();
+    let writes = has_its_run(root, "write_files")?;
     for file in config["write_files"].as_array().into_iter().flatten() {
         let path = file["path"].as_str().ok_or("a file has no path")?;
         let content = file["content"].as_str().unwrap_or_default();
@@ -94,11 +100,27 @@ async fn carry_out(
         };
         let mode = file["permissions"].as_str().unwrap_or("0644");
         let mode = u32::from_str_radix(mode, 8).map_err(|_| format!("{path}: bad permissions"))?;
-        write(&rooted(root, path), &content, mode)?;
         written.push(path.to_owned());
-        let _ = writeln!(log, "cloud-init: wrote {path}");
+        if writes {
+            write(&rooted(root, path), &content, mode)?;
+            let _ = writeln!(log, "cloud-init: wrote {path}");
+        }
     }
-    for entry in config["runcmd"].as_array().into_iter().flatten() {
+    if has_its_run(root, "runcmd")? {
+        run_all(&config["runcmd"], &written, root, env, log).await;
+    }
+    Ok(())
+}
+
+/// Runs the commands of a module. Like cloud-init, one failing command does not keep the next from running.
+async fn run_all(
+    entries: &Value,
+    written: &[String],
+    root: &Path,
+    env: &BTreeMap<String, String>,
+    log: &mut fs::File,
+) {
+    for entry in entries.as_array().into_iter().flatten() {
         let words: Vec<String> = match entry {
             Value::String(line) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
             Value::Array(words) => words
@@ -115,12 +137,10 @@ async fn carry_out(
                 .collect(),
             _ => continue,
         };
-        // Like cloud-init, one failing command does not keep the next from running.
         if let Err(reason) = command(root, env, &words, log).await {
             let _ = writeln!(log, "cloud-init: {reason}");
         }
     }
-    Ok(())
 }
 
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {

@@ -256,7 +256,6 @@ pub(crate) async fn start(shared: &Arc<Shared>, machine: Machine, fresh: bool) {
     let root = machines.root_of(&place);
     // What an emulator that was killed left running would disturb the new boot.
     processes::end_all(&root).await;
-    let first = fresh || !cloud_init::is_done(&root);
     let made = ["root", "log", "run", "etc/systemd/system", "opt", "var/lib", "tmp"]
         .iter()
         .try_for_each(|folder| fs::create_dir_all(root.join(folder)));
@@ -279,11 +278,8 @@ pub(crate) async fn start(shared: &Arc<Shared>, machine: Machine, fresh: bool) {
     lock(&machines.running).insert(key, Arc::clone(&vm));
     let metadata = tokio::spawn(imds::serve(Arc::clone(shared), Arc::clone(&vm), listener));
     let boot = tokio::spawn(async move {
-        if first {
-            cloud_init::run(&root, &env, &machine.custom_data).await;
-        } else {
-            supervisor.boot().await;
-        }
+        cloud_init::run(&root, &env, &machine.custom_data).await;
+        supervisor.boot().await;
     });
     lock(&vm.tasks).extend([metadata, boot]);
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -47,12 +48,13 @@ fn ask(words: &[String]) -> Result<Value, String> {
 pub(crate) async fn run(vm: &Running, words: &[String]) -> Value {
     let (mut stdout, mut stderr, mut code) = (String::new(), String::new(), 0);
     let mut plain: Vec<&str> = Vec::new();
-    let (mut now, mut quiet, mut signal) = (false, false, "TERM");
+    let (mut now, mut quiet, mut waits, mut signal) = (false, false, true, "TERM");
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         match word.as_str() {
             "--now" => now = true,
             "-q" | "--quiet" => quiet = true,
+            "--no-block" => waits = false,
             "-s" | "--signal" => signal = rest.next().map_or("TERM", String::as_str),
             long if long.starts_with("--signal=") => signal = &long["--signal=".len()..],
             other if other.starts_with('-') => {}
@@ -72,7 +74,12 @@ pub(crate) async fn run(vm: &Running, words: &[String]) -> Value {
         let unit = if unit.contains('.') { (*unit).to_owned() } else { format!("{unit}.service") };
         let name = unit.as_str();
         let outcome = match *verb {
-            "start" => supervisor.start(name).await,
+            "start" if waits => supervisor.start(name).await,
+            "start" => {
+                let (supervisor, name) = (Arc::clone(supervisor), name.to_owned());
+                tokio::spawn(async move { supervisor.start(&name).await });
+                Ok(())
+            }
             "stop" => supervisor.stop(name).await,
             "restart" | "reload-or-restart" | "try-restart" => match supervisor.stop(name).await {
                 Ok(()) => supervisor.start(name).await,
