@@ -42,6 +42,7 @@ pub struct ArmCloud {
     pipeline: Pipeline,
     endpoint: Url,
     tokens: Arc<TokenCache>,
+    tenants: Arc<Tenants>,
     scope: String,
 }
 
@@ -55,7 +56,7 @@ impl ArmCloud {
     ) -> Self {
         let endpoint = environment.resource_manager.clone();
         let scope = environment.arm_scope();
-        let bearer = BearerPolicy::new(tenants, scope.clone(), &endpoint);
+        let bearer = BearerPolicy::new(Arc::clone(&tenants), scope.clone(), &endpoint);
         let per_try: Vec<Arc<dyn Policy>> = vec![Arc::new(IdentifyPolicy), Arc::new(bearer)];
         let pipeline = Pipeline::new(
             option_env!("CARGO_PKG_NAME"),
@@ -65,7 +66,7 @@ impl ArmCloud {
             per_try,
             None,
         );
-        Self { pipeline, endpoint, tokens, scope }
+        Self { pipeline, endpoint, tokens, tenants, scope }
     }
 
     /// Host (and port) of the ARM endpoint.
@@ -164,6 +165,12 @@ impl Cloud for ArmCloud {
     }
 
     async fn authorize(&self) -> Result<(), TransportError> {
+        // All that a request may take along, so that no sign-in stands between the fence and a write.
+        for tenant in self.tenants.auxiliary() {
+            if let Err(error) = tenant.tokens.token(&self.scope).await {
+                tracing::debug!(%error, tenant = ?tenant.id, "no auxiliary token");
+            }
+        }
         self.caller().await.map(|_| ())
     }
 

@@ -36,8 +36,11 @@ impl BearerPolicy {
         request.insert_header(AUTHORIZATION, format!("Bearer {}", token.token.secret()));
         let mut beside = Vec::new();
         for tenant in others {
-            let token = tenant.tokens.token(&self.scope).await?;
-            beside.push(format!("Bearer {}", token.token.secret()));
+            // What concerns this tenant alone goes on without the others.
+            match tenant.tokens.token(&self.scope).await {
+                Ok(token) => beside.push(format!("Bearer {}", token.token.secret())),
+                Err(error) => tracing::warn!(%error, tenant = ?tenant.id, "no auxiliary token"),
+            }
         }
         if !beside.is_empty() {
             request.insert_header(AUXILIARY, beside.join(", "));

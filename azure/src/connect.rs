@@ -99,12 +99,24 @@ fn auxiliary(
         let reason = format!("it names {} tenants; Azure takes {AUXILIARY_TENANTS_MAX}", ids.len());
         return Err(refused(reason));
     }
-    if !ids.is_empty() && credentials.method() == Some(Way::ManagedIdentity) {
+    if credentials.method() == Some(Way::ManagedIdentity) && !ids.is_empty() {
+        // Set for another provider of the same run, perhaps.
+        if settings.auxiliary_tenant_ids_from_environment {
+            tracing::debug!(
+                "a managed identity has no other tenants: ARM_AUXILIARY_TENANT_IDS is ignored"
+            );
+            return Ok(vec![]);
+        }
         let reason = "a managed identity exists in its own tenant only; use another credential, or leave it out";
         return Err(refused(reason.to_owned()));
     }
     let tenant = |id: &String| {
-        check_tenant_id(AUXILIARY, id)?;
+        // Challenges name tenants by their ids.
+        if uuid::Uuid::parse_str(id).is_err() {
+            return Err(refused(format!(
+                "{id:?} is no tenant's id like 00000000-0000-0000-0000-000000000000"
+            )));
+        }
         let settings = AzureSettings { tenant_id: Some(id.clone()), ..settings.clone() };
         let credential: Arc<dyn TokenCredential> =
             Arc::new(CredentialChain::new(&settings, context));
@@ -223,12 +235,10 @@ fn subscription_id(settings: &AzureSettings) -> Result<String, ConnectError> {
     Ok(id.to_owned())
 }
 
-fn check_tenant(settings: &AzureSettings) -> Result<(), ConnectError> {
-    settings.tenant_id.as_ref().map_or(Ok(()), |tenant| check_tenant_id("tenant_id", tenant))
-}
-
 /// The tenant becomes part of the token endpoint's path.
-fn check_tenant_id(attribute: &'static str, tenant: &str) -> Result<(), ConnectError> {
+fn check_tenant(settings: &AzureSettings) -> Result<(), ConnectError> {
+    let Some(tenant) = &settings.tenant_id else { return Ok(()) };
+    let attribute = "tenant_id";
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     if tenant.is_empty() || !tenant.chars().all(plain) {
         let reason = format!("{tenant:?} is neither an id nor a domain name");

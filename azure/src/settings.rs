@@ -14,6 +14,8 @@ pub struct AzureSettings {
     pub tenant_id: Option<String>,
     /// Other tenants that know the principal, in which peers live.
     pub auxiliary_tenant_ids: Vec<String>,
+    /// Whether they come from the environment, where they may be meant for another provider.
+    pub auxiliary_tenant_ids_from_environment: bool,
     /// Application (client) id of the principal.
     pub client_id: Option<String>,
     /// Password of the application.
@@ -68,6 +70,7 @@ impl AzureSettings {
             let text = get("ARM_AUXILIARY_TENANT_IDS").unwrap_or_default();
             let ids = text.split(';').map(str::trim).filter(|id| !id.is_empty());
             self.auxiliary_tenant_ids = ids.map(str::to_owned).collect();
+            self.auxiliary_tenant_ids_from_environment = true;
         }
         fill(&mut self.client_id, || get("ARM_CLIENT_ID"));
         fill(&mut self.client_secret, || secret(&["ARM_CLIENT_SECRET"]));

@@ -93,16 +93,31 @@ impl Arm {
         body: Value,
         etag: Option<&str>,
     ) -> Result<Value, EngineError> {
+        self.put_if(id, kind, body, etag.map(|etag| ("If-Match", etag))).await
+    }
+
+    /// The same, where nothing is there yet; [`EngineError::Changed`] where something is.
+    pub async fn put_new(&self, id: &ArmId, kind: Kind, body: Value) -> Result<Value, EngineError> {
+        self.put_if(id, kind, body, Some(("If-None-Match", "*"))).await
+    }
+
+    async fn put_if(
+        &self,
+        id: &ArmId,
+        kind: Kind,
+        body: Value,
+        condition: Option<(&str, &str)>,
+    ) -> Result<Value, EngineError> {
         // A peering that is written takes over the addresses that the other network has by now.
         let more = if kind == Kind::Peering { "&syncRemoteAddressSpace=true" } else { "" };
         let path = format!("{id}?api-version={}{more}", kind.api_version());
         let mut request = ArmRequest::new(Method::Put, Target::Path(path));
         request.body = Some(body);
-        if let Some(etag) = etag {
-            request.headers.push(("If-Match".to_owned(), etag.to_owned()));
+        if let Some((name, value)) = condition {
+            request.headers.push((name.to_owned(), value.to_owned()));
         }
         match self.persist(id, kind, || self.put_once(&request, id, kind), write_bound).await {
-            Err(EngineError::Arm(error)) if etag.is_some() && error.status == 412 => {
+            Err(EngineError::Arm(error)) if condition.is_some() && error.status == 412 => {
                 Err(EngineError::Changed { id: id.as_str().to_owned() })
             }
             result => result,

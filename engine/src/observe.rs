@@ -37,10 +37,6 @@ const LISTED: [Kind; 9] = [
 pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineError> {
     let mut observed = Observed::default();
     let group = &names.cluster_id;
-    // What lies outside of the group may outlive it.
-    for body in shared_records(arm, names).await? {
-        observed.insert(body);
-    }
     let Some(body) = arm.get_group_of_many(group).await? else { return Ok(observed) };
     observed.insert(body);
     let list = |path: String| async move { arm.list(&path).await };
@@ -76,13 +72,22 @@ pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineErr
     Ok(observed)
 }
 
-/// The cluster's records in a zone that it shares: those that end in its name, of however many there are.
-async fn shared_records(arm: &Arm, names: &Names) -> Result<Vec<Value>, EngineError> {
-    let Some(zone) = names.shared_zone() else { return Ok(vec![]) };
+/// The cluster's records in a zone that it shares, which may outlive its group: those that end in its name, of however
+/// many there are.
+pub async fn observe_shared_zone(
+    arm: &Arm,
+    names: &Names,
+    observed: &mut Observed,
+) -> Result<(), EngineError> {
+    let Some(zone) = names.shared_zone() else { return Ok(()) };
     let version = Kind::PrivateDnsRecord.api_version();
     let suffix = names.record_suffix();
     let path = format!("{zone}/A?api-version={version}&$recordsetnamesuffix={suffix}");
-    arm.list(&path).await
+    for body in arm.list(&path).await? {
+        observed.insert(body);
+    }
+    read_addresses(observed, names);
+    Ok(())
 }
 
 /// The peers' sides of the cluster's peerings, which lie outside the managed group.

@@ -138,24 +138,32 @@ while ! find_disk; do
   sleep 2
   waited=$((waited + 2))
 done
-# Servers of earlier versions have a partition.
-if [ -b "$disk-part1" ]; then disk="$disk-part1"; fi
+udevadm settle || true
 
-# blkid: 0 is a file system, 2 is nothing at all; anything else is a disk that cannot be read.
+# blkid says the same of a disk that is blank and of one that it cannot read: blank is what was read, and is zeros.
+is_blank() {
+  head=/run/hcs-data-disk-head
+  dd if="$disk" of="$head" bs=1M count=4 2>/dev/null || return 1
+  [ "$(wc -c < "$head")" -eq 4194304 ] || return 1
+  [ "$(tr -d '\000' < "$head" | wc -c)" -eq 0 ]
+}
+
 while :; do
-  found=0
-  blkid -p "$disk" >/dev/null 2>&1 || found=$?
-  case $found in
-    0) break ;;
-    2)
-      echo "hcs: formatting the blank data disk $disk" >&2
-      mkfs.ext4 -q -L hcs-data "$disk" && break
-      ;;
-    *) echo "hcs: the data disk $disk cannot be read (blkid: $found)" >&2 ;;
-  esac
+  # Servers of earlier versions have a partition.
+  if [ -b "$disk-part1" ]; then device="$disk-part1"; else device=$disk; fi
+  if blkid -p "$device" >/dev/null 2>&1; then
+    if mount -t ext4 -o nodev,nosuid "$device" "$target"; then exit 0; fi
+    echo "hcs: the data disk $device cannot be mounted; trying again" >&2
+    fsck.ext4 -p "$device" >&2 || true
+  elif is_blank; then
+    echo "hcs: formatting the blank data disk $disk" >&2
+    mkfs.ext4 -q -L hcs-data "$disk" || true
+    continue
+  else
+    echo "hcs: the data disk $device cannot be read, or holds what is no file system; it is left as it is" >&2
+  fi
   sleep 5
 done
-exec mount -t ext4 -o nodev,nosuid "$disk" "$target"
 "#;
 
 /// A POSIX shell script that needs curl and sha256sum, which every Azure Linux image has.

@@ -9,7 +9,7 @@ use hcs_engine::blob::{BlobError, BlobStores};
 use hcs_engine::clock::Clock;
 use hcs_engine::cloud::Cloud;
 use hcs_engine::error::EngineError;
-use hcs_engine::observe::{observe_arm, observe_blobs, open_store};
+use hcs_engine::observe::{observe_arm, observe_blobs, observe_shared_zone, open_store};
 use hcs_engine::registration;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::{Names, parse_cluster_id, storage_account_name};
@@ -241,6 +241,11 @@ impl Client {
         let names = Names::new(&spec);
         let observed = observe_arm(arm, &names).await;
         let mut observed = observed.map_err(|error| failed(&error))?;
+        // Who reads a cluster need not see the zone in which others have their names, too: then addresses are not known.
+        match observe_shared_zone(arm, &names, &mut observed).await {
+            Err(error) if !crate::diagnostics::is_forbidden(&error) => return Err(failed(&error)),
+            _ => {}
+        }
         let store = open_store(self.stores().as_ref(), &names, &observed);
         if let Some(store) = store.map_err(|error| failed(&error))? {
             let blobs = observe_blobs(store.as_ref(), &names, &mut observed).await;

@@ -279,6 +279,7 @@ fn settings(config: &Value) -> AzureSettings {
         use_aks_workload_identity: flag("use_aks_workload_identity"),
         environment: text("environment"),
         metadata_host: text("metadata_host"),
+        auxiliary_tenant_ids_from_environment: false,
         // App Service's alone, by its environment.
         msi_identity_header: None,
     }

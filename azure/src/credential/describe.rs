@@ -8,7 +8,7 @@ use crate::http::parse_json;
 use crate::transport::{NoAnswer, chain};
 
 /// Entra's error numbers whose mend is one setting.
-const MENDS: [(&str, &str); 9] = [
+const MENDS: [(&str, &str); 8] = [
     ("AADSTS700016", "client_id"),
     ("AADSTS7000215", "client_secret"),
     ("AADSTS7000222", "client_secret"),
@@ -17,7 +17,6 @@ const MENDS: [(&str, &str); 9] = [
     ("AADSTS700027", "client_certificate_path"),
     ("AADSTS50034", "client_id"),
     ("AADSTS700024", SPENT),
-    ("AADSTS700082", SPENT),
 ];
 
 /// A federated token lives for minutes, and one that was handed over as a text is not made anew.
@@ -27,6 +26,7 @@ const SPENT: &str = "oidc_token_file_path";
 pub(super) fn failure(
     error: &azure_core::Error,
     authority: &str,
+    is_federated: bool,
 ) -> (String, Option<&'static str>) {
     let causes = chain(error);
     let azure = || causes.iter().filter_map(|cause| cause.downcast_ref::<azure_core::Error>());
@@ -35,7 +35,7 @@ pub(super) fn failure(
         _ => None,
     });
     if let Some(response) = response {
-        return refusal(response);
+        return refusal(response, is_federated);
     }
     if causes.iter().any(|cause| cause.is::<reqwest::Error>()) {
         return (NoAnswer::of(error, authority).to_string(), None);
@@ -48,7 +48,7 @@ pub(super) fn failure(
 }
 
 /// `401 invalid_client AADSTS7000215: ...`, without Entra's trace ids.
-fn refusal(response: &RawResponse) -> (String, Option<&'static str>) {
+fn refusal(response: &RawResponse, is_federated: bool) -> (String, Option<&'static str>) {
     let status = u16::from(response.status());
     let json = parse_json(response.body().as_ref()).unwrap_or_default();
     let text = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -59,11 +59,15 @@ fn refusal(response: &RawResponse) -> (String, Option<&'static str>) {
         rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
     });
     let mend = mend.map(|(_, attribute)| *attribute);
-    let more = if mend == Some(SPENT) {
-        " The federated token is spent. Hand over a file that is kept fresh (oidc_token_file_path) or the URL that makes \
-         new ones (oidc_request_url), or begin the job anew."
+    // A certificate signs assertions of its own: those are out of their time where the clock is.
+    let (mend, more) = if mend == Some(SPENT) && !is_federated {
+        (None, " Check the clock of this machine.")
+    } else if mend == Some(SPENT) {
+        let more = " The federated token is spent. Hand over a file that is kept fresh (oidc_token_file_path) or the URL that makes \
+         new ones (oidc_request_url), or begin the job anew.";
+        (mend, more)
     } else {
-        ""
+        (mend, "")
     };
     (format!("{status} {code} {description}{more}"), mend)
 }
@@ -91,7 +95,7 @@ mod tests {
             raw_response: Some(Box::new(response)),
         };
         let inner = Error::with_message(kind, "inner");
-        failure(&Error::with_error(ErrorKind::Credential, inner, "outer"), "login")
+        failure(&Error::with_error(ErrorKind::Credential, inner, "outer"), "login", true)
     }
 
     #[test]
@@ -126,6 +130,6 @@ mod tests {
     fn the_words_of_the_cli_lose_their_frame() {
         let text = "AzureCliCredential authentication failed. ERROR: Please run 'az login'.\n\nTo troubleshoot, visit x";
         let error = Error::with_message(ErrorKind::Credential, text);
-        assert_eq!(failure(&error, "login"), ("Please run 'az login'.".to_owned(), None));
+        assert_eq!(failure(&error, "login", false), ("Please run 'az login'.".to_owned(), None));
     }
 }

@@ -135,7 +135,8 @@ impl CredentialChain {
         match tokio::time::timeout(way.timeout, credential.get_token(scopes, None)).await {
             Ok(Ok(token)) => Ok(token),
             Ok(Err(error)) => {
-                let (reason, attribute) = describe::failure(&error, &self.authority);
+                let (reason, attribute) =
+                    describe::failure(&error, &self.authority, way.method == Method::Oidc);
                 Err(failed(&reason, attribute))
             }
             Err(_) => Err(failed(&format!("no answer within {} s", way.timeout.as_secs()), None)),

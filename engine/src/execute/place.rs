@@ -4,6 +4,7 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::desired::{moved_to, place_in};
 use hcs_planner::placement::Place;
 use hcs_planner::reference::resolve;
+use hcs_planner::shared_zone;
 use serde_json::Value;
 
 use super::Run;
@@ -47,10 +48,36 @@ impl Run<'_> {
         body: &Value,
     ) -> Result<Result<Value, ArmError>, EngineError> {
         let body = resolve(body, self)?;
-        match self.arm.put(id, kind, body).await {
+        // A name in a zone that others use is had by whoever comes first.
+        let put = match shared_zone::owner(&body).map(str::to_owned) {
+            Some(own) if kind == Kind::PrivateDnsRecord => {
+                self.put_shared(id, kind, body, &own).await
+            }
+            _ => self.arm.put(id, kind, body).await,
+        };
+        match put {
             Ok(body) => Ok(Ok(body)),
             Err(EngineError::Arm(error)) if error.is_capacity() => Ok(Err(error)),
             Err(error) => Err(error),
         }
+    }
+
+    /// A new record that says whose it is. One that is there by now is ours, from a try whose answer was lost, or another's.
+    async fn put_shared(
+        &self,
+        id: &ArmId,
+        kind: Kind,
+        body: Value,
+        own: &str,
+    ) -> Result<Value, EngineError> {
+        match self.arm.put_new(id, kind, body.clone()).await {
+            Err(EngineError::Changed { .. }) => {}
+            result => return result,
+        }
+        let there = self.arm.get(id, kind).await?;
+        if there.as_ref().and_then(shared_zone::owner) == Some(own) {
+            return self.arm.put(id, kind, body).await;
+        }
+        Err(EngineError::Changed { id: id.as_str().to_owned() })
     }
 }

@@ -145,8 +145,7 @@ impl Reconciler<'_> {
         if *claim == Claim::Create && group.and_then(incarnation).is_some() {
             return Err(ClaimError::Exists(None).into());
         }
-        let mut observed =
-            if group.is_some() { self.observe().await? } else { Observed::default() };
+        let mut observed = self.observe().await?;
         observe::observe_new_peers(&self.arm, names, self.spec, &mut observed).await?;
         // What the whole plan is refused for is told before anything is made, and so is a wrong program.
         let whole = plan(self.spec, &observed)?;

@@ -215,6 +215,7 @@ pub async fn observe(
     let _reader = arm.reads_a_cluster();
     let names = Names::new(spec);
     let mut observed = observe::observe_arm(arm, &names).await?;
+    observe::observe_shared_zone(arm, &names, &mut observed).await?;
     // A group without a cluster's tag may be one that was given: is it empty, or was it left again?
     let group = observed.object(&names.cluster_id);
     if group.is_some_and(|group| group.pointer(&format!("/tags/{CLUSTER_TAG}")).is_none()) {

@@ -98,7 +98,7 @@ resource "terraform_data" "config" {
   triggers_replace = [data.hcs_cluster.main.incarnation_id, data.hcs_cluster.main.consul_version]
 
   provisioner "local-exec" {
-    command = "printenv CONSUL_CLIENT_CONFIG | base64 -d | { ${local.store}; }"
+    command = "printenv CONSUL_CLIENT_CONFIG | base64 -d | { ${trimspace(local.store)}; }"
     environment = {
       CONSUL_CLIENT_CONFIG = ephemeral.hcs_cluster_client_config.main.consul_config_file
     }

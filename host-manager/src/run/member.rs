@@ -91,10 +91,6 @@ impl Manager {
             self.marked_formed = true;
         }
         let is_time = self.round.is_multiple_of(self.host.timing.rounds_per_refresh);
-        if is_time {
-            self.sweep_temporary();
-            self.look_at_the_room();
-        }
         if is_time || !self.board.acl_ready() {
             self.ensure_acl(documents).await;
         }
@@ -113,7 +109,7 @@ impl Manager {
 
     /// Consul spools snapshots to its temporary folder, as large as its data, and forgets those of a request that broke
     /// off: on the data disk they must not pile up.
-    fn sweep_temporary(&self) {
+    pub(super) fn sweep_temporary(&self) {
         match files::sweep(&self.host.paths.temporary_dir(), SPOOL_IDLE_MAX) {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "removed what Consul left in its temporary folder"),
@@ -123,7 +119,7 @@ impl Manager {
         }
     }
 
-    fn look_at_the_room(&self) {
+    pub(super) fn look_at_the_room(&self) {
         // A folder that stands for a machine shares its disk with everything else.
         if !self.host.paths.is_a_machines() {
             return;

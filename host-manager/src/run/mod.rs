@@ -231,6 +231,11 @@ impl Manager {
     }
 
     async fn work(&mut self, documents: &Documents) -> Result<(), RoundError> {
+        // First, as a full disk may be why nothing else works.
+        if self.round.is_multiple_of(self.host.timing.rounds_per_refresh) {
+            self.sweep_temporary();
+            self.look_at_the_room();
+        }
         let own = self.host.bootstrap.slot;
         let peers = membership::peers(&self.host.stores, own, &documents.cluster).await;
         if self.host.service.is_active().await? {

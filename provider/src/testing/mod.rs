@@ -76,6 +76,7 @@ impl Azure {
             ("storageaccounts", "2023-05-01"),
             ("locks", "2020-05-01"),
             ("roleassignments", "2022-04-01"),
+            ("a", "2024-06-01"),
         ];
         let key = id.key();
         let of = versions.iter().find(|(kind, _)| key.rsplit('/').nth(1) == Some(kind));

@@ -138,6 +138,17 @@ async fn clusters_share_a_zone_and_leave_each_others_records_alone() {
         let Err(Failure::Told(told)) = outcome else { panic!("{name}: {outcome:?}") };
         assert!(told[0].contains(why) && told[0].contains("another name"), "{told:?}");
     }
+    // The same at the apply, of a name beside the first, before anything is made.
+    let body = json!({ "properties": { "ttl": 60, "aRecords": [{ "ipv4Address": "10.0.0.9" }],
+        "metadata": { "hcs-cluster": uid } } });
+    azure.put(&zone.child("A", "server-5.fifth"), version, body).await;
+    let fifth = config("rg-2", "fifth", 1);
+    let mut other = Instance::default();
+    let outcome = apply(&cluster, &mut other, Some(&fifth), Options::default()).await;
+    let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+    assert!(told[0].contains("server-5.fifth") && told[0].contains("another cluster"), "{told:?}");
+    assert!(azure.object(&group_id("rg-2-mrg-fifth")).is_none(), "nothing was made");
+    azure.delete(&zone.child("A", "server-5.fifth")).await;
     // The names stay where they are; another zone is another cluster.
     let moved = config(GROUP, "demo", 1).with("private_dns_zone_id", Value::Null);
     assert!(!plan(&cluster, &state, &[], &moved).await.unwrap().requires_replace.is_empty());
@@ -176,6 +187,37 @@ async fn what_others_hang_on_the_network_is_told_before_the_first_server_goes() 
         let machines = azure.cloud.with_world(|world| world.running_machines());
         assert_eq!(machines.len(), 0, "given: {is_given}");
     }
+}
+
+/// Two creates of one name at once: neither sees the other's records while it plans, and one has the name in the end.
+#[tokio::test(start_paused = true)]
+async fn of_two_that_come_for_one_name_at_once_the_second_is_told() {
+    let azure = Azure::new().await;
+    let zone = group_id(GROUP).resource(Kind::PrivateDnsZone.resource_type(), "corp.example");
+    let version = Kind::PrivateDnsZone.api_version();
+    azure.put(&zone, version, json!({ "location": "global" })).await;
+    let config = demo([
+        ("location", Value::from("westeurope")),
+        ("server_count", 1.into()),
+        ("private_dns_zone_id", zone.to_string().into()),
+    ]);
+    let provider = azure.provider(Value::Null, None);
+    let cluster = provider.cluster();
+    let mut instance = Instance::default();
+    let id = zone.child("A", "consul.demo");
+    let theirs = json!({ "properties": { "ttl": 60, "aRecords": [{ "ipv4Address": "10.0.0.9" }],
+        "metadata": { "hcs-cluster": "0123456789ab" } } });
+    let applying = apply(&cluster, &mut instance, Some(&config), Options::default());
+    // The other one is as far in the middle of this one's machines.
+    let coming = async {
+        tokio::time::sleep(std::time::Duration::from_mins(3)).await;
+        azure.put(&id, version, theirs).await;
+    };
+    let (outcome, ()) = tokio::join!(applying, coming);
+    let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+    assert!(told[0].contains("consul.demo"), "{told:?}");
+    let record = azure.object(&id).unwrap();
+    assert_eq!(record["properties"]["aRecords"][0]["ipv4Address"], "10.0.0.9", "theirs stays");
 }
 
 /// Either half of a peering deleted, or the peer's addresses changed: the next plan says so, one apply mends it.
