@@ -85,6 +85,29 @@ async fn each_subscription_gets_its_tenants_token_and_the_others_go_along() {
     assert_eq!(sent, expected);
 }
 
+/// A tenant that stops giving tokens is in the way of what concerns it, and of nothing else.
+#[tokio::test]
+async fn what_concerns_the_home_tenant_alone_goes_on_without_the_others() {
+    let server = azure().await;
+    let settings = with_tenants(&server, &[THIRD, OTHER]);
+    let azure = connect_with(&settings, &server.http()).await.unwrap();
+    assert_eq!(azure.cloud.send(&put(SUBSCRIPTION)).await.unwrap().status, 200);
+    azure.cloud.authorize().await.unwrap();
+    let beside = server.calls()[0].header("x-ms-authorization-auxiliary").to_owned();
+    assert_eq!(beside, format!("Bearer token-of-{OTHER}"));
+}
+
+/// The variable may be meant for another provider of the same run.
+#[tokio::test]
+async fn a_managed_identity_does_without_tenants_of_the_environment() {
+    let server = azure().await;
+    let mut settings =
+        AzureSettings { client_secret: None, use_msi: Some(true), ..server.settings() };
+    let named = |name: &str| (name == "ARM_AUXILIARY_TENANT_IDS").then(|| OTHER.to_owned());
+    settings.merge_env(named).unwrap();
+    connect_with(&settings, &server.http()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_tenant_that_nobody_named_gets_no_token_and_no_repetition() {
     let server = azure().await;

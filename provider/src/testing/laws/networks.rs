@@ -1,10 +1,11 @@
 //! A name serves a network once.
 
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::names::cluster_uid;
+use hcs_planner::names::{ROLE_BLOB_READER, cluster_uid};
 use serde_json::json;
-use tfplugin::Value;
+use tfplugin::{Context, Value};
 
+use super::reads::{READER, assign, principal};
 use super::unknown::network;
 use crate::testing::core::{Failure, Instance, Options, apply, plan, refresh, whole};
 use crate::testing::{Azure, GROUP, demo, group_id};
@@ -187,6 +188,35 @@ async fn what_others_hang_on_the_network_is_told_before_the_first_server_goes() 
         let machines = azure.cloud.with_world(|world| world.running_machines());
         assert_eq!(machines.len(), 0, "given: {is_given}");
     }
+}
+
+/// A team that uses a cluster sees the cluster's group, and not the zone of the hub.
+#[tokio::test(start_paused = true)]
+async fn whoever_may_not_see_the_hubs_zone_reads_the_cluster_without_its_addresses() {
+    let azure = Azure::new().await;
+    azure.put(&group_id("rg-hub"), "2024-07-01", json!({ "location": "westeurope" })).await;
+    let zone = group_id("rg-hub").resource(Kind::PrivateDnsZone.resource_type(), "corp.example");
+    let version = Kind::PrivateDnsZone.api_version();
+    azure.put(&zone, version, json!({ "location": "global" })).await;
+    let provider = azure.provider(Value::Null, None);
+    let config = demo([
+        ("location", Value::from("westeurope")),
+        ("private_dns_zone_id", zone.to_string().into()),
+    ]);
+    let mut instance = Instance::default();
+    apply(&provider.cluster(), &mut instance, Some(&config), Options::default()).await.unwrap();
+    let team = principal(&azure, "team").await;
+    assign(&azure, &team, READER, &Azure::cluster_id()).await;
+    assign(&azure, &team, ROLE_BLOB_READER, &Azure::cluster_id()).await;
+    let theirs = azure.provider_of(&azure.cloud.seen_by(&team), Value::Null, None);
+    let data = theirs.helm_data();
+    let ty = data.schema().implied_type();
+    let config = Value::object([("cluster_id", Value::from(Azure::cluster_id().as_str()))]);
+    let config = Value::from_msgpack(&config.to_msgpack(&ty).unwrap(), &ty).unwrap();
+    let read = data.read(&Context::new(), config).await;
+    assert!(!read.diagnostics.has_errors(), "{:?}", read.diagnostics);
+    let values = read.state.get("config").as_str().unwrap().to_owned();
+    assert!(values.contains("consul.demo.corp.example"), "{values}");
 }
 
 /// Two creates of one name at once: neither sees the other's records while it plans, and one has the name in the end.
