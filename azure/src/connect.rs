@@ -237,12 +237,13 @@ fn subscription_id(settings: &AzureSettings) -> Result<String, ConnectError> {
 
 /// The tenant becomes part of the token endpoint's path.
 fn check_tenant(settings: &AzureSettings) -> Result<(), ConnectError> {
-    let Some(tenant) = &settings.tenant_id else { return Ok(()) };
-    let attribute = "tenant_id";
+    let Some(tenant) = &settings.tenant_id else {
+        return Ok(());
+    };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     if tenant.is_empty() || !tenant.chars().all(plain) {
         let reason = format!("{tenant:?} is neither an id nor a domain name");
-        return Err(ConnectError::InvalidSetting { attribute, reason });
+        return Err(ConnectError::InvalidSetting { attribute: "tenant_id", reason });
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use ipnet::Ipv4Net;
 use semver::Version;
 
+use crate::arm::Kind;
 use crate::spec::{ClusterSpec, ZoneFallback};
 use crate::tags;
 pub use ssh::{SSH_NEEDS_A_KEY, ssh_allowed_cidr, ssh_public_key};
@@ -176,27 +177,28 @@ pub fn subnet_id(text: &str) -> Result<(), String> {
 
 /// Id of a virtual network.
 pub fn vnet_id(text: &str) -> Result<(), String> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let is_vnet = parts.len() == 9
-        && parts[1].eq_ignore_ascii_case("subscriptions")
-        && parts[6].eq_ignore_ascii_case("Microsoft.Network")
-        && parts[7].eq_ignore_ascii_case("virtualNetworks");
-    if is_vnet { Ok(()) } else { Err(format!("{text:?} is not the id of a virtual network.")) }
+    if is_id_of(text, Kind::VirtualNetwork) {
+        return Ok(());
+    }
+    Err(format!("{text:?} is not the id of a virtual network."))
 }
 
 /// Id of a private DNS zone.
 pub fn private_dns_zone_id(text: &str) -> Result<(), String> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let is_zone = parts.len() == 9
-        && parts[1].eq_ignore_ascii_case("subscriptions")
-        && parts[6].eq_ignore_ascii_case("Microsoft.Network")
-        && parts[7].eq_ignore_ascii_case("privateDnsZones");
-    if is_zone {
+    if is_id_of(text, Kind::PrivateDnsZone) {
         return Ok(());
     }
     Err(format!(
         "{text:?} is not the id of a private DNS zone; it ends in Microsoft.Network/privateDnsZones/<zone>."
     ))
+}
+
+/// Whether a text is the id of an object of this type in some group.
+fn is_id_of(text: &str, kind: Kind) -> bool {
+    let parts: Vec<&str> = text.split('/').collect();
+    parts.len() == 9
+        && parts[1].eq_ignore_ascii_case("subscriptions")
+        && parts[6..8].join("/").eq_ignore_ascii_case(kind.resource_type())
 }
 
 /// Addresses that may call the external endpoint.

@@ -8,7 +8,7 @@ use crate::http::parse_json;
 use crate::transport::{NoAnswer, chain};
 
 /// Entra's error numbers whose mend is one setting.
-const MENDS: [(&str, &str); 8] = [
+const MENDS: [(&str, &str); 7] = [
     ("AADSTS700016", "client_id"),
     ("AADSTS7000215", "client_secret"),
     ("AADSTS7000222", "client_secret"),
@@ -16,11 +16,10 @@ const MENDS: [(&str, &str); 8] = [
     ("AADSTS900023", "tenant_id"),
     ("AADSTS700027", "client_certificate_path"),
     ("AADSTS50034", "client_id"),
-    ("AADSTS700024", SPENT),
 ];
 
-/// A federated token lives for minutes, and one that was handed over as a text is not made anew.
-const SPENT: &str = "oidc_token_file_path";
+/// An assertion that is out of its time.
+const OUT_OF_TIME: &str = "AADSTS700024";
 
 /// The reason, and the attribute to mend when Entra's number tells it.
 pub(super) fn failure(
@@ -54,20 +53,21 @@ fn refusal(response: &RawResponse, is_federated: bool) -> (String, Option<&'stat
     let text = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (code, description) = (text("error"), text("error_description"));
     let description = description.split("Trace ID:").next().unwrap_or_default().trim();
-    let mend = MENDS.iter().find(|(number, _)| {
+    let says = |number: &str| {
         let rest = description.strip_prefix(number);
         rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
-    });
-    let mend = mend.map(|(_, attribute)| *attribute);
-    // A certificate signs assertions of its own: those are out of their time where the clock is.
-    let (mend, more) = if mend == Some(SPENT) && !is_federated {
-        (None, " Check the clock of this machine.")
-    } else if mend == Some(SPENT) {
-        let more = " The federated token is spent. Hand over a file that is kept fresh (oidc_token_file_path) or the URL that makes \
-         new ones (oidc_request_url), or begin the job anew.";
-        (mend, more)
-    } else {
-        (mend, "")
+    };
+    let mend = MENDS.iter().find(|(number, _)| says(number)).map(|(_, attribute)| *attribute);
+    // A federated token lives for minutes, and one that was handed over is not made anew; a certificate signs an
+    // assertion of its own each time.
+    let (more, mend) = match (says(OUT_OF_TIME), is_federated) {
+        (false, _) => ("", mend),
+        (true, true) => (
+            " The federated token is spent. Hand over a file that is kept fresh (oidc_token_file_path) or the URL that \
+             makes new ones (oidc_request_url), or begin the job anew.",
+            Some("oidc_token_file_path"),
+        ),
+        (true, false) => (" Check the clock of this machine.", None),
     };
     (format!("{status} {code} {description}{more}"), mend)
 }
@@ -88,6 +88,10 @@ mod tests {
     use super::*;
 
     fn refused(body: &'static str) -> (String, Option<&'static str>) {
+        refused_as(body, true)
+    }
+
+    fn refused_as(body: &'static str, is_federated: bool) -> (String, Option<&'static str>) {
         let response = RawResponse::from_bytes(StatusCode::Unauthorized, Headers::new(), body);
         let kind = ErrorKind::HttpResponse {
             status: StatusCode::Unauthorized,
@@ -95,7 +99,7 @@ mod tests {
             raw_response: Some(Box::new(response)),
         };
         let inner = Error::with_message(kind, "inner");
-        failure(&Error::with_error(ErrorKind::Credential, inner, "outer"), "login", true)
+        failure(&Error::with_error(ErrorKind::Credential, inner, "outer"), "login", is_federated)
     }
 
     #[test]
@@ -113,9 +117,11 @@ mod tests {
 
     #[test]
     fn a_spent_federated_token_is_named_with_what_makes_new_ones() {
-        let (text, attribute) = refused(
-            r#"{"error":"invalid_client","error_description":"AADSTS700024: Client assertion is not within its valid time range. Trace ID: 1"}"#,
-        );
+        let body = r#"{"error":"invalid_client","error_description":"AADSTS700024: Client assertion is not within its valid time range. Trace ID: 1"}"#;
+        let (text, attribute) = refused_as(body, false);
+        assert!(text.contains("the clock") && !text.contains("is spent"), "{text}");
+        assert_eq!(attribute, None, "a certificate is not handed over again");
+        let (text, attribute) = refused(body);
         assert!(text.contains("is spent") && text.contains("oidc_request_url"), "{text}");
         assert_eq!(attribute, Some("oidc_token_file_path"));
     }

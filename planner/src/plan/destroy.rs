@@ -163,12 +163,11 @@ fn network_users(names: &Names, observed: &Observed) -> Vec<ArmId> {
     let Some(body) = observed.object(&vnet).filter(|_| vnet.is_within(&names.cluster_id)) else {
         return vec![];
     };
-    let rows = |value: &Value, pointer: &str| -> Vec<Value> {
-        value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default()
-    };
-    let lists = ["/properties/ipConfigurations", "/properties/privateEndpoints"];
     let subnets = rows(body, "/properties/subnets");
-    let users = subnets.iter().flat_map(|subnet| lists.iter().flat_map(|list| rows(subnet, list)));
+    let users = subnets.flat_map(|subnet| {
+        let lists = ["/properties/ipConfigurations", "/properties/privateEndpoints"];
+        lists.into_iter().flat_map(|list| rows(subnet, list))
+    });
     let users = users.filter_map(|user| Some(ArmId::new(user.get("id")?.as_str()?)));
     let is_given = given_group::is_given(names, observed);
     let own = given_group::own_keys(names);
@@ -177,6 +176,10 @@ fn network_users(names: &Names, observed: &Observed) -> Vec<ArmId> {
             && (!is_given || own.iter().any(|own| id.is_within(&ArmId::new(own.as_str()))))
     };
     users.filter(|id| !goes(id)).collect()
+}
+
+fn rows<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// What others have in a given group from which a cluster is about to go so that another one comes: that one takes an
