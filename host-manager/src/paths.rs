@@ -21,7 +21,7 @@ impl Paths {
     }
 
     /// Whether this is a machine of its own, and not a folder that stands for one.
-    pub fn is_a_machines(&self) -> bool {
+    pub fn is_whole_machine(&self) -> bool {
         self.root == Path::new("/")
     }
 

@@ -18,24 +18,24 @@ fn is_ours(names: &Names, record: &Value) -> bool {
     owner(record) == Some(names.uid.as_str())
 }
 
-/// Every name that the cluster may have in the zone, and what is there under it.
-fn records<'o>(names: &Names, observed: &'o Observed) -> impl Iterator<Item = (ArmId, &'o Value)> {
+/// What is there under the names that the cluster may have in the zone that it shares.
+fn records<'o>(names: &Names, observed: &'o Observed) -> Vec<(ArmId, &'o Value)> {
+    if names.shared_zone().is_none() {
+        return vec![];
+    }
     let labels = (0..MAX_SLOTS).map(|slot| format!("server-{slot}"));
-    let labels = labels.chain([CLUSTER_RECORD.to_owned()]);
-    let ids =
-        labels.map(|label| names.dns_record(&label)).filter(|_| names.shared_zone().is_some());
-    let ids: Vec<ArmId> = ids.collect();
-    ids.into_iter().filter_map(|id| Some((observed.object(&id)?, id))).map(|(body, id)| (id, body))
+    let ids = labels.chain([CLUSTER_RECORD.to_owned()]).map(|label| names.dns_record(&label));
+    ids.filter_map(|id| observed.object(&id).map(|body| (id, body))).collect()
 }
 
 /// The cluster's records in the zone that it shares.
 pub(crate) fn own_records(names: &Names, observed: &Observed) -> Vec<ArmId> {
-    let own = records(names, observed).filter(|(_, body)| is_ours(names, body));
+    let own = records(names, observed).into_iter().filter(|(_, body)| is_ours(names, body));
     own.map(|(id, _)| id).collect()
 }
 
-/// The first record of somebody else under one of the cluster's names, and whose it is.
-pub fn taken(names: &Names, observed: &Observed) -> Option<(ArmId, Option<String>)> {
-    let mut others = records(names, observed).filter(|(_, body)| !is_ours(names, body));
-    others.next().map(|(id, body)| (id, owner(body).map(str::to_owned)))
+/// Records of others under the cluster's names, and whose they are.
+pub fn taken(names: &Names, observed: &Observed) -> Vec<(ArmId, Option<String>)> {
+    let others = records(names, observed).into_iter().filter(|(_, body)| !is_ours(names, body));
+    others.map(|(id, body)| (id, owner(body).map(str::to_owned))).collect()
 }

@@ -145,7 +145,13 @@ impl Reconciler<'_> {
         if *claim == Claim::Create && group.and_then(incarnation).is_some() {
             return Err(ClaimError::Exists(None).into());
         }
-        let mut observed = self.observe().await?;
+        let mut observed = if group.is_some() {
+            self.observe().await?
+        } else {
+            let mut nothing = Observed::default();
+            observe::observe_shared_zone(&self.arm, names, &mut nothing).await?;
+            nothing
+        };
         observe::observe_new_peers(&self.arm, names, self.spec, &mut observed).await?;
         // What the whole plan is refused for is told before anything is made, and so is a wrong program.
         let whole = plan(self.spec, &observed)?;

@@ -69,7 +69,7 @@ WantedBy=multi-user.target
 /// Consul must not start where its data disk is late or missing: on the OS disk it would find nothing, and begin anew. A
 /// machine in a folder has no disk.
 fn on_the_data_disk(paths: &Paths) -> String {
-    if paths.is_a_machines() {
+    if paths.is_whole_machine() {
         format!("ConditionPathIsMountPoint={DATA_DISK_PATH}\n")
     } else {
         String::new()

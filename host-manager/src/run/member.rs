@@ -121,7 +121,7 @@ impl Manager {
 
     pub(super) fn look_at_the_room(&self) {
         // A folder that stands for a machine shares its disk with everything else.
-        if !self.host.paths.is_a_machines() {
+        if !self.host.paths.is_whole_machine() {
             return;
         }
         match Room::of(&self.host.paths.data_dir()).map(Room::want) {

@@ -47,7 +47,7 @@ impl Planner<'_> {
                 wanted: zone(&self.spec.private_dns_zone_id),
             });
         }
-        match shared_zone::taken(&self.names, self.observed) {
+        match shared_zone::taken(&self.names, self.observed).into_iter().next() {
             Some((record, owner)) => Err(PlanError::NameTaken { record, owner }),
             None => Ok(()),
         }

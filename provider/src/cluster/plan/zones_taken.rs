@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use hcs_engine::observe::observe_shared_zone;
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::names::{CLUSTER_RECORD, Names};
+use hcs_planner::names::Names;
+use hcs_planner::observed::Observed;
 use hcs_planner::shared_zone;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
@@ -58,23 +60,20 @@ impl Planner {
             // The records are what is needed, and they are looked at by themselves.
             Err(error) => self.unread(&format!("the private DNS zone {zone}"), &error),
         }
-        let id = names.dns_record(CLUSTER_RECORD);
-        let record = match self.arm.get(&id, Kind::PrivateDnsRecord).await {
-            Ok(record) => record,
-            Err(error) => {
-                self.unread(&format!("the record {id}"), &error);
-                return;
-            }
-        };
-        let Some(record) = record else { return };
+        let mut observed = Observed::default();
+        if let Err(error) = observe_shared_zone(&self.arm, &names, &mut observed).await {
+            self.unread(&format!("the records of {zone}"), &error);
+            return;
+        }
         // The cluster that this one takes the place of goes first, and its records with it.
         let before =
             model::stored_spec_of(&self.prior, &spec.subscription_id, &self.client.tagging);
         let before = before.ok().map(|before| Names::new(&before).uid);
-        let owner = shared_zone::owner(&record);
-        if owner == Some(names.uid.as_str()) || (owner.is_some() && owner == before.as_deref()) {
+        let mut taken = shared_zone::taken(&names, &observed).into_iter();
+        let Some((record, owner)) = taken.find(|(_, owner)| owner.is_none() || *owner != before)
+        else {
             return;
-        }
+        };
         let whose = match owner {
             Some(_) => "another cluster of this name has it",
             None => "it does not say that it belongs to a cluster of hcs",
@@ -82,7 +81,7 @@ impl Planner {
         let detail = format!(
             "{} in {zone} is taken: {whose}. Give this cluster another name, name another zone, or delete the record if \
              nobody needs it.",
-            names.join_name()
+            record.name()
         );
         self.error("name", "The name is taken in the zone", detail);
     }
