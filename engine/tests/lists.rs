@@ -64,6 +64,16 @@ impl Cloud for Azure {
             .split("/resourcegroups/rg-")
             .nth(1)
             .map(|rest| rest.split('/').next().unwrap().parse::<usize>().unwrap());
+        if lower.contains("/locks?") {
+            let lock = |scope: &str| json!({ "id": format!("{scope}/providers/Microsoft.Authorization/locks/l") });
+            let locks = [SUBSCRIPTION.to_owned(), group(0).to_string(), format!("{}/x", group(1))];
+            let value: Vec<Value> = locks.iter().map(|scope| lock(scope)).collect();
+            return Ok(ArmResponse {
+                status: 200,
+                body: json!({ "value": value }),
+                ..ArmResponse::default()
+            });
+        }
         let (status, body) = match (of_group, self.manner) {
             (Some(number), _) => (200, json!({ "value": self.rows(number..=number) })),
             (None, Manner::Whole) => (200, json!({ "value": self.rows(0..self.groups) })),
@@ -162,6 +172,33 @@ async fn together_one_list_is_enough_and_alone_it_is_the_groups_own() {
     let asked = azure.asked.lock().unwrap().clone();
     assert!(asked.len() == 1 && asked[0].contains("/resourceGroups/rg-0/"), "{asked:?}");
     assert!(azure.started.elapsed() <= Duration::from_millis(100), "nobody is waited for");
+}
+
+/// A lock above a group forbids in it, and one of another group does not.
+#[tokio::test(start_paused = true)]
+async fn locks_from_above_are_told_to_every_group() {
+    let (arm, azure) = world(3, Manner::Whole);
+    let _readers: Vec<_> = (0..3).map(|_| arm.reads_a_cluster()).collect();
+    let lists = join_all((0..3).map(|number| {
+        let arm = arm.clone();
+        async move { arm.list_in_group(&group(number), Kind::Lock).await.unwrap() }
+    }));
+    let scopes: Vec<Vec<String>> = lists
+        .await
+        .into_iter()
+        .map(|rows| {
+            let id = |row: &Value| row["id"].as_str().unwrap().to_owned();
+            rows.iter().map(|row| id(row).split("/providers/").next().unwrap().to_owned()).collect()
+        })
+        .collect();
+    let above = SUBSCRIPTION.to_owned();
+    let expected = [
+        vec![above.clone(), group(0).to_string()],
+        vec![above.clone(), format!("{}/x", group(1))],
+        vec![above],
+    ];
+    assert_eq!(scopes, expected);
+    assert_eq!(azure.asked.lock().unwrap().len(), 1);
 }
 
 /// The one who fetches is stopped while others wait: they ask for themselves.

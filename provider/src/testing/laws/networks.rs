@@ -1,9 +1,15 @@
 //! A name serves a network once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hcs_engine::cloud::{
+    ArmRequest, ArmResponse, Cloud, Method, PrincipalType, Target, TransportError,
+};
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::{ROLE_BLOB_READER, cluster_uid};
 use serde_json::json;
-use tfplugin::{Context, Value};
+use tfplugin::{Context, Value, async_trait};
 
 use super::reads::{READER, assign, principal};
 use super::unknown::network;
@@ -188,6 +194,66 @@ async fn what_others_hang_on_the_network_is_told_before_the_first_server_goes() 
         let machines = azure.cloud.with_world(|world| world.running_machines());
         assert_eq!(machines.len(), 0, "given: {is_given}");
     }
+}
+
+/// Somebody else's record that comes after the plan: it is there when the apply looks for itself.
+struct Late {
+    near: Arc<dyn Cloud>,
+    record: ArmId,
+    looks: AtomicUsize,
+}
+
+/// A plan looks once, and core plans again inside apply.
+const LOOKS_OF_PLANS: usize = 2;
+
+#[async_trait]
+impl Cloud for Late {
+    async fn send(&self, request: &ArmRequest) -> Result<ArmResponse, TransportError> {
+        let is_look =
+            matches!(&request.target, Target::Path(path) if path.contains("recordsetnamesuffix"));
+        if is_look && self.looks.fetch_add(1, Ordering::Relaxed) == LOOKS_OF_PLANS {
+            let path = format!("{}?api-version=2024-06-01", self.record);
+            let mut put = ArmRequest::new(Method::Put, Target::Path(path));
+            put.body = Some(json!({ "properties": { "ttl": 60,
+                "aRecords": [{ "ipv4Address": "10.0.0.9" }] } }));
+            self.near.send(&put).await?;
+        }
+        self.near.send(request).await
+    }
+
+    async fn authorize(&self) -> Result<(), TransportError> {
+        self.near.authorize().await
+    }
+
+    async fn caller_type(&self) -> Result<Option<PrincipalType>, TransportError> {
+        self.near.caller_type().await
+    }
+
+    async fn caller_object_id(&self) -> Result<String, TransportError> {
+        self.near.caller_object_id().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_taken_since_the_plan_is_told_before_anything_is_made() {
+    let azure = Azure::new().await;
+    let zone = group_id(GROUP).resource(Kind::PrivateDnsZone.resource_type(), "corp.example");
+    let version = Kind::PrivateDnsZone.api_version();
+    azure.put(&zone, version, json!({ "location": "global" })).await;
+    let provider = azure.provider_through(&azure.cloud, |near| {
+        let record = zone.child("A", "server-0.demo");
+        Arc::new(Late { near, record, looks: AtomicUsize::new(0) })
+    });
+    let config = demo([
+        ("location", Value::from("westeurope")),
+        ("private_dns_zone_id", zone.to_string().into()),
+    ]);
+    let mut instance = Instance::default();
+    let outcome =
+        apply(&provider.cluster(), &mut instance, Some(&config), Options::default()).await;
+    let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+    assert!(told[0].contains("server-0.demo is there already"), "{told:?}");
+    assert!(azure.object(&Azure::cluster_id()).is_none(), "nothing was made");
 }
 
 /// A team that uses a cluster sees the cluster's group, and not the zone of the hub.
