@@ -148,17 +148,26 @@ is_blank() {
   [ "$(tr -d '\000' < "$head" | wc -c)" -eq 0 ]
 }
 
+# While it is there, a format has begun and nobody has mounted the disk: cut off, it is begun again.
+mark=/opt/hcs/formatting-data-disk
+
 while :; do
   # Servers of earlier versions have a partition.
   if [ -b "$disk-part1" ]; then device="$disk-part1"; else device=$disk; fi
-  if blkid -p "$device" >/dev/null 2>&1; then
+  if [ ! -e "$mark" ] && blkid -p "$device" >/dev/null 2>&1; then
     if mount -t ext4 -o nodev,nosuid "$device" "$target"; then exit 0; fi
     echo "hcs: the data disk $device cannot be mounted; trying again" >&2
     fsck.ext4 -p "$device" >&2 || true
-  elif is_blank; then
+  elif [ -e "$mark" ] || is_blank; then
     echo "hcs: formatting the blank data disk $disk" >&2
-    mkfs.ext4 -q -L hcs-data "$disk" || true
-    continue
+    echo "$disk" > "$mark"
+    sync "$mark" "$(dirname "$mark")"
+    if mkfs.ext4 -q -F -L hcs-data "$disk"; then
+      sync "$disk"
+      rm -f "$mark"
+      sync "$(dirname "$mark")"
+      continue
+    fi
   else
     echo "hcs: the data disk $device cannot be read, or holds what is no file system; it is left as it is" >&2
   fi
