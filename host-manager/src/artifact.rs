@@ -5,6 +5,7 @@ use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hcs_engine::blob::{BlobError, BlobStore};
 use hcs_planner::dataplane::{ConsulArtifact, blob, container};
 use semver::Version;
@@ -117,10 +118,10 @@ pub async fn install(
     artifact: &ConsulArtifact,
     folder: &Path,
 ) -> Result<PathBuf, ArtifactError> {
-    let program = folder.join("consul");
-    if is_installed(artifact, folder)? {
+    if let Some(program) = installed(artifact, folder)? {
         return Ok(program);
     }
+    let program = folder.join("consul");
     let name = blob::consul_artifact(&artifact.sha256, &artifact.file_name);
     tracing::info!(artifact = %name, "fetching Consul");
     let read = store.get(container::ARTIFACTS, &name).await;
@@ -130,7 +131,7 @@ pub async fn install(
     if !found.eq_ignore_ascii_case(&artifact.sha256) {
         return Err(ArtifactError::WrongHash { name, found });
     }
-    let bytes = unpack(&name, content.bytes.to_vec())?;
+    let bytes = unpack(&name, content.bytes)?;
     files::make_dir(folder, 0o755)?;
     let candidate = folder.join("consul.unverified");
     files::write(&candidate, &bytes, files::PROGRAM_MODE)?;
@@ -147,14 +148,16 @@ fn receipt(artifact: &ConsulArtifact, program: &[u8]) -> String {
     format!("{} {}\n", artifact.sha256.to_ascii_lowercase(), hex_sha256(program))
 }
 
-fn is_installed(artifact: &ConsulArtifact, folder: &Path) -> Result<bool, FileError> {
-    let Some(recorded) = files::read(&folder.join("sha256"))? else { return Ok(false) };
-    let Some(program) = files::read(&folder.join("consul"))? else { return Ok(false) };
-    Ok(recorded == receipt(artifact, &program).into_bytes())
+/// The program of `artifact`, when it was installed before and nobody changed it since.
+pub fn installed(artifact: &ConsulArtifact, folder: &Path) -> Result<Option<PathBuf>, FileError> {
+    let program = folder.join("consul");
+    let Some(recorded) = files::read(&folder.join("sha256"))? else { return Ok(None) };
+    let Some(found) = files::read(&program)? else { return Ok(None) };
+    Ok((recorded == receipt(artifact, &found).into_bytes()).then_some(program))
 }
 
 /// A `HashiCorp` archive holds the program as `consul` at its top; anything else is the program.
-fn unpack(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, ArtifactError> {
+fn unpack(name: &str, bytes: Bytes) -> Result<Bytes, ArtifactError> {
     if !bytes.starts_with(b"PK\x03\x04") {
         return Ok(bytes);
     }
@@ -169,7 +172,7 @@ fn unpack(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, ArtifactError> {
     if program.len() as u64 > PROGRAM_BYTES_MAX {
         return Err(ArtifactError::TooLarge { name: name.to_owned() });
     }
-    Ok(program)
+    Ok(program.into())
 }
 
 async fn verify_version(program: &Path, expected: &Version) -> Result<(), ArtifactError> {
@@ -246,9 +249,9 @@ mod tests {
 
     #[test]
     fn a_bare_program_is_taken_as_it_is_and_a_damaged_archive_is_refused() {
-        assert_eq!(unpack("x", b"\x7fELF".to_vec()).unwrap(), b"\x7fELF");
+        assert_eq!(unpack("x", Bytes::from_static(b"\x7fELF")).unwrap(), "\x7fELF");
         assert!(matches!(
-            unpack("x", b"PK\x03\x04rubbish".to_vec()),
+            unpack("x", Bytes::from_static(b"PK\x03\x04rubbish")),
             Err(ArtifactError::Archive { .. })
         ));
     }
@@ -262,6 +265,6 @@ mod tests {
         writer.start_file("consul", zip::write::SimpleFileOptions::default()).unwrap();
         writer.write_all(b"program").unwrap();
         let bytes = writer.finish().unwrap().into_inner();
-        assert_eq!(unpack("x", bytes).unwrap(), b"program");
+        assert_eq!(unpack("x", bytes.into()).unwrap(), "program");
     }
 }

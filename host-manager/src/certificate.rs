@@ -10,6 +10,7 @@ use crate::artifact::hex;
 use crate::documents::ServerSecrets;
 use crate::files::{self, FileError};
 use crate::paths::Paths;
+use crate::reader::{Reader, ReaderError};
 
 /// Why certificate and key are not installed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum CertificateError {
     /// The files cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Consul's user.
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
 }
 
 /// What matters of a certificate.
@@ -86,8 +90,9 @@ pub fn install(paths: &Paths, secrets: &ServerSecrets) -> Result<bool, Certifica
     }
     let name = format!("tls-{}", hex(&digest.finalize()).get(..16).unwrap_or_default());
     let folder = paths.secret_dir().join(&name);
-    files::make_dir(&paths.secret_dir(), 0o700)?;
-    files::make_dir(&folder, 0o700)?;
+    let reader = Reader::of(paths)?;
+    files::make_dir(&paths.secret_dir(), reader.folder())?;
+    files::make_dir(&folder, reader.folder())?;
     let mut changed = false;
     for (file, text) in [
         (blob::CA_CERTIFICATE, secrets.ca_pem.as_str()),
@@ -95,7 +100,7 @@ pub fn install(paths: &Paths, secrets: &ServerSecrets) -> Result<bool, Certifica
         (blob::SERVER_KEY, secrets.key_pem.expose()),
     ] {
         let path = folder.join(file);
-        changed |= files::write_if_changed(&path, text.as_bytes(), files::SECRET_MODE)?;
+        changed |= files::write_if_changed(&path, text.as_bytes(), reader.file())?;
     }
     let previous = files::link_target(&paths.tls_dir());
     if previous.as_deref() != Some(name.as_ref()) {
@@ -125,7 +130,7 @@ mod tests {
             key_pem: Secret::new(key),
             agent_token: Secret::new(""),
             gossip_key: Secret::new(""),
-            management_token: Secret::new(""),
+            management_token: None,
         }
     }
 

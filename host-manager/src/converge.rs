@@ -18,6 +18,7 @@ use crate::documents::ServerSecrets;
 use crate::files::{self, FileError};
 use crate::formation::Formation;
 use crate::host::Host;
+use crate::reader::{Reader, ReaderError};
 use crate::secrets::scrub;
 use crate::service::{ServiceError, Verb};
 
@@ -57,7 +58,7 @@ impl Wanted {
             family,
             ConfigSecrets {
                 gossip_key: &secrets.gossip_key,
-                management_token: &secrets.management_token,
+                management_token: secrets.management_token.as_ref(),
                 local_token: &secrets.local_token(),
             },
         );
@@ -77,7 +78,7 @@ impl Wanted {
     pub async fn validate(&self, host: &Host) -> Result<(), InvalidConfig> {
         let paths = &host.paths;
         let folder = paths.secret_dir().join("candidate");
-        files::make_dir(&paths.secret_dir(), 0o700)?;
+        files::make_dir(&paths.secret_dir(), Reader::of(paths)?.folder())?;
         files::make_dir(&folder, 0o700)?;
         files::make_dir(&paths.data_dir(), 0o700)?;
         let (server, secrets) = (folder.join("server.json"), folder.join("secrets.json"));
@@ -97,19 +98,21 @@ impl Wanted {
     }
 
     /// Writes the files. A running Consul does not notice; returns whether it should read the secrets again.
-    pub fn write(&self, host: &Host) -> Result<bool, FileError> {
+    pub fn write(&self, host: &Host) -> Result<bool, ReaderError> {
         let paths = &host.paths;
+        let reader = Reader::of(paths)?;
         files::make_dir(&paths.data_dir(), 0o700)?;
         files::make_dir(&paths.temporary_dir(), 0o700)?;
         files::make_dir(&paths.config_dir(), 0o755)?;
-        files::make_dir(&paths.secret_dir(), 0o700)?;
+        files::make_dir(&paths.secret_dir(), reader.folder())?;
         files::make_dir(&paths.unit_dir(), 0o755)?;
         let files: [(&Path, &str); 2] =
             [(&paths.server_config(), &self.server), (&paths.consul_unit(), &self.unit)];
         for (path, text) in files {
             files::write_if_changed(path, text.as_bytes(), files::PUBLIC_MODE)?;
         }
-        files::write_if_changed(&paths.secret_config(), self.secrets.as_bytes(), files::SECRET_MODE)
+        let secrets = self.secrets.as_bytes();
+        Ok(files::write_if_changed(&paths.secret_config(), secrets, reader.file())?)
     }
 
     /// Makes the disk fit for a start: what a power cut broke is removed, and what a killed Consul left in its temporary
@@ -146,6 +149,9 @@ pub enum InvalidConfig {
     /// The disk.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Consul's user.
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
 }
 
 /// Writes the addresses that Consul joins when it starts next.

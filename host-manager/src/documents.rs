@@ -84,11 +84,16 @@ pub struct ServerSecrets {
     pub agent_token: Secret,
     /// 32 bytes, base64.
     pub gossip_key: Secret,
-    /// Secret id of the management token.
-    pub management_token: Secret,
+    /// Secret id of the management token; never kept on a disk, so a start without the storage account has none.
+    pub management_token: Option<Secret>,
 }
 
 impl ServerSecrets {
+    /// The token with the most rights that is at hand.
+    pub fn strongest_token(&self) -> Secret {
+        self.management_token.as_ref().unwrap_or(&self.agent_token).clone()
+    }
+
     /// A token that only this server's own agent knows, for calls that must work without a leader.
     /// It follows from the agent token by a one-way function, so that it needs no store.
     pub fn local_token(&self) -> Secret {
@@ -126,7 +131,7 @@ impl Stores {
             key_pem,
             agent_token: uuid_text(&agent_token, &own, blob::AGENT_TOKEN)?,
             gossip_key: gossip_text(&gossip_key)?,
-            management_token: uuid_text(&management_token, shared, blob::MANAGEMENT_TOKEN)?,
+            management_token: Some(uuid_text(&management_token, shared, blob::MANAGEMENT_TOKEN)?),
         })
     }
 

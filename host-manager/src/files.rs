@@ -4,7 +4,10 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown,
+    symlink,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +34,33 @@ pub const PUBLIC_MODE: u32 = 0o644;
 /// Mode of a program.
 pub const PROGRAM_MODE: u32 = 0o755;
 
+/// Who may do what with a file or folder; a plain mode leaves the group as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    mode: u32,
+    group: Option<u32>,
+}
+
+impl Access {
+    /// A mode that means something for the members of a group.
+    pub fn for_group(mode: u32, group: u32) -> Self {
+        Self { mode, group: Some(group) }
+    }
+
+    fn is_of(self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|found| {
+            found.permissions().mode() & 0o7777 == self.mode
+                && self.group.is_none_or(|group| group == found.gid())
+        })
+    }
+}
+
+impl From<u32> for Access {
+    fn from(mode: u32) -> Self {
+        Self { mode, group: None }
+    }
+}
+
 /// Reads a file; `None` when it does not exist.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match fs::read(path) {
@@ -40,19 +70,24 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     }
 }
 
-/// Makes a folder and its parents; a new one, and the last one in any case, gets `mode`.
-pub fn make_dir(path: &Path, mode: u32) -> Result<(), FileError> {
+/// Makes a folder and its parents; the last one gets `access` in any case.
+pub fn make_dir(path: &Path, access: impl Into<Access>) -> Result<(), FileError> {
+    let Access { mode, group } = access.into();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o755);
     builder.create(path).map_err(|error| FileError::new("create folder", path, error))?;
+    if group.is_some() {
+        chown(path, None, group)
+            .map_err(|error| FileError::new("set the group of", path, error))?;
+    }
     fs::set_permissions(path, Permissions::from_mode(mode))
         .map_err(|error| FileError::new("set the mode of", path, error))
 }
 
-/// Writes a file in one piece with the given mode; a reader sees the old or the new content.
-pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+/// Writes a file in one piece with the given access; a reader sees the old or the new content.
+pub fn write(path: &Path, bytes: &[u8], access: impl Into<Access>) -> Result<(), FileError> {
     let temporary = beside(path);
-    let written = write_new(&temporary, bytes, mode)
+    let written = write_new(&temporary, bytes, access.into())
         .and_then(|()| fs::rename(&temporary, path))
         .and_then(|()| sync_parent(path));
     written.map_err(|error| {
@@ -61,11 +96,16 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     })
 }
 
-/// Writes a file unless it already has this content; says whether it wrote.
-pub fn write_if_changed(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, FileError> {
-    let same = read(path)?.is_some_and(|old| old == bytes) && mode_of(path) == Some(mode);
+/// Writes a file unless it already has this content and access; says whether it wrote.
+pub fn write_if_changed(
+    path: &Path,
+    bytes: &[u8],
+    access: impl Into<Access>,
+) -> Result<bool, FileError> {
+    let access = access.into();
+    let same = read(path)?.is_some_and(|old| old == bytes) && access.is_of(path);
     if !same {
-        write(path, bytes, mode)?;
+        write(path, bytes, access)?;
     }
     Ok(!same)
 }
@@ -151,24 +191,24 @@ pub fn remove_dir(path: &Path) -> Result<(), FileError> {
     }
 }
 
-fn mode_of(path: &Path) -> Option<u32> {
-    fs::metadata(path).ok().map(|found| found.permissions().mode() & 0o7777)
-}
-
 /// A hidden neighbour: same file system, so that the rename is atomic.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.new"))
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // create_new with the final mode: the content is never readable under a wider one.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
+    // create_new, and nobody's but ours until the group is right: the content is never readable under a wider mode.
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(access.mode & 0o700).open(path)?;
+    if access.group.is_some() {
+        fchown(&file, None, access.group)?;
+    }
+    file.set_permissions(Permissions::from_mode(access.mode))?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -188,8 +228,22 @@ mod tests {
         make_dir(&dir, 0o700).unwrap();
         let file = dir.join("key");
         write(&file, b"k", SECRET_MODE).unwrap();
-        assert_eq!(mode_of(&dir), Some(0o700));
-        assert_eq!(mode_of(&file), Some(0o600));
+        assert!(Access::from(0o700).is_of(&dir));
+        assert!(Access::from(0o600).is_of(&file));
+    }
+
+    #[test]
+    fn what_a_group_may_read_is_nobody_elses_at_any_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = fs::metadata(folder.path()).unwrap().gid();
+        let (dir, file) = (folder.path().join("hcs"), folder.path().join("hcs/key"));
+        make_dir(&dir, Access::for_group(0o750, group)).unwrap();
+        write(&file, b"k", SECRET_MODE).unwrap();
+        let access = Access::for_group(0o640, group);
+        assert!(write_if_changed(&file, b"k", access).unwrap(), "the group is let in");
+        assert!(!write_if_changed(&file, b"k", access).unwrap());
+        assert!(access.is_of(&file) && Access::for_group(0o750, group).is_of(&dir));
+        assert!(!Access::for_group(0o640, group + 1).is_of(&file));
     }
 
     #[test]

@@ -15,9 +15,9 @@ use hcs_host_manager::host::Host;
 use hcs_host_manager::metadata::{self, Instance, MetadataError};
 use hcs_host_manager::paths::Paths;
 use hcs_host_manager::report::chain;
-use hcs_host_manager::service::Systemd;
+use hcs_host_manager::service::{Service as _, Systemd, Verb};
 use hcs_host_manager::timing::Timing;
-use hcs_host_manager::{bootstrap, run};
+use hcs_host_manager::{bootstrap, machine_files, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -33,9 +33,12 @@ const AFTER_HELP: &str = "\
 Files (below $HCS_ROOT, which is empty on a real VM):
   /etc/hcs/bootstrap.json   read: which server this is and where its blobs are (from cloud-init)
   /etc/consul.d/            written: Consul's configuration without secrets
-  /run/hcs/                 written: keys and tokens, mode 0700, in memory
+  /run/hcs/                 written: keys and tokens for Consul, in memory; others may not look
+  /etc/systemd/system/hcs-* written: the units of this server, this program's own too
   /opt/hcs/consul/VERSION/  written: Consul programs, checked by SHA-256
-  /opt/hcs/state/           written: what must survive a reboot
+  /opt/hcs/state/           written: what must survive a reboot; last-known.json holds this server's
+                            key, gossip key and agent token (0600), so that Consul starts again
+                            while the storage account is away
 
 Environment:
   HCS_ROOT          folder that stands for / (emulated VMs)
@@ -111,7 +114,16 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
     let scale = metadata::time_scale(environment.time_scale.as_deref(), &environment.endpoint)?;
     let timing = Timing::scaled(scale);
     let paths = Paths::new(environment.root);
+    let (service, clock) = (Arc::new(Systemd), Arc::new(SystemClock));
     let bootstrap = bootstrap::load(&paths)?;
+    let renewed = machine_files::renew(&paths)?;
+    if renewed.any {
+        service.tell(Verb::DaemonReload).await?;
+    }
+    if renewed.own_unit {
+        tracing::info!("the unit of this program was of another version: starting again under it");
+        return Ok(());
+    }
     let open = |identity: &str| -> Result<Arc<dyn BlobStore>, Box<dyn std::error::Error>> {
         let identity = ManagedIdentity::new(&environment.endpoint, Some(identity.to_owned()))?;
         let http = HttpClient::new(&HttpSettings::default())?;
@@ -133,7 +145,6 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
         version = env!("CARGO_PKG_VERSION"),
         "managing this server"
     );
-    let (service, clock) = (Arc::new(Systemd), Arc::new(SystemClock));
     let host = Host { bootstrap, instance, paths, stores, service, clock, timing };
     run::run(host, stop).await?;
     tracing::info!("stopped; Consul goes on");

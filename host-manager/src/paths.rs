@@ -39,6 +39,11 @@ impl Paths {
         self.at("opt/hcs/state")
     }
 
+    /// What a start without the storage account needs.
+    pub fn last_known(&self) -> PathBuf {
+        self.state_dir().join("last-known.json")
+    }
+
     /// Folder of one Consul version.
     pub fn consul_dir(&self, version: &Version) -> PathBuf {
         self.at("opt/hcs/consul").join(version.to_string())
@@ -69,7 +74,7 @@ impl Paths {
         self.config_dir().join("join.json")
     }
 
-    /// Folder of everything secret, mode 0700; `/run` is memory on a real VM.
+    /// Folder of everything secret that Consul reads; `/run` is memory on a real VM.
     pub fn secret_dir(&self) -> PathBuf {
         self.at("run/hcs")
     }

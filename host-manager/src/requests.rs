@@ -128,7 +128,7 @@ async fn is_listed(leaving: &Leaving<'_>) -> Result<bool, LeaveError> {
     let own = health::raft_address(leaving.host.instance.address);
     let mut last_error = None;
     for peer in leaving.peers {
-        let token = leaving.secrets.management_token.clone();
+        let token = leaving.secrets.strongest_token();
         let ca = &leaving.secrets.ca_pem;
         let client = ConsulClient::new(peer.address, leaving.datacenter, ca, token)?;
         let seen: Result<RaftConfiguration, _> = client.raft_configuration(false).await;

@@ -15,6 +15,7 @@ use crate::files::FileError;
 use crate::host::Host;
 use crate::lock::{Lock, LockError};
 use crate::memory::{Memory, MemoryError};
+use crate::reader::ReaderError;
 use crate::service::{ServiceError, Verb};
 
 const LOCK_KEY: &str = "hcs/rollout";
@@ -51,6 +52,9 @@ pub enum RolloutError {
     /// The disk.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Consul's user.
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
     /// The memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),

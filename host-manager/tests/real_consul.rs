@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -81,6 +83,7 @@ async fn three_servers_form_a_secured_cluster_and_live_with_it() {
     snapshots_are_taken_verified_and_pruned(&world).await;
     a_client_joins_with_what_is_handed_out(&world, &mut servers).await;
     another_gossip_key_restarts_nobody(&world, &servers).await;
+    all_servers_reboot_while_the_storage_is_away(&world, &mut servers).await;
     lost_data_is_no_reason_to_found(&world, &mut servers[2]).await;
     a_power_cut_leaves_no_server_behind(&world, &mut servers[1]).await;
     secrets_stay_where_they_belong(&world, &servers);
@@ -99,7 +102,7 @@ async fn configuration_is_valid(server: &Server) {
 }
 
 fn consul_version() -> semver::Version {
-    let said = std::process::Command::new(consul_binary()).arg("version").output().unwrap().stdout;
+    let said = Command::new(consul_binary()).arg("version").output().unwrap().stdout;
     let said = String::from_utf8(said).unwrap();
     said.split_whitespace().nth(1).unwrap().trim_start_matches('v').parse().unwrap()
 }
@@ -419,6 +422,54 @@ async fn a_power_cut_leaves_no_server_behind(world: &World, server: &mut Server)
     all_well(world, &[0, 1, 2]).await;
     let config = std::fs::read_to_string(server.host.paths.server_config()).unwrap();
     assert!(!config.contains("bootstrap_expect"), "it was let in again");
+}
+
+/// Memory is empty, Entra and the account do not answer: the cluster serves with what the disks hold, and nobody restarts
+/// it when they are back.
+async fn all_servers_reboot_while_the_storage_is_away(world: &World, servers: &mut [Server]) {
+    let kv = "kv/before-the-reboot";
+    let written: bool = world.client(0, MANAGEMENT).put_json(kv, &"yes").await.unwrap();
+    assert!(written);
+    world.account.set_away(true);
+    for server in servers.iter_mut() {
+        server.stop_manager().await;
+        server.service.kill();
+        std::fs::remove_dir_all(server.host.paths.secret_dir()).unwrap();
+    }
+    let starts: Vec<u32> = servers.iter().map(|server| server.service.process().1).collect();
+    for server in servers.iter_mut() {
+        server.start_manager();
+    }
+    eventually("the cluster serves without the storage", SOON, || async {
+        let read = world.client(1, MANAGEMENT).get::<String>(&format!("{kv}?raw")).await;
+        read.is_ok_and(|value| value == "yes").then_some(())
+    })
+    .await;
+    let started: Vec<u32> = servers.iter().map(|server| server.service.process().1).collect();
+    assert_eq!(started, starts.iter().map(|starts| starts + 1).collect::<Vec<_>>());
+    for server in servers.iter() {
+        let paths = &server.host.paths;
+        let mode = std::fs::metadata(paths.last_known()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        for folder in ["etc", "opt/hcs", "run"] {
+            let mut grep = Command::new("grep");
+            let found = grep.args(["-rl", MANAGEMENT]).arg(paths.root().join(folder)).output();
+            let found = found.unwrap().stdout;
+            assert_eq!(String::from_utf8_lossy(&found), "", "the management token is on a disk");
+        }
+    }
+    world.account.set_away(false);
+    eventually("in memory the management token is there again", SOON, || async {
+        let is_there = |server: &Server| {
+            let secrets = std::fs::read_to_string(server.host.paths.secret_config());
+            secrets.is_ok_and(|text| text.contains(MANAGEMENT))
+        };
+        servers.iter().all(is_there).then_some(())
+    })
+    .await;
+    all_well(world, &[0, 1, 2]).await;
+    let after: Vec<u32> = servers.iter().map(|server| server.service.process().1).collect();
+    assert_eq!(after, started, "nobody is restarted when the storage is back");
 }
 
 /// A data disk that was not mounted: the server must be let in again, not found anew.

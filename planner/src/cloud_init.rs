@@ -7,6 +7,11 @@
 //!
 //! Every path is below `$HCS_ROOT`, which is empty on a VM: the same data can be carried out in a folder.
 
+mod scripts;
+mod units;
+
+pub use units::SANDBOX;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -21,11 +26,43 @@ pub const HOST_MANAGER_PATH: &str = "/opt/hcs/bin/hcs-host-manager";
 pub const UNIT: &str = "hcs-host-manager.service";
 /// The unit that mounts the data disk.
 pub const DATA_DISK_UNIT: &str = "hcs-data-disk.service";
+/// The unit that makes Consul's user and closes the metadata address to everybody but root.
+pub const SERVER_SETUP_UNIT: &str = "hcs-server-setup.service";
 /// Where the data disk is mounted; Consul's data lie below.
 pub const DATA_DISK_PATH: &str = "/opt/consul";
+/// The user and group that Consul runs as.
+pub const CONSUL_USER: &str = "hcs-consul";
 
 const FETCH_PATH: &str = "/opt/hcs/fetch-host-manager.sh";
-const DATA_DISK_SCRIPT_PATH: &str = "/opt/hcs/mount-data-disk.sh";
+
+/// A file that every server has, whatever its slot. The first boot writes it; from then on the host manager keeps it, so
+/// that an old server gets what a newer version knows better.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineFile {
+    /// Where, below `$HCS_ROOT`.
+    pub path: String,
+    /// Its mode.
+    pub mode: u32,
+    /// What is in it.
+    pub text: String,
+}
+
+/// All of them. The host manager's own unit is the last.
+pub fn machine_files() -> Vec<MachineFile> {
+    let script = |path: &str, text: String| MachineFile { path: path.into(), mode: 0o755, text };
+    let unit = |name: &str, text: String| MachineFile {
+        path: format!("/etc/systemd/system/{name}"),
+        mode: 0o644,
+        text,
+    };
+    vec![
+        script(scripts::DATA_DISK_PATH, scripts::data_disk()),
+        script(scripts::SERVER_SETUP_PATH, scripts::server_setup()),
+        unit(DATA_DISK_UNIT, units::data_disk()),
+        unit(SERVER_SETUP_UNIT, units::server_setup()),
+        unit(UNIT, units::host_manager()),
+    ]
+}
 
 /// `#cloud-config` and JSON, which is YAML too: no template, so nothing can be injected.
 pub fn render(bootstrap: &BootstrapConfig) -> String {
@@ -41,20 +78,15 @@ pub fn render_base64(bootstrap: &BootstrapConfig) -> String {
 /// Runs early at every boot. A file that is there is whole, and may be newer than this: it stays.
 fn boot_script(bootstrap: &BootstrapConfig) -> String {
     let bootstrap_json = serde_json::to_string_pretty(bootstrap).unwrap_or_default();
-    let files = [
-        (BOOTSTRAP_PATH.to_owned(), "0644", bootstrap_json),
-        (FETCH_PATH.to_owned(), "0755", fetch_script(bootstrap)),
-        (
-            DATA_DISK_SCRIPT_PATH.to_owned(),
-            "0755",
-            DATA_DISK_SCRIPT.replace("@PATH@", DATA_DISK_PATH),
-        ),
-        (format!("/etc/systemd/system/{DATA_DISK_UNIT}"), "0644", data_disk_unit()),
-        (format!("/etc/systemd/system/{UNIT}"), "0644", unit()),
+    let own = [
+        MachineFile { path: BOOTSTRAP_PATH.into(), mode: 0o644, text: bootstrap_json },
+        MachineFile { path: FETCH_PATH.into(), mode: 0o755, text: fetch_script(bootstrap) },
     ];
-    let puts = files.map(|(path, mode, content)| {
-        format!("put {path} {mode} <<'END'\n{}\nEND\n", STANDARD.encode(content))
+    let puts = own.into_iter().chain(machine_files()).map(|file| {
+        let text = STANDARD.encode(&file.text);
+        format!("put {} {:04o} <<'END'\n{text}\nEND\n", file.path, file.mode)
     });
+    let puts = puts.collect::<Vec<_>>().concat();
     // cloud-init runs this before most of systemd's boot: nothing here may wait for a unit.
     format!(
         r#"set -eu
@@ -73,107 +105,8 @@ put() {{
 systemctl enable {UNIT}
 systemctl start --no-block {UNIT}
 "#,
-        puts = puts.concat(),
     )
 }
-
-fn unit() -> String {
-    // `$$` is a dollar for the shell: systemd would put its own variables in. The fetch is part of the start, and not
-    // before it: a boot does not wait for a program that may take its time to come.
-    format!(
-        "[Unit]\n\
-         Description=hcs host manager: keeps this Consul server\n\
-         Documentation=https://github.com/hcs-community/terraform-provider-hcs\n\
-         Wants=network-online.target\n\
-         After=network-online.target {DATA_DISK_UNIT}\n\
-         Requires={DATA_DISK_UNIT}\n\
-         StartLimitIntervalSec=0\n\
-         \n\
-         [Service]\n\
-         ExecStart=/bin/sh -c '/bin/sh \"$${{HCS_ROOT}}{FETCH_PATH}\" && exec \"$${{HCS_ROOT}}{HOST_MANAGER_PATH}\" run'\n\
-         Restart=always\n\
-         RestartSec=5\n\
-         LimitCORE=0\n\
-         \n\
-         [Install]\n\
-         WantedBy=multi-user.target\n"
-    )
-}
-
-fn data_disk_unit() -> String {
-    format!(
-        "[Unit]\n\
-         Description=hcs data disk: Consul's data\n\
-         After=systemd-udevd.service\n\
-         \n\
-         [Service]\n\
-         Type=oneshot\n\
-         RemainAfterExit=yes\n\
-         TimeoutStartSec=infinity\n\
-         ExecStart=/bin/sh -c 'exec /bin/sh \"$${{HCS_ROOT}}{DATA_DISK_SCRIPT_PATH}\"'\n"
-    )
-}
-
-/// The disk at LUN 10, by the names that the udev rules of `WALinuxAgent` (SCSI) and of azure-vm-utils (SCSI and `NVMe`)
-/// give it. It is waited for, however long it takes: without it nothing may start, as it would start empty.
-const DATA_DISK_SCRIPT: &str = r#"#!/bin/sh
-# Mounts the data disk of this Consul server, and formats it when it is blank. Safe to run again.
-set -eu
-target="${HCS_ROOT:-}@PATH@"
-mkdir -p "$target"
-# In a folder instead of a machine there is no disk.
-if [ -n "${HCS_ROOT:-}" ]; then exit 0; fi
-if mountpoint -q "$target"; then exit 0; fi
-
-find_disk() {
-  for link in /dev/disk/azure/scsi1/lun10 /dev/disk/azure/data/by-lun/10; do
-    if [ -b "$link" ]; then disk=$link; return; fi
-  done
-  return 1
-}
-
-waited=0
-while ! find_disk; do
-  if [ $((waited % 60)) -eq 0 ]; then echo "hcs: waiting for the data disk at LUN 10" >&2; fi
-  sleep 2
-  waited=$((waited + 2))
-done
-udevadm settle || true
-
-# blkid says the same of a disk that is blank and of one that it cannot read: blank is what was read, and is zeros.
-is_blank() {
-  head=/run/hcs-data-disk-head
-  dd if="$disk" of="$head" bs=1M count=4 2>/dev/null || return 1
-  [ "$(wc -c < "$head")" -eq 4194304 ] || return 1
-  [ "$(tr -d '\000' < "$head" | wc -c)" -eq 0 ]
-}
-
-# While it is there, a format has begun and nobody has mounted the disk: cut off, it is begun again.
-mark=/opt/hcs/formatting-data-disk
-
-while :; do
-  # Servers of earlier versions have a partition.
-  if [ -b "$disk-part1" ]; then device="$disk-part1"; else device=$disk; fi
-  if [ ! -e "$mark" ] && blkid -p "$device" >/dev/null 2>&1; then
-    if mount -t ext4 -o nodev,nosuid "$device" "$target"; then exit 0; fi
-    echo "hcs: the data disk $device cannot be mounted; trying again" >&2
-    fsck.ext4 -p "$device" >&2 || true
-  elif [ -e "$mark" ] || is_blank; then
-    echo "hcs: formatting the blank data disk $disk" >&2
-    echo "$disk" > "$mark"
-    sync "$mark" "$(dirname "$mark")"
-    if mkfs.ext4 -q -F -L hcs-data "$disk"; then
-      sync "$disk"
-      rm -f "$mark"
-      sync "$(dirname "$mark")"
-      continue
-    fi
-  else
-    echo "hcs: the data disk $device cannot be read, or holds what is no file system; it is left as it is" >&2
-  fi
-  sleep 5
-done
-"#;
 
 /// A POSIX shell script that needs curl and sha256sum, which every Azure Linux image has.
 ///
@@ -290,7 +223,9 @@ mod tests {
         };
         let stored: BootstrapConfig = serde_json::from_str(&read(BOOTSTRAP_PATH)).unwrap();
         assert_eq!(stored, bootstrap());
-        assert_eq!(read(&format!("/etc/systemd/system/{UNIT}")), unit());
+        for file in machine_files() {
+            assert_eq!(read(&file.path), file.text, "{}", file.path);
+        }
         assert_eq!(read(FETCH_PATH), fetch_script(&bootstrap()));
         let told = read("told");
         let told: Vec<&str> = told.lines().collect();
@@ -305,7 +240,7 @@ mod tests {
     fn a_boot_that_is_cut_off_anywhere_is_finished_by_the_next() {
         let whole = script();
         let marks: Vec<usize> = whole.match_indices("\nEND\n").map(|(at, _)| at + 5).collect();
-        assert_eq!(marks.len(), 5);
+        assert_eq!(marks.len(), 2 + machine_files().len());
         for cut in marks.into_iter().chain([whole.find("systemctl enable").unwrap()]) {
             let root = machine();
             assert!(sh(&whole[..cut], root.path()).status.success());
@@ -317,7 +252,10 @@ mod tests {
                 std::fs::write(half.join(UNIT), "").unwrap();
             }
             assert!(sh(&whole, root.path()).status.success());
-            assert_eq!(std::fs::read_to_string(half.join(UNIT)).unwrap(), unit(), "cut at {cut}");
+            for file in machine_files() {
+                let path = root.path().join(file.path.trim_start_matches('/'));
+                assert_eq!(std::fs::read_to_string(path).unwrap(), file.text, "cut at {cut}");
+            }
         }
     }
 
@@ -335,7 +273,8 @@ mod tests {
     #[test]
     fn the_scripts_parse_and_one_fetches_one_blob() {
         let fetch = fetch_script(&bootstrap());
-        for script in [fetch.as_str(), DATA_DISK_SCRIPT, &script()] {
+        let setup = scripts::server_setup();
+        for script in [&fetch, &scripts::data_disk(), &setup, &script()] {
             let check = std::process::Command::new("sh").args(["-n", "-c", script]).status();
             assert!(check.unwrap().success());
         }

@@ -1,5 +1,6 @@
 //! `azure-emulator`: Azure on one machine, for tests and demonstrations.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,6 +37,13 @@ enum Command {
         /// namespace of the emulator's own; needs `ip` and the right to change networks
         #[arg(long)]
         own_addresses: bool,
+        /// Address to listen on; machines that somebody else runs must reach it
+        #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+        listen: Ipv4Addr,
+        /// Somebody else runs the machines: `/emulator/vms` says which, with their customData, and their metadata address
+        /// is served here, to each by the address that it asks from
+        #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "own_addresses")]
+        external_machines: Option<SocketAddr>,
         /// Injects a fault; may be repeated
         #[arg(long = "fault", value_name = "SPEC")]
         faults: Vec<Fault>,
@@ -55,7 +63,15 @@ fn main() -> ExitCode {
         Command::Systemctl { words } => {
             ExitCode::from(u8::try_from(front::systemctl(&words)).unwrap_or(1))
         }
-        Command::Serve { dir, port, time_scale, own_addresses, faults } => {
+        Command::Serve {
+            dir,
+            port,
+            time_scale,
+            own_addresses,
+            listen,
+            external_machines,
+            faults,
+        } => {
             let filter = tracing_subscriber::EnvFilter::try_from_env("AZURE_EMULATOR_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -64,7 +80,15 @@ fn main() -> ExitCode {
                 .build()
                 .map_err(|e| e.to_string())
                 .and_then(|runtime| {
-                    let options = Options { dir, port, time_scale, own_addresses, faults };
+                    let options = Options {
+                        dir,
+                        port,
+                        time_scale,
+                        own_addresses,
+                        listen,
+                        external_machines,
+                        faults,
+                    };
                     runtime.block_on(front::serve(options)).map_err(|e| describe(&e))
                 });
             match result {

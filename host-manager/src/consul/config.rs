@@ -184,8 +184,8 @@ fn add_newer_keys(root: &mut Value, config: &ServerConfig<'_>) -> Result<(), Con
 pub struct ConfigSecrets<'a> {
     /// 32 bytes, base64.
     pub gossip_key: &'a Secret,
-    /// Becomes the management token when the cluster is founded.
-    pub management_token: &'a Secret,
+    /// Becomes the management token when the cluster is founded; a member can start without it.
+    pub management_token: Option<&'a Secret>,
     /// Opens this agent's own calls while no leader can resolve a token.
     pub local_token: &'a Secret,
 }
@@ -196,21 +196,23 @@ pub fn secrets_json(family: Family, secrets: ConfigSecrets<'_>) -> Zeroizing<Str
         Family::Flat => ("master", "agent_master"),
         Family::Stanza => ("initial_management", "agent_recovery"),
     };
+    let management = secrets.management_token.map_or_else(Zeroizing::default, |token| {
+        Zeroizing::new(format!(",\n      \"{management}\": \"{}\"", token.expose()))
+    });
     // By hand, so that no second copy of the secrets is left in a JSON tree. All are base64 or a
     // UUID (checked when they were read), so nothing needs an escape.
     Zeroizing::new(format!(
         "{{
   \"acl\": {{
     \"tokens\": {{
-      \"{local}\": \"{}\",
-      \"{management}\": \"{}\"
+      \"{local}\": \"{}\"{}
     }}
   }},
   \"encrypt\": \"{}\"
 }}
 ",
         secrets.local_token.expose(),
-        secrets.management_token.expose(),
+        *management,
         secrets.gossip_key.expose(),
     ))
 }

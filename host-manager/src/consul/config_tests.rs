@@ -32,7 +32,7 @@ fn secrets(version: &str) -> Zeroizing<String> {
         family,
         ConfigSecrets {
             gossip_key: &Secret::new("GOSSIP"),
-            management_token: &Secret::new("MANAGEMENT"),
+            management_token: Some(&Secret::new("MANAGEMENT")),
             local_token: &Secret::new("LOCAL"),
         },
     )

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hcs_planner::cloud_init::DATA_DISK_PATH;
+use hcs_planner::cloud_init::{CONSUL_USER, DATA_DISK_PATH, SANDBOX, SERVER_SETUP_UNIT};
 
 use crate::paths::Paths;
 
@@ -18,9 +18,8 @@ pub fn consul_unit(paths: &Paths, program: &Path) -> String {
     ];
     let secret_config = paths.secret_config();
     let data = paths.data_dir();
-    // Root without any capability: it can read its own 0600 files and nothing else of worth.
-    // The secrets lie in memory, so after a boot the unit waits until the host manager has
-    // fetched them again; it starts Consul then.
+    // The secrets lie in memory, so after a boot the unit waits until the host manager has put them there again; it
+    // starts Consul then.
     format!(
         "[Unit]
 Description=Consul server (configured by hcs-host-manager)
@@ -29,12 +28,12 @@ Wants=network-online.target
 After=network-online.target
 StartLimitIntervalSec=0
 RequiresMountsFor={data}
-{on_the_data_disk}ConditionPathExists={condition}
+{machine_unit}ConditionPathExists={condition}
 
 [Service]
 Type=simple
 Environment=TMPDIR={temporary}
-ExecStart={start}
+{machine_service}ExecStart={start}
 ExecReload=/bin/kill -HUP $MAINPID
 KillSignal=SIGTERM
 TimeoutStopSec=30
@@ -42,23 +41,18 @@ Restart=on-failure
 RestartSec=2
 LimitNOFILE=65536
 LimitCORE=0
+MemoryMax=90%
 CapabilityBoundingSet=
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-RestrictSUIDSGID=yes
+UMask=0077
 ReadWritePaths={data} {temporary}
+{SANDBOX}SystemCallFilter=~@privileged @resources
 
 [Install]
 WantedBy=multi-user.target
 ",
-        on_the_data_disk = on_the_data_disk(paths),
+        machine_unit = if paths.is_whole_machine() { machine_unit() } else { String::new() },
+        machine_service =
+            if paths.is_whole_machine() { machine_service(paths) } else { String::new() },
         condition = quoted(&secret_config),
         start = start.join(" "),
         data = quoted(&data),
@@ -66,14 +60,30 @@ WantedBy=multi-user.target
     )
 }
 
-/// Consul must not start where its data disk is late or missing: on the OS disk it would find nothing, and begin anew. A
-/// machine in a folder has no disk.
-fn on_the_data_disk(paths: &Paths) -> String {
-    if paths.is_whole_machine() {
-        format!("ConditionPathIsMountPoint={DATA_DISK_PATH}\n")
-    } else {
-        String::new()
-    }
+/// What a folder that stands for a machine has not: a disk, without which Consul would find nothing and begin anew on the
+/// system's, and a user.
+fn machine_unit() -> String {
+    format!(
+        "Requires={SERVER_SETUP_UNIT}
+After={SERVER_SETUP_UNIT}
+ConditionPathIsMountPoint={DATA_DISK_PATH}
+"
+    )
+}
+
+/// A user of its own. Data that lie there may be root's: of an earlier version, or a folder that was just made. The
+/// metadata address is closed here too, in case the machine has no firewall.
+fn machine_service(paths: &Paths) -> String {
+    format!(
+        "User={CONSUL_USER}
+Group={CONSUL_USER}
+IPAddressDeny=169.254.169.254
+ExecStartPre=+/bin/chown -hR {CONSUL_USER}:{CONSUL_USER} {}
+ExecStartPre=+/bin/chown -hR {CONSUL_USER}:{CONSUL_USER} {}
+",
+        quoted(&paths.data_dir()),
+        quoted(&paths.temporary_dir()),
+    )
 }
 
 /// Quotes a path only when it needs it: plain words are read the same by every parser.

@@ -3,6 +3,7 @@
 //! Every round starts from what is there, so a round may fail or be cut off anywhere.
 
 mod member;
+mod offline;
 mod process;
 
 use std::path::PathBuf;
@@ -21,8 +22,10 @@ use crate::converge::{InvalidConfig, RenderError};
 use crate::documents::{DocumentError, ServerSecrets};
 use crate::files::FileError;
 use crate::host::Host;
+use crate::last_known::LastKnownError;
 use crate::membership::{self, Introductions};
 use crate::memory::{Memory, MemoryError};
+use crate::reader::ReaderError;
 use crate::report::chain;
 use crate::secrets::Secret;
 use crate::service::{ServiceError, Verb};
@@ -47,6 +50,10 @@ pub enum RoundError {
     Invalid(#[from] InvalidConfig),
     /// The disk.
     File(#[from] FileError),
+    /// What the disk holds for a start without the storage account.
+    LastKnown(#[from] LastKnownError),
+    /// Consul's user.
+    Reader(#[from] ReaderError),
     /// Our memory.
     Memory(#[from] MemoryError),
     /// The service manager.
@@ -205,7 +212,7 @@ impl Manager {
         if self.documents.is_some() && !is_time {
             return Ok(());
         }
-        match self.read().await {
+        match self.read_or_start_without().await {
             Ok(documents) => {
                 self.board.solved("documents");
                 self.documents = Some(documents);
@@ -223,7 +230,7 @@ impl Manager {
         let cluster = self.host.stores.cluster().await?;
         let secrets = self.host.stores.secrets(self.host.bootstrap.slot).await?;
         let certificate = certificate::check(&secrets)?;
-        let token = secrets.management_token.clone();
+        let token = secrets.strongest_token();
         let address = self.host.instance.address;
         let client = ConsulClient::new(address, &cluster.datacenter, &secrets.ca_pem, token)?
             .with_local_token(secrets.local_token());

@@ -12,6 +12,7 @@ use crate::consul::store::{self, RaftData};
 use crate::converge::{self, Wanted};
 use crate::files::FileError;
 use crate::formation::{self, Formation};
+use crate::last_known::LastKnown;
 use crate::membership;
 use crate::report::chain;
 use crate::rollout::{self, RolloutError};
@@ -43,14 +44,7 @@ impl Manager {
         let address = Some(host.instance.address);
         let has_moved = self.memory.address.is_some() && self.memory.address != address;
         if !is_active || has_moved || (!is_current && !self.memory.member) {
-            wanted.validate(&host).await?;
-            wanted.write(&host)?;
-            self.memory.started_with = Some(wanted.fingerprint.clone());
-            self.memory.address = address;
-            self.memory.save(&host.paths)?;
-            tracing::info!(program = %wanted.program.display(), "starting Consul");
-            self.reload_due = false;
-            converge::start(&host, if is_active { Verb::Restart } else { Verb::Start }).await?;
+            self.start(&wanted, if is_active { Verb::Restart } else { Verb::Start }).await?;
         } else if is_current {
             // Mends files that someone lost or changed; a running Consul does not notice.
             self.reload_due |= wanted.write(&host)?;
@@ -58,13 +52,29 @@ impl Manager {
         } else {
             self.roll(documents, peers, &wanted).await;
         }
+        if self.memory.started_with.as_ref() == Some(&wanted.fingerprint) {
+            LastKnown::keep(&host.paths, cluster, &documents.secrets)?;
+        }
         self.board.started(documents.client.clone());
         self.serve_certificate(documents).await;
         Ok(())
     }
 
+    /// Starts a Consul that does not run, or is no member yet.
+    pub(super) async fn start(&mut self, wanted: &Wanted, verb: Verb) -> Result<(), RoundError> {
+        let host = self.host.clone();
+        wanted.validate(&host).await?;
+        wanted.write(&host)?;
+        self.memory.started_with = Some(wanted.fingerprint.clone());
+        self.memory.address = Some(host.instance.address);
+        self.memory.save(&host.paths)?;
+        tracing::info!(program = %wanted.program.display(), "starting Consul");
+        self.reload_due = false;
+        Ok(converge::start(&host, verb).await?)
+    }
+
     /// Before a start: what lies on the disk decides whether this server is still the member that it was.
-    fn look_at_the_disk(&mut self, cluster: &ClusterDocument) -> Result<(), FileError> {
+    pub(super) fn look_at_the_disk(&mut self, cluster: &ClusterDocument) -> Result<(), FileError> {
         let data_dir = self.host.paths.data_dir();
         let data = RaftData::look(&data_dir)?;
         let is_alone = cluster.server_count == 1 && cluster.others.is_empty();

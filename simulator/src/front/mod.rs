@@ -12,6 +12,7 @@ pub(crate) mod wire;
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -41,11 +42,11 @@ pub enum FrontError {
         #[source]
         source: serde_json::Error,
     },
-    /// The port is taken.
-    #[error("cannot listen on 127.0.0.1:{port}")]
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}")]
     Listen {
-        /// Which port.
-        port: u16,
+        /// Address and port.
+        address: SocketAddr,
         /// Why.
         #[source]
         source: io::Error,

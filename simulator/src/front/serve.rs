@@ -1,5 +1,6 @@
 //! Start, serve, stop.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::state::{Identity, Shared};
 use super::wire::{self, Reply};
-use super::{FrontError, arm, blob, file_error, inspect, make_dir, now_ms, tls, token};
+use super::{FrontError, arm, blob, file_error, inspect, make_dir, now_ms, tls, token, vm};
 use crate::world::World;
 use crate::world::events::Event;
 use crate::world::fault::Fault;
@@ -34,6 +35,10 @@ pub struct Options {
     pub time_scale: Option<f64>,
     /// Whether machines have the addresses that Azure says, on the loopback device.
     pub own_addresses: bool,
+    /// Where to listen.
+    pub listen: Ipv4Addr,
+    /// Somebody else runs the machines; their metadata address is served here.
+    pub external_machines: Option<SocketAddr>,
     /// Faults to inject.
     pub faults: Vec<Fault>,
 }
@@ -47,21 +52,31 @@ pub async fn serve(options: Options) -> Result<(), FrontError> {
     }
     let mut terminate = signal(SignalKind::terminate()).map_err(file_error("watch", &dir))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(file_error("watch", &dir))?;
-    let acceptor = TlsAcceptor::from(tls::server_config(&dir)?);
+    let acceptor = TlsAcceptor::from(tls::server_config(&dir, options.listen)?);
     let mut identity = read_identity(&dir)?;
-    let listener = listen(options.port, identity.port).await?;
+    let listener = listen(options.listen, options.port, identity.port).await?;
     identity.port = listener.local_addr().map_err(file_error("listen for", &dir))?.port();
-    let endpoint = format!("https://127.0.0.1:{}", identity.port);
+    let endpoint = format!("https://{}:{}", options.listen, identity.port);
     write_identity(&dir, &identity)?;
     let world = read_world(&dir, &identity, &endpoint, &options)?;
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let scale_text = options.time_scale.map(|scale| scale.to_string());
     let mut shared = Shared::new(&dir, endpoint.clone(), identity, scale_text, world, sender)?;
     shared.machines.own_addresses = options.own_addresses;
+    let metadata = match options.external_machines {
+        None => None,
+        Some(address) => {
+            shared.machines.are_external();
+            Some(vm::external::listen(address).await?)
+        }
+    };
     let shared = Arc::new(shared);
+    if let Some(listener) = metadata {
+        tokio::spawn(vm::external::serve_metadata(Arc::clone(&shared), listener));
+    }
     write_env(&shared)?;
-    super::vm::write_shim(&shared)?;
-    super::vm::resume(&shared);
+    vm::write_shim(&shared)?;
+    vm::resume(&shared);
     let carrier = tokio::spawn(carry_out(Arc::clone(&shared), receiver));
     let ticker = tokio::spawn(tick(Arc::clone(&shared)));
     let accepting = tokio::spawn(accept(Arc::clone(&shared), listener, acceptor));
@@ -87,14 +102,16 @@ fn announce(endpoint: &str) {
     let _ = out.flush();
 }
 
-async fn listen(wanted: Option<u16>, last: u16) -> Result<TcpListener, FrontError> {
-    let port = wanted.unwrap_or(last);
-    match TcpListener::bind(("127.0.0.1", port)).await {
+async fn listen(host: Ipv4Addr, wanted: Option<u16>, last: u16) -> Result<TcpListener, FrontError> {
+    let address = SocketAddr::from((host, wanted.unwrap_or(last)));
+    match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
-        Err(source) if wanted.is_some() => Err(FrontError::Listen { port, source }),
-        Err(_) => TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .map_err(|source| FrontError::Listen { port: 0, source }),
+        Err(source) if wanted.is_some() => Err(FrontError::Listen { address, source }),
+        Err(_) => {
+            let address = SocketAddr::from((host, 0));
+            let bound = TcpListener::bind(address).await;
+            bound.map_err(|source| FrontError::Listen { address, source })
+        }
     }
 }
 
@@ -158,11 +175,11 @@ fn write_env(shared: &Shared) -> Result<(), FrontError> {
     let own = &shared.identity;
     let ca = shared.dir.join("ca.pem");
     let text = format!(
-        "export SSL_CERT_FILE='{}'\nexport ARM_METADATA_HOSTNAME='127.0.0.1:{}'\n\
+        "export SSL_CERT_FILE='{}'\nexport ARM_METADATA_HOSTNAME='{}'\n\
          export ARM_SUBSCRIPTION_ID='{}'\nexport ARM_TENANT_ID='{}'\nexport ARM_CLIENT_ID='{}'\n\
          export ARM_CLIENT_SECRET='{}'\n",
         ca.display(),
-        own.port,
+        shared.endpoint.trim_start_matches("https://"),
         own.subscription_id,
         own.tenant_id,
         own.client_id,
@@ -175,7 +192,7 @@ async fn carry_out(shared: Arc<Shared>, mut events: UnboundedReceiver<Event>) {
     while let Some(event) = events.recv().await {
         match event {
             Event::VmStarted { machine, fresh } => {
-                super::vm::start(&shared, machine, fresh).await;
+                vm::start(&shared, machine, fresh).await;
             }
             Event::VmStopped { id, gone } => shared.machines.power_off(&id, gone).await,
             Event::AccountDeleted { account } => shared.blobs.drop_account(&account).await,

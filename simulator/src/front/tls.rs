@@ -1,6 +1,7 @@
 //! The emulator's own certificate authority and the certificate that it serves with.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,13 +36,14 @@ fn authority(dir: &Path) -> Result<Issuer<'static, KeyPair>, FrontError> {
     Ok(Issuer::new(params, key))
 }
 
-/// A server configuration whose certificate is good for 127.0.0.1 and localhost.
-pub(super) fn server_config(dir: &Path) -> Result<Arc<ServerConfig>, FrontError> {
+/// A server configuration whose certificate is good for 127.0.0.1, localhost and where the emulator listens.
+pub(super) fn server_config(dir: &Path, host: Ipv4Addr) -> Result<Arc<ServerConfig>, FrontError> {
     let issuer = authority(dir)?;
     let key = KeyPair::generate().map_err(wrong("make the server key"))?;
     let mut params =
         CertificateParams::new(vec!["localhost".to_owned()]).map_err(wrong("name the server"))?;
-    params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
+    params.subject_alt_names.push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
+    params.subject_alt_names.push(SanType::IpAddress(host.into()));
     params.distinguished_name.push(DnType::CommonName, "azure-emulator");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -1,6 +1,7 @@
 //! The metadata service of one machine: its identity tokens, its instance data, its `systemctl`.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Request as HttpRequest;
@@ -8,37 +9,52 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{Running, systemctl};
 use crate::front::state::Shared;
 use crate::front::wire::{self, Reply};
 use crate::front::{now_ms, token};
+use crate::world::events::Machine;
 use crate::world::ids;
 
 /// Seconds that a managed identity's token lives.
 const LIFETIME_S: u64 = 86_399;
 
+/// Who asks.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    /// What it is told is its address.
+    pub(crate) address: IpAddr,
+    pub(crate) machine: Machine,
+    /// Its services, where the emulator runs them.
+    pub(crate) services: Option<Arc<Running>>,
+}
+
 /// Serves one machine until its power goes.
 pub(crate) async fn serve(shared: Arc<Shared>, vm: Arc<Running>, listener: TcpListener) {
+    let asker =
+        Asker { address: vm.own_address.into(), machine: vm.machine.clone(), services: Some(vm) };
     // Connections end with this set, and this set ends with the task.
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        let (shared, vm) = (Arc::clone(&shared), Arc::clone(&vm));
-        connections.spawn(async move {
-            let service = service_fn(move |req| {
-                let (shared, vm) = (Arc::clone(&shared), Arc::clone(&vm));
-                async move { Ok::<_, Infallible>(answer(&shared, &vm, req).await) }
-            });
-            let served = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "metadata connection ended");
-            }
-        });
+        connections.spawn(connection(Arc::clone(&shared), asker.clone(), stream));
+    }
+}
+
+/// Answers what comes on one connection.
+pub(crate) async fn connection(shared: Arc<Shared>, asker: Asker, stream: TcpStream) {
+    let service = service_fn(move |req| {
+        let (shared, asker) = (Arc::clone(&shared), asker.clone());
+        async move { Ok::<_, Infallible>(answer(&shared, &asker, req).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "metadata connection ended");
     }
 }
 
@@ -47,16 +63,19 @@ fn refuse(text: &str) -> Reply {
     wire::json(400, &body)
 }
 
-async fn answer(shared: &Shared, vm: &Running, req: HttpRequest<Incoming>) -> Reply {
+async fn answer(shared: &Shared, asker: &Asker, req: HttpRequest<Incoming>) -> Reply {
     let path = req.uri().path().to_ascii_lowercase();
-    if path == "/emulator/systemctl" && req.method() == "POST" {
+    if let Some(vm) = &asker.services
+        && path == "/emulator/systemctl"
+        && req.method() == "POST"
+    {
         let body = wire::collect(req.into_body()).await.unwrap_or_default();
         let words: Vec<String> = serde_json::from_slice(&body).unwrap_or_default();
         return wire::json(200, &systemctl::run(vm, &words).await);
     }
     let headers = wire::headers(req.headers());
-    let asked = headers.get("metadata").is_some_and(|m| m.eq_ignore_ascii_case("true"));
-    if !asked || headers.contains_key("x-forwarded-for") {
+    let is_meant = headers.get("metadata").is_some_and(|m| m.eq_ignore_ascii_case("true"));
+    if !is_meant || headers.contains_key("x-forwarded-for") {
         return refuse("Required metadata header not specified");
     }
     let query = req.uri().query().unwrap_or_default();
@@ -71,17 +90,17 @@ async fn answer(shared: &Shared, vm: &Running, req: HttpRequest<Incoming>) -> Re
             let named = ["msi_res_id", "mi_res_id", "client_id", "object_id"]
                 .iter()
                 .find_map(|name| query.get(*name).map(|value| (*name, value.as_str())));
-            identity_token(shared, vm, get("resource"), named)
+            identity_token(shared, asker, get("resource"), named)
         }
-        "/metadata/instance" => wire::json(200, &instance(shared, vm)),
-        "/metadata/instance/compute" => wire::json(200, &instance(shared, vm)["compute"]),
+        "/metadata/instance" => wire::json(200, &instance(shared, asker)),
+        "/metadata/instance/compute" => wire::json(200, &instance(shared, asker)["compute"]),
         _ => wire::json(404, &json!({"error": "Not found"})),
     }
 }
 
 fn identity_token(
     shared: &Shared,
-    vm: &Running,
+    asker: &Asker,
     resource: &str,
     named: Option<(&str, &str)>,
 ) -> Reply {
@@ -90,7 +109,7 @@ fn identity_token(
     }
     // Identities can change while a machine runs: ask the world, not the boot.
     let world = shared.world();
-    let attached = world.machine(&vm.machine.id).map(|m| m.identities).unwrap_or_default();
+    let attached = world.machine(&asker.machine.id).map(|m| m.identities).unwrap_or_default();
     let principals: Vec<_> =
         attached.iter().filter_map(|id| world.principal_of_identity(id)).collect();
     let found = match named {
@@ -125,8 +144,8 @@ fn identity_token(
     wire::json(200, &body)
 }
 
-fn instance(shared: &Shared, vm: &Running) -> Value {
-    let machine = &vm.machine;
+fn instance(shared: &Shared, asker: &Asker) -> Value {
+    let machine = &asker.machine;
     json!({
         "compute": {
             "azEnvironment": "AzurePublicCloud",
@@ -142,7 +161,7 @@ fn instance(shared: &Shared, vm: &Running) -> Value {
         },
         "network": {"interface": [{
             "ipv4": {
-                "ipAddress": [{"privateIpAddress": vm.own_address, "publicIpAddress": ""}],
+                "ipAddress": [{"privateIpAddress": asker.address, "publicIpAddress": ""}],
                 "subnet": [{"address": "127.0.0.0", "prefix": "8"}],
             },
             "ipv6": {"ipAddress": []},

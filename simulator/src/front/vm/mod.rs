@@ -1,6 +1,7 @@
 //! Machines that really run: a folder, an address, an environment, services.
 
 pub(crate) mod cloud_init;
+pub(crate) mod external;
 pub(crate) mod imds;
 pub(crate) mod processes;
 pub(crate) mod supervisor;
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use self::external::External;
 use self::supervisor::Supervisor;
 use super::state::Shared;
 use super::{FrontError, file_error, make_dir, write_atomically};
@@ -54,6 +56,8 @@ pub(crate) struct Machines {
     dir: PathBuf,
     /// Whether machines have the addresses that Azure says.
     pub(crate) own_addresses: bool,
+    /// Where somebody else runs them.
+    external: Option<External>,
     running: Mutex<BTreeMap<String, Arc<Running>>>,
     places: Mutex<BTreeMap<String, Place>>,
 }
@@ -74,9 +78,20 @@ impl Machines {
         Ok(Self {
             dir: dir.to_owned(),
             own_addresses: false,
+            external: None,
             running: Mutex::default(),
             places: Mutex::new(places),
         })
+    }
+
+    /// From now on somebody else runs them.
+    pub(crate) fn are_external(&mut self) {
+        self.external = Some(External::default());
+    }
+
+    /// Those that somebody else runs.
+    pub(crate) fn external(&self) -> Option<&External> {
+        self.external.as_ref()
     }
 
     fn save_places(&self) {
@@ -92,6 +107,9 @@ impl Machines {
 
     /// Rows for the inspection API.
     pub(crate) fn rows(&self) -> Vec<Value> {
+        if let Some(external) = &self.external {
+            return external.rows();
+        }
         lock(&self.running)
             .values()
             .map(|vm| {
@@ -114,6 +132,10 @@ impl Machines {
 
     /// Takes the power from a machine. `gone`: its folder too.
     pub(crate) async fn power_off(&self, id: &str, gone: bool) {
+        if let Some(external) = &self.external {
+            external.stop(id, gone);
+            return;
+        }
         let key = ids::key(id);
         let vm = lock(&self.running).remove(&key);
         let place = lock(&self.places).get(&key).cloned();
@@ -234,6 +256,10 @@ fn environment(shared: &Shared, root: &Path, address: Ipv4Addr) -> BTreeMap<Stri
 /// Gives a machine power. `fresh`: on a new disk, with cloud-init.
 pub(crate) async fn start(shared: &Arc<Shared>, machine: Machine, fresh: bool) {
     let machines = &shared.machines;
+    if let Some(external) = &machines.external {
+        external.start(machine, fresh);
+        return;
+    }
     let key = ids::key(&machine.id);
     if fresh {
         machines.power_off(&machine.id, true).await;

@@ -1,0 +1,101 @@
+//! What this server needs to start Consul again while Entra, the storage account or the way to them is away.
+//!
+//! It is what Consul was last started with, in one file that only root may read: leaf key, gossip key and agent token.
+//! The management token and the key of the CA are never on a disk.
+
+use hcs_planner::dataplane::ClusterDocument;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::documents::ServerSecrets;
+use crate::files::{self, FileError, SECRET_MODE};
+use crate::paths::Paths;
+use crate::secrets::Secret;
+
+/// The form of the file.
+const FORMAT: u32 = 1;
+
+/// What was known when the storage last answered.
+#[derive(Clone, Debug)]
+pub struct LastKnown {
+    /// What the running Consul was started for.
+    pub cluster: ClusterDocument,
+    /// Without the management token.
+    pub secrets: ServerSecrets,
+}
+
+/// Why it cannot be kept or used.
+#[derive(Debug, thiserror::Error)]
+pub enum LastKnownError {
+    /// File trouble.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Not of this version. The cause is not kept: it could show a part of a secret.
+    #[error("what this server knew last cannot be understood; it waits for the storage account")]
+    Malformed,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    format: u32,
+    cluster: ClusterDocument,
+    ca_pem: String,
+    certificate_pem: String,
+    key_pem: String,
+    agent_token: String,
+    gossip_key: String,
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        for secret in [&mut self.key_pem, &mut self.agent_token, &mut self.gossip_key] {
+            secret.zeroize();
+        }
+    }
+}
+
+impl LastKnown {
+    /// Reads the file; `None` on a server that has not started Consul yet.
+    pub fn load(paths: &Paths) -> Result<Option<Self>, LastKnownError> {
+        let Some(bytes) = files::read(&paths.last_known())?.map(Zeroizing::new) else {
+            return Ok(None);
+        };
+        let stored: Stored =
+            serde_json::from_slice(&bytes).map_err(|_| LastKnownError::Malformed)?;
+        if stored.format != FORMAT {
+            return Err(LastKnownError::Malformed);
+        }
+        Ok(Some(Self {
+            cluster: stored.cluster.clone(),
+            secrets: ServerSecrets {
+                ca_pem: stored.ca_pem.clone(),
+                certificate_pem: stored.certificate_pem.clone(),
+                key_pem: Secret::new(stored.key_pem.as_str()),
+                agent_token: Secret::new(stored.agent_token.as_str()),
+                gossip_key: Secret::new(stored.gossip_key.as_str()),
+                management_token: None,
+            },
+        }))
+    }
+
+    /// Writes the file, durably, when it says something else.
+    pub fn keep(
+        paths: &Paths,
+        cluster: &ClusterDocument,
+        secrets: &ServerSecrets,
+    ) -> Result<(), LastKnownError> {
+        let stored = Stored {
+            format: FORMAT,
+            cluster: cluster.clone(),
+            ca_pem: secrets.ca_pem.clone(),
+            certificate_pem: secrets.certificate_pem.clone(),
+            key_pem: secrets.key_pem.expose().to_owned(),
+            agent_token: secrets.agent_token.expose().to_owned(),
+            gossip_key: secrets.gossip_key.expose().to_owned(),
+        };
+        let text = serde_json::to_vec_pretty(&stored).map_err(|_| LastKnownError::Malformed)?;
+        files::make_dir(&paths.state_dir(), 0o700)?;
+        files::write_if_changed(&paths.last_known(), &Zeroizing::new(text), SECRET_MODE)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! A start without the storage account: a server that reboots while Entra, the account or the way to them is away serves
+//! with what its disk holds.
+
+use std::time::Duration;
+
+use super::{Documents, Manager, RoundError};
+use crate::artifact;
+use crate::certificate;
+use crate::converge::{self, Wanted};
+use crate::files;
+use crate::last_known::LastKnown;
+use crate::report::chain;
+use crate::service::Verb;
+
+/// So long the first read may take before Consul is started without it: requests into nothing end late.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Manager {
+    /// Reads the documents. As long as none were ever read, Consul does not wait for them.
+    pub(super) async fn read_or_start_without(&mut self) -> Result<Documents, RoundError> {
+        if self.documents.is_some() {
+            return self.read().await;
+        }
+        let error = match tokio::time::timeout(PATIENCE, self.read()).await {
+            Ok(Ok(documents)) => return Ok(documents),
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        if let Err(error) = self.start_without_storage().await {
+            tracing::warn!(error = chain(&error), "Consul is not started from what the disk holds");
+        }
+        match error {
+            Some(error) => Err(error),
+            None => self.read().await,
+        }
+    }
+
+    /// Only a member whose data are there: how a server comes into a cluster is nothing to guess.
+    async fn start_without_storage(&mut self) -> Result<(), RoundError> {
+        let host = self.host.clone();
+        if self.memory.leave.is_some() || host.service.is_active().await? {
+            return Ok(());
+        }
+        let Some(known) = LastKnown::load(&host.paths)? else { return Ok(()) };
+        self.look_at_the_disk(&known.cluster)?;
+        let (true, Some(formation)) = (self.memory.member, self.memory.formation) else {
+            return Ok(());
+        };
+        let consul = &known.cluster.consul;
+        let folder = host.paths.consul_dir(&consul.version);
+        let Some(program) = artifact::installed(consul, &folder)? else { return Ok(()) };
+        certificate::check(&known.secrets)?;
+        let wanted = Wanted::render(&host, &known.cluster, &known.secrets, program, formation)?;
+        certificate::install(&host.paths, &known.secrets)?;
+        if files::read(&host.paths.join_config())?.is_none() {
+            converge::write_join(&host, &[])?;
+        }
+        tracing::warn!(
+            "the storage account does not answer: Consul starts with what the disk holds"
+        );
+        self.start(&wanted, Verb::Start).await
+    }
+}

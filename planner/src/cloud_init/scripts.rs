@@ -1,0 +1,113 @@
+//! What a server's units run: POSIX shell, each safe to run again.
+
+use super::{CONSUL_USER, DATA_DISK_PATH as MOUNT_POINT};
+
+/// Where the script that mounts the data disk lies.
+pub(super) const DATA_DISK_PATH: &str = "/opt/hcs/mount-data-disk.sh";
+/// Where the script that sets a server up lies.
+pub(super) const SERVER_SETUP_PATH: &str = "/opt/hcs/set-up-server.sh";
+
+/// Mounts the data disk.
+pub(super) fn data_disk() -> String {
+    DATA_DISK.replace("@PATH@", MOUNT_POINT)
+}
+
+/// Makes Consul's user and guards the metadata address.
+pub(super) fn server_setup() -> String {
+    SERVER_SETUP.replace("@USER@", CONSUL_USER)
+}
+
+/// Whoever gets a token of this machine's identities reads the cluster's secrets: the address that hands them out is
+/// closed to all users but root. By nftables or iptables, whichever the image has; one that has neither says so.
+const SERVER_SETUP: &str = r#"#!/bin/sh
+# Makes the user of Consul, and closes the metadata address to everybody but root. Safe to run again.
+set -eu
+# A folder instead of a machine has neither users nor a firewall.
+if [ -n "${HCS_ROOT:-}" ]; then exit 0; fi
+
+# cloud-init makes users too, and they lock each other out.
+until getent passwd @USER@ >/dev/null; do
+  useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin @USER@ || sleep 2
+done
+
+address=169.254.169.254
+if command -v nft >/dev/null; then
+  nft -f - <<END || echo "hcs: nft refuses; other users of this machine can ask $address for tokens" >&2
+table ip hcs_metadata
+delete table ip hcs_metadata
+table ip hcs_metadata {
+  chain output {
+    type filter hook output priority 0; policy accept;
+    ip daddr $address meta skuid != 0 counter reject
+  }
+}
+END
+elif command -v iptables >/dev/null; then
+  rule="OUTPUT -d $address -m owner ! --uid-owner 0 -j REJECT"
+  iptables -w -C $rule 2>/dev/null || iptables -w -I $rule ||
+    echo "hcs: iptables refuses; other users of this machine can ask $address for tokens" >&2
+else
+  echo "hcs: neither nft nor iptables is here; other users of this machine can ask $address for tokens" >&2
+fi
+"#;
+
+/// The disk at LUN 10, by the names that the udev rules of `WALinuxAgent` (SCSI) and of azure-vm-utils (SCSI and `NVMe`)
+/// give it. It is waited for, however long it takes: without it nothing may start, as it would start empty.
+const DATA_DISK: &str = r#"#!/bin/sh
+# Mounts the data disk of this Consul server, and formats it when it is blank. Safe to run again.
+set -eu
+target="${HCS_ROOT:-}@PATH@"
+mkdir -p "$target"
+# In a folder instead of a machine there is no disk.
+if [ -n "${HCS_ROOT:-}" ]; then exit 0; fi
+if mountpoint -q "$target"; then exit 0; fi
+
+find_disk() {
+  for link in /dev/disk/azure/scsi1/lun10 /dev/disk/azure/data/by-lun/10; do
+    if [ -b "$link" ]; then disk=$link; return; fi
+  done
+  return 1
+}
+
+waited=0
+while ! find_disk; do
+  if [ $((waited % 60)) -eq 0 ]; then echo "hcs: waiting for the data disk at LUN 10" >&2; fi
+  sleep 2
+  waited=$((waited + 2))
+done
+udevadm settle || true
+
+# blkid says the same of a disk that is blank and of one that it cannot read: blank is what was read, and is zeros.
+is_blank() {
+  head=/run/hcs-data-disk-head
+  dd if="$disk" of="$head" bs=1M count=4 2>/dev/null || return 1
+  [ "$(wc -c < "$head")" -eq 4194304 ] || return 1
+  [ "$(tr -d '\000' < "$head" | wc -c)" -eq 0 ]
+}
+
+# While it is there, a format has begun and nobody has mounted the disk: cut off, it is begun again.
+mark=/opt/hcs/formatting-data-disk
+
+while :; do
+  # Servers of earlier versions have a partition.
+  if [ -b "$disk-part1" ]; then device="$disk-part1"; else device=$disk; fi
+  if [ ! -e "$mark" ] && blkid -p "$device" >/dev/null 2>&1; then
+    if mount -t ext4 -o nodev,nosuid "$device" "$target"; then exit 0; fi
+    echo "hcs: the data disk $device cannot be mounted; trying again" >&2
+    fsck.ext4 -p "$device" >&2 || true
+  elif [ -e "$mark" ] || is_blank; then
+    echo "hcs: formatting the blank data disk $disk" >&2
+    echo "$disk" > "$mark"
+    sync "$mark" "$(dirname "$mark")"
+    if mkfs.ext4 -q -F -L hcs-data "$disk"; then
+      sync "$disk"
+      rm -f "$mark"
+      sync "$(dirname "$mark")"
+      continue
+    fi
+  else
+    echo "hcs: the data disk $device cannot be read, or holds what is no file system; it is left as it is" >&2
+  fi
+  sleep 5
+done
+"#;
