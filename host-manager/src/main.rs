@@ -22,6 +22,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// The client of the storage service tells of each try that fails; what it came to is told by whoever asked.
+const LOGGED: &str = "info,typespec_client_core=warn,azure_core=warn";
+
 const LONG_ABOUT: &str = "\
 Runs on each server of an hcs cluster, started by systemd. It fetches what the server needs from \
 the cluster's storage account by managed identity, configures and starts Consul, reports its \
@@ -86,7 +89,7 @@ impl Environment {
 
 fn main() -> ExitCode {
     let Arguments { command: Command::Run } = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -49,6 +49,11 @@ impl Paths {
         self.at("opt/hcs/consul").join(version.to_string())
     }
 
+    /// Where the data disk is mounted.
+    pub fn data_disk(&self) -> PathBuf {
+        self.at("opt/consul")
+    }
+
     /// Consul's data.
     pub fn data_dir(&self) -> PathBuf {
         self.at("opt/consul/data")

@@ -134,6 +134,26 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every one of them.
+    pub const ALL: [Self; Self::ScaleSet as usize + 1] = [
+        Self::ResourceGroup,
+        Self::Lock,
+        Self::NetworkSecurityGroup,
+        Self::PublicIpAddress,
+        Self::NatGateway,
+        Self::VirtualNetwork,
+        Self::Peering,
+        Self::LoadBalancer,
+        Self::PrivateDnsZone,
+        Self::PrivateDnsLink,
+        Self::PrivateDnsRecord,
+        Self::StorageAccount,
+        Self::BlobContainer,
+        Self::Identity,
+        Self::RoleAssignment,
+        Self::ScaleSet,
+    ];
+
     /// `Namespace/type` as ARM spells it.
     pub fn resource_type(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod definitions;
 pub mod estate;
 pub mod front;
 mod providers;
@@ -16,6 +17,7 @@ mod sim;
 mod trace;
 mod world;
 
+pub use definitions::Definitions;
 pub use sim::{
     Answered, Call, CallFault, Calls, Family, Forks, Programs, Script, SimClock, SimCloud, Sleep,
     Sort, Strike, Stuck, VirtualTime,

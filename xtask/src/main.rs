@@ -10,6 +10,7 @@ mod bench;
 mod demo;
 mod dist;
 mod docs;
+mod machine;
 mod planted;
 mod shell;
 mod soup;
@@ -88,6 +89,12 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Boots the servers of an apply as machines under QEMU, and does to them what can happen to a machine.
+    Machine {
+        /// Only what contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Sets up the tools that tests and demo need, under target/tools.
     Setup,
 }
@@ -113,6 +120,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Dist { only } => dist::run(only.as_deref()),
         Command::Docs => docs::run(),
+        Command::Machine { only } => machine::run(only.as_deref()),
         Command::Bench { json } => bench::run(json.as_deref()),
         Command::Sim { what: Simulation::Crash, .. } => test::explore(&["crash"]),
         Command::Sim { what: Simulation::Faults, .. } => test::explore(&test::EVERY_FAULT),

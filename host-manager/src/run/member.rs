@@ -124,7 +124,7 @@ impl Manager {
         if !self.host.paths.is_whole_machine() {
             return;
         }
-        match Room::of(&self.host.paths.data_dir()).map(Room::want) {
+        match Room::of(&self.host.paths.data_disk()).map(Room::want) {
             Ok(Some(sentence)) => self.board.problem("data disk", sentence),
             Ok(None) => self.board.solved("data disk"),
             Err(error) => tracing::warn!(%error, "the room on the data disk is not known"),

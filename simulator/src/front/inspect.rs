@@ -19,6 +19,7 @@ pub(crate) fn serve(shared: &Shared, method: &str, path: &str, body: &[u8]) -> R
             let total: u64 = world.counters().values().sum();
             wire::json(200, &json!({"total": total, "requests": world.counters()}))
         }
+        ("GET", "/emulator/bodies") => wire::json(200, &json!({"bodies": shared.world().bodies()})),
         ("POST", "/emulator/requests/reset") => {
             shared.world().reset_counters();
             wire::reply(204, "", "")

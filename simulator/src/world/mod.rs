@@ -1,5 +1,6 @@
 //! The deterministic Azure world: one state machine, no threads, no sockets, no clock of its own.
 
+pub(crate) mod bodies;
 pub(crate) mod crud;
 pub(crate) mod errors;
 pub(crate) mod events;
@@ -68,6 +69,9 @@ pub struct World {
     pub(crate) buckets: BTreeMap<String, throttle::Bucket>,
     pub(crate) faults: Vec<fault::Fault>,
     pub(crate) counters: BTreeMap<String, u64>,
+    /// By Microsoft's name of the operation.
+    #[serde(default)]
+    pub(crate) bodies: BTreeMap<String, u64>,
     /// How often an object of this key was made, and how many operations it had.
     #[serde(default)]
     pub(crate) births: BTreeMap<String, (u64, u64)>,
@@ -97,6 +101,7 @@ impl World {
             buckets: BTreeMap::new(),
             faults: Vec::new(),
             counters: BTreeMap::new(),
+            bodies: BTreeMap::new(),
             births: BTreeMap::new(),
             events: Vec::new(),
             settings,

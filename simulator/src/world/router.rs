@@ -89,6 +89,7 @@ impl World {
         if let Some(kind) = kind::find(&type_key) {
             return self.route_kind(req, path, kind, &version);
         }
+        self.check_body(req, &path.namespace, &version)?;
         if let Some(answer) = compute::route(self, req, path, &version) {
             return answer;
         }
@@ -154,6 +155,7 @@ impl World {
             kind.rtype
         };
         self.require(&req.principal, &format!("{rtype}/{verb}"), &req.path)?;
+        self.check_body(req, &path.namespace, version)?;
         if path.is_collection() {
             return match req.method {
                 Method::Get => self.list(req, path, kind),

@@ -11,10 +11,14 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-fn bundle() -> Option<Value> {
+/// Where they should be.
+pub(crate) fn specifications() -> PathBuf {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/azure-specs");
-    let folder = std::env::var_os("HCS_AZURE_SPECS").map_or(beside, PathBuf::from);
-    let path = folder.join("bundle.json");
+    std::env::var_os("HCS_AZURE_SPECS").map_or(beside, PathBuf::from)
+}
+
+pub(crate) fn bundle() -> Option<Value> {
+    let path = specifications().join("bundle.json");
     if let Ok(text) = std::fs::read(&path) {
         return Some(serde_json::from_slice(&text).unwrap());
     }

@@ -40,7 +40,7 @@ fn a_locked_child_holds_its_group_and_read_only_holds_writes() {
     let listed = sim.get("Microsoft.Authorization/locks", LOCKS);
     assert_eq!(listed.body["value"].as_array().unwrap().len(), 1);
     let bad = sim.put(LOCK, LOCKS, &json!({"properties": {"level": "Forever"}}));
-    assert_eq!(bad.error_code(), Some("InvalidLockLevel"));
+    assert_eq!(bad.error_code(), Some("InvalidParameter"));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 // A life from beginning to end reads best in one piece.
 #![allow(clippy::too_many_lines)]
 
+mod definitions;
 mod emulator;
 mod front;
 mod judge;

@@ -105,10 +105,7 @@ fn security_rules_are_complete_and_distinct() {
     for (rules, code) in [
         (vec![rule("a", 100), rule("b", 100)], "SecurityRuleConflict"),
         (vec![rule("a", 99)], "SecurityRuleInvalidPriority"),
-        (
-            vec![json!({"name": "a", "properties": {"priority": 100}})],
-            "SecurityRuleInvalidParameter",
-        ),
+        (vec![json!({"name": "a", "properties": {"priority": 100}})], "InvalidRequestFormat"),
     ] {
         assert_eq!(sim.put(NSG, NETWORK, &with(rules)).error_code(), Some(code));
     }
