@@ -118,7 +118,8 @@ impl Wanted {
     /// Makes the disk fit for a start: what a power cut broke is removed, and what a killed Consul left in its temporary
     /// folder. Only while Consul is stopped.
     pub fn prepare_disk(host: &Host) -> Result<(), FileError> {
-        files::remove_dir(&host.paths.temporary_dir())?;
+        // The folder stays: systemd mounts it into Consul's sandbox, and may be at it already.
+        files::clear_dir(&host.paths.temporary_dir())?;
         let broken = store::mend(&host.paths.data_dir())?;
         if !broken.is_empty() {
             tracing::warn!(?broken, "removed: empty or half written, most likely by a power cut");

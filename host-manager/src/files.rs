@@ -5,8 +5,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown,
-    symlink,
+    MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown, symlink,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -70,12 +69,17 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     }
 }
 
-/// Makes a folder and its parents; the last one gets `access` in any case.
+/// Makes a folder and its parents; the last one gets `access` in any case, and new parents let everybody through, whatever
+/// the mask of this process.
 pub fn make_dir(path: &Path, access: impl Into<Access>) -> Result<(), FileError> {
     let Access { mode, group } = access.into();
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o755);
-    builder.create(path).map_err(|error| FileError::new("create folder", path, error))?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        fs::create_dir(folder)
+            .or_else(|error| if folder.is_dir() { Ok(()) } else { Err(error) })
+            .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o755)))
+            .map_err(|error| FileError::new("create folder", folder, error))?;
+    }
     if group.is_some() {
         chown(path, None, group)
             .map_err(|error| FileError::new("set the group of", path, error))?;
@@ -164,6 +168,23 @@ pub fn sweep(path: &Path, idle: Duration) -> Result<usize, FileError> {
     Ok(swept)
 }
 
+/// Removes everything in a folder; an absent one is fine.
+pub fn clear_dir(path: &Path) -> Result<(), FileError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(FileError::new("look into", path, error)),
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_dir(&entry.path())?;
+        } else {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file; an absent one is fine.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
@@ -230,6 +251,29 @@ mod tests {
         write(&file, b"k", SECRET_MODE).unwrap();
         assert!(Access::from(0o700).is_of(&dir));
         assert!(Access::from(0o600).is_of(&file));
+    }
+
+    /// Consul's program lies in such a folder, and runs as another user.
+    #[test]
+    fn new_parents_let_everybody_through_whatever_the_mask() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        let made = make_dir(&folder.path().join("opt/hcs/consul/1.22.2"), 0o755);
+        rustix::process::umask(before);
+        made.unwrap();
+        for path in ["opt", "opt/hcs", "opt/hcs/consul", "opt/hcs/consul/1.22.2"] {
+            assert!(Access::from(0o755).is_of(&folder.path().join(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_cleared_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        clear_dir(&folder.path().join("absent")).unwrap();
+        make_dir(&folder.path().join("a/b"), 0o755).unwrap();
+        write(&folder.path().join("f"), b"f", PUBLIC_MODE).unwrap();
+        clear_dir(folder.path()).unwrap();
+        assert!(folder.path().exists() && !has_entries(folder.path()).unwrap());
     }
 
     #[test]
