@@ -3,6 +3,7 @@
 
 pub(crate) mod authorization;
 pub(crate) mod compute;
+pub(crate) mod extensions;
 pub(crate) mod groups;
 pub(crate) mod identity;
 pub(crate) mod locks;

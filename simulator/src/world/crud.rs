@@ -10,6 +10,7 @@ use super::kind::{self, Kind, Prepared, Put, PutManner};
 use super::operations::Action;
 use super::regions;
 use super::resource::{Resource, State, merge, text};
+use super::tags;
 
 /// A tag that nobody of ours gives.
 const SOMEBODYS_TAG: &str = "of-somebody";
@@ -126,6 +127,9 @@ impl World {
                  is expected'.",
             ));
         }
+        if let Some(tags) = req.body.get("tags") {
+            tags::check(kind.rtype, tags)?;
+        }
         self.check_locks(&id, false)?;
         let old = self.resources.get(&ids::key(&id)).cloned();
         check_preconditions(req, old.as_ref())?;
@@ -148,6 +152,9 @@ impl World {
         let Some(old) = self.visible(&id).cloned() else {
             return Err(missing(kind, path));
         };
+        if let Some(tags) = req.body.get("tags") {
+            tags::check(kind.rtype, tags)?;
+        }
         self.check_locks(&id, false)?;
         check_preconditions(req, Some(&old))?;
         if old.state == State::Deleting {

@@ -22,6 +22,11 @@ pub(crate) fn name_of(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }
 
+/// The segment before the last name: `subnets` of `…/subnets/s`.
+pub(crate) fn type_segment(id: &str) -> &str {
+    id.rsplit('/').nth(1).unwrap_or_default()
+}
+
 /// The segment after `/resourceGroups/`.
 pub(crate) fn group_of(id: &str) -> Option<&str> {
     let mut segments = id.split('/');

@@ -19,6 +19,7 @@ pub(crate) mod resource;
 pub(crate) mod resources;
 pub(crate) mod router;
 pub(crate) mod settings;
+pub(crate) mod tags;
 pub(crate) mod throttle;
 pub(crate) mod versions;
 

@@ -11,7 +11,7 @@ use super::kind::{self, Kind};
 use super::regions;
 use super::resource::text;
 use super::versions;
-use crate::providers::{authorization, compute, groups, storage, subscriptions};
+use crate::providers::{authorization, compute, extensions, groups, storage, subscriptions};
 
 impl World {
     /// Answers one request at a time of the caller's clock.
@@ -82,10 +82,16 @@ impl World {
         {
             return answer;
         }
+        if let Some(answer) = extensions::route(self, req, path, &version) {
+            return answer;
+        }
         if path.namespace.is_empty() {
             return self.route_front(req, path, &version);
         }
         let type_key = path.type_key();
+        if let Some(answer) = storage::account::default_service(self, req, path) {
+            return answer;
+        }
         if let Some(kind) = kind::find(&type_key) {
             return self.route_kind(req, path, kind, &version);
         }

@@ -7,6 +7,7 @@
 
 mod definitions;
 mod emulator;
+mod extensions;
 mod front;
 mod judge;
 mod lifecycle;

@@ -1,11 +1,12 @@
 //! Storage accounts and their blob service.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{RESERVED, VERSIONS};
 use crate::world::errors::{Answer, ArmError};
 use crate::world::events::Event;
-use crate::world::ids;
+use crate::world::http::{Method, Request, Response};
+use crate::world::ids::{self, ArmPath};
 use crate::world::kind::{Kind, PLAIN, Prepared, Put, PutManner, own_parts};
 use crate::world::operations::rfc3339;
 use crate::world::resource::{State, default, text};
@@ -56,7 +57,62 @@ pub(crate) const BLOB_SERVICE: Kind = Kind {
     ..PLAIN
 };
 
-fn blob_service_defaults() -> serde_json::Value {
+/// The services that a cluster has no use for. Every account has each of them, whether somebody wrote it or not.
+const OTHER_SERVICE: Kind = Kind {
+    versions: VERSIONS,
+    operation: "PutServiceOperation",
+    prepare: |_, put| {
+        let mut body = own_parts(put.body);
+        fill(&mut body, ids::type_segment(put.id));
+        Ok(Prepared { body, ..Prepared::default() })
+    },
+    deletable: |_, _| Err(ArmError::method_not_allowed("DELETE")),
+    ..PLAIN
+};
+/// `fileServices/default`.
+pub(crate) const FILE_SERVICE: Kind =
+    Kind { rtype: "Microsoft.Storage/storageAccounts/fileServices", ..OTHER_SERVICE };
+/// `queueServices/default`.
+pub(crate) const QUEUE_SERVICE: Kind =
+    Kind { rtype: "Microsoft.Storage/storageAccounts/queueServices", ..OTHER_SERVICE };
+/// `tableServices/default`.
+pub(crate) const TABLE_SERVICE: Kind =
+    Kind { rtype: "Microsoft.Storage/storageAccounts/tableServices", ..OTHER_SERVICE };
+
+/// What a service says of itself where nobody said otherwise.
+fn fill(body: &mut Value, service: &str) {
+    default(&mut body["properties"], "cors", json!({"corsRules": []}));
+    if service.eq_ignore_ascii_case("fileServices") {
+        let kept = json!({"enabled": true, "days": 7});
+        default(&mut body["properties"], "shareDeleteRetentionPolicy", kept);
+        default(&mut body["properties"], "protocolSettings", json!({"smb": {}}));
+    }
+}
+
+/// A service of an account that nobody has written yet.
+pub(crate) fn default_service(world: &World, req: &Request, path: &ArmPath) -> Option<Answer> {
+    let kinds = [&FILE_SERVICE, &QUEUE_SERVICE, &TABLE_SERVICE];
+    let kind = kinds.into_iter().find(|kind| path.type_key().eq_ignore_ascii_case(kind.rtype))?;
+    let (account, service) = req.path.rsplit_once('/').and_then(|(id, _)| id.rsplit_once('/'))?;
+    if req.method != Method::Get || path.is_collection() || world.visible(&req.path).is_some() {
+        return None;
+    }
+    let account = world.visible(account)?;
+    if let Err(error) = world.require(&req.principal, &format!("{}/read", kind.rtype), &account.id)
+    {
+        return Some(Err(error));
+    }
+    let mut body = json!({
+        "id": format!("{}/{service}/default", account.id),
+        "name": "default",
+        "type": kind.rtype,
+        "properties": {},
+    });
+    fill(&mut body, service);
+    Some(Ok(Response::json(200, body)))
+}
+
+fn blob_service_defaults() -> Value {
     json!({
         "cors": {"corsRules": []},
         "deleteRetentionPolicy": {"allowPermanentDelete": false, "enabled": false},
