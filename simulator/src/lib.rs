@@ -27,5 +27,6 @@ pub use world::errors::ArmError;
 pub use world::events::{Event, Machine, ObjectRow};
 pub use world::fault::{Fault, FaultError, GRAMMAR as FAULT_GRAMMAR};
 pub use world::http::{Method, Request, Response};
+pub use world::policy::{Audited, Policy, PolicyError};
 pub use world::settings::Settings;
 pub use world::{Principal, World};

@@ -44,6 +44,10 @@ enum Command {
         /// is served here, to each by the address that it asks from
         #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "own_addresses")]
         external_machines: Option<SocketAddr>,
+        /// Policies for the subscription: a JSON list of definitions in Azure's form, with the effects deny, modify, append
+        /// and audit; `GET /emulator/audited` says what was audited
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
         /// Injects a fault; may be repeated
         #[arg(long = "fault", value_name = "SPEC")]
         faults: Vec<Fault>,
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
             own_addresses,
             listen,
             external_machines,
+            policy,
             faults,
         } => {
             let filter = tracing_subscriber::EnvFilter::try_from_env("AZURE_EMULATOR_LOG")
@@ -87,6 +92,7 @@ fn main() -> ExitCode {
                         own_addresses,
                         listen,
                         external_machines,
+                        policy,
                         faults,
                     };
                     runtime.block_on(front::serve(options)).map_err(|e| describe(&e))

@@ -34,12 +34,6 @@ pub(crate) struct Stage {
     dir: PathBuf,
 }
 
-impl Stage {
-    fn port(&self) -> String {
-        self.azure.url.rsplit(':').next().unwrap_or_default().to_owned()
-    }
-}
-
 /// Runs the cells whose names contain `only`.
 pub(crate) fn run(only: Option<&str>) -> Result<(), Failure> {
     let image = Image::get()?;
@@ -58,7 +52,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), Failure> {
             "--time-scale",
             TIME_SCALE,
             "--listen",
-            network::GATEWAY,
+            network::SERVICES,
             "--external-machines",
             &metadata,
         ],

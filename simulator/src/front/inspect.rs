@@ -20,6 +20,9 @@ pub(crate) fn serve(shared: &Shared, method: &str, path: &str, body: &[u8]) -> R
             wire::json(200, &json!({"total": total, "requests": world.counters()}))
         }
         ("GET", "/emulator/bodies") => wire::json(200, &json!({"bodies": shared.world().bodies()})),
+        ("GET", "/emulator/audited") => {
+            wire::json(200, &json!({"value": shared.world().audited()}))
+        }
         ("POST", "/emulator/requests/reset") => {
             shared.world().reset_counters();
             wire::reply(204, "", "")

@@ -22,6 +22,7 @@ use crate::world::World;
 use crate::world::events::Event;
 use crate::world::fault::Fault;
 use crate::world::http::decode;
+use crate::world::policy::Policy;
 use crate::world::settings::Settings;
 
 /// How to serve.
@@ -39,6 +40,8 @@ pub struct Options {
     pub listen: Ipv4Addr,
     /// Somebody else runs the machines; their metadata address is served here.
     pub external_machines: Option<SocketAddr>,
+    /// A file of policies, assigned to the subscription.
+    pub policy: Option<PathBuf>,
     /// Faults to inject.
     pub faults: Vec<Fault>,
 }
@@ -167,6 +170,12 @@ fn read_world(
     };
     for fault in &options.faults {
         world.inject(fault.clone());
+    }
+    if let Some(path) = &options.policy {
+        let text = std::fs::read(path).map_err(file_error("read", path))?;
+        let file = serde_json::from_slice(&text)
+            .map_err(|source| FrontError::Format { path: path.clone(), source })?;
+        world.assign(Policy::read(&file).map_err(|error| FrontError::Usage(error.to_string()))?);
     }
     Ok(world)
 }

@@ -135,7 +135,8 @@ impl World {
         check_preconditions(req, old.as_ref())?;
         self.check_conflict(kind, &id, old.as_ref())?;
         let location = check_location(kind, &id, &req.body, old.as_ref())?;
-        let body = req.body.clone();
+        let mut body = req.body.clone();
+        self.apply_policies(kind.rtype, &id, &mut body)?;
         let put = Put {
             id: old.as_ref().map_or(id.as_str(), |o| o.id.as_str()),
             body: &body,
@@ -178,6 +179,7 @@ impl World {
                     merge(&mut body[name.as_str()], value);
                 }
             }
+            self.apply_policies(kind.rtype, &old.id, &mut body)?;
             let location = old.location().to_owned();
             let put = Put {
                 id: &old.id,

@@ -11,6 +11,7 @@ pub(crate) mod kind;
 pub(crate) mod lists;
 pub(crate) mod names;
 pub(crate) mod operations;
+pub(crate) mod policy;
 pub(crate) mod random;
 pub(crate) mod rbac;
 pub(crate) mod regions;
@@ -73,6 +74,10 @@ pub struct World {
     /// By Microsoft's name of the operation.
     #[serde(default)]
     pub(crate) bodies: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(crate) policies: Vec<policy::Policy>,
+    #[serde(default)]
+    pub(crate) audited: Vec<policy::Audited>,
     /// How often an object of this key was made, and how many operations it had.
     #[serde(default)]
     pub(crate) births: BTreeMap<String, (u64, u64)>,
@@ -103,6 +108,8 @@ impl World {
             faults: Vec::new(),
             counters: BTreeMap::new(),
             bodies: BTreeMap::new(),
+            policies: Vec::new(),
+            audited: Vec::new(),
             births: BTreeMap::new(),
             events: Vec::new(),
             settings,

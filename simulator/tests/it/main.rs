@@ -15,5 +15,6 @@ mod limits;
 mod locks_and_roles;
 mod machines;
 mod networks;
+mod policy;
 mod ports;
 mod support;

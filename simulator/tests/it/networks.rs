@@ -4,7 +4,6 @@ use serde_json::json;
 
 use crate::support::*;
 
-const NSG: &str = "Microsoft.Network/networkSecurityGroups/nsg";
 const PIP: &str = "Microsoft.Network/publicIPAddresses/pip";
 const NAT: &str = "Microsoft.Network/natGateways/nat";
 const LB: &str = "Microsoft.Network/loadBalancers/lb";

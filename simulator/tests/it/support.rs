@@ -147,6 +147,7 @@ impl Sim {
 }
 
 pub(crate) const VNET: &str = "Microsoft.Network/virtualNetworks/v-net";
+pub(crate) const NSG: &str = "Microsoft.Network/networkSecurityGroups/nsg";
 pub(crate) const SUBNET: &str = "Microsoft.Network/virtualNetworks/v-net/subnets/s";
 pub(crate) const SET: &str = "Microsoft.Compute/virtualMachineScaleSets/set";
 pub(crate) const ACCOUNT: &str = "Microsoft.Storage/storageAccounts/acct1";

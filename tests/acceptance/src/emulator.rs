@@ -96,6 +96,11 @@ impl Emulator {
         self.rows("vms")
     }
 
+    /// What policies wrote down: pairs of a policy's name and an object's id.
+    pub fn audited(&self) -> Result<Vec<Value>, HarnessError> {
+        self.rows("audited")
+    }
+
     /// Counts of ARM requests since the last [`Self::reset_requests`], e.g. `PUT Microsoft.Network/virtualNetworks`.
     pub fn requests(&self) -> Result<BTreeMap<String, u64>, HarnessError> {
         let answer = self.inspect("GET", "requests")?.json();

@@ -45,6 +45,17 @@ impl Scenario {
         Self::start_as(&dir, example, time_scale, &faults)
     }
 
+    /// The same under the policies of a file in `tests/acceptance/policies`.
+    pub fn start_under(
+        name: &str,
+        example: &str,
+        time_scale: u32,
+        policies: &str,
+    ) -> Result<Self, HarnessError> {
+        let file = repository().join("tests/acceptance/policies").join(policies);
+        Self::start_as(&fresh_dir(name)?, example, time_scale, &["--policy", &display(&file)])
+    }
+
     /// The same whose machines have the addresses that Azure says; only where the caller is
     /// [alone](crate::network::alone).
     pub fn start_alone(name: &str, time_scale: u32) -> Result<Self, HarnessError> {

@@ -10,9 +10,11 @@ type Done = Result<(), Box<dyn Error>>;
 
 const TIME_SCALE: u32 = 30;
 
+/// Under a platform team's policies: what they forbid is not declared, and what they add stays and is no difference.
 #[test]
-fn a_module_is_called_twice_with_for_each() -> Done {
-    let mut scenario = Scenario::start("landing-zone", "landing-zone", TIME_SCALE)?;
+fn a_module_is_called_twice_with_for_each_under_a_platforms_policies() -> Done {
+    let mut scenario =
+        Scenario::start_under("landing-zone", "landing-zone", TIME_SCALE, "landing-zone.json")?;
     scenario.azure.create_group("orders-rg", "northeurope")?;
     scenario.before = scenario.azure.objects()?;
     let clusters = json!({
@@ -24,6 +26,7 @@ fn a_module_is_called_twice_with_for_each() -> Done {
     scenario.terraform.init()?;
     scenario.terraform.apply(&[])?;
     scenario.terraform.plan(&[])?.expect_code(0)?;
+    policies_have_left_their_marks(&scenario)?;
     let output = scenario.terraform.run(&["output", "-json", "consul"])?.expect_code(0)?;
     let output: Value = serde_json::from_str(&output.stdout)?;
     assert_eq!(output["orders"]["url"], "https://consul.orders.hcs.internal:8501");
@@ -66,6 +69,23 @@ fn an_import_block_ends_in_an_empty_plan() -> Done {
     scenario.terraform.set("TF_VAR_server_count", "3");
     scenario.terraform.destroy(&[])?;
     assert_eq!(scenario.made()?, Vec::<String>::new());
+    Ok(())
+}
+
+fn policies_have_left_their_marks(scenario: &Scenario) -> Done {
+    let objects = scenario.made()?;
+    let is_set = |id: &&String| {
+        id.to_lowercase().contains("virtualmachinescalesets/") && !id.contains("virtualMachines/")
+    };
+    let sets: Vec<&String> = objects.iter().filter(is_set).collect();
+    assert_eq!(sets.len(), 4);
+    for id in sets {
+        let path = format!("{id}?api-version=2024-07-01");
+        let set = scenario.azure.arm("GET", &path, None)?.json();
+        assert_eq!(set["tags"]["cost-center"], "4711", "{id}");
+        assert!(set.to_string().contains("AzureMonitorLinuxAgent"), "{id}");
+    }
+    assert_eq!(scenario.azure.audited()?.len(), 2, "a way out for each cluster");
     Ok(())
 }
 

@@ -160,7 +160,7 @@ fn users(stage: &Stage) -> Result<String, Failure> {
         ),
         (
             "what systemd failed to do",
-            "systemctl --failed --plain --no-legend 'hcs-*' consul".to_owned(),
+            "systemctl list-units --failed --plain --no-legend 'hcs-*' consul.service".to_owned(),
             "",
         ),
     ];
@@ -189,14 +189,15 @@ fn killed(stage: &Stage, unit: &str) -> Result<String, Failure> {
 
 /// Nobody restarts when it is back.
 fn without_storage(stage: &Stage) -> Result<String, Failure> {
-    network::cut_way_out(&stage.port(), true)?;
+    let consul = stage.consul()?;
+    network::cut_way_out(true)?;
     for slot in 0..3 {
         stage.estate.with(slot, super::vm::Vm::start)?;
     }
     let began = Instant::now();
-    let served = stage.until(SOON, |consul| !consul.leader(0).unwrap_or_default().is_empty());
+    let served = until(SOON, || !consul.leader(0).unwrap_or_default().is_empty());
     let pid = stage.shell("systemctl show -P MainPID consul");
-    network::cut_way_out(&stage.port(), false)?;
+    network::cut_way_out(false)?;
     served?;
     let told = format!("a leader in {} s without it; ", began.elapsed().as_secs());
     let told = told + &stage.healthy_again()?;
@@ -245,6 +246,17 @@ fn full_disk(stage: &Stage) -> Result<String, Failure> {
     Ok(told)
 }
 
+fn until(patience: Duration, holds: impl Fn() -> bool) -> Result<(), Failure> {
+    let began = Instant::now();
+    while began.elapsed() < patience {
+        if holds() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    Err(format!("not within {} s", patience.as_secs()).into())
+}
+
 impl Stage {
     /// The server of the single cells, as root.
     fn shell(&self, line: &str) -> Result<String, Failure> {
@@ -270,16 +282,8 @@ impl Stage {
         Err(format!("`{line}` never said {expected:?}").into())
     }
 
-    fn until(&self, patience: Duration, holds: impl Fn(&Consul) -> bool) -> Result<(), Failure> {
-        let consul = Consul::of_cluster(&self.azure, &self.account, &self.dir)?;
-        let began = Instant::now();
-        while began.elapsed() < patience {
-            if holds(&consul) {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        Err(format!("not within {} s", patience.as_secs()).into())
+    fn consul(&self) -> Result<Consul, Failure> {
+        Ok(Consul::of_cluster(&self.azure, &self.account, &self.dir)?)
     }
 
     /// Three healthy voters, the one of the cells among them, and a value that was written before all cells is there.
@@ -293,12 +297,12 @@ impl Stage {
             let voters = voters.filter(|s| s["Voter"] == true && s["Healthy"] == true).count();
             health["Healthy"] == Value::Bool(true) && voters == 3
         };
-        self.until(SOON, is_well).map_err(|error| {
+        let consul = self.consul()?;
+        until(SOON, || is_well(&consul)).map_err(|error| {
             let console = self.estate.with(SLOT, |vm| Ok(vm.console())).unwrap_or_default();
             let last: Vec<&str> = console.lines().rev().take(15).collect();
             format!("no three healthy voters {error}; the console ends with {last:#?}")
         })?;
-        let consul = Consul::of_cluster(&self.azure, &self.account, &self.dir)?;
         let kept = consul.ask(SLOT, "GET", "kv/kept?raw", None, true)?.text();
         if kept != super::KEPT {
             return Err(format!("what was written before is {kept:?}").into());

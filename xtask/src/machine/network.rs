@@ -12,7 +12,9 @@ use crate::shell::Failure;
 const ALONE: &str = "HCS_MACHINES_ALONE";
 /// The cluster's address space.
 pub(crate) const SPACE: &str = "10.80.0.0/24";
-/// Where the emulator listens: Azure's gateway of the subnet.
+/// Where Resource Manager, Entra and the storage account are.
+pub(crate) const SERVICES: &str = "10.80.1.1";
+/// Azure's gateway of the subnet.
 pub(crate) const GATEWAY: &str = "10.80.0.1";
 /// Where metadata are served, on every machine of Azure.
 pub(crate) const METADATA: &str = "169.254.169.254";
@@ -35,6 +37,7 @@ pub(crate) fn enter(variables: &[(&str, PathBuf)]) -> Result<(), Failure> {
     ip(&format!("link add {BRIDGE} type bridge"))?;
     ip(&format!("addr add {GATEWAY}/24 dev {BRIDGE}"))?;
     ip(&format!("addr add {METADATA}/32 dev {BRIDGE}"))?;
+    cut_way_out(false)?;
     ip(&format!("link set {BRIDGE} up"))
 }
 
@@ -44,13 +47,10 @@ pub(crate) fn tap(name: &str) -> Result<(), Failure> {
     ip(&format!("link set {name} master {BRIDGE} up"))
 }
 
-/// Cuts the machines' way to the emulator's port, or gives it back. The metadata address is on the host of a machine and
-/// stays.
-pub(crate) fn cut_way_out(port: &str, is_cut: bool) -> Result<(), Failure> {
-    let verb = if is_cut { "-A" } else { "-D" };
-    let mut command = Command::new("iptables");
-    command.args([verb, "INPUT", "-i", BRIDGE, "-p", "tcp", "--dport", port, "-j", "DROP"]);
-    Ok(tools::run(&mut command).map(drop)?)
+/// Takes the emulator's address away, or gives it back: requests to it go nowhere. The metadata address is on the host of
+/// a machine and stays.
+pub(crate) fn cut_way_out(is_cut: bool) -> Result<(), Failure> {
+    ip(&format!("addr {} {SERVICES}/32 dev {BRIDGE}", if is_cut { "del" } else { "add" }))
 }
 
 fn ip(words: &str) -> Result<(), Failure> {
