@@ -44,6 +44,10 @@ enum Command {
         /// is served here, to each by the address that it asks from
         #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "own_addresses")]
         external_machines: Option<SocketAddr>,
+        /// Accounts are `ACCOUNT.blob.SUFFIX` on the emulator's port, as clients expect that take names apart; the names have
+        /// to lead to it
+        #[arg(long, value_name = "SUFFIX")]
+        storage_suffix: Option<String>,
         /// Policies for the subscription: a JSON list of definitions in Azure's form, with the effects deny, modify, append
         /// and audit; `GET /emulator/audited` says what was audited
         #[arg(long, value_name = "FILE")]
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
             own_addresses,
             listen,
             external_machines,
+            storage_suffix,
             policy,
             faults,
         } => {
@@ -92,6 +97,7 @@ fn main() -> ExitCode {
                         own_addresses,
                         listen,
                         external_machines,
+                        storage_suffix,
                         policy,
                         faults,
                     };

@@ -10,7 +10,7 @@ mod schema;
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::schema::Schemas;
 use crate::world::http::Method;
@@ -84,8 +84,17 @@ impl Definitions {
     ) -> Option<Judged> {
         let operation = self.find(method, path, api_version)?;
         let mut complaints = Vec::new();
+        // Who says once more what the path says has said nothing.
+        let named = json!({"id": path, "name": path.rsplit('/').next()});
         if !body.is_null() {
-            self.schemas.check(operation.body, body, now, &mut String::new(), &mut complaints);
+            let now = now.unwrap_or(&named);
+            self.schemas.check(
+                operation.body,
+                body,
+                Some(now),
+                &mut String::new(),
+                &mut complaints,
+            );
         } else if operation.is_required {
             complaints.push(Complaint { path: String::new(), fault: Fault::Missing });
         }

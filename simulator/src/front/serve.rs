@@ -40,6 +40,8 @@ pub struct Options {
     pub listen: Ipv4Addr,
     /// Somebody else runs the machines; their metadata address is served here.
     pub external_machines: Option<SocketAddr>,
+    /// Accounts are `ACCOUNT.blob.SUFFIX` on the emulator's port, as on Azure; these names have to lead to it.
+    pub storage_suffix: Option<String>,
     /// A file of policies, assigned to the subscription.
     pub policy: Option<PathBuf>,
     /// Faults to inject.
@@ -55,7 +57,11 @@ pub async fn serve(options: Options) -> Result<(), FrontError> {
     }
     let mut terminate = signal(SignalKind::terminate()).map_err(file_error("watch", &dir))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(file_error("watch", &dir))?;
-    let acceptor = TlsAcceptor::from(tls::server_config(&dir, options.listen)?);
+    let acceptor = TlsAcceptor::from(tls::server_config(
+        &dir,
+        options.listen,
+        options.storage_suffix.as_deref(),
+    )?);
     let mut identity = read_identity(&dir)?;
     let listener = listen(options.listen, options.port, identity.port).await?;
     identity.port = listener.local_addr().map_err(file_error("listen for", &dir))?.port();
@@ -163,6 +169,10 @@ fn read_world(
             client_id: identity.client_id.clone(),
             caller_object_id: identity.caller_object_id.clone(),
             endpoint: endpoint.to_owned(),
+            storage_suffix: options
+                .storage_suffix
+                .as_ref()
+                .map(|suffix| format!("{suffix}:{}", identity.port)),
             time_scale: scale,
             ..Settings::default()
         };
@@ -253,7 +263,30 @@ async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStrea
     }
 }
 
+/// A request to `ACCOUNT.blob.SUFFIX` is one to `/ACCOUNT` of the endpoint.
+fn by_path(suffix: Option<&str>, mut req: HttpRequest<Incoming>) -> HttpRequest<Incoming> {
+    let host = req
+        .uri()
+        .authority()
+        .map(ToString::to_string)
+        .or_else(|| req.headers().get(http::header::HOST)?.to_str().ok().map(str::to_owned));
+    if let Some(account) = suffix.zip(host.as_deref()).and_then(account_of) {
+        let target = req.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        if let Ok(uri) = format!("/{account}{target}").parse() {
+            *req.uri_mut() = uri;
+        }
+    }
+    req
+}
+
+/// The account that a host's name names.
+fn account_of<'h>((suffix, host): (&str, &'h str)) -> Option<&'h str> {
+    host.strip_suffix(suffix)?.strip_suffix(".blob.")
+}
+
 async fn answer(shared: &Arc<Shared>, req: HttpRequest<Incoming>) -> Option<Reply> {
+    let suffix = shared.world().settings().storage_suffix.clone();
+    let req = by_path(suffix.as_deref(), req);
     let path = decode(req.uri().path());
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     let lower: Vec<String> = segments.iter().take(4).map(|s| s.to_ascii_lowercase()).collect();
@@ -292,4 +325,18 @@ async fn answer(shared: &Arc<Shared>, req: HttpRequest<Incoming>) -> Option<Repl
         wire::set(&mut reply, "x-ms-request-id", &id);
     }
     Some(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::account_of;
+
+    #[test]
+    fn an_account_is_named_by_its_host() {
+        let suffix = "storage.test:4711";
+        assert_eq!(account_of((suffix, "hcs1.blob.storage.test:4711")), Some("hcs1"));
+        for host in ["127.0.0.1:4711", "hcs1.queue.storage.test:4711", "hcs1.blob.storage.test"] {
+            assert_eq!(account_of((suffix, host)), None, "{host}");
+        }
+    }
 }

@@ -37,11 +37,16 @@ fn authority(dir: &Path) -> Result<Issuer<'static, KeyPair>, FrontError> {
 }
 
 /// A server configuration whose certificate is good for 127.0.0.1, localhost and where the emulator listens.
-pub(super) fn server_config(dir: &Path, host: Ipv4Addr) -> Result<Arc<ServerConfig>, FrontError> {
+pub(super) fn server_config(
+    dir: &Path,
+    host: Ipv4Addr,
+    storage_suffix: Option<&str>,
+) -> Result<Arc<ServerConfig>, FrontError> {
     let issuer = authority(dir)?;
     let key = KeyPair::generate().map_err(wrong("make the server key"))?;
-    let mut params =
-        CertificateParams::new(vec!["localhost".to_owned()]).map_err(wrong("name the server"))?;
+    let accounts = storage_suffix.map(|suffix| format!("*.blob.{suffix}"));
+    let names: Vec<String> = ["localhost".to_owned()].into_iter().chain(accounts).collect();
+    let mut params = CertificateParams::new(names).map_err(wrong("name the server"))?;
     params.subject_alt_names.push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
     params.subject_alt_names.push(SanType::IpAddress(host.into()));
     params.distinguished_name.push(DnType::CommonName, "azure-emulator");

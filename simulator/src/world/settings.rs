@@ -18,6 +18,8 @@ pub struct Settings {
     pub caller_object_id: String,
     /// ARM endpoint without a slash at its end; URLs that the world hands out start with it.
     pub endpoint: String,
+    /// Accounts have names of their own below this, as in `ACCOUNT.blob.SUFFIX`; absent: paths of the endpoint.
+    pub storage_suffix: Option<String>,
     /// How many times faster than Azure's own durations pass.
     pub time_scale: f64,
     /// Rows on a page of a list.
@@ -53,6 +55,7 @@ impl Default for Settings {
             client_id: "33333333-3333-4333-8333-333333333333".to_owned(),
             caller_object_id: "44444444-4444-4444-8444-444444444444".to_owned(),
             endpoint: "https://management.azure.com".to_owned(),
+            storage_suffix: None,
             time_scale: 1.0,
             page_size: 100,
             poll_url_repeats: 280,

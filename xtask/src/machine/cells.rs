@@ -31,15 +31,17 @@ fn cell(
     Cell { name: name.into(), run: Box::new(run) }
 }
 
-/// Where a first boot is cut off: what the console says last.
-const FIRST_BOOT: [&str; 7] = [
-    "systemd-udevd.service",
-    "cloud-init-local.service",
-    "Starting [0;1;39mcloud-init.service",
-    "hcs data disk",
-    "Finished [0;1;39mhcs-data-disk",
-    "cloud-config.service",
-    "cloud-final.service",
+/// Where a first boot is cut off: what the console says last. systemd shortens names.
+const FIRST_BOOT: [&str; 9] = [
+    "Starting systemd-udevd",
+    "Starting cloud-init-local",
+    "Starting cloud-init.serv",
+    "Starting hcs-data-disk",
+    "Finished hcs-data-disk",
+    "Starting hcs-server-setup",
+    "Starting cloud-config",
+    "Starting consul",
+    "Starting cloud-final",
 ];
 
 /// All of them, in an order in which each leaves a healthy cluster to the next.
@@ -84,8 +86,7 @@ pub(crate) fn all() -> Vec<Cell> {
         }),
     ];
     cells.extend(FIRST_BOOT.map(|word| {
-        let plain: String = word.chars().filter(|c| !"[0;139m".contains(*c)).collect();
-        cell(format!("first boot cut at \"{plain}\""), move |stage| first_boot_cut(stage, word))
+        cell(format!("first boot cut at \"{word}\""), move |stage| first_boot_cut(stage, word))
     }));
     cells
 }

@@ -91,10 +91,16 @@ impl Vm {
         Ok(file.set_len(DATA_DISK_BYTES)?)
     }
 
-    /// What it said on its console in this life.
+    /// What it said on its console in this life, without colours.
     pub(crate) fn console(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.dir.join("console.log")).unwrap_or_default())
-            .into_owned()
+        let bytes = fs::read(self.dir.join("console.log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let mut parts = text.split("\u{1b}[");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |plain, part| {
+            let end = part.find(|c: char| c.is_ascii_alphabetic()).map_or(part.len(), |at| at + 1);
+            plain + &part[end..]
+        })
     }
 
     /// Gives it power.

@@ -31,7 +31,10 @@ pub(crate) const ACCOUNT: Kind = Kind {
         }
     },
     render: |world, account, body| {
-        let blob = format!("{}/{}/", world.settings.endpoint, account.name());
+        let blob = match &world.settings.storage_suffix {
+            None => format!("{}/{}/", world.settings.endpoint, account.name()),
+            Some(suffix) => format!("https://{}.blob.{suffix}/", account.name()),
+        };
         body["properties"]["primaryEndpoints"] = json!({"blob": blob});
     },
     removed: |world, account| {
