@@ -285,6 +285,8 @@ async fn servers(
         if let Some(error) = &row.last_error {
             attention.push(format!("{}: {error}", row.name));
         }
+        let told = observed.iter().flat_map(|server| &server.status.attention);
+        attention.extend(told.map(|sentence| format!("{}: {sentence}", row.name)));
         let consul = observed.as_ref().and_then(|server| server.status.consul.as_ref());
         if let Some(consul) = consul.filter(|consul| consul.is_leader && row.phase == "running") {
             let voters = u32::try_from(consul.voters.len()).unwrap_or(u32::MAX);

@@ -130,6 +130,7 @@ mod tests {
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: String::new(),
+            attention: vec![],
         }
     }
 

@@ -1,6 +1,7 @@
 //! What this server tells the world: a board that all parts write on, and the loop that publishes
 //! it every few seconds, whatever else hangs.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ struct Facts {
     recalled: bool,
     /// The latest last.
     problems: Vec<Problem>,
+    /// By area.
+    attention: BTreeMap<&'static str, String>,
 }
 
 /// What went wrong in an area.
@@ -93,6 +96,20 @@ impl Board {
         facts.problems.retain(|known| known.area != area);
         if facts.problems.len() < before {
             tracing::info!(area, "works again");
+        }
+    }
+
+    /// Notes what works and will not for long, or that nothing of an area does.
+    pub fn set_attention(&self, area: &'static str, sentence: Option<String>) {
+        let mut facts = self.facts();
+        match sentence {
+            None => drop(facts.attention.remove(area)),
+            Some(sentence) => {
+                if !facts.attention.contains_key(area) {
+                    tracing::warn!(area, "{sentence}");
+                }
+                facts.attention.insert(area, sentence);
+            }
         }
     }
 
@@ -182,6 +199,7 @@ impl Board {
             certificate_expires_at: facts.certificate_expires_at.clone(),
             consul_silent_seconds: consul_silent_seconds(&facts, host.clock.now_unix_ms()),
             host_manager_version: VERSION.to_owned(),
+            attention: facts.attention.values().cloned().collect(),
         }
     }
 }

@@ -275,6 +275,9 @@ pub struct ServerStatus {
     pub consul_silent_seconds: u64,
     /// The host manager's own version.
     pub host_manager_version: String,
+    /// What works, and will not for long: each a sentence with its mend.
+    #[serde(default)]
+    pub attention: Vec<String>,
 }
 
 /// Where a server's host manager is in its work.

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod architecture;
 mod bench;
+mod conformance;
 mod demo;
 mod dist;
 mod docs;
@@ -89,6 +90,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Holds what we send and answer against what others say is right, and counts it.
+    Conformance,
     /// Boots the servers of an apply as machines under QEMU, and does to them what can happen to a machine.
     Machine {
         /// Only what contains this.
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Dist { only } => dist::run(only.as_deref()),
         Command::Docs => docs::run(),
+        Command::Conformance => conformance::run(),
         Command::Machine { only } => machine::run(only.as_deref()),
         Command::Bench { json } => bench::run(json.as_deref()),
         Command::Sim { what: Simulation::Crash, .. } => test::explore(&["crash"]),

@@ -125,8 +125,7 @@ impl Manager {
             return;
         }
         match Room::of(&self.host.paths.data_disk()).map(Room::want) {
-            Ok(Some(sentence)) => self.board.problem("data disk", sentence),
-            Ok(None) => self.board.solved("data disk"),
+            Ok(sentence) => self.board.set_attention("data disk", sentence),
             Err(error) => tracing::warn!(%error, "the room on the data disk is not known"),
         }
     }

@@ -62,7 +62,7 @@ fn short(value: &serde_json::Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use hcs_planner::desired::object;
     use hcs_planner::fingerprint;
     use hcs_planner::observed::ObservedServer;
@@ -72,7 +72,8 @@ mod tests {
     use super::*;
     use crate::cluster::plan::tests::spec;
 
-    fn server(slot: u32, age_seconds: u64) -> ObservedServer {
+    /// One that is well.
+    pub(in crate::cluster) fn server(slot: u32, age_seconds: u64) -> ObservedServer {
         let names = Names::new(&spec());
         let peers = [names.server(0), names.server(2)];
         let status: Value = json!({

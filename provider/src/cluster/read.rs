@@ -65,7 +65,20 @@ pub(super) async fn read(
         keep(&mut response.state, &state, "physical_zone");
     }
     response.diagnostics = unseen(&spec, &observed);
+    for warning in wanting_attention(&observed) {
+        response.diagnostics.push(warning);
+    }
     response
+}
+
+/// What servers say works and will not for long.
+fn wanting_attention(observed: &Observed) -> Vec<Diagnostic> {
+    let told = observed.fresh().flat_map(|status| {
+        status.attention.iter().map(|sentence| {
+            Diagnostic::warning(format!("{} wants attention", status.node_name), sentence.clone())
+        })
+    });
+    told.collect()
 }
 
 /// Whether the cluster that is there is not the one that the state holds: group and record must both say so, where both
@@ -135,4 +148,26 @@ fn keep(state: &mut Value, prior: &Value, name: &str) {
         server.with(name, before)
     });
     state.set("servers", Value::list(kept));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::drift::tests::server;
+
+    #[test]
+    fn what_a_server_says_will_not_last_is_a_warning_while_it_speaks() {
+        let mut observed = Observed::default();
+        observed.servers = [(0, server(0, 1)), (1, server(1, 1))].into();
+        assert!(wanting_attention(&observed).is_empty());
+        let sentence = "the data disk has 9 % left; raise data_disk_gib";
+        let full = observed.servers.get_mut(&1).unwrap();
+        full.status.attention = vec![sentence.to_owned()];
+        let told = wanting_attention(&observed);
+        assert_eq!(told.len(), 1);
+        let text = format!("{:?}", told[0]);
+        assert!(text.contains("server-1 wants attention") && text.contains(sentence), "{text}");
+        observed.servers.get_mut(&1).unwrap().age_seconds = Some(3600);
+        assert!(wanting_attention(&observed).is_empty(), "it said so an hour ago");
+    }
 }

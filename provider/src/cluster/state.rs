@@ -258,9 +258,12 @@ fn state_word(names: &Names, desired: &Desired, observed: &Observed) -> &'static
     }
     let voter = |slot: &u32| Voter { slot: *slot, node_name: names.server(*slot) };
     let voters: Vec<Voter> = desired.slots.iter().map(voter).collect();
+    let wants_attention = observed
+        .fresh()
+        .any(|status| desired.slots.contains(&status.slot) && !status.attention.is_empty());
     match unhealthy_reason(&voters, observed.fresh()) {
-        None => phase::RUNNING,
-        Some(_) => phase::DEGRADED,
+        None if !wants_attention => phase::RUNNING,
+        _ => phase::DEGRADED,
     }
 }
 

@@ -205,6 +205,7 @@ impl Servers {
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: "0".into(),
+            attention: vec![],
         }
     }
 }

@@ -233,9 +233,9 @@ fn full_disk(stage: &Stage) -> Result<String, Failure> {
     let told = loop {
         let status =
             blobs::json(&stage.azure, &stage.account, &format!("status-{SLOT}"), "status.json")?;
-        let error = status.and_then(|status| status["last_error"].as_str().map(str::to_owned));
-        if let Some(error) = error.filter(|error| error.contains("data_disk_gib")) {
-            break error;
+        let told = status.and_then(|status| status["attention"][0].as_str().map(str::to_owned));
+        if let Some(told) = told.filter(|told| told.contains("data_disk_gib")) {
+            break told;
         }
         if began.elapsed() > SOON {
             return Err("nothing is told of it".into());
