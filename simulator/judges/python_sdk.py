@@ -161,6 +161,14 @@ def run(judge):
     storage.blob_containers.create(GROUP, name, "config", raw({"properties": {}}))
     judge.check("container", [c.name for c in storage.blob_containers.list(GROUP, name)] == ["config"])
 
+    service = storage.file_services.get_service_properties(GROUP, name)
+    judge.check("file service", service.name == "default")
+    resources.tags.begin_update_at_scope(account.id, raw({
+        "operation": "Merge", "properties": {"tags": {"team": "judge"}}}), **poll).result()
+    judge.check("tags", resources.tags.get_at_scope(account.id).properties.tags == {"team": "judge"})
+    judge.refused("a reserved tag", "InvalidTagNamePrefix", lambda: resources.tags.begin_update_at_scope(
+        account.id, raw({"operation": "Merge", "properties": {"tags": {"azure-x": "y"}}}), **poll).result())
+
     roles = judge.client(AuthorizationManagementClient)
     definition = f"/subscriptions/{judge.subscription}/providers/Microsoft.Authorization/roleDefinitions/{CONTRIBUTOR}"
     arguments = {"properties": {"roleDefinitionId": definition, "principalId": OWNER_OBJECT_ID,

@@ -18,37 +18,56 @@ pub(super) fn server_setup() -> String {
 }
 
 /// Whoever gets a token of this machine's identities reads the cluster's secrets: the address that hands them out is
-/// closed to all users but root. By nftables or iptables, whichever the image has; one that has neither says so.
+/// closed to all users but root and those that an operator names. By nftables or iptables, whichever the image has; one that
+/// has neither says so.
 const SERVER_SETUP: &str = r#"#!/bin/sh
 # Makes the user of Consul, and closes the metadata address to everybody but root. Safe to run again.
 set -eu
 # A folder instead of a machine has neither users nor a firewall.
 if [ -n "${HCS_ROOT:-}" ]; then exit 0; fi
 
+# The host manager may write there, and gives it to whom it wants.
+mkdir -p -m 0750 /run/hcs
+
 # cloud-init makes users too, and they lock each other out.
 until getent passwd @USER@ >/dev/null; do
   useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin @USER@ || sleep 2
 done
 
+# An agent of Azure that runs as another user and needs a token is named in this file, one user in a line.
 address=169.254.169.254
-if command -v nft >/dev/null; then
-  nft -f - <<END || echo "hcs: nft refuses; other users of this machine can ask $address for tokens" >&2
+allowed=0
+if [ -r /etc/hcs/metadata-users ]; then
+  while read -r user; do
+    if uid=$(id -u "$user" 2>/dev/null); then allowed="$allowed $uid"; fi
+  done < /etc/hcs/metadata-users
+fi
+
+by_nft() {
+  nft -f - <<END
 table ip hcs_metadata
 delete table ip hcs_metadata
 table ip hcs_metadata {
   chain output {
     type filter hook output priority 0; policy accept;
-    ip daddr $address meta skuid != 0 counter reject
+    ip daddr $address meta skuid != { $(echo "$allowed" | sed 's/ /, /g') } counter reject
   }
 }
 END
-elif command -v iptables >/dev/null; then
-  rule="OUTPUT -d $address -m owner ! --uid-owner 0 -j REJECT"
-  iptables -w -C $rule 2>/dev/null || iptables -w -I $rule ||
-    echo "hcs: iptables refuses; other users of this machine can ask $address for tokens" >&2
-else
-  echo "hcs: neither nft nor iptables is here; other users of this machine can ask $address for tokens" >&2
+}
+
+by_iptables() {
+  chain=hcs-metadata
+  iptables -w -N "$chain" 2>/dev/null || iptables -w -F "$chain"
+  for uid in $allowed; do iptables -w -A "$chain" -m owner --uid-owner "$uid" -j RETURN || return; done
+  iptables -w -A "$chain" -j REJECT || return
+  iptables -w -C OUTPUT -d "$address" -j "$chain" 2>/dev/null || iptables -w -I OUTPUT -d "$address" -j "$chain"
+}
+
+if { command -v nft >/dev/null && by_nft; } || { command -v iptables >/dev/null && by_iptables; }; then
+  exit 0
 fi
+echo "hcs: no nft and no iptables that works; other users of this machine can ask $address for tokens" >&2
 "#;
 
 /// The disk at LUN 10, by the names that the udev rules of `WALinuxAgent` (SCSI) and of azure-vm-utils (SCSI and `NVMe`)

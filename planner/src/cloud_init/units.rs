@@ -7,8 +7,9 @@ use super::{
 };
 
 /// Root, as it tells systemd what to do and writes units, but with nothing else of root's: three capabilities for files
-/// of Consul's user, and a disk of which it may write its own places. The fetch is part of the start, and not before it:
-/// a boot does not wait for a program that may take its time to come.
+/// of Consul's user, and a disk of which it may write its own places. Its folder in memory is made by the server's setup:
+/// one that systemd makes would be given back to root at each start, with the secrets in it that Consul reads. The fetch
+/// is part of the start, and not before it: a boot does not wait for a program that may take its time to come.
 pub(super) fn host_manager() -> String {
     format!(
         "[Unit]
@@ -25,11 +26,8 @@ Restart=always
 RestartSec=5
 LimitCORE=0
 MemoryMax=50%
-RuntimeDirectory=hcs
-RuntimeDirectoryMode=0750
-RuntimeDirectoryPreserve=yes
 ConfigurationDirectory=consul.d
-ReadWritePaths=/etc/systemd/system /opt/hcs {DATA_DISK_PATH}
+ReadWritePaths=/etc/systemd/system /opt/hcs /run/hcs {DATA_DISK_PATH}
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
 UMask=0077
 {SANDBOX}SystemCallFilter=~@privileged @resources
