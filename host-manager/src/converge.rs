@@ -18,7 +18,9 @@ use crate::documents::ServerSecrets;
 use crate::files::{self, FileError};
 use crate::formation::Formation;
 use crate::host::Host;
+use crate::last_known::LastKnown;
 use crate::reader::{Reader, ReaderError};
+use crate::report::chain;
 use crate::secrets::scrub;
 use crate::service::{ServiceError, Verb};
 
@@ -29,6 +31,8 @@ pub struct Wanted {
     unit: String,
     server: String,
     secrets: Zeroizing<String>,
+    /// What a start without the storage account needs.
+    known: LastKnown,
     /// Changes when a restart is needed.
     pub fingerprint: String,
 }
@@ -54,6 +58,7 @@ impl Wanted {
             log_store: RaftData::look(&host.paths.data_dir())?.store,
         })?;
         let family = Family::of(version)?;
+        let known = LastKnown { cluster: cluster.clone(), secrets: secrets.clone() };
         let secrets = config::secrets_json(
             family,
             ConfigSecrets {
@@ -71,7 +76,7 @@ impl Wanted {
             digest.update([0]);
         }
         let fingerprint = hex(&digest.finalize());
-        Ok(Self { program, unit, server, secrets, fingerprint })
+        Ok(Self { program, unit, server, secrets, known, fingerprint })
     }
 
     /// Asks the program itself whether it would start with this, before anything is replaced.
@@ -112,7 +117,15 @@ impl Wanted {
             files::write_if_changed(path, text.as_bytes(), files::PUBLIC_MODE)?;
         }
         let secrets = self.secrets.as_bytes();
-        Ok(files::write_if_changed(&paths.secret_config(), secrets, reader.file())?)
+        let is_new = files::write_if_changed(&paths.secret_config(), secrets, reader.file())?;
+        // A full system disk must not keep Consul from its certificate.
+        if let Err(error) = self.known.keep(paths) {
+            tracing::warn!(
+                error = chain(&error),
+                "a start without the storage account would not know this"
+            );
+        }
+        Ok(is_new)
     }
 
     /// Makes the disk fit for a start: what a power cut broke is removed, and what a killed Consul left in its temporary

@@ -84,7 +84,7 @@ pub struct ServerSecrets {
     pub agent_token: Secret,
     /// 32 bytes, base64.
     pub gossip_key: Secret,
-    /// Secret id of the management token; never kept on a disk, so a start without the storage account has none.
+    /// Secret id of the management token; never kept in a file on a disk, so a start without the storage account has none.
     pub management_token: Option<Secret>,
 }
 

@@ -1,7 +1,7 @@
 //! What this server needs to start Consul again while Entra, the storage account or the way to them is away.
 //!
 //! It is what Consul was last started with, in one file that only root may read: leaf key, gossip key and agent token.
-//! The management token and the key of the CA are never on a disk.
+//! The management token and the key of the CA are in no file of ours on a disk.
 
 use hcs_planner::dataplane::ClusterDocument;
 use serde::{Deserialize, Serialize};
@@ -78,12 +78,17 @@ impl LastKnown {
         }))
     }
 
+    /// Puts newer secrets beside the document that is kept: for a Consul that still runs with the older one.
+    pub fn keep_secrets(paths: &Paths, secrets: &ServerSecrets) -> Result<(), LastKnownError> {
+        match Self::load(paths)? {
+            None => Ok(()),
+            Some(known) => Self { cluster: known.cluster, secrets: secrets.clone() }.keep(paths),
+        }
+    }
+
     /// Writes the file, durably, when it says something else.
-    pub fn keep(
-        paths: &Paths,
-        cluster: &ClusterDocument,
-        secrets: &ServerSecrets,
-    ) -> Result<(), LastKnownError> {
+    pub fn keep(&self, paths: &Paths) -> Result<(), LastKnownError> {
+        let (cluster, secrets) = (&self.cluster, &self.secrets);
         let stored = Stored {
             format: FORMAT,
             cluster: cluster.clone(),

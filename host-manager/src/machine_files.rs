@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use hcs_planner::cloud_init::{UNIT, machine_files};
+use hcs_planner::dataplane::BootstrapConfig;
 
 use crate::files::{self, FileError};
 use crate::paths::Paths;
@@ -18,9 +19,9 @@ pub struct Renewed {
 }
 
 /// Writes what differs.
-pub fn renew(paths: &Paths) -> Result<Renewed, FileError> {
+pub fn renew(paths: &Paths, bootstrap: &BootstrapConfig) -> Result<Renewed, FileError> {
     let mut renewed = Renewed::default();
-    for file in machine_files() {
+    for file in machine_files(bootstrap) {
         let path = paths.root().join(file.path.trim_start_matches('/'));
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
             files::make_dir(folder, 0o755)?;
@@ -37,22 +38,47 @@ pub fn renew(paths: &Paths) -> Result<Renewed, FileError> {
 mod tests {
     use super::*;
 
+    fn bootstrap() -> BootstrapConfig {
+        BootstrapConfig {
+            cluster_id: "/subscriptions/s/resourceGroups/g".into(),
+            slot: 1,
+            node_name: "demo-server-1".into(),
+            zone: None,
+            blob_endpoint: "https://acct.blob.core.windows.net/".into(),
+            shared_identity_id: "/shared".into(),
+            server_identity_id: "/own".into(),
+            host_manager_sha256: "ab".repeat(32),
+        }
+    }
+
+    /// A server that was born with one script of another name, and a unit that runs the program itself.
     #[test]
     fn a_server_of_an_earlier_version_gets_the_units_of_this_one_once() {
         let root = tempfile::tempdir().unwrap();
-        let paths = Paths::new(root.path());
+        let (paths, bootstrap) = (Paths::new(root.path()), bootstrap());
         let unit = paths.unit_dir().join(UNIT);
         files::make_dir(&paths.unit_dir(), 0o755).unwrap();
-        files::write(&unit, b"[Service]\nExecStart=/opt/hcs/bin/hcs-host-manager run\n", 0o644)
-            .unwrap();
-        assert_eq!(renew(&paths).unwrap(), Renewed { any: true, own_unit: true });
-        for file in machine_files() {
+        let old = b"[Service]\nExecStart=/opt/hcs/bin/hcs-host-manager run\n";
+        files::write(&unit, old, 0o644).unwrap();
+        assert_eq!(renew(&paths, &bootstrap).unwrap(), Renewed { any: true, own_unit: true });
+        for file in machine_files(&bootstrap) {
             let path = root.path().join(file.path.trim_start_matches('/'));
             assert_eq!(std::fs::read_to_string(path).unwrap(), file.text, "{}", file.path);
         }
-        assert_eq!(renew(&paths).unwrap(), Renewed::default());
+        // Whatever a unit starts is there, but the program, which the script fetches.
+        for file in machine_files(&bootstrap).iter().filter(|file| file.path.ends_with(".service"))
+        {
+            let starts = file.text.lines().filter(|line| line.starts_with("ExecStart="));
+            let words = starts.flat_map(|line| line.split(['"', ' ', '\''])).filter_map(|word| {
+                word.strip_prefix("$${HCS_ROOT}").filter(|path| !path.contains("/bin/"))
+            });
+            for path in words {
+                assert!(root.path().join(&path[1..]).exists(), "{}: {path}", file.path);
+            }
+        }
+        assert_eq!(renew(&paths, &bootstrap).unwrap(), Renewed::default());
         // A script alone asks for no new start.
         files::remove(&root.path().join("opt/hcs/set-up-server.sh")).unwrap();
-        assert_eq!(renew(&paths).unwrap(), Renewed { any: true, own_unit: false });
+        assert_eq!(renew(&paths, &bootstrap).unwrap(), Renewed { any: true, own_unit: false });
     }
 }

@@ -12,12 +12,14 @@ use hcs_engine::blob::{BlobStore, BlobStores as _};
 use hcs_engine::clock::SystemClock;
 use hcs_host_manager::documents::Stores;
 use hcs_host_manager::host::Host;
+use hcs_host_manager::machine_files::{self, Renewed};
 use hcs_host_manager::metadata::{self, Instance, MetadataError};
 use hcs_host_manager::paths::Paths;
 use hcs_host_manager::report::chain;
 use hcs_host_manager::service::{Service as _, Systemd, Verb};
 use hcs_host_manager::timing::Timing;
-use hcs_host_manager::{bootstrap, machine_files, run};
+use hcs_host_manager::{bootstrap, run};
+use hcs_planner::dataplane::BootstrapConfig;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -119,11 +121,7 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
     let paths = Paths::new(environment.root);
     let (service, clock) = (Arc::new(Systemd), Arc::new(SystemClock));
     let bootstrap = bootstrap::load(&paths)?;
-    let renewed = machine_files::renew(&paths)?;
-    if renewed.any {
-        service.tell(Verb::DaemonReload).await?;
-    }
-    if renewed.own_unit {
+    if renew_machine(&paths, &bootstrap, &service).await {
         tracing::info!("the unit of this program was of another version: starting again under it");
         return Ok(());
     }
@@ -152,6 +150,24 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
     run::run(host, stop).await?;
     tracing::info!("stopped; Consul goes on");
     Ok(())
+}
+
+/// Brings units and scripts to this version, and runs what they set up; says whether this program's own unit changed. What
+/// fails is told and keeps nobody from managing Consul.
+async fn renew_machine(paths: &Paths, bootstrap: &BootstrapConfig, service: &Systemd) -> bool {
+    let renewed = machine_files::renew(paths, bootstrap).unwrap_or_else(|error| {
+        tracing::warn!(error = chain(&error), "units and scripts stay as they are");
+        Renewed::default()
+    });
+    // Always: whoever wrote them last may have been cut off before.
+    let mut verbs = vec![Verb::DaemonReload];
+    verbs.extend(renewed.any.then_some(Verb::SetUp));
+    for verb in verbs {
+        if let Err(error) = service.tell(verb).await {
+            tracing::warn!(error = chain(&error), "the service manager");
+        }
+    }
+    renewed.own_unit
 }
 
 /// The service may be away for a moment after boot; without an address nothing can be done.

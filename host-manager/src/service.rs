@@ -1,6 +1,7 @@
 //! The port to the service manager: Consul is a service of its own, so that it outlives us.
 
 use async_trait::async_trait;
+use hcs_planner::cloud_init::SERVER_SETUP_UNIT;
 use tokio::process::Command;
 
 /// Name of Consul's unit.
@@ -11,6 +12,8 @@ pub const CONSUL_UNIT: &str = "consul.service";
 pub enum Verb {
     /// Read changed unit files.
     DaemonReload,
+    /// Run the server's setup, again if it has run.
+    SetUp,
     /// Start Consul at boot.
     Enable,
     /// Do not start Consul at boot any more.
@@ -27,6 +30,7 @@ impl Verb {
     fn word(self) -> &'static str {
         match self {
             Self::DaemonReload => "daemon-reload",
+            Self::SetUp => "restart",
             Self::Enable => "enable",
             Self::Disable => "disable",
             Self::Start => "start",
@@ -71,8 +75,10 @@ impl Service for Systemd {
     async fn tell(&self, verb: Verb) -> Result<(), ServiceError> {
         let mut command = Command::new("systemctl");
         command.arg(verb.word());
-        if verb != Verb::DaemonReload {
-            command.arg(CONSUL_UNIT);
+        match verb {
+            Verb::DaemonReload => {}
+            Verb::SetUp => drop(command.arg(SERVER_SETUP_UNIT)),
+            _ => drop(command.arg(CONSUL_UNIT)),
         }
         let output = command.output().await.map_err(ServiceError::Start)?;
         if output.status.success() {

@@ -17,6 +17,8 @@ pub struct Timing {
     pub retry_min: Duration,
     /// Longest wait between two tries.
     pub retry_max: Duration,
+    /// So long the first read may take before Consul is started without it: requests into nothing end late.
+    pub storage_patience: Duration,
 }
 
 impl Timing {
@@ -31,6 +33,7 @@ impl Timing {
             rounds_per_refresh: 6,
             retry_min: scaled(2.0),
             retry_max: scaled(30.0),
+            storage_patience: Duration::from_secs(20),
         }
     }
 

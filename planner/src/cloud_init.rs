@@ -35,8 +35,8 @@ pub const CONSUL_USER: &str = "hcs-consul";
 
 const FETCH_PATH: &str = "/opt/hcs/fetch-host-manager.sh";
 
-/// A file that every server has, whatever its slot. The first boot writes it; from then on the host manager keeps it, so
-/// that an old server gets what a newer version knows better.
+/// A file that every server has. The first boot writes it; from then on the host manager keeps it, so that an old server
+/// gets what a newer version knows better.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineFile {
     /// Where, below `$HCS_ROOT`.
@@ -48,7 +48,7 @@ pub struct MachineFile {
 }
 
 /// All of them. The host manager's own unit is the last.
-pub fn machine_files() -> Vec<MachineFile> {
+pub fn machine_files(bootstrap: &BootstrapConfig) -> Vec<MachineFile> {
     let script = |path: &str, text: String| MachineFile { path: path.into(), mode: 0o755, text };
     let unit = |name: &str, text: String| MachineFile {
         path: format!("/etc/systemd/system/{name}"),
@@ -56,6 +56,7 @@ pub fn machine_files() -> Vec<MachineFile> {
         text,
     };
     vec![
+        script(FETCH_PATH, fetch_script(bootstrap)),
         script(scripts::DATA_DISK_PATH, scripts::data_disk()),
         script(scripts::SERVER_SETUP_PATH, scripts::server_setup()),
         unit(DATA_DISK_UNIT, units::data_disk()),
@@ -78,11 +79,8 @@ pub fn render_base64(bootstrap: &BootstrapConfig) -> String {
 /// Runs early at every boot. A file that is there is whole, and may be newer than this: it stays.
 fn boot_script(bootstrap: &BootstrapConfig) -> String {
     let bootstrap_json = serde_json::to_string_pretty(bootstrap).unwrap_or_default();
-    let own = [
-        MachineFile { path: BOOTSTRAP_PATH.into(), mode: 0o644, text: bootstrap_json },
-        MachineFile { path: FETCH_PATH.into(), mode: 0o755, text: fetch_script(bootstrap) },
-    ];
-    let puts = own.into_iter().chain(machine_files()).map(|file| {
+    let own = MachineFile { path: BOOTSTRAP_PATH.into(), mode: 0o644, text: bootstrap_json };
+    let puts = [own].into_iter().chain(machine_files(bootstrap)).map(|file| {
         let text = STANDARD.encode(&file.text);
         format!("put {} {:04o} <<'END'\n{text}\nEND\n", file.path, file.mode)
     });
@@ -223,7 +221,7 @@ mod tests {
         };
         let stored: BootstrapConfig = serde_json::from_str(&read(BOOTSTRAP_PATH)).unwrap();
         assert_eq!(stored, bootstrap());
-        for file in machine_files() {
+        for file in machine_files(&bootstrap()) {
             assert_eq!(read(&file.path), file.text, "{}", file.path);
         }
         assert_eq!(read(FETCH_PATH), fetch_script(&bootstrap()));
@@ -240,7 +238,7 @@ mod tests {
     fn a_boot_that_is_cut_off_anywhere_is_finished_by_the_next() {
         let whole = script();
         let marks: Vec<usize> = whole.match_indices("\nEND\n").map(|(at, _)| at + 5).collect();
-        assert_eq!(marks.len(), 2 + machine_files().len());
+        assert_eq!(marks.len(), 1 + machine_files(&bootstrap()).len());
         for cut in marks.into_iter().chain([whole.find("systemctl enable").unwrap()]) {
             let root = machine();
             assert!(sh(&whole[..cut], root.path()).status.success());
@@ -252,7 +250,7 @@ mod tests {
                 std::fs::write(half.join(UNIT), "").unwrap();
             }
             assert!(sh(&whole, root.path()).status.success());
-            for file in machine_files() {
+            for file in machine_files(&bootstrap()) {
                 let path = root.path().join(file.path.trim_start_matches('/'));
                 assert_eq!(std::fs::read_to_string(path).unwrap(), file.text, "cut at {cut}");
             }

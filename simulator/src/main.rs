@@ -37,7 +37,8 @@ enum Command {
         /// namespace of the emulator's own; needs `ip` and the right to change networks
         #[arg(long)]
         own_addresses: bool,
-        /// Address to listen on; machines that somebody else runs must reach it
+        /// Address to listen on; machines that somebody else runs must reach it. Whoever does reaches `/emulator/`, too,
+        /// which asks for no token
         #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
         listen: Ipv4Addr,
         /// Somebody else runs the machines: `/emulator/vms` says which, with their customData, and their metadata address

@@ -1,8 +1,6 @@
 //! A start without the storage account: a server that reboots while Entra, the account or the way to them is away serves
 //! with what its disk holds.
 
-use std::time::Duration;
-
 use super::{Documents, Manager, RoundError};
 use crate::artifact;
 use crate::certificate;
@@ -12,16 +10,14 @@ use crate::last_known::LastKnown;
 use crate::report::chain;
 use crate::service::Verb;
 
-/// So long the first read may take before Consul is started without it: requests into nothing end late.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 impl Manager {
     /// Reads the documents. As long as none were ever read, Consul does not wait for them.
     pub(super) async fn read_or_start_without(&mut self) -> Result<Documents, RoundError> {
         if self.documents.is_some() {
             return self.read().await;
         }
-        let error = match tokio::time::timeout(PATIENCE, self.read()).await {
+        let error = match tokio::time::timeout(self.host.timing.storage_patience, self.read()).await
+        {
             Ok(Ok(documents)) => return Ok(documents),
             Ok(Err(error)) => Some(error),
             Err(_) => None,
@@ -49,7 +45,13 @@ impl Manager {
         let consul = &known.cluster.consul;
         let folder = host.paths.consul_dir(&consul.version);
         let Some(program) = artifact::installed(consul, &folder)? else { return Ok(()) };
-        certificate::check(&known.secrets)?;
+        let facts = certificate::check(&known.secrets)?;
+        let now_unix_s = i64::try_from(host.clock.now_unix_ms() / 1000).unwrap_or(i64::MAX);
+        if facts.expires_unix_s < now_unix_s {
+            tracing::warn!(
+                "the certificate that is kept has expired: others will not talk to this server"
+            );
+        }
         let wanted = Wanted::render(&host, &known.cluster, &known.secrets, program, formation)?;
         certificate::install(&host.paths, &known.secrets)?;
         if files::read(&host.paths.join_config())?.is_none() {

@@ -50,10 +50,10 @@ impl Manager {
             self.reload_due |= wanted.write(&host)?;
             self.board.solved("rollout");
         } else {
+            if let Err(error) = LastKnown::keep_secrets(&host.paths, &documents.secrets) {
+                tracing::warn!(error = chain(&error), "the last known secrets stay as they are");
+            }
             self.roll(documents, peers, &wanted).await;
-        }
-        if self.memory.started_with.as_ref() == Some(&wanted.fingerprint) {
-            LastKnown::keep(&host.paths, cluster, &documents.secrets)?;
         }
         self.board.started(documents.client.clone());
         self.serve_certificate(documents).await;

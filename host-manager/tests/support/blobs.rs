@@ -12,6 +12,8 @@ struct State {
     containers: BTreeMap<String, Blobs>,
     writes: u64,
     is_away: bool,
+    /// Nothing is answered, ever.
+    is_silent: bool,
     /// The roles on documents have not taken effect yet.
     is_denied: bool,
 }
@@ -59,6 +61,11 @@ impl Account {
     /// The account does not answer while this is set.
     pub fn set_away(&self, is_away: bool) {
         self.0.lock().unwrap().is_away = is_away;
+    }
+
+    /// Requests end nowhere while this is set.
+    pub fn set_silent(&self, is_silent: bool) {
+        self.0.lock().unwrap().is_silent = is_silent;
     }
 
     pub fn set_denied(&self, is_denied: bool) {
@@ -111,6 +118,10 @@ impl View {
 #[async_trait]
 impl BlobStore for View {
     async fn get(&self, container: &str, name: &str) -> Result<Option<BlobContent>, BlobError> {
+        let is_silent = self.account.0.lock().unwrap().is_silent;
+        if is_silent {
+            std::future::pending::<()>().await;
+        }
         self.check(container, &self.readable)?;
         let state = self.account.0.lock().unwrap();
         let found = state.containers.get(container).and_then(|blobs| blobs.get(name));

@@ -93,7 +93,7 @@ impl Service for Systemctl {
         state.verbs.push(verb);
         let runs = self.supervise(&mut state);
         match verb {
-            Verb::DaemonReload | Verb::Enable | Verb::Disable => {}
+            Verb::DaemonReload | Verb::SetUp | Verb::Enable | Verb::Disable => {}
             Verb::Start if runs => {}
             Verb::Start => self.start(&mut state),
             Verb::Stop => {

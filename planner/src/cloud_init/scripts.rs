@@ -29,16 +29,22 @@ if [ -n "${HCS_ROOT:-}" ]; then exit 0; fi
 # The host manager may write there, and gives it to whom it wants.
 mkdir -p -m 0750 /run/hcs
 
-# cloud-init makes users too, and they lock each other out.
-until getent passwd @USER@ >/dev/null; do
-  useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin @USER@ || sleep 2
-done
+# A power cut may leave half of a user, and other programs that make users hold locks: this tool mends the one and waits
+# for the other.
+is_there() { getent passwd @USER@ >/dev/null && getent group @USER@ >/dev/null; }
+if ! is_there; then
+  echo 'u @USER@ - "Consul server"' | systemd-sysusers - || true
+  if ! is_there; then
+    echo "hcs: the user @USER@ cannot be made; trying again" >&2
+    exit 1
+  fi
+fi
 
 # An agent of Azure that runs as another user and needs a token is named in this file, one user in a line.
 address=169.254.169.254
 allowed=0
 if [ -r /etc/hcs/metadata-users ]; then
-  while read -r user; do
+  while read -r user || [ -n "$user" ]; do
     if uid=$(id -u "$user" 2>/dev/null); then allowed="$allowed $uid"; fi
   done < /etc/hcs/metadata-users
 fi

@@ -1,4 +1,4 @@
-//! The units of a server that are not Consul's. `systemd-analyze security` of the host manager's is a test.
+//! The units of a server that are not Consul's.
 //!
 //! `$$` is a dollar for the shell: systemd would put its own variables in.
 
@@ -27,7 +27,7 @@ RestartSec=5
 LimitCORE=0
 MemoryMax=50%
 ConfigurationDirectory=consul.d
-ReadWritePaths=/etc/systemd/system /opt/hcs /run/hcs {DATA_DISK_PATH}
+ReadWritePaths=/etc/systemd/system /opt/hcs -/run/hcs {DATA_DISK_PATH}
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
 UMask=0077
 {SANDBOX}SystemCallFilter=~@privileged @resources
@@ -88,11 +88,14 @@ fn one_shot(description: &str, order: &str, script: &str) -> String {
     format!(
         "[Unit]
 Description={description}
+StartLimitIntervalSec=0
 {order}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 TimeoutStartSec=infinity
+Restart=on-failure
+RestartSec=5
 ExecStart=/bin/sh -c 'exec /bin/sh \"$${{HCS_ROOT}}{script}\"'
 "
     )

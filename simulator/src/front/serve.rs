@@ -55,6 +55,11 @@ pub async fn serve(options: Options) -> Result<(), FrontError> {
     if options.time_scale.is_some_and(|scale| !scale.is_finite() || scale <= 0.0) {
         return Err(FrontError::Usage("--time-scale must be a positive number".to_owned()));
     }
+    if options.listen.is_unspecified() {
+        return Err(FrontError::Usage(
+            "--listen must be one address, as URLs are made of it".to_owned(),
+        ));
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(file_error("watch", &dir))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(file_error("watch", &dir))?;
     let acceptor = TlsAcceptor::from(tls::server_config(

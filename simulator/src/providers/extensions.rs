@@ -44,16 +44,20 @@ fn tags_of(world: &mut World, req: &Request, scope: &str, version: &str) -> Answ
     let (id, rtype) = (object.id.clone(), object.rtype.clone());
     let now = object.body.get("tags").cloned().unwrap_or_else(|| json!({}));
     let sent = req.body.pointer("/properties/tags").cloned().unwrap_or_else(|| json!({}));
-    let wanted = match req.method {
+    let mut wanted = match req.method {
         Method::Get | Method::Head => None,
         Method::Delete => Some(json!({})),
         Method::Put => Some(sent),
         Method::Patch => Some(patched(&now, &sent, text(&req.body, "/operation"))?),
         Method::Post => return Err(ArmError::method_not_allowed("POST")),
     };
-    if let Some(wanted) = &wanted {
+    let mut after = object.body.clone();
+    if let Some(wanted) = &mut wanted {
         world.check_locks(&id, false)?;
         tags::check(&rtype, wanted)?;
+        after["tags"] = wanted.clone();
+        world.apply_policies(&rtype, &id, &mut after)?;
+        *wanted = after["tags"].take();
         let etag = world.new_etag();
         if let Some(object) = world.resources.get_mut(&ids::key(&id)) {
             object.body["tags"] = wanted.clone();

@@ -117,3 +117,25 @@ fn a_definition_that_is_not_understood_is_refused_by_name() {
         assert!(error.starts_with("policy p: ") && error.contains(said), "{error}");
     }
 }
+
+#[test]
+fn groups_and_tags_that_are_written_alone_are_held_to_policies_too() {
+    let mut sim = with(&json!([rule(
+        "groups-are-tagged",
+        json!({"allOf": [
+            {"field": "type", "equals": "Microsoft.Resources/subscriptions/resourceGroups"},
+            {"field": "tags['owner']", "exists": false},
+        ]}),
+        json!({"effect": "deny"}),
+    )]));
+    let other = format!("{}/resourceGroups/other", sim.subscription());
+    let refused = sim.put(&other, GROUPS, &json!({"location": "westeurope"}));
+    assert_eq!(refused.error_code(), Some("RequestDisallowedByPolicy"));
+    let tagged = json!({"location": "westeurope", "tags": {"owner": "a"}});
+    assert!(sim.put(&other, GROUPS, &tagged).status < 300);
+    let tags = format!("{other}/providers/Microsoft.Resources/tags/default");
+    let refused = sim.put(&tags, "2024-07-01", &json!({"properties": {"tags": {"a": "b"}}}));
+    assert_eq!(refused.error_code(), Some("RequestDisallowedByPolicy"));
+    let kept = json!({"properties": {"tags": {"owner": "b"}}});
+    assert!(sim.put(&tags, "2024-07-01", &kept).status < 300);
+}

@@ -22,6 +22,8 @@ struct Row {
     /// How often it was given power.
     boots: u64,
     has_power: bool,
+    /// Its disks are gone; kept, as what comes in its place is another one.
+    is_gone: bool,
 }
 
 /// All of them.
@@ -44,20 +46,19 @@ impl External {
             disks: u64::from(!fresh),
             boots: 0,
             has_power: false,
+            is_gone: false,
         });
         row.machine = machine;
         row.disks += u64::from(fresh);
         row.boots += u64::from(fresh || !row.has_power);
-        row.has_power = true;
+        (row.has_power, row.is_gone) = (true, false);
     }
 
     /// A machine loses power. `gone`: its disks, too.
     pub(crate) fn stop(&self, id: &str, gone: bool) {
-        let mut rows = self.lock();
-        if gone {
-            rows.remove(&ids::key(id));
-        } else if let Some(row) = rows.get_mut(&ids::key(id)) {
+        if let Some(row) = self.lock().get_mut(&ids::key(id)) {
             row.has_power = false;
+            row.is_gone |= gone;
         }
     }
 
@@ -77,13 +78,15 @@ impl External {
                 "power": row.has_power,
             })
         };
-        self.lock().values().map(describe).collect()
+        self.lock().values().filter(|row| !row.is_gone).map(describe).collect()
     }
 
     fn at(&self, address: IpAddr) -> Option<Machine> {
         let text = address.to_string();
         let rows = self.lock();
-        rows.values().find(|row| row.machine.private_ip == text).map(|row| row.machine.clone())
+        rows.values()
+            .find(|row| !row.is_gone && row.machine.private_ip == text)
+            .map(|row| row.machine.clone())
     }
 }
 
@@ -144,7 +147,10 @@ mod tests {
         assert_eq!(counts(), Some((json!(2), json!(3), json!(true))));
         assert_eq!(machines.at("10.0.0.4".parse().unwrap()), Some(machine()));
         assert_eq!(machines.at("10.0.0.5".parse().unwrap()), None);
+        // A reimage takes the disks before it makes new ones.
         machines.stop(&machine().id.to_lowercase(), true);
         assert_eq!(counts(), None);
+        machines.start(machine(), true);
+        assert_eq!(counts(), Some((json!(3), json!(4), json!(true))));
     }
 }

@@ -98,6 +98,9 @@ impl World {
         if self.policies.is_empty() {
             return Ok(());
         }
+        let is_group = rtype == crate::providers::groups::GROUP.rtype;
+        let rtype =
+            if is_group { "Microsoft.Resources/subscriptions/resourceGroups" } else { rtype };
         let policies = self.policies.clone();
         let holds = |policy: &Policy, body: &Value| {
             rule::holds(&policy.condition, &Subject { rtype, name: ids::name_of(id), body })
