@@ -157,8 +157,8 @@ mod tests {
 
     #[test]
     fn what_a_server_says_will_not_last_is_a_warning_while_it_speaks() {
-        let mut observed = Observed::default();
-        observed.servers = [(0, server(0, 1)), (1, server(1, 1))].into();
+        let servers = [(0, server(0, 1)), (1, server(1, 1))].into();
+        let mut observed = Observed { servers, ..Observed::default() };
         assert!(wanting_attention(&observed).is_empty());
         let sentence = "the data disk has 9 % left; raise data_disk_gib";
         let full = observed.servers.get_mut(&1).unwrap();
