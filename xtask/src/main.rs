@@ -94,9 +94,9 @@ enum Command {
     Conformance,
     /// Boots the servers of an apply as machines under QEMU, and does to them what can happen to a machine.
     Machine {
-        /// Only what contains this.
+        /// Only what contains this; may be repeated.
         #[arg(long)]
-        only: Option<String>,
+        only: Vec<String>,
     },
     /// Sets up the tools that tests and demo need, under target/tools.
     Setup,
@@ -124,7 +124,7 @@ fn main() -> ExitCode {
         Command::Dist { only } => dist::run(only.as_deref()),
         Command::Docs => docs::run(),
         Command::Conformance => conformance::run(),
-        Command::Machine { only } => machine::run(only.as_deref()),
+        Command::Machine { only } => machine::run(&only),
         Command::Bench { json } => bench::run(json.as_deref()),
         Command::Sim { what: Simulation::Crash, .. } => test::explore(&["crash"]),
         Command::Sim { what: Simulation::Faults, .. } => test::explore(&test::EVERY_FAULT),

@@ -32,12 +32,11 @@ fn cell(
 }
 
 /// Where a first boot is cut off: what the console says last. systemd shortens names.
-const FIRST_BOOT: [&str; 9] = [
+const FIRST_BOOT: [&str; 8] = [
     "Starting systemd-udevd",
     "Starting cloud-init-local",
     "Starting cloud-init.serv",
     "Starting hcs-data-disk",
-    "Finished hcs-data-disk",
     "Starting hcs-server-setup",
     "Starting cloud-config",
     "Starting consul",
