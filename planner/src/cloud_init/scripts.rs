@@ -29,16 +29,16 @@ if [ -n "${HCS_ROOT:-}" ]; then exit 0; fi
 # The host manager may write there, and gives it to whom it wants.
 mkdir -p -m 0750 /run/hcs
 
-# A power cut may leave half of a user, and other programs that make users hold locks: this tool mends the one and waits
-# for the other.
+# A power cut may leave half of a user, or a lock that nobody holds: systemd's tool mends the one and knows no such lock.
 is_there() { getent passwd @USER@ >/dev/null && getent group @USER@ >/dev/null; }
-if ! is_there; then
-  echo 'u @USER@ - "Consul server"' | systemd-sysusers - || true
+until is_there; do
+  systemd-sysusers --inline 'u @USER@ - "Consul server"' ||
+    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin @USER@ || true
   if ! is_there; then
     echo "hcs: the user @USER@ cannot be made; trying again" >&2
-    exit 1
+    sleep 5
   fi
-fi
+done
 
 # An agent of Azure that runs as another user and needs a token is named in this file, one user in a line.
 address=169.254.169.254

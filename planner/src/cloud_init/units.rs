@@ -84,18 +84,16 @@ pub(super) fn server_setup() -> String {
     )
 }
 
+/// No `Restart=`: systemd before 244 refuses such a unit whole. What may fail goes on trying by itself.
 fn one_shot(description: &str, order: &str, script: &str) -> String {
     format!(
         "[Unit]
 Description={description}
-StartLimitIntervalSec=0
 {order}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 TimeoutStartSec=infinity
-Restart=on-failure
-RestartSec=5
 ExecStart=/bin/sh -c 'exec /bin/sh \"$${{HCS_ROOT}}{script}\"'
 "
     )
