@@ -35,8 +35,20 @@ pub(crate) enum Fault {
 const SENT_BACK: [&str; 2] = ["etag", "provisioningstate"];
 
 impl Schemas {
-    /// Checks a value and everything in it. `path` is where it stands.
-    pub(super) fn check(
+    /// What is wrong with a value, as a schema says it, and with everything in it.
+    pub(super) fn complaints(
+        &self,
+        index: usize,
+        value: &Value,
+        now: Option<&Value>,
+    ) -> Vec<Complaint> {
+        let mut complaints = Vec::new();
+        self.check(index, value, now, &mut String::new(), &mut complaints);
+        complaints
+    }
+
+    /// `path` is where the value stands.
+    fn check(
         &self,
         index: usize,
         value: &Value,

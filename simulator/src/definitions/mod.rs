@@ -18,8 +18,9 @@ use crate::world::http::Method;
 pub(crate) use self::check::{Complaint, Fault};
 
 /// One operation that takes a body.
-struct Operation {
-    name: String,
+pub(crate) struct Operation {
+    /// Microsoft's name of it.
+    pub(crate) name: String,
     method: String,
     segments: Vec<String>,
     api_version: String,
@@ -35,15 +36,6 @@ pub struct Definitions {
 
 static DEFINITIONS: LazyLock<Definitions> =
     LazyLock::new(|| Definitions::read(include_str!("bodies.json")));
-
-/// What a definition says of a body.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Judged {
-    /// Microsoft's name of the operation.
-    pub(crate) operation: &'static str,
-    /// What is wrong with the body.
-    pub(crate) complaints: Vec<Complaint>,
-}
 
 impl Definitions {
     /// The ones that are built in.
@@ -74,31 +66,21 @@ impl Definitions {
         self.operations.iter().map(|operation| operation.name.as_str())
     }
 
-    /// Holds a body against its definition; `None` where there is none of this path and version. `now` is the object as it
-    /// is: what only Azure may say may be sent back as Azure said it.
+    /// Holds a body of an operation at `path` against its definition. `now` is the object as it is: what only Azure may say
+    /// may be sent back as Azure said it.
     pub(crate) fn judge(
-        &'static self,
-        (method, path, api_version): (Method, &str, &str),
+        &self,
+        operation: &Operation,
+        path: &str,
         body: &Value,
         now: Option<&Value>,
-    ) -> Option<Judged> {
-        let operation = self.find(method, path, api_version)?;
-        let mut complaints = Vec::new();
+    ) -> Vec<Complaint> {
+        if body.is_null() && operation.is_required {
+            return vec![Complaint { path: String::new(), fault: Fault::Missing }];
+        }
         // Who says once more what the path says has said nothing.
         let named = json!({"id": path, "name": path.rsplit('/').next()});
-        if !body.is_null() {
-            let now = now.unwrap_or(&named);
-            self.schemas.check(
-                operation.body,
-                body,
-                Some(now),
-                &mut String::new(),
-                &mut complaints,
-            );
-        } else if operation.is_required {
-            complaints.push(Complaint { path: String::new(), fault: Fault::Missing });
-        }
-        Some(Judged { operation: &operation.name, complaints })
+        self.schemas.complaints(operation.body, body, Some(now.unwrap_or(&named)))
     }
 
     /// Name of the operation that a request with a body is, in the version that is defined.
@@ -111,16 +93,13 @@ impl Definitions {
         let Some(operation) = self.operations.iter().find(|known| known.name == operation) else {
             return Vec::new();
         };
-        let mut complaints = Vec::new();
-        self.schemas.check(operation.body, body, None, &mut String::new(), &mut complaints);
-        complaints
-            .iter()
-            .map(|complaint| format!("{}: {:?}", complaint.path, complaint.fault))
-            .collect()
+        let complaints = self.schemas.complaints(operation.body, body, None);
+        let sentence = |complaint: &Complaint| format!("{}: {:?}", complaint.path, complaint.fault);
+        complaints.iter().map(sentence).collect()
     }
 
-    /// The most literal path that fits.
-    fn find(&self, method: Method, path: &str, api_version: &str) -> Option<&Operation> {
+    /// The operation of a request: of those whose paths fit, the most literal one.
+    pub(crate) fn find(&self, method: Method, path: &str, api_version: &str) -> Option<&Operation> {
         let parts: Vec<&str> = path.split('/').collect();
         let fits = |operation: &&Operation| {
             operation.method == method.as_str()

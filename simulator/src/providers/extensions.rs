@@ -9,9 +9,6 @@ use crate::world::ids::{self, ArmPath};
 use crate::world::resource::text;
 use crate::world::{tags, versions};
 
-const TAGS: &str = "/providers/microsoft.resources/tags/default";
-const DIAGNOSTICS: &str = "/providers/microsoft.insights/diagnosticsettings";
-
 /// Answers what is asked of an extension; `None` for everything else.
 pub(crate) fn route(
     world: &mut World,
@@ -19,12 +16,16 @@ pub(crate) fn route(
     path: &ArmPath,
     version: &str,
 ) -> Option<Answer> {
-    let key = ids::key(&req.path);
-    if let Some(scope) = key.strip_suffix(TAGS) {
-        return Some(tags_of(world, req, &req.path[..scope.len()], version));
+    let is = |namespace: &str, word: &str| {
+        path.namespace.eq_ignore_ascii_case(namespace)
+            && path.types.len() == 1
+            && path.types[0].eq_ignore_ascii_case(word)
+    };
+    if is("Microsoft.Resources", "tags") && path.name().eq_ignore_ascii_case("default") {
+        return Some(tags_of(world, req, &path.scope, version));
     }
-    if let Some(scope) = key.strip_suffix(DIAGNOSTICS) {
-        return Some(diagnostics_of(world, req, path, &req.path[..scope.len()]));
+    if is("Microsoft.Insights", "diagnosticSettings") && path.is_collection() {
+        return Some(diagnostics_of(world, req, path));
     }
     None
 }
@@ -101,9 +102,9 @@ fn patched(now: &Value, sent: &Value, operation: &str) -> Answer<Value> {
     Ok(Value::Object(tags))
 }
 
-fn diagnostics_of(world: &World, req: &Request, path: &ArmPath, scope: &str) -> Answer {
+fn diagnostics_of(world: &World, req: &Request, path: &ArmPath) -> Answer {
     let action = "Microsoft.Insights/diagnosticSettings/read";
-    world.require(&req.principal, action, scope)?;
+    world.require(&req.principal, action, &path.scope)?;
     if req.method != Method::Get {
         return Err(versions::unknown_type(path, ""));
     }

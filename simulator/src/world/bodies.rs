@@ -20,13 +20,14 @@ impl World {
         if !takes_one || !(req.body.is_object() || req.body.is_null()) {
             return Ok(());
         }
+        let definitions = Definitions::built_in();
+        let Some(operation) = definitions.find(req.method, &req.path, version) else {
+            return Ok(());
+        };
         let now = self.visible(&req.path).map(|there| self.render(there));
-        let asked = (req.method, req.path.as_str(), version);
-        let judged = Definitions::built_in().judge(asked, &req.body, now.as_ref());
-        let Some(judged) = judged else { return Ok(()) };
-        *self.bodies.entry(judged.operation.to_owned()).or_default() += 1;
-        let Some(first) = judged.complaints.first() else { return Ok(()) };
-        Err(refusal(namespace, first, &req.body))
+        let complaints = definitions.judge(operation, &req.path, &req.body, now.as_ref());
+        *self.bodies.entry(operation.name.clone()).or_default() += 1;
+        complaints.first().map_or(Ok(()), |first| Err(refusal(namespace, first, &req.body)))
     }
 
     /// How many bodies of each of Microsoft's operations were held against its definition.

@@ -89,9 +89,6 @@ impl World {
             return self.route_front(req, path, &version);
         }
         let type_key = path.type_key();
-        if let Some(answer) = storage::account::default_service(self, req, path) {
-            return answer;
-        }
         if let Some(kind) = kind::find(&type_key) {
             return self.route_kind(req, path, kind, &version);
         }
@@ -174,6 +171,9 @@ impl World {
                     || kind.rtype.ends_with("/virtualMachineScaleSets")
                 {
                     return compute::instances::get_expanded(self, req, path, kind);
+                }
+                if let Some(default) = storage::account::default_service(self, req, kind) {
+                    return Ok(default);
                 }
                 self.get(path, kind)
             }

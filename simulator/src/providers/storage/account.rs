@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{RESERVED, VERSIONS};
 use crate::world::errors::{Answer, ArmError};
 use crate::world::events::Event;
-use crate::world::http::{Method, Request, Response};
-use crate::world::ids::{self, ArmPath};
+use crate::world::http::{Request, Response};
+use crate::world::ids;
 use crate::world::kind::{Kind, PLAIN, Prepared, Put, PutManner, own_parts};
 use crate::world::operations::rfc3339;
 use crate::world::resource::{State, default, text};
@@ -92,19 +92,13 @@ fn fill(body: &mut Value, service: &str) {
     }
 }
 
-/// A service of an account that nobody has written yet.
-pub(crate) fn default_service(world: &World, req: &Request, path: &ArmPath) -> Option<Answer> {
-    let kinds = [&FILE_SERVICE, &QUEUE_SERVICE, &TABLE_SERVICE];
-    let kind = kinds.into_iter().find(|kind| path.type_key().eq_ignore_ascii_case(kind.rtype))?;
-    let (account, service) = req.path.rsplit_once('/').and_then(|(id, _)| id.rsplit_once('/'))?;
-    if req.method != Method::Get || path.is_collection() || world.visible(&req.path).is_some() {
+/// A service of an account that nobody has written yet; `None` for what is none, and for one that is there.
+pub(crate) fn default_service(world: &World, req: &Request, kind: &Kind) -> Option<Response> {
+    if kind.operation != OTHER_SERVICE.operation || world.visible(&req.path).is_some() {
         return None;
     }
+    let (account, service) = req.path.rsplit_once('/').and_then(|(id, _)| id.rsplit_once('/'))?;
     let account = world.visible(account)?;
-    if let Err(error) = world.require(&req.principal, &format!("{}/read", kind.rtype), &account.id)
-    {
-        return Some(Err(error));
-    }
     let mut body = json!({
         "id": format!("{}/{service}/default", account.id),
         "name": "default",
@@ -112,7 +106,7 @@ pub(crate) fn default_service(world: &World, req: &Request, path: &ArmPath) -> O
         "properties": {},
     });
     fill(&mut body, service);
-    Some(Ok(Response::json(200, body)))
+    Some(Response::json(200, body))
 }
 
 fn blob_service_defaults() -> Value {
