@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use http::Request as HttpRequest;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -25,26 +26,40 @@ use crate::world::http::decode;
 use crate::world::policy::Policy;
 use crate::world::settings::Settings;
 
-/// How to serve.
-#[derive(Clone, Debug)]
+/// How to serve, and what the command line says of it.
+#[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Folder that holds everything.
+    /// Folder of the world, its blobs and machines; `DIR/env` holds what a client needs.
+    #[arg(long)]
     pub dir: PathBuf,
-    /// Port; `None`: the one of the last run, else any.
+    /// Port [default: the one of the last run, else any]
+    #[arg(long)]
     pub port: Option<u16>,
-    /// How many times faster than Azure; `None`: as fast as Azure.
+    /// How many times faster than Azure its durations pass [default: 1]
+    #[arg(long, value_name = "X")]
     pub time_scale: Option<f64>,
-    /// Whether machines have the addresses that Azure says, on the loopback device.
+    /// Machines have the addresses that Azure says, on the loopback device, and not ones in 127.0.0.0/8: for a network
+    /// namespace of the emulator's own; needs `ip` and the right to change networks
+    #[arg(long)]
     pub own_addresses: bool,
-    /// Where to listen.
+    /// Address to listen on; machines that somebody else runs must reach it. Whoever does reaches `/emulator/`, too,
+    /// which asks for no token
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
     pub listen: Ipv4Addr,
-    /// Somebody else runs the machines; their metadata address is served here.
+    /// Somebody else runs the machines: `/emulator/vms` says which, with their customData, and their metadata address
+    /// is served here, to each by the address that it asks from
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "own_addresses")]
     pub external_machines: Option<SocketAddr>,
-    /// Accounts are `ACCOUNT.blob.SUFFIX` on the emulator's port, as on Azure; these names have to lead to it.
+    /// Accounts are `ACCOUNT.blob.SUFFIX` on the emulator's port, as clients expect that take names apart; the names have
+    /// to lead to it
+    #[arg(long, value_name = "SUFFIX")]
     pub storage_suffix: Option<String>,
-    /// A file of policies, assigned to the subscription.
+    /// Policies for the subscription: a JSON list of definitions in Azure's form, with the effects deny, modify, append
+    /// and audit; `GET /emulator/audited` says what was audited
+    #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Faults to inject.
+    /// Injects a fault; may be repeated
+    #[arg(long = "fault", value_name = "SPEC")]
     pub faults: Vec<Fault>,
 }
 
@@ -72,11 +87,13 @@ pub async fn serve(options: Options) -> Result<(), FrontError> {
     identity.port = listener.local_addr().map_err(file_error("listen for", &dir))?.port();
     let endpoint = format!("https://{}:{}", options.listen, identity.port);
     write_identity(&dir, &identity)?;
-    let world = read_world(&dir, &identity, &endpoint, &options)?;
+    let suffix = options.storage_suffix.as_ref().map(|own| format!("{own}:{}", identity.port));
+    let world = read_world(&dir, &identity, &endpoint, suffix.clone(), &options)?;
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let scale_text = options.time_scale.map(|scale| scale.to_string());
     let mut shared = Shared::new(&dir, endpoint.clone(), identity, scale_text, world, sender)?;
     shared.machines.own_addresses = options.own_addresses;
+    shared.storage_suffix = suffix;
     let metadata = match options.external_machines {
         None => None,
         Some(address) => {
@@ -158,6 +175,7 @@ fn read_world(
     dir: &std::path::Path,
     identity: &Identity,
     endpoint: &str,
+    storage_suffix: Option<String>,
     options: &Options,
 ) -> Result<World, FrontError> {
     let path = dir.join("world.json");
@@ -165,7 +183,7 @@ fn read_world(
     let mut world = if let Ok(text) = std::fs::read(&path) {
         let mut world: World =
             serde_json::from_slice(&text).map_err(|source| FrontError::Format { path, source })?;
-        world.rebase(endpoint, scale);
+        world.rebase(endpoint, storage_suffix, scale);
         world
     } else {
         let settings = Settings {
@@ -174,10 +192,7 @@ fn read_world(
             client_id: identity.client_id.clone(),
             caller_object_id: identity.caller_object_id.clone(),
             endpoint: endpoint.to_owned(),
-            storage_suffix: options
-                .storage_suffix
-                .as_ref()
-                .map(|suffix| format!("{suffix}:{}", identity.port)),
+            storage_suffix,
             time_scale: scale,
             ..Settings::default()
         };
@@ -290,8 +305,7 @@ fn account_of<'h>((suffix, host): (&str, &'h str)) -> Option<&'h str> {
 }
 
 async fn answer(shared: &Arc<Shared>, req: HttpRequest<Incoming>) -> Option<Reply> {
-    let suffix = shared.world().settings().storage_suffix.clone();
-    let req = by_path(suffix.as_deref(), req);
+    let req = by_path(shared.storage_suffix.as_deref(), req);
     let path = decode(req.uri().path());
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     let lower: Vec<String> = segments.iter().take(4).map(|s| s.to_ascii_lowercase()).collect();

@@ -29,6 +29,8 @@ pub(crate) struct Identity {
 pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     pub(crate) endpoint: String,
+    /// Accounts are named below it, port and all; absent: by paths of the endpoint.
+    pub(crate) storage_suffix: Option<String>,
     pub(crate) identity: Identity,
     pub(crate) token_key: hmac::Key,
     /// Given to machines only when the emulator was started with it.
@@ -54,6 +56,7 @@ impl Shared {
         Ok(Self {
             dir: dir.to_owned(),
             endpoint,
+            storage_suffix: None,
             identity,
             token_key,
             time_scale,

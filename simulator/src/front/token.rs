@@ -183,7 +183,7 @@ pub(crate) fn endpoints(shared: &Shared, version: &str) -> Reply {
         "gallery": "https://gallery.azure.com/",
         "vmImageAliasDoc": format!("{endpoint}/emulator/aliases.json"),
         "suffixes": {
-            "storage": shared.world().settings().storage_suffix.clone().unwrap_or_else(|| "core.windows.net".to_owned()),
+            "storage": shared.storage_suffix.as_deref().unwrap_or("core.windows.net"),
             "keyVaultDns": "vault.azure.net",
             "sqlServerHostname": "database.windows.net",
             "acrLoginServer": "azurecr.io",

@@ -124,8 +124,9 @@ impl World {
     }
 
     /// Changes where handed-out URLs point to and how fast time passes, for a front that restarts.
-    pub fn rebase(&mut self, endpoint: &str, time_scale: f64) {
+    pub fn rebase(&mut self, endpoint: &str, storage_suffix: Option<String>, time_scale: f64) {
         endpoint.clone_into(&mut self.settings.endpoint);
+        self.settings.storage_suffix = storage_suffix;
         self.settings.time_scale = time_scale;
     }
 
