@@ -20,7 +20,7 @@ const FORMAT: u32 = 1;
 pub struct LastKnown {
     /// What the running Consul was started for.
     pub cluster: ClusterDocument,
-    /// Without the management token.
+    /// Of these, all but the management token are written down.
     pub secrets: ServerSecrets,
 }
 

@@ -35,10 +35,11 @@ pub fn renew(paths: &Paths, bootstrap: &BootstrapConfig) -> Result<Renewed, File
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn bootstrap() -> BootstrapConfig {
+    /// Of some server.
+    pub(crate) fn bootstrap() -> BootstrapConfig {
         BootstrapConfig {
             cluster_id: "/subscriptions/s/resourceGroups/g".into(),
             slot: 1,

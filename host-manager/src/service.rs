@@ -56,7 +56,7 @@ pub enum ServiceError {
     },
 }
 
-/// The service manager, as far as Consul's unit is concerned.
+/// The service manager, as far as Consul's unit and the server's setup are concerned.
 #[async_trait]
 pub trait Service: Send + Sync {
     /// Carries out a verb.

@@ -211,6 +211,32 @@ impl Kind {
 mod tests {
     use super::*;
 
+    /// A new kind does not compile here before it has its place.
+    #[test]
+    fn every_kind_is_among_all() {
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            let own = match kind {
+                Kind::ResourceGroup => 0,
+                Kind::Lock => 1,
+                Kind::NetworkSecurityGroup => 2,
+                Kind::PublicIpAddress => 3,
+                Kind::NatGateway => 4,
+                Kind::VirtualNetwork => 5,
+                Kind::Peering => 6,
+                Kind::LoadBalancer => 7,
+                Kind::PrivateDnsZone => 8,
+                Kind::PrivateDnsLink => 9,
+                Kind::PrivateDnsRecord => 10,
+                Kind::StorageAccount => 11,
+                Kind::BlobContainer => 12,
+                Kind::Identity => 13,
+                Kind::RoleAssignment => 14,
+                Kind::ScaleSet => 15,
+            };
+            assert_eq!(own, place);
+        }
+    }
+
     #[test]
     fn ids_compare_without_case() {
         let a = ArmId::new("/subscriptions/S/resourcegroups/RG/");

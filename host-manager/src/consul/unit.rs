@@ -78,8 +78,7 @@ fn machine_service(paths: &Paths) -> String {
         "User={CONSUL_USER}
 Group={CONSUL_USER}
 IPAddressDeny=169.254.169.254
-ExecStartPre=+/bin/chown -hR {CONSUL_USER}:{CONSUL_USER} {}
-ExecStartPre=+/bin/chown -hR {CONSUL_USER}:{CONSUL_USER} {}
+ExecStartPre=+/bin/chown -hR {CONSUL_USER}:{CONSUL_USER} {} {}
 ",
         quoted(&paths.data_dir()),
         quoted(&paths.temporary_dir()),
@@ -100,6 +99,7 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine_files::tests::bootstrap;
     use expect_test::expect_file;
 
     #[test]
@@ -128,11 +128,7 @@ mod tests {
         let program = Path::new("/opt/hcs/consul/1.22.2/consul");
         let consul = folder.path().join("consul.service");
         std::fs::write(&consul, consul_unit(&Paths::new(""), program)).unwrap();
-        let bootstrap = serde_json::from_str(
-            r#"{"cluster_id": "c", "slot": 0, "node_name": "n", "zone": null, "blob_endpoint": "https://a/",
-                "shared_identity_id": "s", "server_identity_id": "o", "host_manager_sha256": "00"}"#,
-        );
-        let files = hcs_planner::cloud_init::machine_files(&bootstrap.unwrap());
+        let files = hcs_planner::cloud_init::machine_files(&bootstrap());
         let own = files.iter().find(|file| file.path.ends_with(hcs_planner::cloud_init::UNIT));
         let host_manager = folder.path().join(hcs_planner::cloud_init::UNIT);
         std::fs::write(&host_manager, &own.unwrap().text).unwrap();

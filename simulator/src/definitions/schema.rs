@@ -140,7 +140,9 @@ impl Schemas {
         if text["items"].is_object() {
             schema.items = Some(self.index(&text["items"]));
         }
-        let count = |low: &str, high: &str| text[low].as_u64().or_else(|| text[high].as_u64());
+        let count = |of_text: &str, of_list: &str| {
+            text[of_text].as_u64().or_else(|| text[of_list].as_u64())
+        };
         schema.length_min = count("minLength", "minItems").or(schema.length_min);
         schema.length_max = count("maxLength", "maxItems").or(schema.length_max);
         schema.least = text["minimum"].as_f64().or(schema.least);
