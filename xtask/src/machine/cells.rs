@@ -6,6 +6,7 @@ use hcs_acceptance::blobs;
 use hcs_acceptance::consul::Consul;
 use serde_json::Value;
 
+use super::vm::Vm;
 use super::{Stage, network};
 use crate::shell::Failure;
 
@@ -54,35 +55,16 @@ pub(crate) fn all() -> Vec<Cell> {
             stage.estate.with(SLOT, |vm| vm.shell("systemctl reboot --no-block").map(drop))?;
             stage.healthy_again()
         }),
-        cell("power cut of one", |stage| {
-            stage.estate.with(SLOT, super::vm::Vm::start)?;
-            stage.healthy_again()
-        }),
+        cell("power cut of one", |stage| stage.started_again(|_| Ok(()))),
         cell("power cut of all", |stage| {
-            for slot in 0..3 {
-                stage.estate.with(slot, super::vm::Vm::start)?;
-            }
+            stage.cut_power_of_all()?;
             stage.healthy_again()
         }),
         cell("power cut of all while the storage account is away", without_storage),
-        cell("fresh OS disk with old data", |stage| {
-            stage.estate.with(SLOT, |vm| {
-                vm.cut_power();
-                vm.new_os_disk()?;
-                vm.start()
-            })?;
-            stage.healthy_again()
-        }),
+        cell("fresh OS disk with old data", |stage| stage.started_again(Vm::new_os_disk)),
         cell("data disk is late", late_disk),
         cell("data disk is full", full_disk),
-        cell("data disk is blank", |stage| {
-            stage.estate.with(SLOT, |vm| {
-                vm.cut_power();
-                vm.new_data_disk()?;
-                vm.start()
-            })?;
-            stage.healthy_again()
-        }),
+        cell("data disk is blank", |stage| stage.started_again(Vm::new_data_disk)),
     ];
     cells.extend(FIRST_BOOT.map(|word| {
         cell(format!("first boot cut at \"{word}\""), move |stage| first_boot_cut(stage, word))
@@ -191,9 +173,7 @@ fn killed(stage: &Stage, unit: &str) -> Result<String, Failure> {
 fn without_storage(stage: &Stage) -> Result<String, Failure> {
     let consul = stage.consul()?;
     network::cut_way_out(true)?;
-    for slot in 0..3 {
-        stage.estate.with(slot, super::vm::Vm::start)?;
-    }
+    stage.cut_power_of_all()?;
     let began = Instant::now();
     let served = until(SOON, || !consul.leader(0).unwrap_or_default().is_empty());
     network::cut_way_out(false)?;
@@ -222,7 +202,7 @@ fn late_disk(stage: &Stage) -> Result<String, Failure> {
     if said.lines().any(|line| line != "inactive") {
         return Err(format!("without its disk: {said:?}").into());
     }
-    stage.estate.with(SLOT, super::vm::Vm::plug_data_disk)?;
+    stage.estate.with(SLOT, Vm::plug_data_disk)?;
     stage.healthy_again()
 }
 
@@ -258,6 +238,21 @@ fn until(patience: Duration, holds: impl Fn() -> bool) -> Result<(), Failure> {
 }
 
 impl Stage {
+    /// The power of all goes, and comes back.
+    fn cut_power_of_all(&self) -> Result<(), Failure> {
+        (0..3).try_for_each(|slot| self.estate.with(slot, Vm::start))
+    }
+
+    /// The power of one goes; something happens to it before it comes back.
+    fn started_again(&self, work: fn(&Vm) -> Result<(), Failure>) -> Result<String, Failure> {
+        self.estate.with(SLOT, |vm| {
+            vm.cut_power();
+            work(vm)?;
+            vm.start()
+        })?;
+        self.healthy_again()
+    }
+
     /// The server of the single cells, as root.
     fn shell(&self, line: &str) -> Result<String, Failure> {
         let began = Instant::now();
