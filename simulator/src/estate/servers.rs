@@ -40,6 +40,8 @@ pub struct Servers {
     left: BTreeMap<String, String>,
     /// Whose machine runs and whose server is dead.
     dead: BTreeSet<String>,
+    /// What works there and will not for long.
+    attention: BTreeMap<String, String>,
     is_hopeless: bool,
     version: Option<String>,
     /// Etag of the document that `version` was read from.
@@ -59,6 +61,7 @@ impl Servers {
             voters: BTreeSet::new(),
             left: BTreeMap::new(),
             dead: BTreeSet::new(),
+            attention: BTreeMap::new(),
             is_hopeless: false,
             version: None,
             document_etag: String::new(),
@@ -74,6 +77,14 @@ impl Servers {
     /// A server dies; its machine runs on.
     pub fn kill(&mut self, name: &str) {
         self.dead.insert(name.to_owned());
+    }
+
+    /// A server says from now on that something will not last; `None`: that all will.
+    pub fn set_attention(&mut self, name: &str, sentence: Option<&str>) {
+        match sentence {
+            None => drop(self.attention.remove(name)),
+            Some(sentence) => drop(self.attention.insert(name.to_owned(), sentence.to_owned())),
+        }
     }
 
     pub(super) fn next_round_ms(&self) -> u64 {
@@ -205,7 +216,7 @@ impl Servers {
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: "0".into(),
-            attention: vec![],
+            attention: self.attention.get(name).cloned().into_iter().collect(),
         }
     }
 }

@@ -94,3 +94,17 @@ async fn a_change_that_was_not_seen_to_its_end_and_an_old_certificate_need_atten
     assert!(!unseen.is_well);
     assert!(unseen.attention[0].contains("not seen to its end"), "{:?}", unseen.attention);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_says_will_not_last_needs_attention() {
+    let azure = Azure::new().await;
+    assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let (store, status) = (azure.store(), container::status(1));
+    let said = store.get(&status, blob::STATUS).await.unwrap().unwrap();
+    let mut row: serde_json::Value = serde_json::from_slice(&said.bytes).unwrap();
+    row["attention"] = vec!["the data disk fills up"].into();
+    let text = serde_json::to_vec(&row).unwrap();
+    store.put(&status, blob::STATUS, text.into(), WriteCondition::Always).await.unwrap();
+    assert_eq!(look(&azure).await.attention, ["demo-server-1: the data disk fills up"]);
+}

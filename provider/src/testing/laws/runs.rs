@@ -320,6 +320,25 @@ async fn a_destroy_names_what_others_made_and_takes_it_along_by_the_states_word_
     assert!(azure.object(&theirs).is_none() && azure.object(&Azure::cluster_id()).is_none());
 }
 
+/// A disk that fills up, say: all serve, and people are told before they do not.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_wants_attention_makes_its_cluster_degraded_for_so_long() {
+    let azure = Azure::new().await;
+    let provider = azure.provider(Value::Null, None);
+    let mut instance = Instance::default();
+    let config = demo([("location", Value::from("westeurope"))]);
+    apply(&provider.cluster(), &mut instance, Some(&config), Options::default()).await.unwrap();
+    for (sentence, word) in [(Some("the data disk fills up"), "degraded"), (None, "running")] {
+        azure.cloud.with_estate(|estate| {
+            estate.servers.as_mut().unwrap().set_attention("demo-server-1", sentence);
+        });
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        refresh(&provider.cluster(), &mut instance).await.unwrap();
+        let state = instance.current.clone().unwrap().state;
+        assert_eq!(state.get("state"), &Value::from(word));
+    }
+}
+
 /// The hardware under a running machine may not offer its new size: it stops, and starts elsewhere.
 #[tokio::test(start_paused = true)]
 async fn a_size_that_the_hardware_refuses_comes_with_a_stop_and_a_start() {
