@@ -104,3 +104,39 @@ impl LastKnown {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(key: &str) -> ServerSecrets {
+        ServerSecrets {
+            ca_pem: "ca".into(),
+            certificate_pem: "certificate".into(),
+            key_pem: Secret::new(key),
+            agent_token: Secret::new("agent"),
+            gossip_key: Secret::new("gossip"),
+            management_token: Some(Secret::new("management")),
+        }
+    }
+
+    #[test]
+    fn newer_secrets_stand_beside_the_document_that_consul_runs_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::new(folder.path());
+        LastKnown::keep_secrets(&paths, &secrets("early")).unwrap();
+        assert!(LastKnown::load(&paths).unwrap().is_none(), "nothing was started yet");
+        let cluster: ClusterDocument = serde_json::from_str(
+            r#"{"generation": 1, "datacenter": "dc1", "server_count": 3, "slots": [0, 1, 2], "others": [],
+                "consul": {"version": "1.21.0", "sha256": "", "file_name": "consul"}}"#,
+        )
+        .unwrap();
+        LastKnown { cluster: cluster.clone(), secrets: secrets("old") }.keep(&paths).unwrap();
+        LastKnown::keep_secrets(&paths, &secrets("new")).unwrap();
+        let known = LastKnown::load(&paths).unwrap().unwrap();
+        assert_eq!(known.cluster, cluster);
+        assert_eq!(known.secrets, ServerSecrets { management_token: None, ..secrets("new") });
+        let text = std::fs::read_to_string(paths.last_known()).unwrap();
+        assert!(!text.contains("management"), "{text}");
+    }
+}

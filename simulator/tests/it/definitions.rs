@@ -229,3 +229,19 @@ fn a_body_that_is_not_as_defined_is_refused_in_the_providers_words() {
     let answer = sim.put(VNET, "2025-07-01", &network(json!({"newer": true})));
     assert!(answer.status < 300, "{:?}", answer.body);
 }
+
+/// As azurerm sends it: the name of a record stands in its body, too, where it is read-only.
+#[test]
+fn a_body_may_say_again_what_the_path_says_and_nothing_else() {
+    let mut sim = Sim::with_group();
+    let zone = "Microsoft.Network/privateDnsZones/c.internal";
+    sim.make(zone, DNS, &json!({"location": "global"}));
+    let record = |name: &str| {
+        let properties = json!({"ttl": 60, "aRecords": [{"ipv4Address": "10.0.0.4"}]});
+        json!({"name": name, "properties": properties})
+    };
+    let path = format!("{zone}/A/consul");
+    let refused = sim.put(&path, DNS, &record("other"));
+    assert_eq!(refused.error_code(), Some("InvalidRequestFormat"));
+    assert!(sim.put(&path, DNS, &record("consul")).status < 300);
+}
