@@ -24,9 +24,11 @@ pub struct AzureSettings {
     pub client_id_file_path: Option<PathBuf>,
     /// File that holds the client secret.
     pub client_secret_file_path: Option<PathBuf>,
-    /// PEM file with certificate and private key of the application.
+    /// Certificate and private key of the application: a PKCS#12 archive or PEM, in base64.
+    pub client_certificate: Option<Secret>,
+    /// File that holds them, as a PKCS#12 archive or PEM.
     pub client_certificate_path: Option<PathBuf>,
-    /// Password of the certificate's key.
+    /// Password of the PKCS#12 archive.
     pub client_certificate_password: Option<Secret>,
     /// Whether the Azure CLI may be asked; on when unset.
     pub use_cli: Option<bool>,
@@ -76,6 +78,7 @@ impl AzureSettings {
         fill(&mut self.client_secret, || secret(&["ARM_CLIENT_SECRET"]));
         fill(&mut self.client_id_file_path, || path("ARM_CLIENT_ID_FILE_PATH"));
         fill(&mut self.client_secret_file_path, || path("ARM_CLIENT_SECRET_FILE_PATH"));
+        fill(&mut self.client_certificate, || secret(&["ARM_CLIENT_CERTIFICATE"]));
         fill(&mut self.client_certificate_path, || path("ARM_CLIENT_CERTIFICATE_PATH"));
         fill(&mut self.client_certificate_password, || {
             secret(&["ARM_CLIENT_CERTIFICATE_PASSWORD"])
@@ -133,6 +136,7 @@ impl AzureSettings {
     pub(crate) fn secrets(&self) -> impl Iterator<Item = Secret> {
         [
             &self.client_secret,
+            &self.client_certificate,
             &self.client_certificate_password,
             &self.oidc_token,
             &self.oidc_request_token,
@@ -179,7 +183,7 @@ mod tests {
     #[test]
     fn every_text_variable_fills_its_setting() {
         type Read = fn(&AzureSettings) -> Option<String>;
-        let table: [(&str, Read); 22] = [
+        let table: [(&str, Read); 23] = [
             ("ARM_AUXILIARY_TENANT_IDS", |s| s.auxiliary_tenant_ids.first().cloned()),
             ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", |s| {
                 s.oidc_request_token.as_ref().map(|s| s.expose().into())
@@ -198,6 +202,9 @@ mod tests {
             ("ARM_CLIENT_SECRET", |s| s.client_secret.as_ref().map(|s| s.expose().into())),
             ("ARM_CLIENT_ID_FILE_PATH", |s| text(s.client_id_file_path.as_ref())),
             ("ARM_CLIENT_SECRET_FILE_PATH", |s| text(s.client_secret_file_path.as_ref())),
+            ("ARM_CLIENT_CERTIFICATE", |s| {
+                s.client_certificate.as_ref().map(|s| s.expose().into())
+            }),
             ("ARM_CLIENT_CERTIFICATE_PATH", |s| text(s.client_certificate_path.as_ref())),
             ("ARM_CLIENT_CERTIFICATE_PASSWORD", |s| {
                 s.client_certificate_password.as_ref().map(|s| s.expose().into())
@@ -300,6 +307,7 @@ mod tests {
             "ARM_CLIENT_SECRET",
             "ARM_OIDC_TOKEN",
             "ARM_OIDC_REQUEST_TOKEN",
+            "ARM_CLIENT_CERTIFICATE",
             "ARM_CLIENT_CERTIFICATE_PASSWORD",
             "IDENTITY_ENDPOINT",
             "IDENTITY_HEADER",
@@ -309,6 +317,6 @@ mod tests {
         let settings = merged(AzureSettings::default(), &env);
         let told = format!("{:?}", AzureSettings { msi_endpoint: None, ..settings.clone() });
         assert!(!told.contains("canary"), "{told}");
-        assert_eq!(settings.secrets().count(), 5);
+        assert_eq!(settings.secrets().count(), 6);
     }
 }

@@ -16,6 +16,7 @@ pub mod documents;
 pub mod files;
 pub mod formation;
 pub mod host;
+pub mod instance;
 pub mod last_known;
 pub mod lock;
 pub mod machine_files;

@@ -4,7 +4,6 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use hcs_azure::{AzureBlobStores, HttpClient, HttpSettings, ManagedIdentity};
@@ -13,12 +12,12 @@ use hcs_engine::clock::SystemClock;
 use hcs_host_manager::documents::Stores;
 use hcs_host_manager::host::Host;
 use hcs_host_manager::machine_files::{self, Renewed};
-use hcs_host_manager::metadata::{self, Instance, MetadataError};
+use hcs_host_manager::metadata;
 use hcs_host_manager::paths::Paths;
 use hcs_host_manager::report::chain;
 use hcs_host_manager::service::{Service as _, Systemd, Verb};
 use hcs_host_manager::timing::Timing;
-use hcs_host_manager::{bootstrap, run};
+use hcs_host_manager::{bootstrap, instance, run};
 use hcs_planner::dataplane::BootstrapConfig;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -135,7 +134,7 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
         own: open(&bootstrap.server_identity_id)?,
     };
     let instance = tokio::select! {
-        found = instance(&environment.endpoint, &timing) => found,
+        found = instance::find(&environment.endpoint, &paths, &timing) => found,
         () = stop.cancelled() => return Ok(()),
     };
     tracing::info!(
@@ -168,25 +167,6 @@ async fn renew_machine(paths: &Paths, bootstrap: &BootstrapConfig, service: &Sys
         }
     }
     renewed.own_unit
-}
-
-/// The service may be away for a moment after boot; without an address nothing can be done.
-async fn instance(endpoint: &str, timing: &Timing) -> Instance {
-    let mut failures = 0;
-    let mut said = String::new();
-    loop {
-        let error: MetadataError = match metadata::instance(endpoint).await {
-            Ok(instance) => return instance,
-            Err(error) => error,
-        };
-        failures += 1;
-        let text = chain(&error);
-        if text != said {
-            tracing::warn!("{text}");
-            said = text;
-        }
-        tokio::time::sleep(timing.backoff(failures).max(Duration::from_millis(100))).await;
-    }
 }
 
 fn stop_on_signal() -> std::io::Result<CancellationToken> {

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Where the service listens on a real VM.
 pub const DEFAULT_ENDPOINT: &str = "http://169.254.169.254";
@@ -13,7 +13,7 @@ pub const DEFAULT_ENDPOINT: &str = "http://169.254.169.254";
 const API_VERSION: &str = "2021-02-01";
 
 /// What this VM is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Address in the subnet; Consul binds and advertises it.
     pub address: IpAddr,

@@ -44,6 +44,11 @@ impl Paths {
         self.state_dir().join("last-known.json")
     }
 
+    /// What the metadata service said last of this machine.
+    pub fn instance(&self) -> PathBuf {
+        self.state_dir().join("instance.json")
+    }
+
     /// Folder of one Consul version.
     pub fn consul_dir(&self, version: &Version) -> PathBuf {
         self.at("opt/hcs/consul").join(version.to_string())

@@ -17,7 +17,8 @@ pub struct Timing {
     pub retry_min: Duration,
     /// Longest wait between two tries.
     pub retry_max: Duration,
-    /// So long the first read may take before Consul is started without it: requests into nothing end late.
+    /// So long the first read, of documents or metadata, may take before Consul is started without it: requests into
+    /// nothing end late.
     pub storage_patience: Duration,
 }
 

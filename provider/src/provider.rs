@@ -48,11 +48,20 @@ impl Provider for HcsProvider {
                     "File that holds it. `ARM_CLIENT_SECRET_FILE_PATH`.",
                 ),
                 text(
+                    "client_certificate",
+                    "Certificate and RSA key of the principal in base64: a PKCS#12 archive (PFX) \
+                     or PEM. `ARM_CLIENT_CERTIFICATE`.",
+                )
+                .sensitive(),
+                text(
                     "client_certificate_path",
-                    "PEM file with certificate and key of the principal. \
-                     `ARM_CLIENT_CERTIFICATE_PATH`.",
+                    "File that holds them, in either form. `ARM_CLIENT_CERTIFICATE_PATH`.",
                 ),
-                text("client_certificate_password", "Password of that key.").sensitive(),
+                text(
+                    "client_certificate_password",
+                    "Password of the PKCS#12 archive. `ARM_CLIENT_CERTIFICATE_PASSWORD`.",
+                )
+                .sensitive(),
                 flag("use_cli", "Whether the Azure CLI may be asked; default true. `ARM_USE_CLI`."),
                 flag("use_msi", "Whether this machine's managed identity is used. `ARM_USE_MSI`."),
                 text("msi_endpoint", "Address of the metadata service. `ARM_MSI_ENDPOINT`."),
@@ -265,6 +274,7 @@ fn settings(config: &Value) -> AzureSettings {
         client_secret: secret("client_secret"),
         client_id_file_path: path("client_id_file_path"),
         client_secret_file_path: path("client_secret_file_path"),
+        client_certificate: secret("client_certificate"),
         client_certificate_path: path("client_certificate_path"),
         client_certificate_password: secret("client_certificate_password"),
         use_cli: flag("use_cli"),

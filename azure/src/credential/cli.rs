@@ -13,13 +13,15 @@ use azure_identity::{AzureCliCredential, AzureCliCredentialOptions, Executor};
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Variables that `az` has no need of.
-const WITHHELD: [&str; 6] = [
+const WITHHELD: [&str; 8] = [
     "ARM_CLIENT_SECRET",
+    "ARM_CLIENT_CERTIFICATE",
     "ARM_CLIENT_CERTIFICATE_PASSWORD",
     "ARM_OIDC_TOKEN",
     "ARM_OIDC_REQUEST_TOKEN",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
     "AZURE_CLIENT_SECRET",
+    "SYSTEM_ACCESSTOKEN",
 ];
 
 /// The CLI refuses tenant and subscription together; the tenant says more.

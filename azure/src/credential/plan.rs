@@ -14,7 +14,7 @@ use azure_identity::{
 use url::Url;
 
 use super::assertion::{AssertionFile, AssertionText, AssertionUrl};
-use super::certificate::SignedAssertion;
+use super::certificate::{CertificateSource, SignedAssertion};
 use super::{Make, Way, cli};
 use crate::http::HttpClient;
 use crate::msi::{DEFAULT_ENDPOINT, Identity, ManagedIdentity};
@@ -88,20 +88,26 @@ pub(super) fn ways(settings: &AzureSettings, context: &PlanContext) -> (Vec<Way>
 }
 
 fn certificate(settings: &AzureSettings, context: &PlanContext) -> Option<Way> {
-    let path = settings.client_certificate_path.clone()?;
-    let encrypted = settings.client_certificate_password.is_some();
+    let inline = settings.client_certificate.clone().map(CertificateSource::Base64);
+    let file = settings.client_certificate_path.clone().map(CertificateSource::File);
+    let attribute = if inline.is_some() { "client_certificate" } else { "client_certificate_path" };
+    let source = inline.or(file)?;
     let (context, settings) = (context.clone(), settings.clone());
     let subject = subject("client certificate", &settings);
     let make: Make = Box::new(move || {
         let application = application(&settings)?;
         let endpoint = token_endpoint(&context.authority, &application.tenant_id)?;
         let id = application.client_id.clone();
-        let assertion = SignedAssertion::load(&path, encrypted, id, endpoint)?;
+        let assertion = SignedAssertion::load(
+            &source,
+            settings.client_certificate_password.as_ref(),
+            id,
+            endpoint,
+        )?;
         asserted(application, assertion, &context)
     });
-    let attribute = Some("client_certificate_path");
     let method = Method::ClientCertificate;
-    Some(Way { method, subject, attribute, timeout: ENTRA_TIMEOUT, make })
+    Some(Way { method, subject, attribute: Some(attribute), timeout: ENTRA_TIMEOUT, make })
 }
 
 fn secret(settings: &AzureSettings, context: &PlanContext) -> Option<Way> {

@@ -1,6 +1,6 @@
 //! Start, serve, stop.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +54,12 @@ pub struct Options {
     /// to lead to it
     #[arg(long, value_name = "SUFFIX")]
     pub storage_suffix: Option<String>,
+    /// Another subscription of the tenant, which the caller owns as well; may be repeated
+    #[arg(long = "other-subscription", value_name = "GUID")]
+    pub other_subscriptions: Vec<uuid::Uuid>,
+    /// Public address of the caller, as firewalls of accounts see it [default: 203.0.113.7]
+    #[arg(long, value_name = "ADDRESS")]
+    pub caller_address: Option<IpAddr>,
     /// Policies for the subscription: a JSON list of definitions in Azure's form, with the effects deny, modify, append
     /// and audit; `GET /emulator/audited` says what was audited
     #[arg(long, value_name = "FILE")]
@@ -194,10 +200,18 @@ fn read_world(
             endpoint: endpoint.to_owned(),
             storage_suffix,
             time_scale: scale,
+            other_subscription_ids: options
+                .other_subscriptions
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             ..Settings::default()
         };
         World::new(settings, now_ms())
     };
+    if let Some(address) = options.caller_address {
+        world.come_from(address);
+    }
     for fault in &options.faults {
         world.inject(fault.clone());
     }

@@ -75,7 +75,10 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         );
         return Err(ArmError::new(409, "RoleAssignmentExists", text));
     }
-    let subscription = &world.settings.subscription_id;
+    let subscription = match ids::subscription_of(scope) {
+        "" => &world.settings.subscription_id,
+        own => own,
+    };
     let now = rfc3339(world.now_ms);
     let body = json!({"properties": {
         "roleDefinitionId": format!(
@@ -129,8 +132,11 @@ fn check_principal(world: &World, principal: &str, principal_type: &str) -> Answ
     Ok(())
 }
 
-fn definition(world: &World, role: &Role) -> Value {
-    let subscription = &world.settings.subscription_id;
+fn definition(world: &World, path: &ArmPath, role: &Role) -> Value {
+    let subscription = match path.subscription.as_str() {
+        "" => &world.settings.subscription_id,
+        own => own,
+    };
     json!({
         "id": format!(
             "/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{}",
@@ -188,12 +194,12 @@ pub(crate) fn route(
         let rows = ROLES
             .iter()
             .filter(|r| !wanted.contains("roleName") || wanted.contains(&format!("'{}'", r.name)))
-            .map(|r| definition(world, r))
+            .map(|r| definition(world, path, r))
             .collect();
         return Some(Ok(world.page(req, rows)));
     }
     Some(match rbac::find_role(path.name()) {
-        Some(role) => Ok(Response::json(200, definition(world, role))),
+        Some(role) => Ok(Response::json(200, definition(world, path, role))),
         None => Err(ArmError::new(
             404,
             "RoleDefinitionDoesNotExist",

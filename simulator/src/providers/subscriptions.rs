@@ -12,14 +12,13 @@ use crate::world::regions::{self, REGIONS};
 /// Azure's time to register a provider.
 const REGISTER_MS: u64 = 60_000;
 
-fn subscription(world: &World) -> Value {
-    let settings = world.settings();
+fn subscription(world: &World, id: &str) -> Value {
     json!({
-        "id": format!("/subscriptions/{}", settings.subscription_id),
+        "id": format!("/subscriptions/{id}"),
         "authorizationSource": "RoleBased",
         "managedByTenants": [],
-        "subscriptionId": settings.subscription_id,
-        "tenantId": settings.tenant_id,
+        "subscriptionId": id,
+        "tenantId": world.settings.tenant_id,
         "displayName": "Emulated subscription",
         "state": "Enabled",
         "subscriptionPolicies": {
@@ -30,8 +29,7 @@ fn subscription(world: &World) -> Value {
     })
 }
 
-fn locations(world: &World) -> Vec<Value> {
-    let subscription = &world.settings().subscription_id;
+fn locations(subscription: &str) -> Vec<Value> {
     REGIONS
         .iter()
         .map(|region| {
@@ -64,17 +62,25 @@ pub(crate) fn route(world: &mut World, req: &Request, path: &ArmPath) -> Answer 
     let words: Vec<&str> = rest.iter().map(String::as_str).collect();
     let in_subscription = !path.subscription.is_empty();
     match (req.method, in_subscription, words.as_slice()) {
-        (Method::Get, true, []) if path.lists_providers => Ok(world.page(req, providers(world))),
-        (Method::Get, true, []) => Ok(Response::json(200, subscription(world))),
+        (Method::Get, true, []) if path.lists_providers => {
+            Ok(world.page(req, providers(world, &path.subscription)))
+        }
+        (Method::Get, true, []) => Ok(Response::json(200, subscription(world, &path.subscription))),
         (Method::Get, true, ["locations"]) => {
-            Ok(Response::json(200, json!({"value": locations(world)})))
+            Ok(Response::json(200, json!({"value": locations(&path.subscription)})))
         }
         (Method::Get, false, ["subscriptions"]) => {
-            let body = json!({
-                "value": [subscription(world)],
-                "count": {"type": "Total", "value": 1},
-            });
-            Ok(Response::json(200, body))
+            let rows: Vec<Value> = world
+                .settings
+                .subscriptions()
+                .filter(|id| {
+                    let scope = format!("/subscriptions/{id}");
+                    world.allows(&req.principal, "Microsoft.Resources/subscriptions/read", &scope)
+                })
+                .map(|id| subscription(world, id))
+                .collect();
+            let count = json!({"type": "Total", "value": rows.len()});
+            Ok(Response::json(200, json!({"value": rows, "count": count})))
         }
         (Method::Get, false, ["tenants"]) => {
             let tenant = &world.settings().tenant_id;
@@ -100,7 +106,7 @@ fn namespaces() -> Vec<&'static str> {
     found
 }
 
-fn provider(world: &World, namespace: &str) -> Value {
+fn provider(world: &World, subscription: &str, namespace: &str) -> Value {
     let since = world.registrations.get(&namespace.to_ascii_lowercase());
     let state = match since {
         None => "NotRegistered",
@@ -130,7 +136,7 @@ fn provider(world: &World, namespace: &str) -> Value {
         })
         .collect();
     json!({
-        "id": format!("/subscriptions/{}/providers/{namespace}", world.settings.subscription_id),
+        "id": format!("/subscriptions/{subscription}/providers/{namespace}"),
         "namespace": namespace,
         "registrationPolicy": "RegistrationRequired",
         "registrationState": state,
@@ -138,8 +144,8 @@ fn provider(world: &World, namespace: &str) -> Value {
     })
 }
 
-fn providers(world: &World) -> Vec<Value> {
-    namespaces().into_iter().map(|n| provider(world, n)).collect()
+fn providers(world: &World, subscription: &str) -> Vec<Value> {
+    namespaces().into_iter().map(|n| provider(world, subscription, n)).collect()
 }
 
 /// `…/providers`, `…/providers/{namespace}` and its registration.
@@ -152,15 +158,17 @@ pub(crate) fn route_providers(
     let namespace = namespaces().into_iter().find(|n| n.eq_ignore_ascii_case(&path.namespace))?;
     let action = path.types.first().map(|w| w.to_ascii_lowercase());
     match (req.method, action.as_deref()) {
-        (Method::Get, None) => Some(Ok(Response::json(200, provider(world, namespace)))),
+        (Method::Get, None) => {
+            Some(Ok(Response::json(200, provider(world, &path.subscription, namespace))))
+        }
         (Method::Post, Some("register")) => {
             let at = world.now_ms + world.scaled(REGISTER_MS);
             world.registrations.entry(namespace.to_ascii_lowercase()).or_insert(at);
-            Some(Ok(Response::json(200, provider(world, namespace))))
+            Some(Ok(Response::json(200, provider(world, &path.subscription, namespace))))
         }
         (Method::Post, Some("unregister")) => {
             world.registrations.remove(&namespace.to_ascii_lowercase());
-            Some(Ok(Response::json(200, provider(world, namespace))))
+            Some(Ok(Response::json(200, provider(world, &path.subscription, namespace))))
         }
         _ => None,
     }

@@ -206,12 +206,16 @@ impl SimBlobs {
         if !estate.world.account_serves(&self.account) {
             return Err(self.away("the account does not exist"));
         }
+        let denied = |code: &str| BlobError::Denied {
+            account: self.account.clone(),
+            container: container.to_owned(),
+            code: code.to_owned(),
+        };
+        if !estate.world.firewall_lets_in(&self.cloud.principal, &self.account) {
+            return Err(denied("AuthorizationFailure"));
+        }
         if !estate.world.allows_blob(&self.cloud.principal, &self.account, container, what) {
-            return Err(BlobError::Denied {
-                account: self.account.clone(),
-                container: container.to_owned(),
-                code: "AuthorizationPermissionMismatch".to_owned(),
-            });
+            return Err(denied("AuthorizationPermissionMismatch"));
         }
         if !estate.world.container_exists(&self.account, container) {
             return Err(BlobError::NoContainer {

@@ -23,13 +23,13 @@ impl World {
             .split('/')
             .zip(&path.names)
             .fold(format!("/providers/{namespace}"), |id, (t, n)| format!("{id}/{t}/{n}"));
-        let subscription = &self.settings.subscription_id;
+        let subscription = &path.subscription;
         if kind.rtype == crate::providers::groups::GROUP.rtype {
             let name = path.group.as_deref().unwrap_or_default();
             return Ok(format!("/subscriptions/{subscription}/resourceGroups/{name}"));
         }
         if let Some(group) = path.group.as_deref() {
-            let found = self.group(group)?;
+            let found = self.group(subscription, group)?;
             if namespace != "Microsoft.Authorization" {
                 return Ok(found.id.clone() + &tail);
             }
@@ -38,9 +38,9 @@ impl World {
         Ok(scope.map_or_else(|| path.scope.clone(), |s| s.id.clone()) + &tail)
     }
 
-    /// The group of this name.
-    pub(crate) fn group(&self, name: &str) -> Answer<&Resource> {
-        let id = format!("/subscriptions/{}/resourcegroups/{name}", self.settings.subscription_id);
+    /// The group of this name in a subscription.
+    pub(crate) fn group(&self, subscription: &str, name: &str) -> Answer<&Resource> {
+        let id = format!("/subscriptions/{subscription}/resourcegroups/{name}");
         self.resources
             .get(&ids::key(&id))
             .filter(|group| !group.hidden)
@@ -327,7 +327,7 @@ impl World {
     pub(crate) fn require_parent(&self, kind: &Kind, id: &str) -> Answer<()> {
         let is_group = kind.rtype == crate::providers::groups::GROUP.rtype;
         let group = ids::group_of(id)
-            .map(|name| self.group(name))
+            .map(|name| self.group(ids::subscription_of(id), name))
             .transpose()
             .or_else(|missing| if is_group { Ok(None) } else { Err(missing) })?;
         if let Some(group) = group.filter(|g| g.state == State::Deleting) {

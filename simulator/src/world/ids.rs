@@ -27,6 +27,17 @@ pub(crate) fn type_segment(id: &str) -> &str {
     id.rsplit('/').nth(1).unwrap_or_default()
 }
 
+/// The segment after `/subscriptions/`, empty where the id has none.
+pub(crate) fn subscription_of(id: &str) -> &str {
+    let mut segments = id.split('/').filter(|segment| !segment.is_empty());
+    let first = segments.next().unwrap_or_default();
+    if first.eq_ignore_ascii_case("subscriptions") {
+        segments.next().unwrap_or_default()
+    } else {
+        ""
+    }
+}
+
 /// The segment after `/resourceGroups/`.
 pub(crate) fn group_of(id: &str) -> Option<&str> {
     let mut segments = id.split('/');

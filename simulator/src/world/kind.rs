@@ -219,6 +219,7 @@ pub(crate) static KINDS: &[&Kind] = &[
     &crate::providers::storage::account::QUEUE_SERVICE,
     &crate::providers::storage::account::TABLE_SERVICE,
     &crate::providers::storage::container::CONTAINER,
+    &crate::providers::storage::retention::IMMUTABILITY_POLICY,
     &crate::providers::compute::scale_set::SCALE_SET,
     &crate::providers::compute::instances::INSTANCE,
 ];

@@ -31,7 +31,7 @@ impl World {
                 .to_ascii_lowercase()
         };
         if let Some(group) = path.group.as_deref() {
-            self.group(group)?;
+            self.group(&path.subscription, group)?;
         }
         if !path.names.is_empty() && self.visible(&scope).is_none() {
             let (rtype, _) = kind.rtype.rsplit_once('/').unwrap_or_default();
@@ -66,7 +66,7 @@ impl World {
     /// `…/resources`: tracked objects in generic form.
     pub(crate) fn list_resources(&self, req: &Request, path: &ArmPath) -> Answer {
         if let Some(group) = path.group.as_deref() {
-            self.group(group)?;
+            self.group(&path.subscription, group)?;
         }
         let scope = ids::key(&path.scope.replace("/resources", ""));
         let scope = scope.trim_end_matches("/resources");
@@ -92,14 +92,15 @@ impl World {
         Ok(self.page(req, rows))
     }
 
-    /// Resource groups.
-    pub(crate) fn list_groups(&self, req: &Request) -> Response {
+    /// Resource groups of a subscription.
+    pub(crate) fn list_groups(&self, req: &Request, path: &ArmPath) -> Response {
+        let subscription = ids::key(&format!("/subscriptions/{}", path.subscription));
         let filter = req.query("$filter").unwrap_or_default();
         let rows = self
             .resources
             .values()
             .filter(|r| r.rtype == crate::providers::groups::GROUP.rtype && !r.hidden)
-            .filter(|r| matches_filter(r, filter))
+            .filter(|r| ids::within(&r.key(), &subscription) && matches_filter(r, filter))
             .map(|r| self.render(r))
             .collect();
         self.page(req, rows)

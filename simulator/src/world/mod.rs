@@ -25,6 +25,7 @@ pub(crate) mod throttle;
 pub(crate) mod versions;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +115,7 @@ impl World {
             events: Vec::new(),
             settings,
         };
-        world.seed_owner();
+        world.seed_owners();
         world
     }
 
@@ -128,6 +129,11 @@ impl World {
         endpoint.clone_into(&mut self.settings.endpoint);
         self.settings.storage_suffix = storage_suffix;
         self.settings.time_scale = time_scale;
+    }
+
+    /// The caller asks from another address.
+    pub fn come_from(&mut self, address: IpAddr) {
+        self.settings.caller_address = address;
     }
 
     /// The principal behind an object id.

@@ -11,12 +11,14 @@ use super::operations::{Action, Outcome};
 use super::resource::{Resource, State};
 use crate::providers::groups::GROUP;
 use crate::providers::locks::LOCK;
+use crate::providers::storage::account::ACCOUNT;
+use crate::providers::storage::retention::account_deletable;
 
 impl World {
     pub(crate) fn delete(&mut self, req: &Request, path: &ArmPath, kind: &'static Kind) -> Answer {
         let is_group = kind.rtype == GROUP.rtype;
         if let Some(group) = path.group.as_deref() {
-            self.group(group)?;
+            self.group(&path.subscription, group)?;
         }
         let id = self.id_for(kind, path)?;
         let key = ids::key(&id);
@@ -123,6 +125,12 @@ impl World {
                 if !ids::within(&ids::key(&user), key) {
                     blocked.push(json!({"code": what, "target": resource.id, "message": user}));
                 }
+            }
+            if resource.rtype == ACCOUNT.rtype
+                && let Err(error) = account_deletable(self, resource)
+            {
+                let (code, message) = (error.code, error.message);
+                blocked.push(json!({"code": code, "target": resource.id, "message": message}));
             }
         }
         if blocked.is_empty() {

@@ -72,8 +72,7 @@ impl World {
 
     fn route(&mut self, req: &Request, path: &ArmPath) -> Answer {
         let version = versions::present(req)?.to_owned();
-        let own = &self.settings.subscription_id;
-        if !path.subscription.is_empty() && !path.subscription.eq_ignore_ascii_case(own) {
+        if !path.subscription.is_empty() && !self.settings.has_subscription(&path.subscription) {
             let text = format!("The subscription '{}' could not be found.", path.subscription);
             return Err(ArmError::gateway(404, "SubscriptionNotFound", text));
         }
@@ -121,7 +120,7 @@ impl World {
         let scope = if path.subscription.is_empty() {
             "/".to_owned()
         } else {
-            format!("/subscriptions/{}", self.settings.subscription_id)
+            format!("/subscriptions/{}", path.subscription)
         };
         if let Some(group) = &path.group {
             let action = "Microsoft.Resources/subscriptions/resourceGroups/resources/read";
@@ -131,7 +130,7 @@ impl World {
         }
         let word = path.rest.first().map(|w| w.to_ascii_lowercase()).unwrap_or_default();
         match (req.method, word.as_str()) {
-            (Method::Get, "resourcegroups") => Ok(self.list_groups(req)),
+            (Method::Get, "resourcegroups") => Ok(self.list_groups(req, path)),
             (Method::Get, "resources") => self.list_resources(req, path),
             _ => subscriptions::route(self, req, path),
         }
@@ -191,9 +190,16 @@ impl World {
         }
     }
 
-    /// The Owner assignment with which the caller starts.
-    pub(crate) fn seed_owner(&mut self) {
-        let subscription = format!("/subscriptions/{}", self.settings.subscription_id);
+    /// The Owner assignments with which the caller starts, one in each subscription.
+    pub(crate) fn seed_owners(&mut self) {
+        let all: Vec<String> =
+            self.settings.subscriptions().map(|id| format!("/subscriptions/{id}")).collect();
+        for subscription in &all {
+            self.seed_owner(subscription);
+        }
+    }
+
+    fn seed_owner(&mut self, subscription: &str) {
         let name = self.random.guid();
         let id = format!("{subscription}/providers/Microsoft.Authorization/roleAssignments/{name}");
         let owner = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";

@@ -1,5 +1,7 @@
 //! Knobs of a world. Defaults are Azure's figures where Azure has one.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use serde::{Deserialize, Serialize};
 
 /// What a world is made of before anything is created in it.
@@ -16,6 +18,10 @@ pub struct Settings {
     pub client_id: String,
     /// Object id of the caller.
     pub caller_object_id: String,
+    /// Public address of the caller, as firewalls see it.
+    pub caller_address: IpAddr,
+    /// Other subscriptions of the tenant, which the caller owns as well.
+    pub other_subscription_ids: Vec<String>,
     /// ARM endpoint without a slash at its end; URLs that the world hands out start with it.
     pub endpoint: String,
     /// Accounts have names of their own below this, as in `ACCOUNT.blob.SUFFIX`; absent: paths of the endpoint.
@@ -54,6 +60,9 @@ impl Default for Settings {
             tenant_id: "22222222-2222-4222-8222-222222222222".to_owned(),
             client_id: "33333333-3333-4333-8333-333333333333".to_owned(),
             caller_object_id: "44444444-4444-4444-8444-444444444444".to_owned(),
+            // Kept for documentation (RFC 5737).
+            caller_address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
+            other_subscription_ids: Vec::new(),
             endpoint: "https://management.azure.com".to_owned(),
             storage_suffix: None,
             time_scale: 1.0,
@@ -82,6 +91,18 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The subscription of the cluster's caller and the others.
+    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.subscription_id)
+            .chain(&self.other_subscription_ids)
+            .map(String::as_str)
+    }
+
+    /// Whether there is a subscription of this id.
+    pub(crate) fn has_subscription(&self, id: &str) -> bool {
+        self.subscriptions().any(|own| own.eq_ignore_ascii_case(id))
+    }
+
     /// A duration of Azure in this world, at least one millisecond.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     pub fn scaled_ms(&self, azure_ms: u64) -> u64 {

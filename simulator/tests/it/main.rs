@@ -17,4 +17,6 @@ mod machines;
 mod networks;
 mod policy;
 mod ports;
+mod retention;
+mod subscriptions;
 mod support;

@@ -11,6 +11,7 @@ use hcs_engine::entropy::Entropy;
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::Report;
 use hcs_engine::reconcile::{DestroyLeg, Destroyed, Intent, Outcome, Reconciler, RefusedError};
+use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
 use hcs_simulator::estate::Estate;
 use hcs_simulator::{Calls, Programs, Script, SimClock, SimCloud, Stuck, VirtualTime};
@@ -163,6 +164,19 @@ impl Subject {
             self.incarnation_id = own;
         }
         is_new
+    }
+
+    /// Looks at the cluster.
+    pub fn observe(&mut self, spec: &ClusterSpec) -> Option<Observed> {
+        let mut seen = None;
+        self.drive(spec, &Drive::quiet(), async |reconciler| match reconciler.observe().await {
+            Ok(observed) => {
+                seen = Some(observed);
+                End::Complete
+            }
+            Err(error) => End::Failed(chain(&error)),
+        });
+        seen
     }
 
     /// Destroys the cluster that the state holds.

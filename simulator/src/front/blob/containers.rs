@@ -51,7 +51,9 @@ pub(crate) fn properties(call: &Call<'_>) -> Result<Reply, BlobError> {
     stamp(&mut reply, call);
     wire::set(&mut reply, "x-ms-lease-status", "unlocked");
     wire::set(&mut reply, "x-ms-lease-state", "available");
-    wire::set(&mut reply, "x-ms-has-immutability-policy", "false");
+    let retention = call.shared.world().retention(&call.account, &call.container);
+    let immutable = if retention.immutable_ms > 0 { "true" } else { "false" };
+    wire::set(&mut reply, "x-ms-has-immutability-policy", immutable);
     wire::set(&mut reply, "x-ms-has-legal-hold", "false");
     Ok(reply)
 }
@@ -59,6 +61,10 @@ pub(crate) fn properties(call: &Call<'_>) -> Result<Reply, BlobError> {
 /// Delete Container.
 pub(crate) fn delete(call: &Call<'_>) -> Result<Reply, BlobError> {
     allow(call, "delete")?;
+    if call.shared.world().container_is_locked(&call.account, &call.container) {
+        let text = "The requested operation is not allowed as the container has a locked immutability policy.";
+        return Err(error(409, "ContainerImmutabilityPolicyLocked", text));
+    }
     if !call.shared.world().delete_container(&call.account, &call.container) {
         return Err(NO_CONTAINER);
     }

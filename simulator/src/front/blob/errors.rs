@@ -30,6 +30,13 @@ pub(crate) const DENIED: BlobError = error(
     "AuthorizationPermissionMismatch",
     "This request is not authorized to perform this operation using this permission.",
 );
+pub(crate) const IMMUTABLE: BlobError = error(
+    409,
+    "BlobImmutableDueToPolicy",
+    "This operation is not permitted as the blob is immutable due to a policy.",
+);
+pub(crate) const FIREWALL: BlobError =
+    error(403, "AuthorizationFailure", "This request is not authorized to perform this operation.");
 pub(crate) const BAD_HEADER: BlobError = error(
     400,
     "InvalidHeaderValue",

@@ -47,6 +47,9 @@ pub(crate) struct Meta {
     pub(crate) lease: Lease,
     /// File of the bytes, beside this record.
     pub(crate) data: String,
+    /// Time and name of this version.
+    #[serde(default)]
+    pub(crate) version: String,
 }
 
 /// Content headers that a writer sets and a reader gets back.

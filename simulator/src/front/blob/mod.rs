@@ -5,6 +5,7 @@ pub(crate) mod errors;
 pub(crate) mod lease;
 pub(crate) mod list;
 pub(crate) mod meta;
+pub(crate) mod past;
 pub(crate) mod read;
 pub(crate) mod store;
 pub(crate) mod write;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use http::Request as HttpRequest;
 use hyper::body::Incoming;
 
-use self::errors::{BAD_HEADER, BlobError, DENIED, NO_CONTAINER, error};
+use self::errors::{BAD_HEADER, BlobError, DENIED, FIREWALL, NO_CONTAINER, error};
 use self::meta::Headers;
 use super::state::Shared;
 use super::token;
@@ -126,6 +127,9 @@ async fn run(
         head: req.method() == "HEAD",
     };
     match authenticate(&call) {
+        Ok(principal) if !shared.world().firewall_lets_in(&principal, &call.account) => {
+            return Err(FIREWALL);
+        }
         Ok(principal) => call.principal = principal,
         Err(error) => {
             let mut reply = error.reply(call.head);
@@ -212,6 +216,7 @@ async fn dispatch(call: &Call<'_>, method: &str, body: Incoming) -> Result<Reply
         ("PUT", "appendblock") => write::append(call, body).await,
         ("PUT", "metadata") => write::set_metadata(call).await,
         ("PUT", "properties") => write::set_properties(call).await,
+        ("PUT", "undelete") => write::undelete(call).await,
         ("PUT", "lease") => write::lease(call).await,
         ("DELETE", "") => write::delete(call).await,
         _ => Err(UNSUPPORTED),

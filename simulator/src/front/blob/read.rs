@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, SeekFrom};
 use super::Call;
 use super::errors::{BlobError, NO_BLOB, error, escape};
 use super::meta::{Kind, Meta, check_conditions};
+use super::past;
 use crate::front::now_ms;
 use crate::front::wire::{self, Reply};
 
@@ -20,8 +21,10 @@ const CHUNK_BYTES: usize = 256 * 1024;
 async fn find(call: &Call<'_>) -> Result<(Meta, std::path::PathBuf), BlobError> {
     call.allow("read")?;
     let index = call.shared.blobs.index().await;
-    let meta = index.get(&call.place()).and_then(|blobs| blobs.get(&call.blob)).cloned();
-    let meta = meta.ok_or(NO_BLOB)?;
+    let current = index.get(&call.place()).and_then(|blobs| blobs.get(&call.blob)).cloned();
+    let wanted = call.query("versionid");
+    let current = current.filter(|meta| wanted.is_empty() || meta.version == wanted);
+    let meta = current.or_else(|| past::version(call)).ok_or(NO_BLOB)?;
     check_conditions(&call.headers, Some(&meta), true)?;
     let path = call.shared.blobs.data(&call.account, &call.container, &meta);
     Ok((meta, path))

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex as StdMutex, MutexGuard as StdMutexGuard, PoisonError};
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -13,6 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::meta::Meta;
+use super::past::Past;
 use crate::front::{FrontError, file_error, make_dir, now_ms};
 
 /// Blobs by account and container, then by name.
@@ -22,6 +24,7 @@ pub(crate) type Index = BTreeMap<(String, String), BTreeMap<String, Meta>>;
 pub(crate) struct BlobStore {
     root: PathBuf,
     index: Mutex<Index>,
+    past: StdMutex<BTreeMap<(String, String), Vec<Past>>>,
     serial: AtomicU64,
 }
 
@@ -32,6 +35,7 @@ impl BlobStore {
         let _ = fs::remove_dir_all(&parts);
         make_dir(&parts)?;
         let mut index = Index::new();
+        let mut past: BTreeMap<(String, String), Vec<Past>> = BTreeMap::new();
         let folders = |path: &Path| -> Result<Vec<PathBuf>, FrontError> {
             let entries = fs::read_dir(path).map_err(file_error("list", path))?;
             let mut found: Vec<PathBuf> =
@@ -52,12 +56,18 @@ impl BlobStore {
                         let meta: Meta = serde_json::from_slice(&text)
                             .map_err(|source| FrontError::Format { path, source })?;
                         blobs.insert(meta.name.clone(), meta);
+                    } else if path.extension().is_some_and(|e| e == "past") {
+                        let text = fs::read(&path).map_err(file_error("read", &path))?;
+                        let kept: Past = serde_json::from_slice(&text)
+                            .map_err(|source| FrontError::Format { path, source })?;
+                        past.entry((name(&account), name(&container))).or_default().push(kept);
                     }
                 }
             }
         }
         let serial = AtomicU64::new(now_ms() << 12);
-        Ok(Self { root: root.to_owned(), index: Mutex::new(index), serial })
+        let (index, past) = (Mutex::new(index), StdMutex::new(past));
+        Ok(Self { root: root.to_owned(), index, past, serial })
     }
 
     pub(crate) async fn index(&self) -> MutexGuard<'_, Index> {
@@ -71,6 +81,45 @@ impl BlobStore {
 
     pub(crate) fn etag(&self) -> String {
         format!("\"0x8D{:013X}\"", self.serial())
+    }
+
+    /// A time that no other version has, to a tenth of a microsecond as the service's are.
+    pub(crate) fn version(&self) -> String {
+        let time = crate::world::operations::rfc3339(now_ms());
+        format!("{}{:04}Z", time.trim_end_matches('Z'), self.serial() % 10_000)
+    }
+
+    fn pasts(&self) -> StdMutexGuard<'_, BTreeMap<(String, String), Vec<Past>>> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is kept of a container beside its blobs, oldest first.
+    pub(crate) fn past(&self, account: &str, container: &str) -> Vec<Past> {
+        let place = (account.to_owned(), container.to_owned());
+        self.pasts().get(&place).cloned().unwrap_or_default()
+    }
+
+    /// Keeps what is no longer current.
+    pub(crate) fn keep(&self, account: &str, container: &str, past: Past) -> io::Result<()> {
+        let path = self.data(account, container, &past.meta).with_added_extension("past");
+        fs::write(path, serde_json::to_vec(&past)?)?;
+        self.pasts().entry((account.to_owned(), container.to_owned())).or_default().push(past);
+        Ok(())
+    }
+
+    /// Takes something back out of what is kept; its bytes stay.
+    pub(crate) fn forget_record(&self, account: &str, container: &str, past: &Past) {
+        let path = self.data(account, container, &past.meta).with_added_extension("past");
+        let _ = fs::remove_file(path);
+        if let Some(kept) = self.pasts().get_mut(&(account.to_owned(), container.to_owned())) {
+            kept.retain(|own| own.meta.data != past.meta.data);
+        }
+    }
+
+    /// Forgets something kept, bytes and all.
+    pub(crate) fn forget(&self, account: &str, container: &str, past: &Past) {
+        self.forget_record(account, container, past);
+        let _ = fs::remove_file(self.data(account, container, &past.meta));
     }
 
     pub(crate) fn folder(&self, account: &str, container: &str) -> PathBuf {
@@ -119,11 +168,10 @@ impl BlobStore {
         self.folder(account, container).join(&meta.data)
     }
 
-    /// Removes a blob's files.
-    pub(crate) fn erase(&self, account: &str, container: &str, meta: &Meta) {
+    /// Removes a blob's record and its blocks; its bytes stay.
+    pub(crate) fn erase_record(&self, account: &str, container: &str, meta: &Meta) {
         let stem = self.stem(account, container, &meta.name);
         let _ = fs::remove_file(stem.with_extension("json"));
-        let _ = fs::remove_file(self.data(account, container, meta));
         let _ = fs::remove_dir_all(stem.with_extension("blocks"));
     }
 
@@ -138,7 +186,9 @@ impl BlobStore {
     /// Forgets a container and its blobs.
     pub(crate) async fn drop_container(&self, account: &str, container: &str) {
         let mut index = self.index().await;
-        index.remove(&(account.to_owned(), container.to_owned()));
+        let place = (account.to_owned(), container.to_owned());
+        index.remove(&place);
+        self.pasts().remove(&place);
         let _ = fs::remove_dir_all(self.folder(account, container));
     }
 
@@ -146,6 +196,7 @@ impl BlobStore {
     pub(crate) async fn drop_account(&self, account: &str) {
         let mut index = self.index().await;
         index.retain(|(owner, _), _| owner != account);
+        self.pasts().retain(|(owner, _), _| owner != account);
         let _ = fs::remove_dir_all(self.root.join(account));
     }
 }

@@ -10,9 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::body::Incoming;
 
 use super::Call;
-use super::errors::{BAD_HEADER, BlobError, NO_BLOB, WRONG_TYPE, error};
+use super::errors::{BAD_HEADER, BlobError, IMMUTABLE, NO_BLOB, WRONG_TYPE, error};
 use super::lease as lease_ops;
 use super::meta::{Kind, Lease, Meta, check_conditions, content_of, metadata_of};
+use super::past::{self, Cause};
 use super::store::Index;
 use crate::front::now_ms;
 use crate::front::wire::{self, Reply};
@@ -24,9 +25,25 @@ fn old<'i>(index: &'i Index, call: &Call<'_>) -> Option<&'i Meta> {
     index.get(&call.place()).and_then(|blobs| blobs.get(&call.blob))
 }
 
-/// Refuses a write that conditions or a lease forbid.
+/// Refuses to change what the container's policy still protects.
+pub(crate) fn check_immutable(call: &Call<'_>, meta: &Meta) -> Result<(), BlobError> {
+    let retention = call.shared.world().retention(&call.account, &call.container);
+    if now_ms().saturating_sub(meta.created_ms) < retention.immutable_ms {
+        return Err(IMMUTABLE);
+    }
+    Ok(())
+}
+
+/// Refuses a write that conditions, a policy or a lease forbid.
 fn check(call: &Call<'_>, old: Option<&Meta>) -> Result<(), BlobError> {
     check_conditions(&call.headers, old, false)?;
+    if let Some(meta) = old {
+        check_immutable(call, meta)?;
+    }
+    check_lease(call, old)
+}
+
+fn check_lease(call: &Call<'_>, old: Option<&Meta>) -> Result<(), BlobError> {
     match old {
         Some(meta) => meta.lease.check_write(&call.headers, now_ms()),
         None if call.header("x-ms-lease-id").is_some() => {
@@ -54,6 +71,7 @@ fn successor(call: &Call<'_>, kind: Kind, old: Option<&Meta>, plain: bool) -> Me
         appends: 0,
         lease: old.map(|o| o.lease.clone()).unwrap_or_default(),
         data: format!("{stem}.{}", call.shared.blobs.serial()),
+        version: call.shared.blobs.version(),
     }
 }
 
@@ -63,10 +81,13 @@ fn install(call: &Call<'_>, index: &mut Index, meta: Meta) -> Result<Reply, Blob
     blobs.save(&call.account, &call.container, &meta)?;
     let mut reply = wire::reply(201, "", "");
     meta.stamp(&mut reply);
+    if call.shared.world().retention(&call.account, &call.container).versions {
+        wire::set(&mut reply, "x-ms-version-id", &meta.version);
+    }
     wire::set(&mut reply, "x-ms-request-server-encrypted", "true");
     let replaced = index.entry(call.place()).or_default().insert(call.blob.clone(), meta);
     if let Some(gone) = replaced {
-        let _ = fs::remove_file(blobs.data(&call.account, &call.container, &gone));
+        past::retire(call, gone, Cause::Overwrite)?;
     }
     Ok(reply)
 }
@@ -247,7 +268,11 @@ pub(crate) async fn append(call: &Call<'_>, body: Incoming) -> Result<Reply, Blo
     let (part, length) = call.shared.blobs.receive(body).await?;
     let mut index = call.shared.blobs.index().await;
     let mut meta = old(&index, call).cloned().ok_or(NO_BLOB)?;
-    check(call, Some(&meta))?;
+    check_conditions(&call.headers, Some(&meta), false)?;
+    if !call.shared.world().retention(&call.account, &call.container).appends {
+        check_immutable(call, &meta)?;
+    }
+    check_lease(call, Some(&meta))?;
     if meta.kind != Kind::AppendBlob {
         return Err(WRONG_TYPE);
     }
@@ -296,6 +321,7 @@ async fn change(
     let mut meta = old(&index, call).cloned().ok_or(NO_BLOB)?;
     check_conditions(&call.headers, Some(&meta), false)?;
     if touch {
+        check_immutable(call, &meta)?;
         meta.lease.check_write(&call.headers, now_ms())?;
         meta.etag = call.shared.blobs.etag();
         meta.modified_ms = now_ms();
@@ -334,15 +360,24 @@ pub(crate) async fn lease(call: &Call<'_>) -> Result<Reply, BlobError> {
 pub(crate) async fn delete(call: &Call<'_>) -> Result<Reply, BlobError> {
     call.allow("delete")?;
     let mut index = call.shared.blobs.index().await;
+    if !call.query("versionid").is_empty() {
+        return past::delete_version(call, old(&index, call));
+    }
     let meta = old(&index, call).cloned().ok_or(NO_BLOB)?;
     check(call, Some(&meta))?;
     if let Some(blobs) = index.get_mut(&call.place()) {
         blobs.remove(&call.blob);
     }
-    call.shared.blobs.erase(&call.account, &call.container, &meta);
-    let mut reply = wire::reply(202, "", "");
-    wire::set(&mut reply, "x-ms-delete-type-permanent", "true");
-    Ok(reply)
+    call.shared.blobs.erase_record(&call.account, &call.container, &meta);
+    let is_kept = past::retire(call, meta, Cause::Delete)?;
+    Ok(past::deleted(is_kept))
+}
+
+/// Undelete Blob.
+pub(crate) async fn undelete(call: &Call<'_>) -> Result<Reply, BlobError> {
+    call.allow("write")?;
+    let mut index = call.shared.blobs.index().await;
+    past::undelete(call, &mut index)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{RESERVED, VERSIONS};
+use super::{RESERVED, VERSIONS, firewall, retention};
 use crate::world::errors::{Answer, ArmError};
 use crate::world::events::Event;
 use crate::world::http::{Request, Response};
@@ -37,6 +37,7 @@ pub(crate) const ACCOUNT: Kind = Kind {
         };
         body["properties"]["primaryEndpoints"] = json!({"blob": blob});
     },
+    deletable: retention::account_deletable,
     removed: |world, account| {
         let account = account.name().to_owned();
         world.events.push(Event::AccountDeleted { account });
@@ -171,6 +172,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
             "The kind of a storage account cannot be changed by this request.",
         ));
     }
+    firewall::check(world, put.body)?;
     let mut body = own_parts(put.body);
     body["location"] = json!(put.location);
     body["sku"]["tier"] = json!(if sku.starts_with("Premium") { "Premium" } else { "Standard" });

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::VERSIONS;
+use super::{VERSIONS, retention};
 use crate::world::events::Event;
 use crate::world::kind::{Kind, PLAIN, Prepared, own_parts};
 use crate::world::names;
@@ -16,10 +16,12 @@ pub(crate) const CONTAINER: Kind = Kind {
     operation: "PutContainerOperation",
     name: names::container,
     prepare: |_, put| Ok(Prepared { body: defaults(put.body), ..Prepared::default() }),
-    render: |_, container, body| {
+    render: |world, container, body| {
+        retention::describe(world, container, body);
         body["etag"] = json!(container.etag.trim_start_matches("W/"));
         body["properties"]["lastModifiedTime"] = json!(rfc3339(container.created_ms));
     },
+    deletable: retention::container_deletable,
     removed: |world, container| {
         let mut segments = container.id.rsplit('/');
         let (name, account) = (segments.next(), segments.nth(3));

@@ -2,6 +2,8 @@
 
 pub(crate) mod account;
 pub(crate) mod container;
+pub(crate) mod firewall;
+pub(crate) mod retention;
 
 use serde_json::json;
 
@@ -38,6 +40,14 @@ pub(crate) fn route(
 ) -> Option<Answer> {
     if !path.namespace.eq_ignore_ascii_case("Microsoft.Storage") {
         return None;
+    }
+    if retention::is_lock(&path.types) {
+        let known = VERSIONS.contains(&version);
+        return Some(if known {
+            retention::lock(world, req)
+        } else {
+            Err(crate::world::versions::unknown_type(path, version))
+        });
     }
     let action = path.types.last().map(|w| w.to_ascii_lowercase()).unwrap_or_default();
     if !["checknameavailability", "listkeys"].contains(&action.as_str()) {
