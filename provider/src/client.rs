@@ -1,7 +1,7 @@
 //! The configured connection that all resources share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use hcs_engine::arm::{Arm, SharedGate};
 use hcs_engine::artifact::Artifacts;
@@ -16,39 +16,12 @@ use hcs_planner::names::{Names, parse_cluster_id, storage_account_name};
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value as Json;
-use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Value};
+use tfplugin::{CancellationToken, Diagnostic};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::artifacts::{ArtifactCache, ClusterArtifacts};
 use crate::regions::{self, Region};
 use crate::tagging::Tagging;
-
-/// What `configure` sets and resources ask for when they are called.
-///
-/// A provider that is being debugged serves several runs; each brings its own configuration.
-#[derive(Clone, Default)]
-pub(crate) struct SharedClient(Arc<RwLock<Option<Arc<Client>>>>);
-
-impl SharedClient {
-    pub(crate) fn set(&self, client: Client) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(client));
-    }
-
-    pub(crate) fn clear(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// The client, or what to say when there is none.
-    pub(crate) fn configured(&self) -> Result<Arc<Client>, Diagnostics> {
-        let client = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        client.ok_or_else(|| {
-            Diagnostics::error(
-                "The provider is not configured",
-                "It has no connection to Azure: its configuration failed, or was never given.",
-            )
-        })
-    }
-}
 
 /// The ways to one subscription.
 #[derive(Clone)]
@@ -179,15 +152,15 @@ impl Client {
         }
     }
 
-    /// The cluster that `cluster_id` of a configuration names: its id, its stored spec and what Azure has of it.
+    /// The cluster that the attribute `at` of a configuration names: its id, its stored spec and what Azure has of it.
     pub(crate) async fn cluster_of(
         &self,
         arm: &Arm,
-        config: &Value,
+        at: &'static str,
+        cluster_id: &str,
     ) -> Result<(ArmId, ClusterSpec, Observed), Diagnostic> {
-        let text = config.get("cluster_id").as_str().unwrap_or_default();
-        let id = parse_cluster_id(text)
-            .map_err(|reason| Diagnostic::error("Which cluster?", reason).at("cluster_id"))?;
+        let id = parse_cluster_id(cluster_id)
+            .map_err(|reason| Diagnostic::error("Which cluster?", reason).at(at))?;
         match self.stored_spec(arm, &id).await? {
             Some((spec, observed)) => Ok((id, spec, observed)),
             None => {
@@ -195,7 +168,7 @@ impl Client {
                     "There is no cluster {id}. Refer to the resource that makes it (cluster_id = \
                      hcs_cluster.example.id): Terraform asks after it is there then."
                 );
-                Err(Diagnostic::error("Cluster does not exist", detail).at("cluster_id"))
+                Err(Diagnostic::error("Cluster does not exist", detail).at(at))
             }
         }
     }

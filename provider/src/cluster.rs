@@ -6,30 +6,34 @@ mod import;
 mod model;
 mod plan;
 mod read;
-mod schema;
+mod spec;
 mod state;
 mod validate;
 
 use std::time::Duration;
 
+use tfplugin::typed::Model as _;
 use tfplugin::{
     ApplyRequest, ApplyResponse, Context, Diagnostics, IdentitySchema, ImportRequest,
     ImportResponse, PlanRequest, PlanResponse, ReadRequest, ReadResponse, Resource, Schema,
-    Timeouts, Type, Value, async_trait,
+    Timeouts, Value, async_trait,
 };
 
-use crate::client::SharedClient;
-
-pub(crate) use model::tag_map;
+pub(crate) use model::Cluster;
 pub(crate) use read::{ca_certificate, unseen};
-pub(crate) use state::{computed, incarnation, inputs};
-pub(crate) use validate::check_tags;
+pub(crate) use spec::tag_map;
+pub(crate) use state::{computed, incarnation};
 
 /// Type name in configurations.
 pub(crate) const TYPE_NAME: &str = "hcs_cluster";
 
 /// How long an operation may take when `timeouts` says nothing.
 const TIMEOUT: Duration = Duration::from_hours(1);
+
+/// What the block may hold. Its version starts at 1: 0 belongs to the retired provider of the same name.
+fn schema() -> Schema {
+    Cluster::schema().blocks(timeouts().block())
+}
 
 /// The operations that `timeouts` may limit.
 fn timeouts() -> Timeouts {
@@ -47,15 +51,7 @@ pub(crate) mod phase {
 }
 
 /// The resource.
-pub(crate) struct ClusterResource {
-    client: SharedClient,
-}
-
-impl ClusterResource {
-    pub(crate) fn new(client: SharedClient) -> Self {
-        Self { client }
-    }
-}
+pub(crate) struct ClusterResource;
 
 #[async_trait]
 impl Resource for ClusterResource {
@@ -64,7 +60,7 @@ impl Resource for ClusterResource {
     }
 
     fn schema(&self) -> Schema {
-        schema::schema()
+        schema()
     }
 
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
@@ -72,23 +68,22 @@ impl Resource for ClusterResource {
     }
 
     async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse {
-        plan::plan(&self.client, ctx, request).await
+        plan::plan(ctx, request).await
     }
 
     async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
-        apply::apply(&self.client, ctx, request).await
+        apply::apply(ctx, request).await
     }
 
     async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {
-        read::read(&self.client, ctx, request).await
+        read::read(ctx, request).await
     }
 
     fn identity(&self) -> Option<IdentitySchema> {
-        let text = "ARM id of the managed resource group.";
-        Some(IdentitySchema::new(0).required("id", Type::String, text))
+        Cluster::identity()
     }
 
     async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
-        import::import(&self.client, ctx, request.id_or("id")).await
+        import::import(ctx, request.id_or(Cluster::ID)).await
     }
 }

@@ -2,27 +2,25 @@
 
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::default_managed_group;
+use tfplugin::typed::Model as _;
 use tfplugin::{
     Attribute, Context, DataResponse, DataSource, Diagnostic, Diagnostics, Schema, Value,
     async_trait,
 };
 
-use crate::client::SharedClient;
-use crate::cluster::{self, ClusterResource};
+use crate::client::Client;
+use crate::cluster::{self, Cluster, ClusterResource};
 
 /// Attributes by which the cluster is found; all others are computed.
-const KEYS: [&str; 4] = ["id", "name", "resource_group_name", "managed_resource_group_name"];
+const KEYS: [&str; 4] = [
+    Cluster::ID,
+    Cluster::NAME,
+    Cluster::RESOURCE_GROUP_NAME,
+    Cluster::MANAGED_RESOURCE_GROUP_NAME,
+];
 
 /// The data source.
-pub(crate) struct ClusterDataSource {
-    client: SharedClient,
-}
-
-impl ClusterDataSource {
-    pub(crate) fn new(client: SharedClient) -> Self {
-        Self { client }
-    }
-}
+pub(crate) struct ClusterDataSource;
 
 #[async_trait]
 impl DataSource for ClusterDataSource {
@@ -33,7 +31,7 @@ impl DataSource for ClusterDataSource {
     /// The resource's attributes, all of them to be read; so a data source never lacks what a resource has.
     fn schema(&self) -> Schema {
         use tfplugin::Resource as _;
-        let resource = ClusterResource::new(self.client.clone()).schema();
+        let resource = ClusterResource.schema();
         let attributes = resource.block.attributes.into_iter().map(|attribute| {
             let is_key = KEYS.contains(&attribute.name.as_str());
             read_only(attribute, is_key)
@@ -43,24 +41,26 @@ impl DataSource for ClusterDataSource {
 
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
         let missing = |name: &str| config.get(name).is_null();
-        if missing("id") && (missing("name") || missing("resource_group_name")) {
+        if missing(Cluster::ID) && (missing(Cluster::NAME) || missing(Cluster::RESOURCE_GROUP_NAME))
+        {
             let detail = "Give id, or name and resource_group_name.";
-            return Diagnostic::error("Which cluster?", detail).at("id").into();
+            return Diagnostic::error("Which cluster?", detail).at(Cluster::ID).into();
         }
         Diagnostics::none()
     }
 
     async fn read(&self, ctx: &Context, config: Value) -> DataResponse {
-        let client = match self.client.configured() {
+        let client = match ctx.data::<Client>() {
             Ok(client) => client,
             Err(found) => return DataResponse::failed(found),
         };
-        let cluster_id = match config.get("id").as_str() {
+        let cluster_id = match config.get(Cluster::ID).as_str() {
             Some(id) => ArmId::new(id),
             None => {
                 let text = |name: &str| config.get(name).as_str().unwrap_or_default();
-                let default = default_managed_group(text("resource_group_name"), text("name"));
-                let managed = config.get("managed_resource_group_name").as_str();
+                let default =
+                    default_managed_group(text(Cluster::RESOURCE_GROUP_NAME), text(Cluster::NAME));
+                let managed = config.get(Cluster::MANAGED_RESOURCE_GROUP_NAME).as_str();
                 ArmId::resource_group(client.subscription_id(), managed.unwrap_or(&default))
             }
         };
@@ -70,16 +70,17 @@ impl DataSource for ClusterDataSource {
             Ok(None) => {
                 let detail = format!("There is no cluster {cluster_id}.");
                 let diagnostic = Diagnostic::error("Cluster does not exist", detail);
-                return DataResponse::failed(diagnostic.at("id"));
+                return DataResponse::failed(diagnostic.at(Cluster::ID));
             }
             Err(found) => return DataResponse::failed(found),
         };
         let region = client.region(&arm, &spec.location).await.ok().and_then(Result::ok);
         let ca = cluster::ca_certificate(&client, &spec, &observed).await;
-        let mut attributes = cluster::inputs(&spec, &client.tagging.defaults);
-        attributes.extend(cluster::computed(&spec, &observed, region.as_deref(), ca.as_deref()));
-        attributes.push(cluster::incarnation(&spec, &observed));
-        let mut state = Value::object(attributes);
+        let mut state = Cluster::of_spec(&spec, &client.tagging.defaults).into_value();
+        let computed = cluster::computed(&spec, &observed, region.as_deref(), ca.as_deref());
+        for (name, value) in computed.into_iter().chain([cluster::incarnation(&spec, &observed)]) {
+            state.set(name, value);
+        }
         for key in KEYS {
             if !config.get(key).is_null() {
                 state.set(key, config.get(key).clone());

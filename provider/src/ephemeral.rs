@@ -16,11 +16,11 @@ use hcs_planner::helm_values::token_secret_name;
 use hcs_planner::names::Names;
 use hcs_planner::spec::ClusterSpec;
 use tfplugin::{
-    Attribute, Context, Diagnostic, Ephemeral, OpenResponse, Schema, Type, Value, async_trait,
+    Attr, Context, Diagnostic, Diagnostics, Model, Opened, Sensitive, TypedEphemeral, async_trait,
 };
 
 use crate::advice::advice;
-use crate::client::SharedClient;
+use crate::client::Client;
 use crate::diagnostics;
 
 /// Servers make the clients' token within seconds of their first leader.
@@ -28,138 +28,118 @@ const CLIENT_TOKEN_TRIES: u32 = 30;
 const CLIENT_TOKEN_PAUSE: Duration = Duration::from_secs(2);
 
 /// `hcs_cluster_client_config`: all that a client agent needs to join.
-pub(crate) struct ClientConfig {
-    client: SharedClient,
-}
+pub(crate) struct ClientConfig;
 
-/// `hcs_cluster_root_token`: the management token.
-pub(crate) struct RootToken {
-    client: SharedClient,
-}
-
-impl ClientConfig {
-    pub(crate) fn new(client: SharedClient) -> Self {
-        Self { client }
-    }
-}
-
-impl RootToken {
-    pub(crate) fn new(client: SharedClient) -> Self {
-        Self { client }
-    }
+/// What a Consul client agent needs to join a cluster. Opening it reads the cluster's blobs and needs `Storage Blob
+/// Data Reader` on the containers `config`, `certificates`, `secrets-shared` and `secrets-client` of its storage
+/// account.
+#[derive(Model)]
+pub(crate) struct ClientConfigModel {
+    /// `hcs_cluster.id`.
+    #[tf(required)]
+    cluster_id: Attr<String>,
+    /// Datacenter.
+    #[tf(computed)]
+    consul_datacenter: Attr<String>,
+    /// The Consul that the servers run.
+    #[tf(computed)]
+    consul_version: Attr<String>,
+    /// What clients join: a name that holds the addresses of all servers.
+    #[tf(computed)]
+    retry_join: Attr<Vec<String>>,
+    /// The CA certificate, PEM in base64.
+    #[tf(computed)]
+    consul_ca_file: Attr<String>,
+    /// Key of the gossip.
+    #[tf(computed)]
+    gossip_encryption_key: Attr<Sensitive<String>>,
+    /// Token of client agents: it registers nodes and reads nodes and services, nothing else.
+    #[tf(computed)]
+    client_token: Attr<Sensitive<String>>,
+    /// The whole configuration of a client agent, JSON in base64, for this version of Consul. It expects
+    /// `consul_ca_file` at `/etc/consul.d/ca.pem`.
+    #[tf(computed)]
+    consul_config_file: Attr<Sensitive<String>>,
 }
 
 #[async_trait]
-impl Ephemeral for ClientConfig {
+impl TypedEphemeral for ClientConfig {
+    type Model = ClientConfigModel;
+
     fn type_name(&self) -> &'static str {
         "hcs_cluster_client_config"
     }
 
-    fn schema(&self) -> Schema {
-        Schema::new(0)
-            .describe(
-                "What a Consul client agent needs to join a cluster. Opening it reads the cluster's blobs and needs \
-                 `Storage Blob Data Reader` on the containers `config`, `certificates`, `secrets-shared` and \
-                 `secrets-client` of its storage account.",
-            )
-            .attributes([
-                cluster_id(),
-                computed("consul_datacenter", "Datacenter."),
-                computed("consul_version", "The Consul that the servers run."),
-                Attribute::list("retry_join", Type::String)
-                    .computed()
-                    .describe("What clients join: a name that holds the addresses of all servers."),
-                computed("consul_ca_file", "The CA certificate, PEM in base64."),
-                computed("gossip_encryption_key", "Key of the gossip.").sensitive(),
-                computed(
-                    "client_token",
-                    "Token of client agents: it registers nodes and reads nodes and services, nothing else.",
-                )
-                .sensitive(),
-                computed(
-                    "consul_config_file",
-                    "The whole configuration of a client agent, JSON in base64, for this version of Consul. It expects \
-                     `consul_ca_file` at `/etc/consul.d/ca.pem`.",
-                )
-                .sensitive(),
-            ])
-    }
-
-    async fn open(&self, ctx: &Context, config: Value) -> OpenResponse {
-        match self.read(ctx, &config).await {
-            Ok(result) => OpenResponse::new(result),
-            Err(found) => OpenResponse::failed(found),
-        }
-    }
-}
-
-impl ClientConfig {
-    async fn read(&self, ctx: &Context, config: &Value) -> Result<Value, tfplugin::Diagnostics> {
-        let cluster = Cluster::find(&self.client, ctx, config).await?;
+    async fn open(
+        &self,
+        ctx: &Context,
+        config: ClientConfigModel,
+    ) -> Result<Opened<ClientConfigModel>, Diagnostics> {
+        let cluster = Cluster::find(ctx, &config.cluster_id).await?;
         let spec = &cluster.spec;
         let gossip_key = cluster.secret(container::SECRETS_SHARED, blob::GOSSIP_KEY).await?;
         let ca = cluster.secret(container::CERTIFICATES, blob::CA_CERTIFICATE).await?;
         let client_token = cluster.client_token(ctx).await?;
         let secrets = ClientSecrets { gossip_key: &gossip_key, client_token: &client_token };
         let whole = format!("{:#}", client_config_with_secrets(spec, secrets));
-        Ok(Value::object([
-            ("cluster_id", config.get("cluster_id").clone()),
-            ("consul_datacenter", Value::from(&spec.consul_datacenter)),
-            ("consul_version", Value::from(spec.consul_version.to_string())),
-            ("retry_join", Value::from(vec![Names::new(spec).join_name()])),
-            ("consul_ca_file", Value::from(STANDARD.encode(ca))),
-            ("consul_config_file", Value::from(STANDARD.encode(whole))),
-            ("gossip_encryption_key", Value::from(gossip_key)),
-            ("client_token", Value::from(client_token)),
-        ]))
+        let opened = ClientConfigModel {
+            cluster_id: config.cluster_id,
+            consul_datacenter: spec.consul_datacenter.clone().into(),
+            consul_version: spec.consul_version.to_string().into(),
+            retry_join: vec![Names::new(spec).join_name()].into(),
+            consul_ca_file: STANDARD.encode(ca).into(),
+            consul_config_file: Sensitive::new(STANDARD.encode(whole)).into(),
+            gossip_encryption_key: Sensitive::new(gossip_key).into(),
+            client_token: Sensitive::new(client_token).into(),
+        };
+        Ok(opened.into())
     }
 }
 
+/// `hcs_cluster_root_token`: the management token.
+pub(crate) struct RootToken;
+
+/// The management token of a cluster: it may do everything. Opening it needs `Storage Blob Data Reader` on the
+/// containers `config` and `secrets-shared` of the cluster's storage account.
+#[derive(Model)]
+pub(crate) struct RootTokenModel {
+    /// `hcs_cluster.id`.
+    #[tf(required)]
+    cluster_id: Attr<String>,
+    /// The token.
+    #[tf(computed)]
+    secret_id: Attr<Sensitive<String>>,
+    /// The token as the manifest of a Kubernetes secret, YAML in base64.
+    #[tf(computed)]
+    kubernetes_secret: Attr<Sensitive<String>>,
+}
+
 #[async_trait]
-impl Ephemeral for RootToken {
+impl TypedEphemeral for RootToken {
+    type Model = RootTokenModel;
+
     fn type_name(&self) -> &'static str {
         "hcs_cluster_root_token"
     }
 
-    fn schema(&self) -> Schema {
-        Schema::new(0)
-            .describe(
-                "The management token of a cluster: it may do everything. Opening it needs `Storage Blob Data Reader` on \
-                 the containers `config` and `secrets-shared` of the cluster's storage account.",
-            )
-            .attributes([
-                cluster_id(),
-                computed("secret_id", "The token.").sensitive(),
-                computed(
-                    "kubernetes_secret",
-                    "The token as the manifest of a Kubernetes secret, YAML in base64.",
-                )
-                .sensitive(),
-            ])
-    }
-
-    async fn open(&self, ctx: &Context, config: Value) -> OpenResponse {
-        match self.read(ctx, &config).await {
-            Ok(result) => OpenResponse::new(result),
-            Err(found) => OpenResponse::failed(found),
-        }
-    }
-}
-
-impl RootToken {
-    async fn read(&self, ctx: &Context, config: &Value) -> Result<Value, tfplugin::Diagnostics> {
-        let cluster = Cluster::find(&self.client, ctx, config).await?;
+    async fn open(
+        &self,
+        ctx: &Context,
+        config: RootTokenModel,
+    ) -> Result<Opened<RootTokenModel>, Diagnostics> {
+        let cluster = Cluster::find(ctx, &config.cluster_id).await?;
         let token = cluster.secret(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN).await?;
         let manifest = format!(
             "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {}\ntype: Opaque\ndata:\n  token: {}\n",
             token_secret_name(&cluster.spec),
             STANDARD.encode(&token)
         );
-        Ok(Value::object([
-            ("cluster_id", config.get("cluster_id").clone()),
-            ("secret_id", Value::from(token)),
-            ("kubernetes_secret", Value::from(STANDARD.encode(manifest))),
-        ]))
+        let opened = RootTokenModel {
+            cluster_id: config.cluster_id,
+            secret_id: Sensitive::new(token).into(),
+            kubernetes_secret: Sensitive::new(STANDARD.encode(manifest)).into(),
+        };
+        Ok(opened.into())
     }
 }
 
@@ -170,13 +150,11 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn find(
-        client: &SharedClient,
-        ctx: &Context,
-        config: &Value,
-    ) -> Result<Self, tfplugin::Diagnostics> {
-        let client = client.configured()?;
-        let (id, spec, observed) = client.cluster_of(&client.arm(&ctx.cancel), config).await?;
+    async fn find(ctx: &Context, cluster_id: &Attr<String>) -> Result<Self, Diagnostics> {
+        let (client, at) = (ctx.data::<Client>()?, ClientConfigModel::CLUSTER_ID);
+        let cluster_id = cluster_id.require(at)?;
+        let found = client.cluster_of(&client.arm(&ctx.cancel), at, cluster_id).await?;
+        let (id, spec, observed) = found;
         let store = open_store(client.stores().as_ref(), &Names::new(&spec), &observed);
         let store = store.map_err(|error| told(&spec, &error))?;
         let Some(store) = store else {
@@ -249,12 +227,4 @@ fn told(spec: &ClusterSpec, error: &EngineError) -> Diagnostic {
         format!("Cannot read the secrets of cluster {:?}", spec.name),
         format!("{}\n\nNothing was changed. {advice}", diagnostics::sentence(error)),
     )
-}
-
-fn cluster_id() -> Attribute {
-    Attribute::string("cluster_id").required().describe("`hcs_cluster.id`.")
-}
-
-fn computed(name: &str, markdown: &str) -> Attribute {
-    Attribute::string(name).computed().describe(markdown)
 }

@@ -4,74 +4,53 @@
 
 use hcs_planner::dataplane::port;
 use hcs_planner::helm_values::helm_values;
-use tfplugin::{
-    Attribute, Context, DataResponse, DataSource, Diagnostic, Diagnostics, Schema, Value,
-    async_trait,
-};
+use tfplugin::{Attr, Context, Diagnostic, Diagnostics, Model, TypedDataSource, async_trait};
 
-use crate::client::SharedClient;
+use crate::client::Client;
+
+/// Values for the Helm chart hashicorp/consul, which joins a Kubernetes cluster to servers outside of it. No secret is in
+/// it: the chart reads the CA from the secret `consul-ca-cert` (key `tls.crt`) and the token from `<cluster
+/// name>-bootstrap-token` (key `token`), which are yours to make: `kubernetes_secret` of the ephemeral
+/// `hcs_cluster_root_token` is a manifest of the second. Needs Consul 1.14 or newer.
+#[derive(Model)]
+pub(crate) struct HelmConfig {
+    /// `hcs_cluster.id`.
+    #[tf(required)]
+    cluster_id: Attr<String>,
+    /// Address of the Kubernetes API that the servers reach, for logins of its workloads; default: as the chart finds it.
+    kubernetes_endpoint: Attr<String>,
+    /// The values, YAML.
+    #[tf(computed)]
+    config: Attr<String>,
+}
 
 /// The data source.
-pub(crate) struct HelmConfigDataSource {
-    client: SharedClient,
-}
-
-impl HelmConfigDataSource {
-    pub(crate) fn new(client: SharedClient) -> Self {
-        Self { client }
-    }
-}
+pub(crate) struct HelmConfigDataSource;
 
 #[async_trait]
-impl DataSource for HelmConfigDataSource {
+impl TypedDataSource for HelmConfigDataSource {
+    type Model = HelmConfig;
+
     fn type_name(&self) -> &'static str {
         "hcs_agent_helm_config"
     }
 
-    fn schema(&self) -> Schema {
-        Schema::new(0)
-            .describe(
-                "Values for the Helm chart hashicorp/consul, which joins a Kubernetes cluster to servers outside of \
-                 it. No secret is in it: the chart reads the CA from the secret `consul-ca-cert` (key `tls.crt`) and \
-                 the token from `<cluster name>-bootstrap-token` (key `token`), which are yours to make: \
-                 `kubernetes_secret` of the ephemeral `hcs_cluster_root_token` is a manifest of the second. Needs \
-                 Consul 1.14 or newer.",
-            )
-            .attributes([
-                Attribute::string("cluster_id").required().describe("`hcs_cluster.id`."),
-                Attribute::string("kubernetes_endpoint").optional().describe(
-                    "Address of the Kubernetes API that the servers reach, for logins of its workloads; default: as \
-                     the chart finds it.",
-                ),
-                Attribute::string("config").computed().describe("The values, YAML."),
-            ])
-    }
-
-    async fn validate(&self, _: &Context, _: &Value) -> Diagnostics {
-        Diagnostics::none()
-    }
-
-    async fn read(&self, ctx: &Context, config: Value) -> DataResponse {
-        let client = match self.client.configured() {
-            Ok(client) => client,
-            Err(found) => return DataResponse::failed(found),
-        };
-        let spec = match client.cluster_of(&client.arm(&ctx.cancel), &config).await {
-            Ok((_, spec, _)) => spec,
-            Err(found) => return DataResponse::failed(found),
-        };
+    async fn read(&self, ctx: &Context, mut helm: HelmConfig) -> Result<HelmConfig, Diagnostics> {
+        let (client, at) = (ctx.data::<Client>()?, HelmConfig::CLUSTER_ID);
+        let cluster_id = helm.cluster_id.require(at)?;
+        let (_, spec, _) = client.cluster_of(&client.arm(&ctx.cancel), at, cluster_id).await?;
         if !port::has_grpc_tls(&spec.consul_version) {
             let detail = format!(
                 "The cluster runs Consul {}, which serves no gRPC with TLS: the chart of today cannot connect to it. \
                  Upgrade the cluster to 1.14 or newer.",
                 spec.consul_version
             );
-            let diagnostic = Diagnostic::error("Consul is too old for consul-k8s", detail);
-            return DataResponse::failed(diagnostic.at("cluster_id"));
+            return Err(Diagnostic::error("Consul is too old for consul-k8s", detail)
+                .at(at)
+                .into());
         }
-        let mut state = config;
-        let values = helm_values(&spec, state.get("kubernetes_endpoint").as_str());
-        state.set("config", values);
-        DataResponse::new(state)
+        let endpoint = helm.kubernetes_endpoint.known().map(String::as_str);
+        helm.config = helm_values(&spec, endpoint).into();
+        Ok(helm)
     }
 }

@@ -26,5 +26,5 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Sends what is left when the plugin ends.
     let _traces = traces::begin();
-    tfplugin::serve(provider::HcsProvider::default())
+    tfplugin::serve(provider::HcsProvider)
 }

@@ -14,7 +14,7 @@ use tfplugin::{
     Resource, Schema, Severity, Type, Value, async_trait, parse_duration,
 };
 
-use crate::client::SharedClient;
+use crate::client::Client;
 use crate::leg::{self, Leg};
 use store::{Failed, PolicyStore, Removed, Written};
 
@@ -34,18 +34,12 @@ const REPLACES: [&str; 2] = ["cluster_id", "name"];
 const VOLATILE: [&str; 3] = ["last_success", "next_run", "snapshot_count"];
 
 /// The resource.
-pub(crate) struct PolicyResource {
-    client: SharedClient,
-}
+pub(crate) struct PolicyResource;
 
 impl PolicyResource {
-    pub(crate) fn new(client: SharedClient) -> Self {
-        Self { client }
-    }
-
     /// For a change: the cluster must be there, and the caller gets access to its blobs.
     async fn open(&self, ctx: &Context, value: &Value) -> Result<PolicyStore, Diagnostics> {
-        let (client, id) = (self.client.configured()?, cluster_of(value)?);
+        let (client, id) = (ctx.data::<Client>()?, cluster_of(value)?);
         let store = PolicyStore::open(&client, &ctx.cancel, id.clone()).await?;
         let store = store.ok_or_else(|| {
             let detail = format!(
@@ -72,7 +66,7 @@ impl PolicyResource {
         prior: &Value,
         leg: Leg,
     ) -> Result<Diagnostics, Diagnostics> {
-        let (client, id) = (self.client.configured()?, cluster_of(prior)?);
+        let (client, id) = (ctx.data::<Client>()?, cluster_of(prior)?);
         // Without its cluster there is nothing left of it.
         let Some(store) = PolicyStore::open(&client, &ctx.cancel, id).await? else {
             return Ok(Diagnostics::none());
@@ -216,7 +210,7 @@ impl Resource for PolicyResource {
     }
 
     async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {
-        let client = match self.client.configured() {
+        let client = match ctx.data::<Client>() {
             Ok(client) => client,
             Err(found) => return ReadResponse::failed(found),
         };
@@ -269,7 +263,7 @@ impl Resource for PolicyResource {
                 format!("Cluster {cluster} has no snapshot policy {name:?}."),
             ))
         };
-        let client = match self.client.configured() {
+        let client = match ctx.data::<Client>() {
             Ok(client) => client,
             Err(found) => return ImportResponse::failed(found),
         };

@@ -1,11 +1,13 @@
 //! What the provider block says of tags: those that every cluster gets, and those that hcs leaves alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hcs_planner::tags::IgnoredTags;
-use tfplugin::Value;
+use hcs_planner::tags::{self, IgnoredTags};
+use tfplugin::validate::{Finding, Validator};
+use tfplugin::{Attr, Path, Value};
 
 use crate::cluster::tag_map;
+use crate::provider::IgnoreTags;
 
 /// The provider's say on the tags of all clusters.
 #[derive(Clone, Debug, Default)]
@@ -30,12 +32,50 @@ impl Tagging {
 }
 
 /// Reads the block `ignore_tags`.
-pub(crate) fn ignored(block: &Value) -> IgnoredTags {
-    let texts = |name: &str| {
-        let items = block.get(name).as_list().unwrap_or_default().iter();
-        items.filter_map(Value::as_str).map(str::to_lowercase).collect()
+pub(crate) fn ignored(block: &Attr<IgnoreTags>) -> IgnoredTags {
+    let texts = |texts: &Attr<BTreeSet<String>>| {
+        texts.known().into_iter().flatten().map(|text| text.to_lowercase()).collect()
     };
-    IgnoredTags { keys: texts("keys"), key_prefixes: texts("key_prefixes") }
+    let Some(IgnoreTags { keys, key_prefixes }) = block.known() else {
+        return IgnoredTags::default();
+    };
+    IgnoredTags { keys: texts(keys), key_prefixes: texts(key_prefixes) }
+}
+
+/// Azure's rules for tags.
+pub(crate) fn rules() -> impl Validator {
+    TagRules
+}
+
+struct TagRules;
+
+impl Validator for TagRules {
+    fn describe(&self) -> String {
+        "tags that Azure takes".to_owned()
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        self.findings(value, &Path::empty()).is_empty()
+    }
+
+    fn findings(&self, value: &Value, at: &Path) -> Vec<Finding> {
+        let known: BTreeMap<String, String> = value
+            .as_map()
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect();
+        let whole = tags::check_all(&known).err().map(|told| (at.clone(), told));
+        let each = known.iter().filter_map(|(key, value)| {
+            Some((at.clone().key(key.clone()), tags::check(key, value).err()?))
+        });
+        let found = whole.into_iter().chain(each);
+        found.map(|(path, told)| Finding::says(path, told, self.describe(), value)).collect()
+    }
+
+    fn needs_all_known(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]
@@ -46,13 +86,11 @@ mod tests {
     fn own_tags_win_whatever_their_case_and_ignored_ones_are_nobodys() {
         let map =
             |rows: &[(&str, &str)]| Value::map(rows.iter().map(|(k, v)| (*k, Value::from(*v))));
-        let block = Value::object([
-            ("keys", Value::from(vec!["CostCenter".to_owned()])),
-            ("key_prefixes", Value::from(vec!["policy-".to_owned()])),
-        ]);
+        let texts = |text: &str| Attr::Known(BTreeSet::from([text.to_owned()]));
+        let block = IgnoreTags { keys: texts("CostCenter"), key_prefixes: texts("policy-") };
         let tagging = Tagging {
             defaults: map(&[("Env", "test"), ("costcenter", "1"), ("Policy-b", "x")]),
-            ignored: ignored(&block),
+            ignored: ignored(&block.into()),
         };
         let tags = tagging.of_cluster(&map(&[("env", "prod"), ("policy-a", "x")])).unwrap();
         assert_eq!(tags, BTreeMap::from([("env".to_owned(), "prod".to_owned())]));

@@ -42,18 +42,19 @@ pub use logs::log_layer;
 pub use path::{Path, Step};
 pub use private::Private;
 pub use provider::{
-    Action, ActionPlan, ApplyRequest, ApplyResponse, ConfigureRequest, Context, DataResponse,
-    DataSource, Deferred, Ephemeral, Found, Function, FunctionError, IdentityAttribute,
-    IdentitySchema, ImportRequest, ImportResponse, ListItem, ListRequest, ListResource,
-    MoveRequest, MoveResponse, OpenResponse, Parameter, PlanRequest, PlanResponse, Progress,
-    Provider, RawState, ReadRequest, ReadResponse, RenewResponse, Resource, Signature,
-    UpgradeRequest, UpgradeResponse, Upgrader,
+    Action, ActionPlan, ApplyRequest, ApplyResponse, ConfigureRequest, ConfigureResponse, Context,
+    DataResponse, DataSource, Deferred, Ephemeral, Found, Function, FunctionError,
+    IdentityAttribute, IdentitySchema, ImportRequest, ImportResponse, ListItem, ListRequest,
+    ListResource, MoveRequest, MoveResponse, OpenResponse, Parameter, PlanRequest, PlanResponse,
+    Progress, Provider, ProviderData, RawState, ReadRequest, ReadResponse, RenewResponse, Resource,
+    Signature, UpgradeRequest, UpgradeResponse, Upgrader,
 };
 pub use schema::{Attribute, Block, BlockNesting, Group, NestedBlock, Nesting, Schema, Type};
 pub use serve::serve;
 pub use tfplugin_derive::Model;
 pub use timeouts::{Timeouts, parse_duration};
 pub use typed::{
-    Attr, Failure, ManagedResource, Planned, Sensitive, TypedDataSource, data_source, managed,
+    Attr, Failure, ManagedResource, Opened, Planned, Sensitive, TypedAction, TypedDataSource,
+    TypedEphemeral, TypedFunction, action, data_source, ephemeral, function, managed,
 };
 pub use value::{Number, Refinement, Value};

@@ -61,14 +61,14 @@ enum ServeError {
 /// Called from `main`, which returns what this returns:
 ///
 /// ```no_run
-/// # use tfplugin::{ConfigureRequest, Context, Diagnostics, Provider, Resource, Schema, async_trait};
+/// # use tfplugin::{ConfigureRequest, ConfigureResponse, Context, Provider, Resource, Schema, async_trait};
 /// # struct MyProvider;
 /// # #[async_trait]
 /// # impl Provider for MyProvider {
 /// #     fn schema(&self) -> Schema { Schema::new(0) }
 /// #     fn resources(&self) -> Vec<std::sync::Arc<dyn Resource>> { vec![] }
-/// #     async fn configure(&self, _: &Context, _: ConfigureRequest) -> Diagnostics {
-/// #         Diagnostics::none()
+/// #     async fn configure(&self, _: &Context, _: ConfigureRequest) -> ConfigureResponse {
+/// #         ConfigureResponse::new(())
 /// #     }
 /// # }
 /// fn main() -> std::process::ExitCode {

@@ -19,25 +19,22 @@ use tfplugin::{
     Value,
 };
 
-use super::{model, phase, plan, read, state};
-use crate::client::{Client, Registrations, SharedClient};
+use super::model::Cluster;
+use super::{phase, plan, read, schema, spec, state};
+use crate::client::{Client, Registrations};
 use crate::diagnostics;
 use crate::leg::{self, Leg};
 
-pub(super) async fn apply(
-    client: &SharedClient,
-    ctx: &Context,
-    request: ApplyRequest,
-) -> ApplyResponse {
-    let client = match client.configured() {
+pub(super) async fn apply(ctx: &Context, request: ApplyRequest) -> ApplyResponse {
+    let client = match ctx.data::<Client>() {
         Ok(client) => client,
         Err(found) => return ApplyResponse::failed(request.prior, found),
     };
     let (subscription, tags) = (client.subscription_id(), &client.tagging);
     let spec = if request.is_destroy() {
-        model::stored_spec_of(&request.prior, subscription, tags)
+        spec::stored_spec_of(&request.prior, subscription, tags)
     } else {
-        model::spec_of(&request.planned, subscription, tags)
+        spec::spec_of(&request.planned, subscription, tags)
     };
     let spec = match spec {
         Ok(spec) => spec,
@@ -159,7 +156,7 @@ impl Applying {
         let intent = if request.is_create() {
             Intent::Create
         } else {
-            let known = request.prior.get("incarnation_id").as_str();
+            let known = request.prior.get(Cluster::INCARNATION_ID).as_str();
             Intent::Update { incarnation_id: known.map(str::to_owned) }
         };
         if intent == Intent::Create
@@ -197,11 +194,11 @@ impl Applying {
         request: ApplyRequest,
     ) -> ApplyResponse {
         let prior = request.prior;
-        let leg = match leg::of_destroy(&request.private, &prior, &model::REPLACES) {
+        let leg = match leg::of_destroy(&request.private, &prior, &schema().replacing()) {
             Leg::BeforeSame => DestroyLeg::BeforeCreate,
             Leg::Plain | Leg::BeforeOther => DestroyLeg::Plain,
         };
-        let known = prior.get("incarnation_id").as_str().map(str::to_owned);
+        let known = prior.get(Cluster::INCARNATION_ID).as_str().map(str::to_owned);
         let is_protected = plan::is_protected(&prior);
         match reconciler.destroy(known, leg, is_protected).await {
             Ok(Destroyed::Done(report)) if report.is_complete() => ApplyResponse::new(Value::Null),
@@ -215,7 +212,8 @@ impl Applying {
                         .collect();
                 }
                 let is_begun = !report.done.is_empty();
-                let state = if is_begun { prior.with("state", phase::CONVERGING) } else { prior };
+                let state =
+                    if is_begun { prior.with(Cluster::STATE, phase::CONVERGING) } else { prior };
                 ApplyResponse::failed(state, found)
             }
             Ok(Destroyed::Left) => {
@@ -263,13 +261,13 @@ impl Applying {
     /// Every known planned value as planned, null for what never became known, `state` converging.
     fn partial(&self, planned: &Value, incarnation_id: Option<&str>) -> Value {
         let id = Names::new(&self.spec).cluster_id;
-        let is_open = planned.get("incarnation_id").is_unknown();
+        let is_open = planned.get(Cluster::INCARNATION_ID).is_unknown();
         let mut state = planned.clone().unknowns_as_null();
-        state.set("id", id.as_str());
+        state.set(Cluster::ID, id.as_str());
         if let (Some(incarnation_id), true) = (incarnation_id, is_open) {
-            state.set("incarnation_id", incarnation_id);
+            state.set(Cluster::INCARNATION_ID, incarnation_id);
         }
-        state.set("state", phase::CONVERGING);
+        state.set(Cluster::STATE, phase::CONVERGING);
         state
     }
 
@@ -287,12 +285,12 @@ impl Applying {
                 .collect();
         let mut state = planned.clone();
         let own = Value::from(incarnation_id.map(str::to_owned));
-        state.set("incarnation_id", fill(planned.get("incarnation_id"), &own));
+        state.set(Cluster::INCARNATION_ID, fill(planned.get(Cluster::INCARNATION_ID), &own));
         for (name, value) in &computed {
             let filled = fill(planned.get(name), value);
             state.set(*name, filled);
         }
-        state.set("state", Self::word(observed, computed.get("state")));
+        state.set(Cluster::STATE, Self::word(observed, computed.get(Cluster::STATE)));
         state.unknowns_as_null()
     }
 

@@ -36,7 +36,7 @@ pub(super) fn drift(
     }
     let uid = names.uid.as_str();
     let extra = observed.objects.values().filter_map(|body| {
-        let id = ArmId::new(body.get("id")?.as_str()?);
+        let id = ArmId::new(body.pointer("/id")?.as_str()?);
         let ours = body.pointer("/tags/hcs-cluster")?.as_str() == Some(uid);
         (ours && desired.by_id(&id).is_none())
             .then(|| format!("{} is no longer wanted.", id.name()))

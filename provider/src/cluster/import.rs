@@ -4,13 +4,15 @@ use hcs_engine::lease::told;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::parse_cluster_id;
 use hcs_planner::ownership::{FixedInputs, RunRecord};
-use tfplugin::{Context, Diagnostic, ImportResponse, Value};
+use tfplugin::typed::Model as _;
+use tfplugin::{Context, Diagnostic, ImportResponse};
 
-use super::state;
-use crate::client::SharedClient;
+use super::model::Cluster;
+use super::{spec, state};
+use crate::client::Client;
 
-pub(super) async fn import(client: &SharedClient, ctx: &Context, id: &str) -> ImportResponse {
-    let client = match client.configured() {
+pub(super) async fn import(ctx: &Context, id: &str) -> ImportResponse {
+    let client = match ctx.data::<Client>() {
         Ok(client) => client,
         Err(found) => return ImportResponse::failed(found),
     };
@@ -40,10 +42,14 @@ pub(super) async fn import(client: &SharedClient, ctx: &Context, id: &str) -> Im
     if let Some(run) = observed.run.as_ref().filter(|run| !run.is_held()) {
         return ImportResponse::failed(unfinished(&cluster_id, run));
     }
-    let mut attributes = state::inputs(&spec, &client.tagging.defaults);
-    attributes.extend(state::computed(&spec, &observed, None, None));
-    attributes.extend([state::incarnation(&spec, &observed), ("timeouts", state::timeouts(&spec))]);
-    ImportResponse::new(Value::object(attributes))
+    let mut imported = Cluster::of_spec(&spec, &client.tagging.defaults).into_value();
+    for (name, value) in state::computed(&spec, &observed, None, None) {
+        imported.set(name, value);
+    }
+    let (incarnation_id, value) = state::incarnation(&spec, &observed);
+    imported.set(incarnation_id, value);
+    imported.set(spec::TIMEOUTS, spec::timeouts(&spec));
+    ImportResponse::new(imported)
 }
 
 /// A create that died or failed before any state held it: an import would hold what the next create goes on with.

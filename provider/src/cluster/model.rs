@@ -1,217 +1,255 @@
-//! Between Terraform's values and the planner's spec.
+//! `hcs_cluster` as its users see it: each attribute once, with its type, its words, its default and its rule.
 
 use std::collections::BTreeMap;
 
-use hcs_planner::arm::ArmId;
-use hcs_planner::spec::{
-    ArtifactSource, ClusterSpec, ExternalEndpoint, ImageReference, LockLevel, ZoneFallback,
-};
-use ipnet::Ipv4Net;
-use tfplugin::Value;
+use hcs_planner::rules;
+use hcs_planner::spec::{ImageReference, LockLevel, ZoneFallback, defaults};
+use tfplugin::typed::Content as _;
+use tfplugin::validate::{each, text_rule};
+use tfplugin::{Attr, Model, Value};
 
-use crate::tagging::Tagging;
+use super::validate::{lock, number_rule, version, zone_fallback, zone_list};
+use crate::tagging;
 
-/// Every input, in the order of [`super::state::inputs`].
-pub(super) const INPUTS: [&str; 27] = [
-    "name",
-    "resource_group_name",
-    "location",
-    "managed_resource_group_name",
-    "consul_datacenter",
-    "server_count",
-    "zones",
-    "zone_fallback",
-    "vm_size",
-    "vm_size_fallbacks",
-    "image",
-    "os_disk_gib",
-    "data_disk_gib",
-    "ssh_public_key",
-    "ssh_allowed_cidrs",
-    "artifact_source",
-    "vnet_cidr",
-    "subnet_id",
-    "peer_vnet_ids",
-    "private_dns_zone_id",
-    "consul_external_endpoint",
-    "allowed_cidrs",
-    "consul_version",
-    "lock",
-    "deletion_protection",
-    "force_destroy",
-    "tags",
-];
-
-/// Inputs whose change makes another cluster: names and places of everything follow from them, and Azure moves neither a
-/// network nor a region, and the servers' certificates carry the names of their zone.
-pub(super) const REPLACES: [&str; 8] = [
-    "name",
-    "resource_group_name",
-    "location",
-    "managed_resource_group_name",
-    "consul_datacenter",
-    "vnet_cidr",
-    "subnet_id",
-    "private_dns_zone_id",
-];
-
-/// Reads the spec that a state was made of: its tags are those that it had then, whatever the provider gives now.
-pub(crate) fn stored_spec_of(
-    state: &Value,
-    subscription_id: &str,
-    tagging: &Tagging,
-) -> Result<ClusterSpec, String> {
-    match texts_by_key(state.get("tags_all")) {
-        Some(all) => spec_with(state, subscription_id, all, tagging),
-        None => spec_of(state, subscription_id, tagging),
-    }
+/// A highly available Consul cluster in your own subscription: one server a zone in turn, TLS and ACLs on from the
+/// first second.
+#[derive(Debug, Clone, Default, Model)]
+#[tf(version = 1)]
+pub(crate) struct Cluster {
+    /// Name of the cluster: 3 to 32 lower-case letters, digits and hyphens. Changing it makes another cluster.
+    #[tf(required, replaces, validate = text_rule("a cluster's name", rules::cluster_name))]
+    pub(crate) name: Attr<String>,
+    /// Your resource group, to which the cluster belongs. The infrastructure lives in a group of its own, see
+    /// `managed_resource_group_name`.
+    #[tf(required, replaces, validate = text_rule("a resource group's name", rules::resource_group))]
+    pub(crate) resource_group_name: Attr<String>,
+    /// Azure region; default: that of the resource group. Set it where the group is made in the same run.
+    #[tf(optional, computed, replaces)]
+    pub(crate) location: Attr<String>,
+    /// Group that holds the infrastructure; default `<resource_group_name>-mrg-<name>`.
+    #[tf(optional, computed, replaces, validate = text_rule("a resource group's name", rules::resource_group))]
+    pub(crate) managed_resource_group_name: Attr<String>,
+    /// Consul datacenter; default: `name`.
+    #[tf(optional, computed, replaces, validate = text_rule("a datacenter's name", rules::datacenter))]
+    pub(crate) consul_datacenter: Attr<String>,
+    /// Number of servers: 1, 3 (default), 5 or 7. Can be changed in place.
+    #[tf(default = defaults::SERVER_COUNT, validate = number_rule(rules::server_count))]
+    pub(crate) server_count: Attr<u32>,
+    /// Zones in the order of placement: server `i` lives in `zones[i mod length]`. Default: all that offer the size.
+    /// A server whose zone changes is made anew.
+    #[tf(optional, computed, validate = zone_list())]
+    pub(crate) zones: Attr<Vec<String>>,
+    /// Public SSH key of servers that are made from now on; default: a key whose private half nobody has. Ed25519, or
+    /// RSA of 2048 bits and more: Azure takes no other.
+    #[tf(validate = text_rule("a public SSH key", rules::ssh_public_key))]
+    pub(crate) ssh_public_key: Attr<String>,
+    /// Private IPv4 ranges from which SSH reaches the servers; default: none, and `az vmss run-command invoke` is the
+    /// way in. Needs `ssh_public_key`. Ranges of the internet are refused: the servers have no public addresses.
+    #[tf(default = Value::list([]), validate = each(text_rule("a private IPv4 range", rules::ssh_allowed_cidr)))]
+    pub(crate) ssh_allowed_cidrs: Attr<Vec<String>>,
+    /// Where Consul's archive comes from; default: HashiCorp's releases. Once set it is remembered.
+    #[tf(optional, computed)]
+    pub(crate) artifact_source: Attr<ArtifactSource>,
+    /// Exact Consul version; default: the newest known at creation. A newer one is rolled out one server at a time,
+    /// the leader last; Consul does not go back.
+    #[tf(optional, computed, validate = text_rule("an exact version", version))]
+    pub(crate) consul_version: Attr<String>,
+    /// Lock on the managed group: `CanNotDelete` (default) or `none`.
+    #[tf(default = LockLevel::CanNotDelete.as_str(), validate = text_rule("a lock", lock))]
+    pub(crate) lock: Attr<String>,
+    /// Whether a destroy takes along what others put into the managed group, such as a policy, backup or Defender;
+    /// default false: it names them and stops. What the state says counts, so set and apply it before the destroy. A
+    /// group that was there before the cluster keeps what others put there in any case.
+    #[tf(default = false)]
+    pub(crate) force_destroy: Attr<bool>,
+    /// Whether a destroy or a replacement is refused; default false. What counts is what the state says: set it to
+    /// false and apply before you destroy.
+    #[tf(default = false)]
+    pub(crate) deletion_protection: Attr<bool>,
+    /// Tags of the cluster's objects. A null value takes a key away.
+    #[tf(default = Value::Map(BTreeMap::new()), validate = tagging::rules())]
+    pub(crate) tags: Attr<BTreeMap<String, Attr<String>>>,
+    /// What happens to a new server whose zone has no capacity: `strict` (default) stops the apply, `prefer` tries
+    /// `vm_size_fallbacks` and then the other zones, `best_effort` at last goes outside of any zone. With a fallback
+    /// the zones of new servers are known after the apply.
+    #[tf(default = ZoneFallback::Strict.as_str(), validate = text_rule("a zone_fallback", zone_fallback))]
+    pub(crate) zone_fallback: Attr<String>,
+    /// VM size of the servers; default `Standard_D2s_v5`. Changing it restarts one server after the other, the leader
+    /// last.
+    #[tf(default = defaults::VM_SIZE)]
+    pub(crate) vm_size: Attr<String>,
+    /// Sizes to try in this order where `vm_size` has no capacity; only with a `zone_fallback`.
+    #[tf(default = Value::list([]))]
+    pub(crate) vm_size_fallbacks: Attr<Vec<String>>,
+    /// Marketplace image of the servers; default Ubuntu 24.04 LTS. Changing it makes one server after the other anew,
+    /// beside a helper that joins first.
+    #[tf(default = super::spec::image(&ImageReference::default()).write())]
+    pub(crate) image: Attr<Image>,
+    /// OS disk of a server in GiB; default 64. Changing it makes the servers anew.
+    #[tf(default = defaults::OS_DISK_GIB, validate = number_rule(|gib| rules::disk_gib(Cluster::OS_DISK_GIB, &rules::OS_DISK_GIB, gib)))]
+    pub(crate) os_disk_gib: Attr<u32>,
+    /// Data disk of a server in GiB, which holds Consul's data; default 32. Changing it makes the servers anew.
+    #[tf(default = defaults::DATA_DISK_GIB, validate = number_rule(|gib| rules::disk_gib(Cluster::DATA_DISK_GIB, &rules::DATA_DISK_GIB, gib)))]
+    pub(crate) data_disk_gib: Attr<u32>,
+    /// Address space of the cluster's network, /27 or larger; default `172.25.16.0/24`.
+    #[tf(optional, computed, replaces, validate = text_rule("a network", |cidr| rules::vnet_cidr(cidr).map(|_| ())))]
+    pub(crate) vnet_cidr: Attr<String>,
+    /// Your own subnet for the servers, instead of a network of the cluster's: /27 or larger, in the cluster's
+    /// region, with a way out. Its security group is yours to keep. Changing it makes another cluster.
+    #[tf(replaces, validate = text_rule("the id of a subnet", rules::subnet_id))]
+    pub(crate) subnet_id: Attr<String>,
+    /// Ids of virtual networks to peer with, both ways; not with `subnet_id`.
+    #[tf(default = Value::list([]), validate = each(text_rule("the id of a virtual network", rules::vnet_id)))]
+    pub(crate) peer_vnet_ids: Attr<Vec<String>>,
+    /// Id of a private DNS zone of yours, such as a hub's, in which the servers have their names
+    /// (`consul.<name>.<zone>`), instead of a zone of the cluster's own. Many clusters fit into one zone; where it
+    /// answers is yours to link. Changing it makes another cluster.
+    #[tf(replaces, validate = text_rule("the id of a private DNS zone", rules::private_dns_zone_id))]
+    pub(crate) private_dns_zone_id: Attr<String>,
+    /// Whether Consul's HTTPS API can be reached from outside, by `allowed_cidrs` only; default false.
+    #[tf(default = false)]
+    pub(crate) consul_external_endpoint: Attr<bool>,
+    /// IPv4 ranges that may call the external endpoint; needed with it.
+    #[tf(default = Value::list([]), validate = each(text_rule("an IPv4 range", rules::allowed_cidr)))]
+    pub(crate) allowed_cidrs: Attr<Vec<String>>,
+    /// ARM id of the managed resource group: a scope for roles and locks.
+    #[tf(computed, identity)]
+    pub(crate) id: Attr<String>,
+    /// Which cluster of its id this is. A create begins a new one; a state that holds an earlier one can neither
+    /// change nor destroy it.
+    #[tf(computed)]
+    pub(crate) incarnation_id: Attr<String>,
+    /// `running`, `degraded` (servers report a problem) or `converging` (a change is under way or was interrupted;
+    /// apply again).
+    #[tf(computed)]
+    pub(crate) state: Attr<String>,
+    /// `tags` with the provider's `default_tags`.
+    #[tf(computed)]
+    pub(crate) tags_all: Attr<BTreeMap<String, String>>,
+    /// The servers by slot.
+    #[tf(computed)]
+    pub(crate) servers: Attr<Vec<Server>>,
+    /// What the cluster survives.
+    #[tf(computed)]
+    pub(crate) quorum: Attr<Quorum>,
+    /// Every Azure object of the cluster: as read in the state, as it will be in the plan.
+    #[tf(computed)]
+    pub(crate) azure_resources: Attr<BTreeMap<String, AzureResource>>,
+    /// What was changed outside of Terraform, and which server is lost, in sentences; empty when planned.
+    #[tf(computed)]
+    pub(crate) drift: Attr<Vec<String>>,
+    /// Virtual network.
+    #[tf(computed)]
+    pub(crate) vnet_id: Attr<String>,
+    /// Its name.
+    #[tf(computed)]
+    pub(crate) vnet_name: Attr<String>,
+    /// Its group.
+    #[tf(computed)]
+    pub(crate) vnet_resource_group_name: Attr<String>,
+    /// Storage account of configuration and snapshots.
+    #[tf(computed)]
+    pub(crate) storage_account_name: Attr<String>,
+    /// Container of the snapshots.
+    #[tf(computed)]
+    pub(crate) blob_container_name: Attr<String>,
+    /// The CA certificate, PEM in base64.
+    #[tf(computed)]
+    pub(crate) consul_ca_file: Attr<String>,
+    /// Configuration of a client agent for this version of Consul, JSON in base64; expects `consul_ca_file` at
+    /// `/etc/consul.d/ca.pem`. Holds no secret: gossip key and token come from the ephemeral
+    /// `hcs_cluster_client_config`.
+    #[tf(computed)]
+    pub(crate) consul_config_file: Attr<String>,
+    /// What clients join: a private DNS name that lists all servers.
+    #[tf(computed)]
+    pub(crate) retry_join: Attr<Vec<String>>,
+    /// Consul's HTTPS API inside the network.
+    #[tf(computed)]
+    pub(crate) consul_private_endpoint_url: Attr<String>,
+    /// Consul's HTTPS API from outside; null without an external endpoint.
+    #[tf(computed)]
+    pub(crate) consul_external_endpoint_url: Attr<String>,
+    /// When the first server certificate expires, as last read.
+    #[tf(computed)]
+    pub(crate) certificates_expire_at: Attr<String>,
+    /// Address of the internal balancer of Consul's HTTPS API.
+    #[tf(computed)]
+    pub(crate) consul_private_endpoint_ip_address: Attr<String>,
+    /// Version of the image that the servers were made with, as last read; the oldest where they differ. With
+    /// `latest` each server is made with the newest of its day and keeps it.
+    #[tf(computed)]
+    pub(crate) image_version: Attr<String>,
 }
 
-/// Reads a spec from a plan whose inputs are known; the error names the input that is not.
-pub(crate) fn spec_of(
-    value: &Value,
-    subscription_id: &str,
-    tagging: &Tagging,
-) -> Result<ClusterSpec, String> {
-    spec_with(value, subscription_id, tagging.of_cluster(value.get("tags"))?, tagging)
+/// Marketplace image of the servers; default Ubuntu 24.04 LTS. Changing it makes one server after the other anew,
+/// beside a helper that joins first.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct Image {
+    /// e.g. `Canonical`.
+    #[tf(required)]
+    pub(crate) publisher: Attr<String>,
+    /// e.g. `ubuntu-24_04-lts`.
+    #[tf(required)]
+    pub(crate) offer: Attr<String>,
+    /// e.g. `server`.
+    #[tf(required)]
+    pub(crate) sku: Attr<String>,
+    /// An exact version or `latest`.
+    #[tf(required)]
+    pub(crate) version: Attr<String>,
 }
 
-fn spec_with(
-    value: &Value,
-    subscription_id: &str,
-    tags: BTreeMap<String, String>,
-    tagging: &Tagging,
-) -> Result<ClusterSpec, String> {
-    let text = |name: &str| {
-        let text = value.get(name).as_str().map(str::to_owned);
-        text.ok_or_else(|| name.to_owned())
-    };
-    let number = |name: &str| {
-        let number = value.get(name).as_i64().and_then(|number| u32::try_from(number).ok());
-        number.ok_or_else(|| name.to_owned())
-    };
-    Ok(ClusterSpec {
-        subscription_id: subscription_id.to_owned(),
-        name: text("name")?,
-        resource_group_name: text("resource_group_name")?,
-        managed_resource_group_name: text("managed_resource_group_name")?,
-        location: hcs_planner::rules::location(&text("location")?),
-        consul_datacenter: text("consul_datacenter")?,
-        server_count: number("server_count")?,
-        zones: texts(value.get("zones")).ok_or("zones")?,
-        zone_fallback: fallback(value)?,
-        vm_size: text("vm_size")?,
-        vm_size_fallbacks: match value.get("vm_size_fallbacks") {
-            sizes if sizes.is_null() => vec![],
-            sizes => texts(sizes).ok_or("vm_size_fallbacks")?,
-        },
-        image: image(value.get("image"))?,
-        os_disk_gib: number("os_disk_gib")?,
-        data_disk_gib: number("data_disk_gib")?,
-        ssh_public_key: known(value, "ssh_public_key")?,
-        ssh_allowed_cidrs: match value.get("ssh_allowed_cidrs") {
-            none if none.is_null() => vec![],
-            some => cidrs(some).ok_or("ssh_allowed_cidrs")?,
-        },
-        vnet_cidr: match known(value, "vnet_cidr")? {
-            Some(cidr) => Some(cidr.parse().map_err(|_| "vnet_cidr")?),
-            None => None,
-        },
-        subnet_id: known(value, "subnet_id")?.map(ArmId::new),
-        peer_vnet_ids: match value.get("peer_vnet_ids") {
-            ids if ids.is_null() => vec![],
-            ids => texts(ids).ok_or("peer_vnet_ids")?.into_iter().map(ArmId::new).collect(),
-        },
-        private_dns_zone_id: known(value, "private_dns_zone_id")?.map(ArmId::new),
-        external_endpoint: endpoint(value)?,
-        consul_version: text("consul_version")?.parse().map_err(|_| "consul_version")?,
-        artifact_source: artifact_source(value.get("artifact_source"))?,
-        lock: match text("lock")?.as_str() {
-            "none" => LockLevel::None,
-            _ => LockLevel::CanNotDelete,
-        },
-        deletion_protection: value.get("deletion_protection").as_bool().unwrap_or(false),
-        force_destroy: value.get("force_destroy").as_bool().unwrap_or(false),
-        timeouts: match value.get("timeouts") {
-            none if none.is_null() => None,
-            block => Some(tag_map(block).ok_or("timeouts")?),
-        },
-        tags,
-        ignored_tags: tagging.ignored.clone(),
-    })
+/// Where Consul's archive comes from; default: HashiCorp's releases. Once set it is remembered.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct ArtifactSource {
+    /// Folder, file or `https://` URL of Consul's Linux archive.
+    #[tf(required)]
+    pub(crate) location: Attr<String>,
+    /// Its SHA-256; needed for a URL of a release that is not known.
+    pub(crate) sha256: Attr<String>,
 }
 
-/// A list of known strings.
-pub(crate) fn texts(value: &Value) -> Option<Vec<String>> {
-    value.as_list()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+/// One server.
+#[derive(Debug, Clone, Default, Model)]
+#[tf(computed)]
+pub(crate) struct Server {
+    /// Name of scale set and Consul node.
+    pub(crate) name: Attr<String>,
+    /// Permanent place, from 0.
+    pub(crate) slot: Attr<u32>,
+    /// Zone of the subscription; null in a region without zones.
+    pub(crate) zone: Attr<String>,
+    /// Data centre behind it, the same for every subscription.
+    pub(crate) physical_zone: Attr<String>,
+    /// Scale set.
+    pub(crate) vmss_id: Attr<String>,
+    /// Address in the cluster's network.
+    pub(crate) private_ip: Attr<String>,
+    /// Version that runs, as last read.
+    pub(crate) consul_version: Attr<String>,
 }
 
-/// Texts by key: null is none, and so is a null element, by which a user takes one away. `None` where any is unknown.
-pub(crate) fn tag_map(value: &Value) -> Option<BTreeMap<String, String>> {
-    if value.is_null() {
-        return Some(BTreeMap::new());
-    }
-    let present = value.as_map()?.iter().filter(|(_, item)| !item.is_null());
-    present.map(|(key, item)| Some((key.clone(), item.as_str()?.to_owned()))).collect()
+/// What the cluster survives.
+#[derive(Debug, Clone, Default, Model)]
+#[tf(computed)]
+pub(crate) struct Quorum {
+    /// Votes needed.
+    pub(crate) size: Attr<u32>,
+    /// Servers it may lose.
+    pub(crate) server_losses: Attr<u32>,
+    /// Zones of which it may lose any single one.
+    pub(crate) zone_losses: Attr<Vec<String>>,
 }
 
-/// A map of known strings.
-pub(crate) fn texts_by_key(value: &Value) -> Option<BTreeMap<String, String>> {
-    let map = value.as_map()?;
-    map.iter().map(|(key, item)| Some((key.clone(), item.as_str()?.to_owned()))).collect()
-}
-
-/// A string that may be null but not unknown.
-fn known(value: &Value, name: &str) -> Result<Option<String>, String> {
-    match value.get(name) {
-        item if item.is_unknown() => Err(name.to_owned()),
-        item => Ok(item.as_str().map(str::to_owned)),
-    }
-}
-
-fn fallback(value: &Value) -> Result<ZoneFallback, String> {
-    let word = known(value, "zone_fallback")?;
-    let all = ZoneFallback::ALL.into_iter();
-    Ok(all.into_iter().find(|one| word.as_deref() == Some(one.as_str())).unwrap_or_default())
-}
-
-fn endpoint(value: &Value) -> Result<Option<ExternalEndpoint>, String> {
-    let (name, cidrs) = ("consul_external_endpoint", "allowed_cidrs");
-    if value.get(name).is_unknown() {
-        return Err(name.to_owned());
-    }
-    if value.get(name).as_bool() != Some(true) {
-        return Ok(None);
-    }
-    let allowed_cidrs = self::cidrs(value.get(cidrs)).ok_or(cidrs)?;
-    Ok(Some(ExternalEndpoint { allowed_cidrs }))
-}
-
-/// A list of known ranges.
-fn cidrs(value: &Value) -> Option<Vec<Ipv4Net>> {
-    texts(value)?.iter().map(|cidr| cidr.parse().ok()).collect()
-}
-
-fn image(value: &Value) -> Result<ImageReference, String> {
-    if value.is_null() {
-        return Ok(ImageReference::default());
-    }
-    let text = |name: &str| {
-        let text = value.get(name).as_str().map(str::to_owned);
-        text.ok_or_else(|| format!("image.{name}"))
-    };
-    Ok(ImageReference {
-        publisher: text("publisher")?,
-        offer: text("offer")?,
-        sku: text("sku")?,
-        version: text("version")?,
-    })
-}
-
-fn artifact_source(value: &Value) -> Result<Option<ArtifactSource>, String> {
-    if value.is_null() {
-        return Ok(None);
-    }
-    let location = value.get("location").as_str().ok_or("artifact_source.location")?.to_owned();
-    Ok(Some(ArtifactSource { location, sha256: known(value, "sha256")? }))
+/// One Azure object of the cluster.
+#[derive(Debug, Clone, Default, Model)]
+#[tf(computed)]
+pub(crate) struct AzureResource {
+    /// ARM type.
+    pub(crate) r#type: Attr<String>,
+    /// Name in Azure.
+    pub(crate) name: Attr<String>,
+    /// Of the properties that hcs owns.
+    pub(crate) fingerprint: Attr<String>,
 }

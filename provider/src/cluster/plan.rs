@@ -17,11 +17,15 @@ use hcs_planner::desired::object;
 use hcs_planner::names::Names;
 use hcs_planner::placement;
 use hcs_planner::spec::{ClusterSpec, ZoneFallback};
-use tfplugin::{Context, Diagnostic, Diagnostics, Path, PlanRequest, PlanResponse, Value};
+use tfplugin::typed::Model as _;
+use tfplugin::{
+    Attr, Context, Diagnostic, Diagnostics, Path, PlanRequest, PlanResponse, Schema, Value,
+};
 
-use super::model::REPLACES;
-use super::{model, phase, state};
-use crate::client::{Client, SharedClient};
+use super::model::{Cluster, Server};
+use super::spec::TIMEOUTS;
+use super::{phase, schema, spec, state};
+use crate::client::Client;
 use crate::leg;
 use crate::regions::Region;
 use change::Change;
@@ -30,43 +34,40 @@ use worlds::{World, common, worlds};
 /// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
 /// plan and apply, and only a read changes it.
 const UNKNOWN_ON_CREATE: [&str; 8] = [
-    "id",
-    "incarnation_id",
-    "vnet_id",
-    "state",
-    "consul_ca_file",
-    "certificates_expire_at",
-    "image_version",
-    "consul_private_endpoint_ip_address",
+    Cluster::ID,
+    Cluster::INCARNATION_ID,
+    Cluster::VNET_ID,
+    Cluster::STATE,
+    Cluster::CONSUL_CA_FILE,
+    Cluster::CERTIFICATES_EXPIRE_AT,
+    Cluster::IMAGE_VERSION,
+    Cluster::CONSUL_PRIVATE_ENDPOINT_IP_ADDRESS,
 ];
 /// What an interrupted create may not have learned, and an update then learns.
 const LEARNED_LATE: [&str; 6] = [
-    "id",
-    "incarnation_id",
-    "vnet_id",
-    "consul_ca_file",
-    "image_version",
-    "consul_private_endpoint_ip_address",
+    Cluster::ID,
+    Cluster::INCARNATION_ID,
+    Cluster::VNET_ID,
+    Cluster::CONSUL_CA_FILE,
+    Cluster::IMAGE_VERSION,
+    Cluster::CONSUL_PRIVATE_ENDPOINT_IP_ADDRESS,
 ];
 
 /// Known when the endpoint is there.
-const ENDPOINT_URL: &str = "consul_external_endpoint_url";
+const ENDPOINT_URL: &str = Cluster::CONSUL_EXTERNAL_ENDPOINT_URL;
 
-pub(super) async fn plan(
-    client: &SharedClient,
-    ctx: &Context,
-    request: PlanRequest,
-) -> PlanResponse {
+pub(super) async fn plan(ctx: &Context, request: PlanRequest) -> PlanResponse {
     if request.is_destroy() {
         return plan_destroy(&request.prior);
     }
-    let client = match client.configured() {
+    let client = match ctx.data::<Client>() {
         Ok(client) => client,
         Err(diagnostics) => return PlanResponse::failed(diagnostics),
     };
     let planner = Planner {
         arm: client.arm(&ctx.cancel),
         client,
+        schema: schema(),
         config: request.config,
         prior: request.prior,
         planned: request.proposed,
@@ -86,12 +87,13 @@ fn plan_destroy(prior: &Value) -> PlanResponse {
 /// Whether the state forbids that the cluster goes. What the configuration says by now does not count: a change that
 /// drops the protection and destroys at once would protect from nothing.
 pub(super) fn is_protected(prior: &Value) -> bool {
-    prior.get("deletion_protection").as_bool() == Some(true)
+    prior.get(Cluster::DELETION_PROTECTION).as_bool() == Some(true)
 }
 
 struct Planner {
     client: Arc<Client>,
     arm: Arm,
+    schema: Schema,
     config: Value,
     prior: Value,
     planned: Value,
@@ -112,7 +114,11 @@ impl Planner {
         self.guard(&replace);
         let is_new = self.is_create() || !replace.is_empty();
         self.computed(is_new).await;
-        let private = if is_new { leg::create(&self.planned, &REPLACES) } else { leg::update() };
+        let private = if is_new {
+            leg::create(&self.planned, &self.schema.replacing())
+        } else {
+            leg::update()
+        };
         PlanResponse {
             planned: self.planned,
             requires_replace: replace,
@@ -183,7 +189,7 @@ impl Planner {
         if self.is_create() {
             return vec![];
         }
-        REPLACES.iter().filter(|name| !self.same(name)).map(|name| Path::root(*name)).collect()
+        tfplugin::plan::replaced(&self.schema, &self.prior, &self.planned)
     }
 
     fn same(&self, name: &str) -> bool {
@@ -195,13 +201,14 @@ impl Planner {
     async fn computed(&mut self, is_new: bool) {
         let tagging = self.client.tagging.clone();
         let subscription = self.client.subscription_id().to_owned();
-        let prior = model::stored_spec_of(&self.prior, &subscription, &tagging).ok();
+        let prior = spec::stored_spec_of(&self.prior, &subscription, &tagging).ok();
         let prior = prior.filter(|_| !is_new);
         let zone_lists = match &self.region {
-            Some(region) if !self.configured("zones") => region.zone_lists(),
+            Some(region) if !self.configured(Cluster::ZONES) => region.zone_lists(),
             _ => vec![],
         };
-        let worlds = worlds(&self.planned, &self.prior, &tagging, &subscription, &zone_lists);
+        let worlds =
+            worlds(&self.schema, &self.planned, &self.prior, &tagging, &subscription, &zone_lists);
         let outcomes: Vec<Value> = match worlds.as_slice() {
             [] => return self.all_unknown(),
             [one] => {
@@ -245,7 +252,7 @@ impl Planner {
         }
         self.check_offer(prior, spec, change).await;
         for sentence in placement::warnings(spec.server_count, &spec.zones) {
-            self.warn("server_count", "The cluster survives less than it could", sentence);
+            self.warn(Cluster::SERVER_COUNT, "The cluster survives less than it could", sentence);
         }
         self.tell(spec, change, is_new);
     }
@@ -262,7 +269,13 @@ impl Planner {
         let resources = state::desired_resources(&Desired::new(spec));
         let mut outcome = Value::object(state::derived(spec));
         if !is_new && !self.has_changes(inputs, &resources) {
-            let kept = ["servers", "quorum", "azure_resources", "drift", ENDPOINT_URL];
+            let kept = [
+                Cluster::SERVERS,
+                Cluster::QUORUM,
+                Cluster::AZURE_RESOURCES,
+                Cluster::DRIFT,
+                ENDPOINT_URL,
+            ];
             for name in UNKNOWN_ON_CREATE.iter().chain(&kept) {
                 outcome.set(*name, self.prior.get(name).clone());
             }
@@ -270,29 +283,29 @@ impl Planner {
         }
         let places_known = spec.zone_fallback == ZoneFallback::Strict;
         let servers = self.servers(prior, spec, &resources, change, is_new);
-        outcome.set("azure_resources", resources);
-        outcome.set("drift", Value::list([]));
-        outcome.set("servers", servers);
+        outcome.set(Cluster::AZURE_RESOURCES, resources);
+        outcome.set(Cluster::DRIFT, Value::list([]));
+        outcome.set(Cluster::SERVERS, servers);
         let keeps = |name: &str| self.prior.get(name) == inputs.get(name);
         let quorum = match (places_known, change.makes_servers()) {
             (true, _) => state::quorum(spec),
             // The same servers keep their zones, and with them what the cluster survives.
-            (false, false) if keeps("server_count") && keeps("zones") => {
-                self.prior.get("quorum").clone()
+            (false, false) if keeps(Cluster::SERVER_COUNT) && keeps(Cluster::ZONES) => {
+                self.prior.get(Cluster::QUORUM).clone()
             }
             (false, _) => {
                 let survival = placement::survival(spec.server_count, &spec.zones);
                 state::quorum_with(&survival, Value::unknown())
             }
         };
-        outcome.set("quorum", quorum);
+        outcome.set(Cluster::QUORUM, quorum);
         for name in UNKNOWN_ON_CREATE {
             let known = self.prior.get(name);
             let is_late = known.is_null() && LEARNED_LATE.contains(&name);
             let value = if is_new || is_late { Value::unknown() } else { known.clone() };
             outcome.set(name, value);
         }
-        outcome.set("state", Value::unknown());
+        outcome.set(Cluster::STATE, Value::unknown());
         let url = match (&spec.external_endpoint, self.prior.get(ENDPOINT_URL)) {
             (None, _) => Value::Null,
             (Some(_), known) if !is_new && !known.is_null() => known.clone(),
@@ -304,11 +317,12 @@ impl Planner {
 
     /// Whether an apply would do anything.
     fn has_changes(&self, inputs: &Value, resources: &Value) -> bool {
-        let mut names = model::INPUTS.iter().chain(&["timeouts"]);
+        let mut names = spec::inputs(&self.schema).chain([TIMEOUTS]);
         let differ = names.any(|name| self.prior.get(name) != inputs.get(name));
-        let drifted = self.prior.get("drift").as_list().is_some_and(|drift| !drift.is_empty());
-        let converging = self.prior.get("state").as_str() == Some(phase::CONVERGING);
-        differ || drifted || converging || self.prior.get("azure_resources") != resources
+        let drifted =
+            self.prior.get(Cluster::DRIFT).as_list().is_some_and(|drift| !drift.is_empty());
+        let converging = self.prior.get(Cluster::STATE).as_str() == Some(phase::CONVERGING);
+        differ || drifted || converging || self.prior.get(Cluster::AZURE_RESOURCES) != resources
     }
 
     /// Servers that stay keep what is known of them; of those that come or are made anew only name, slot and zone are.
@@ -321,14 +335,14 @@ impl Planner {
         is_new: bool,
     ) -> Value {
         let names = Names::new(spec);
-        let prior = self.prior.get("servers").as_list().unwrap_or_default();
+        let prior = self.prior.get(Cluster::SERVERS).as_list().unwrap_or_default();
         let places_known = spec.zone_fallback == ZoneFallback::Strict;
-        let is_whole = self.prior.get("state").as_str() != Some(phase::CONVERGING);
+        let is_whole = self.prior.get(Cluster::STATE).as_str() != Some(phase::CONVERGING);
         // What somebody changed by hand since the last apply may make a server anew, too.
         let declared = prior_spec.map(|prior| state::desired_resources(&Desired::new(prior)));
         Value::list((0..spec.server_count).map(|slot| {
             let server = object::server(slot);
-            let before = self.prior.get("azure_resources").get(&server);
+            let before = self.prior.get(Cluster::AZURE_RESOURCES).get(&server);
             // What differs from its last declaration may be made anew, unless the whole change is known.
             let as_declared = declared.as_ref().is_some_and(|all| before == all.get(&server));
             let stays = !change.makes(slot)
@@ -336,51 +350,54 @@ impl Planner {
                 && ((is_whole && as_declared) || before == resources.get(&server));
             let known = prior
                 .iter()
-                .find(|server| server.get("slot").as_i64() == Some(i64::from(slot)))
-                .filter(|known| !is_new && !known.get("private_ip").is_null());
+                .find(|server| server.get(Server::SLOT).as_i64() == Some(i64::from(slot)))
+                .filter(|known| !is_new && !known.get(Server::PRIVATE_IP).is_null());
             if let (Some(known), true) = (known, stays) {
                 return known.clone();
             }
-            let [zone, physical_zone] = match (places_known, self.region.as_deref()) {
-                (true, Some(region)) => {
-                    state::zone_values(placement::zone_of(slot, &spec.zones), Some(region))
-                }
+            let zone = placement::zone_of(slot, &spec.zones);
+            let (zone, physical_zone) = match (places_known, self.region.as_deref()) {
+                (true, Some(region)) => (
+                    zone.map(str::to_owned).into(),
+                    state::physical_zone(zone, Some(region)).into(),
+                ),
                 // Which data centre is behind a zone only its region tells.
                 (true, None) => {
-                    let zone = placement::zone_of(slot, &spec.zones).map(str::to_owned);
-                    let physical = zone.as_ref().map_or(Value::Null, |_| Value::unknown());
-                    [Value::from(zone), physical]
+                    let physical = if zone.is_some() { Attr::Unknown } else { Attr::Null };
+                    (zone.map(str::to_owned).into(), physical)
                 }
-                (false, _) => [Value::unknown(), Value::unknown()],
+                (false, _) => (Attr::Unknown, Attr::Unknown),
             };
             let kept =
                 |name: &str| known.map_or_else(Value::unknown, |known| known.get(name).clone());
-            Value::object([
-                ("name", Value::from(names.server(slot))),
-                ("slot", Value::from(i64::from(slot))),
-                ("zone", zone),
-                ("physical_zone", physical_zone),
-                ("vmss_id", kept("vmss_id")),
-                ("private_ip", Value::unknown()),
-                ("consul_version", kept("consul_version")),
-            ])
+            let server = Server {
+                name: names.server(slot).into(),
+                slot: slot.into(),
+                zone,
+                physical_zone,
+                private_ip: Attr::Unknown,
+                ..Server::default()
+            };
+            [Server::VMSS_ID, Server::CONSUL_VERSION]
+                .into_iter()
+                .fold(server.into_value(), |server, name| server.with(name, kept(name)))
         }))
     }
 
     fn all_unknown(&mut self) {
         let names = [
-            "servers",
-            "quorum",
-            "azure_resources",
-            "drift",
-            "vnet_name",
-            "vnet_resource_group_name",
-            "storage_account_name",
-            "blob_container_name",
-            "consul_config_file",
-            "retry_join",
-            "consul_private_endpoint_url",
-            "tags_all",
+            Cluster::SERVERS,
+            Cluster::QUORUM,
+            Cluster::AZURE_RESOURCES,
+            Cluster::DRIFT,
+            Cluster::VNET_NAME,
+            Cluster::VNET_RESOURCE_GROUP_NAME,
+            Cluster::STORAGE_ACCOUNT_NAME,
+            Cluster::BLOB_CONTAINER_NAME,
+            Cluster::CONSUL_CONFIG_FILE,
+            Cluster::RETRY_JOIN,
+            Cluster::CONSUL_PRIVATE_ENDPOINT_URL,
+            Cluster::TAGS_ALL,
             ENDPOINT_URL,
         ];
         for name in names.into_iter().chain(UNKNOWN_ON_CREATE) {
@@ -410,18 +427,31 @@ pub(crate) mod tests {
     #[test]
     fn an_import_restores_the_spec_exactly() {
         let spec = spec();
-        let value = Value::object(state::inputs(&spec, &Value::Null));
+        let value = Cluster::of_spec(&spec, &Value::Null).into_value();
         let again =
-            model::spec_of(&value, &spec.subscription_id, &crate::tagging::Tagging::default())
+            spec::spec_of(&value, &spec.subscription_id, &crate::tagging::Tagging::default())
                 .unwrap();
         assert_eq!(again, spec);
     }
 
     #[test]
-    fn every_input_takes_part_in_the_comparison() {
-        let listed: Vec<&str> =
-            state::inputs(&spec(), &Value::Null).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(listed, model::INPUTS);
+    fn every_input_is_restored_by_an_import() {
+        let spec = ClusterSpec {
+            ssh_public_key: Some("key".into()),
+            private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),
+            artifact_source: Some(hcs_planner::spec::ArtifactSource {
+                location: "/folder".into(),
+                sha256: None,
+            }),
+            ..spec()
+        };
+        let restored = Cluster::of_spec(&spec, &Value::Null).into_value();
+        let lost: Vec<String> = spec::inputs(&schema())
+            .filter(|name| restored.get(name).is_null())
+            .map(str::to_owned)
+            .collect();
+        // Of the two ways to a network a cluster has one.
+        assert_eq!(lost, [Cluster::SUBNET_ID]);
     }
 
     #[test]

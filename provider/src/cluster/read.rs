@@ -9,24 +9,22 @@ use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
 use tfplugin::{Context, Diagnostic, Diagnostics, ReadRequest, ReadResponse, Value};
 
-use super::{model, state};
-use crate::client::{Client, SharedClient};
+use super::model::{Cluster, Server};
+use super::{spec, state};
+use crate::client::Client;
 use crate::{advice, diagnostics};
 
 /// Attributes that come from blobs: without access to them they keep their last value.
-const FROM_BLOBS: [&str; 3] = ["state", "consul_ca_file", "certificates_expire_at"];
+const FROM_BLOBS: [&str; 3] =
+    [Cluster::STATE, Cluster::CONSUL_CA_FILE, Cluster::CERTIFICATES_EXPIRE_AT];
 
-pub(super) async fn read(
-    client: &SharedClient,
-    ctx: &Context,
-    request: ReadRequest,
-) -> ReadResponse {
-    let client = match client.configured() {
+pub(super) async fn read(ctx: &Context, request: ReadRequest) -> ReadResponse {
+    let client = match ctx.data::<Client>() {
         Ok(client) => client,
         Err(found) => return ReadResponse::failed(found),
     };
     let state = request.state;
-    let spec = match model::stored_spec_of(&state, client.subscription_id(), &client.tagging) {
+    let spec = match spec::stored_spec_of(&state, client.subscription_id(), &client.tagging) {
         Ok(spec) => spec,
         Err(input) => {
             let detail = format!("The state has no readable {input}. Import the cluster again.");
@@ -59,10 +57,10 @@ pub(super) async fn read(
         for name in FROM_BLOBS {
             response.state.set(name, state.get(name).clone());
         }
-        keep(&mut response.state, &state, "consul_version");
+        keep(&mut response.state, &state, Server::CONSUL_VERSION);
     }
     if region.is_none() {
-        keep(&mut response.state, &state, "physical_zone");
+        keep(&mut response.state, &state, Server::PHYSICAL_ZONE);
     }
     response.diagnostics = unseen(&spec, &observed);
     for warning in wanting_attention(&observed) {
@@ -84,7 +82,7 @@ fn wanting_attention(observed: &Observed) -> Vec<Diagnostic> {
 /// Whether the cluster that is there is not the one that the state holds: group and record must both say so, where both
 /// can be read, as somebody may have written a tag.
 fn is_another(state: &Value, names: &Names, observed: &Observed) -> bool {
-    let Some(own) = state.get("incarnation_id").as_str() else { return false };
+    let Some(own) = state.get(Cluster::INCARNATION_ID).as_str() else { return false };
     let group = observed.object(&names.cluster_id);
     let tag = group.and_then(|group| group.pointer(&format!("/tags/{INCARNATION_TAG}"))?.as_str());
     let record = observed.run.as_ref().map(|run| run.incarnation_id.as_str());
@@ -139,15 +137,15 @@ pub(crate) async fn ca_certificate(
 
 /// What could not be read of the servers stays as it was read last.
 fn keep(state: &mut Value, prior: &Value, name: &str) {
-    let known = prior.get("servers").as_list().unwrap_or_default().to_vec();
-    let servers = state.get("servers").as_list().unwrap_or_default().to_vec();
+    let known = prior.get(Cluster::SERVERS).as_list().unwrap_or_default().to_vec();
+    let servers = state.get(Cluster::SERVERS).as_list().unwrap_or_default().to_vec();
     let kept = servers.into_iter().map(|server| {
-        let slot = server.get("slot").as_i64();
-        let before = known.iter().find(|other| other.get("slot").as_i64() == slot);
+        let slot = server.get(Server::SLOT).as_i64();
+        let before = known.iter().find(|other| other.get(Server::SLOT).as_i64() == slot);
         let before = before.map_or(Value::Null, |other| other.get(name).clone());
         server.with(name, before)
     });
-    state.set("servers", Value::list(kept));
+    state.set(Cluster::SERVERS, Value::list(kept));
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hcs_planner::arm::ArmId;
 use hcs_planner::client_config::client_config;
 use hcs_planner::dataplane::container;
 use hcs_planner::desired::{Desired, DesiredObject, place_in};
@@ -15,82 +14,13 @@ use hcs_planner::observed::{Observed, unhealthy_reason};
 use hcs_planner::placement::{Survival, survival, zone_of};
 use hcs_planner::plan::{Voter, survey};
 use hcs_planner::spec::{ClusterSpec, ImageReference};
-use tfplugin::Value;
+use tfplugin::typed::Model as _;
+use tfplugin::{Attr, Value};
 
 use super::drift::drift;
+use super::model::{AzureResource, Cluster, Quorum, Server};
 use super::phase;
 use crate::regions::Region;
-
-/// Input attributes as an import restores them. What is empty is empty, never null: a configuration that leaves it out
-/// and one that writes it empty both plan nothing then.
-pub(crate) fn inputs(spec: &ClusterSpec, default_tags: &Value) -> Vec<(&'static str, Value)> {
-    let artifact_source = spec.artifact_source.as_ref().map(|source| {
-        Value::object([
-            ("location", Value::from(&source.location)),
-            ("sha256", Value::from(source.sha256.clone())),
-        ])
-    });
-    let own_tags: BTreeMap<String, String> = spec
-        .tags
-        .iter()
-        .filter(|(key, value)| default_tags.get(key).as_str() != Some(value.as_str()))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    let callers = spec.external_endpoint.iter().flat_map(|endpoint| &endpoint.allowed_cidrs);
-    let callers: Vec<String> = callers.map(ToString::to_string).collect();
-    let admins: Vec<String> = spec.ssh_allowed_cidrs.iter().map(ToString::to_string).collect();
-    let peers: Vec<String> = spec.peer_vnet_ids.iter().map(|id| id.as_str().to_owned()).collect();
-    vec![
-        ("name", Value::from(&spec.name)),
-        ("resource_group_name", Value::from(&spec.resource_group_name)),
-        ("location", Value::from(&spec.location)),
-        ("managed_resource_group_name", Value::from(&spec.managed_resource_group_name)),
-        ("consul_datacenter", Value::from(&spec.consul_datacenter)),
-        ("server_count", Value::from(i64::from(spec.server_count))),
-        ("zones", Value::from(spec.zones.clone())),
-        ("zone_fallback", Value::from(spec.zone_fallback.as_str())),
-        ("vm_size", Value::from(&spec.vm_size)),
-        ("vm_size_fallbacks", Value::from(spec.vm_size_fallbacks.clone())),
-        ("image", image_value(&spec.image)),
-        ("os_disk_gib", Value::from(i64::from(spec.os_disk_gib))),
-        ("data_disk_gib", Value::from(i64::from(spec.data_disk_gib))),
-        ("ssh_public_key", Value::from(spec.ssh_public_key.clone())),
-        ("ssh_allowed_cidrs", Value::from(admins)),
-        ("artifact_source", artifact_source.unwrap_or(Value::Null)),
-        ("vnet_cidr", Value::from(spec.vnet_cidr.map(|cidr| cidr.to_string()))),
-        ("subnet_id", Value::from(id_text(spec.subnet_id.as_ref()))),
-        ("peer_vnet_ids", Value::from(peers)),
-        ("private_dns_zone_id", Value::from(id_text(spec.private_dns_zone_id.as_ref()))),
-        ("consul_external_endpoint", Value::from(spec.external_endpoint.is_some())),
-        ("allowed_cidrs", Value::from(callers)),
-        ("consul_version", Value::from(spec.consul_version.to_string())),
-        ("lock", Value::from(spec.lock.as_str())),
-        ("deletion_protection", Value::from(spec.deletion_protection)),
-        ("force_destroy", Value::from(spec.force_destroy)),
-        ("tags", own_tags.into()),
-    ]
-}
-
-fn id_text(id: Option<&ArmId>) -> Option<String> {
-    id.map(|id| id.as_str().to_owned())
-}
-
-/// An image as an attribute.
-pub(super) fn image_value(image: &ImageReference) -> Value {
-    Value::object([
-        ("publisher", Value::from(&image.publisher)),
-        ("offer", Value::from(&image.offer)),
-        ("sku", Value::from(&image.sku)),
-        ("version", Value::from(&image.version)),
-    ])
-}
-
-/// The `timeouts` block as an import restores it.
-pub(crate) fn timeouts(spec: &ClusterSpec) -> Value {
-    let Some(timeouts) = &spec.timeouts else { return Value::Null };
-    let text = |name: &str| Value::from(timeouts.get(name).cloned());
-    Value::object(["create", "update", "delete"].map(|name| (name, text(name))))
-}
 
 /// `azure_resources` as it will be.
 pub(super) fn desired_resources(desired: &Desired) -> Value {
@@ -103,11 +33,12 @@ pub(super) fn desired_resources(desired: &Desired) -> Value {
 }
 
 fn resource(object: &DesiredObject, fingerprint: String) -> Value {
-    Value::object([
-        ("type", Value::from(object.kind.resource_type())),
-        ("name", Value::from(object.id.name())),
-        ("fingerprint", Value::from(fingerprint)),
-    ])
+    let resource = AzureResource {
+        r#type: object.kind.resource_type().into(),
+        name: object.id.name().into(),
+        fingerprint: fingerprint.into(),
+    };
+    resource.into_value()
 }
 
 /// `quorum` of servers that are where they belong: depends on the spec alone.
@@ -119,11 +50,12 @@ pub(super) fn quorum(spec: &ClusterSpec) -> Value {
 
 /// `quorum` whose zones are told by `zone_losses`.
 pub(super) fn quorum_with(survival: &Survival, zone_losses: Value) -> Value {
-    Value::object([
-        ("size", Value::from(i64::from(survival.size))),
-        ("server_losses", Value::from(i64::from(survival.server_losses))),
-        ("zone_losses", zone_losses),
-    ])
+    let known = Quorum {
+        size: survival.size.into(),
+        server_losses: survival.server_losses.into(),
+        zone_losses: Attr::Unknown,
+    };
+    known.into_value().with(Quorum::ZONE_LOSSES, zone_losses)
 }
 
 /// `quorum` of the servers where they are.
@@ -156,30 +88,35 @@ fn observed_zone(
 pub(super) fn derived(spec: &ClusterSpec) -> Vec<(&'static str, Value)> {
     let names = Names::new(spec);
     vec![
-        ("vnet_name", Value::from(names.vnet().name())),
+        (Cluster::VNET_NAME, Value::from(names.vnet().name())),
         (
-            "vnet_resource_group_name",
+            Cluster::VNET_RESOURCE_GROUP_NAME,
             Value::from(names.vnet().segment("resourceGroups").unwrap_or_default()),
         ),
-        ("storage_account_name", Value::from(names.storage_account().name())),
-        ("blob_container_name", Value::from(container::SNAPSHOTS)),
-        ("retry_join", Value::from(vec![names.join_name()])),
-        ("consul_private_endpoint_url", Value::from(format!("https://{}:8501", names.join_name()))),
-        ("consul_config_file", Value::from(STANDARD.encode(format!("{:#}", client_config(spec))))),
-        ("tags_all", spec.tags.clone().into()),
+        (Cluster::STORAGE_ACCOUNT_NAME, Value::from(names.storage_account().name())),
+        (Cluster::BLOB_CONTAINER_NAME, Value::from(container::SNAPSHOTS)),
+        (Cluster::RETRY_JOIN, Value::from(vec![names.join_name()])),
+        (
+            Cluster::CONSUL_PRIVATE_ENDPOINT_URL,
+            Value::from(format!("https://{}:8501", names.join_name())),
+        ),
+        (
+            Cluster::CONSUL_CONFIG_FILE,
+            Value::from(STANDARD.encode(format!("{:#}", client_config(spec)))),
+        ),
+        (Cluster::TAGS_ALL, spec.tags.clone().into()),
     ]
 }
 
 /// `incarnation_id` as an import finds it; a read keeps what the state has.
 pub(crate) fn incarnation(spec: &ClusterSpec, observed: &Observed) -> (&'static str, Value) {
     let id = observed.incarnation_id(&Names::new(spec).cluster_id);
-    ("incarnation_id", Value::from(id.map(str::to_owned)))
+    (Cluster::INCARNATION_ID, Value::from(id.map(str::to_owned)))
 }
 
-/// A zone and the data centre behind it.
-pub(super) fn zone_values(zone: Option<&str>, region: Option<&Region>) -> [Value; 2] {
-    let physical = zone.and_then(|zone| region.and_then(|region| region.physical_zone(zone)));
-    [Value::from(zone.map(str::to_owned)), Value::from(physical.map(str::to_owned))]
+/// The data centre behind a zone.
+pub(super) fn physical_zone(zone: Option<&str>, region: Option<&Region>) -> Option<String> {
+    region?.physical_zone(zone?).map(str::to_owned)
 }
 
 /// Every computed attribute of a cluster that exists, as observed.
@@ -196,18 +133,21 @@ pub(crate) fn computed(
     let servers: Vec<Value> =
         desired.slots.iter().map(|slot| server(spec, &names, observed, region, *slot)).collect();
     attributes.extend([
-        ("id", Value::from(names.cluster_id.as_str())),
-        ("state", Value::from(state_word(&names, &desired, observed))),
-        ("servers", Value::list(servers)),
-        ("quorum", observed_quorum(spec, &names, observed)),
-        ("azure_resources", observed_resources(&desired, &survey)),
-        ("drift", Value::from(drift(&names, &desired, &survey, observed))),
-        ("vnet_id", Value::from(names.vnet().as_str())),
-        ("consul_ca_file", Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
-        ("consul_external_endpoint_url", Value::from(endpoint_url(&names, observed))),
-        ("certificates_expire_at", Value::from(first_expiry(observed))),
-        ("consul_private_endpoint_ip_address", Value::from(balancer_address(&names, observed))),
-        ("image_version", Value::from(oldest_image(&names, &desired, observed))),
+        (Cluster::ID, Value::from(names.cluster_id.as_str())),
+        (Cluster::STATE, Value::from(state_word(&names, &desired, observed))),
+        (Cluster::SERVERS, Value::list(servers)),
+        (Cluster::QUORUM, observed_quorum(spec, &names, observed)),
+        (Cluster::AZURE_RESOURCES, observed_resources(&desired, &survey)),
+        (Cluster::DRIFT, Value::from(drift(&names, &desired, &survey, observed))),
+        (Cluster::VNET_ID, Value::from(names.vnet().as_str())),
+        (Cluster::CONSUL_CA_FILE, Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
+        (Cluster::CONSUL_EXTERNAL_ENDPOINT_URL, Value::from(endpoint_url(&names, observed))),
+        (Cluster::CERTIFICATES_EXPIRE_AT, Value::from(first_expiry(observed))),
+        (
+            Cluster::CONSUL_PRIVATE_ENDPOINT_IP_ADDRESS,
+            Value::from(balancer_address(&names, observed)),
+        ),
+        (Cluster::IMAGE_VERSION, Value::from(oldest_image(&names, &desired, observed))),
     ]);
     attributes
 }
@@ -235,21 +175,22 @@ fn server(
     slot: u32,
 ) -> Value {
     let zone = observed_zone(spec, names, observed, slot);
-    let [zone, physical_zone] = zone_values(zone.as_deref(), region);
+    let physical_zone = physical_zone(zone.as_deref(), region);
     let version = observed
         .servers
         .get(&slot)
         .and_then(|server| server.status.consul.as_ref())
         .map(|consul| consul.version.clone());
-    Value::object([
-        ("name", Value::from(names.server(slot))),
-        ("slot", Value::from(i64::from(slot))),
-        ("zone", zone),
-        ("physical_zone", physical_zone),
-        ("vmss_id", Value::from(names.scale_set(slot).as_str())),
-        ("private_ip", Value::from(observed.addresses.get(&slot).cloned())),
-        ("consul_version", Value::from(version)),
-    ])
+    let server = Server {
+        name: names.server(slot).into(),
+        slot: slot.into(),
+        zone: zone.into(),
+        physical_zone: physical_zone.into(),
+        vmss_id: names.scale_set(slot).as_str().into(),
+        private_ip: observed.addresses.get(&slot).cloned().into(),
+        consul_version: version.into(),
+    };
+    server.into_value()
 }
 
 fn state_word(names: &Names, desired: &Desired, observed: &Observed) -> &'static str {

@@ -1,55 +1,64 @@
-//! What can be told from the configuration alone. Unknown values are left for the plan.
+//! What can be told from the configuration alone: rules of single attributes, which [`Cluster`] names at them, and rules
+//! on several together. Unknown values are left for the plan.
 
-use std::collections::BTreeMap;
-
+use hcs_planner::rules;
 use hcs_planner::spec::{LockLevel, ZoneFallback};
-use hcs_planner::{rules, tags};
-use tfplugin::validate::null_elements;
+use tfplugin::validate::{Finding, Validator, null_elements, rule};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
+use super::model::Cluster;
+
+/// What no attribute can tell by itself.
 pub(super) fn validate(config: &Value) -> Diagnostics {
     let mut found = Diagnostics::none();
-    let mut text = |name: &str, summary: &str, rule: &dyn Fn(&str) -> Result<(), String>| {
-        if let Some(value) = config.get(name).as_str()
-            && let Err(detail) = rule(value)
-        {
-            found.push(Diagnostic::error(summary, detail).at(name));
-        }
-    };
-    text("name", "Invalid cluster name", &rules::cluster_name);
-    let group = "Invalid resource group name";
-    text("resource_group_name", group, &rules::resource_group);
-    text("managed_resource_group_name", group, &rules::resource_group);
-    text("consul_datacenter", "Invalid Consul datacenter", &rules::datacenter);
-    text("vnet_cidr", "Invalid network", &|cidr| rules::vnet_cidr(cidr).map(|_| ()));
-    text("consul_version", "Invalid Consul version", &version);
-    text("lock", "Invalid lock", &lock);
-    text("zone_fallback", "Invalid zone_fallback", &zone_fallback);
-    text("subnet_id", "Invalid subnet", &rules::subnet_id);
-    let zone = "Invalid private DNS zone";
-    text("private_dns_zone_id", zone, &rules::private_dns_zone_id);
-    text("ssh_public_key", "Invalid SSH key", &rules::ssh_public_key);
-    numbers(config, &mut found);
-    zones(config, &mut found);
-    peers(config, &mut found);
     same_group(config, &mut found);
     exclusive(config, &mut found);
     endpoint(config, &mut found);
     ssh(config, &mut found);
-    found.extend(check_tags(config.get("tags"), &Path::root("tags")));
-    found.extend(null_elements(&super::schema::schema(), config));
+    found.extend(null_elements(&super::schema(), config));
     found.extend(super::timeouts().validate(config));
     found
 }
 
-fn version(text: &str) -> Result<(), String> {
+/// A rule for whole numbers.
+pub(super) fn number_rule(
+    judge: impl Fn(f64) -> Result<(), String> + Send + Sync + 'static,
+) -> impl Validator {
+    rule("a whole number", move |value| judge(value.as_f64().unwrap_or_default()))
+}
+
+/// Zones that exist, none twice: each element by the others.
+pub(super) fn zone_list() -> impl Validator {
+    ZoneList
+}
+
+struct ZoneList;
+
+impl Validator for ZoneList {
+    fn describe(&self) -> String {
+        "zones, none of them twice".to_owned()
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        self.findings(value, &Path::empty()).is_empty()
+    }
+
+    fn findings(&self, value: &Value, at: &Path) -> Vec<Finding> {
+        let zones = super::spec::texts(value).unwrap_or_default();
+        let wrong = (0..zones.len())
+            .filter_map(|index| Some((at.clone().index(index), rules::zone(&zones, index).err()?)));
+        wrong.map(|(path, told)| Finding::says(path, told, self.describe(), value)).collect()
+    }
+}
+
+pub(super) fn version(text: &str) -> Result<(), String> {
     let version = text.parse().map_err(|_| {
         format!("{text:?} is no exact version; write three numbers, e.g. \"1.22.2\".")
     })?;
     rules::consul_version(&version)
 }
 
-fn lock(text: &str) -> Result<(), String> {
+pub(super) fn lock(text: &str) -> Result<(), String> {
     let known = [LockLevel::CanNotDelete, LockLevel::None].map(LockLevel::as_str);
     if known.contains(&text) {
         return Ok(());
@@ -60,7 +69,7 @@ fn lock(text: &str) -> Result<(), String> {
     ))
 }
 
-fn zone_fallback(text: &str) -> Result<(), String> {
+pub(super) fn zone_fallback(text: &str) -> Result<(), String> {
     let known = ZoneFallback::ALL.map(ZoneFallback::as_str);
     if known.contains(&text) {
         return Ok(());
@@ -78,119 +87,52 @@ fn exclusive(config: &Value, found: &mut Diagnostics) {
             found.push(Diagnostic::error(summary, why).at(other));
         }
     }
-    let strict = matches!(config.get("zone_fallback").as_str(), Some("strict") | None)
-        && !config.get("zone_fallback").is_unknown();
-    if strict && is_set("vm_size_fallbacks") {
+    let strict = matches!(config.get(Cluster::ZONE_FALLBACK).as_str(), Some("strict") | None)
+        && !config.get(Cluster::ZONE_FALLBACK).is_unknown();
+    if strict && is_set(Cluster::VM_SIZE_FALLBACKS) {
         let detail = rules::FALLBACKS_NEED_A_ZONE_FALLBACK;
         let summary = "vm_size_fallbacks needs a zone_fallback";
-        found.push(Diagnostic::error(summary, detail).at("vm_size_fallbacks"));
+        found.push(Diagnostic::error(summary, detail).at(Cluster::VM_SIZE_FALLBACKS));
     }
 }
 
 fn endpoint(config: &Value, found: &mut Diagnostics) {
-    let (wanted, cidrs) = (config.get("consul_external_endpoint"), config.get("allowed_cidrs"));
+    let (wanted, cidrs) =
+        (config.get(Cluster::CONSUL_EXTERNAL_ENDPOINT), config.get(Cluster::ALLOWED_CIDRS));
     let is_wanted = wanted.as_bool() == Some(true);
     let empty = cidrs.is_null() || cidrs.as_list().is_some_and(<[Value]>::is_empty);
     if is_wanted && empty {
         let detail = rules::ENDPOINT_NEEDS_CIDRS;
         let diagnostic = Diagnostic::error("The external endpoint needs allowed_cidrs", detail);
-        found.push(diagnostic.at("allowed_cidrs"));
+        found.push(diagnostic.at(Cluster::ALLOWED_CIDRS));
     }
     if !is_wanted && !wanted.is_unknown() && !empty && !cidrs.is_unknown() {
         let detail = "There is no external endpoint that they could call. Set consul_external_endpoint = true, or \
                       leave allowed_cidrs out.";
         let diagnostic = Diagnostic::error("allowed_cidrs without an external endpoint", detail);
-        found.push(diagnostic.at("allowed_cidrs"));
-    }
-    for (index, cidr) in cidrs.as_list().unwrap_or_default().iter().enumerate() {
-        let Some(text) = cidr.as_str() else { continue };
-        if let Err(detail) = rules::allowed_cidr(text) {
-            let path = Path::root("allowed_cidrs").index(index);
-            found.push(Diagnostic::error("Invalid allowed_cidrs", detail).at(path));
-        }
+        found.push(diagnostic.at(Cluster::ALLOWED_CIDRS));
     }
 }
 
 fn ssh(config: &Value, found: &mut Diagnostics) {
-    let cidrs = config.get("ssh_allowed_cidrs").as_list().unwrap_or_default();
-    if !cidrs.is_empty() && config.get("ssh_public_key").is_null() {
+    let cidrs = config.get(Cluster::SSH_ALLOWED_CIDRS).as_list().unwrap_or_default();
+    if !cidrs.is_empty() && config.get(Cluster::SSH_PUBLIC_KEY).is_null() {
         let diagnostic = Diagnostic::error("SSH without a key", rules::SSH_NEEDS_A_KEY);
-        found.push(diagnostic.at("ssh_allowed_cidrs"));
-    }
-    for (index, cidr) in cidrs.iter().enumerate() {
-        if let Some(Err(detail)) = cidr.as_str().map(rules::ssh_allowed_cidr) {
-            let path = Path::root("ssh_allowed_cidrs").index(index);
-            found.push(Diagnostic::error("Invalid ssh_allowed_cidrs", detail).at(path));
-        }
-    }
-}
-
-fn numbers(config: &Value, found: &mut Diagnostics) {
-    let mut check = |name: &str, rule: &dyn Fn(&Value) -> Result<(), String>| {
-        let value = config.get(name);
-        if value.as_number().is_some()
-            && let Err(detail) = rule(value)
-        {
-            found.push(Diagnostic::error(format!("Invalid {name}"), detail).at(name));
-        }
-    };
-    check("server_count", &|count| rules::server_count(count.as_f64().unwrap_or_default()));
-    for (name, range) in
-        [("os_disk_gib", rules::OS_DISK_GIB), ("data_disk_gib", rules::DATA_DISK_GIB)]
-    {
-        check(name, &|size| rules::disk_gib(name, &range, size.as_f64().unwrap_or_default()));
-    }
-}
-
-fn zones(config: &Value, found: &mut Diagnostics) {
-    let Some(zones) = super::model::texts(config.get("zones")) else { return };
-    for index in 0..zones.len() {
-        if let Err(detail) = rules::zone(&zones, index) {
-            let path = Path::root("zones").index(index);
-            found.push(Diagnostic::error("Invalid zones", detail).at(path));
-        }
-    }
-}
-
-fn peers(config: &Value, found: &mut Diagnostics) {
-    let Some(ids) = config.get("peer_vnet_ids").as_list() else { return };
-    for (index, id) in ids.iter().enumerate() {
-        if let Some(Err(detail)) = id.as_str().map(rules::vnet_id) {
-            let path = Path::root("peer_vnet_ids").index(index);
-            found.push(Diagnostic::error("Invalid peer", detail).at(path));
-        }
+        found.push(diagnostic.at(Cluster::SSH_ALLOWED_CIDRS));
     }
 }
 
 fn same_group(config: &Value, found: &mut Diagnostics) {
-    let (own, managed) =
-        (config.get("resource_group_name"), config.get("managed_resource_group_name"));
+    let (own, managed) = (
+        config.get(Cluster::RESOURCE_GROUP_NAME),
+        config.get(Cluster::MANAGED_RESOURCE_GROUP_NAME),
+    );
     if let (Some(own), Some(managed)) = (own.as_str(), managed.as_str())
         && let Err(detail) = rules::other_group(own, managed)
     {
         let diagnostic = Diagnostic::error("Managed group is your own group", detail);
-        found.push(diagnostic.at("managed_resource_group_name"));
+        found.push(diagnostic.at(Cluster::MANAGED_RESOURCE_GROUP_NAME));
     }
-}
-
-/// Azure's rules for tags, at the attribute that sets them.
-pub(crate) fn check_tags(tags: &Value, path: &Path) -> Diagnostics {
-    let mut found = Diagnostics::none();
-    let known: BTreeMap<String, String> = tags
-        .as_map()
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect();
-    if let Err(detail) = tags::check_all(&known) {
-        found.push(Diagnostic::error("Azure does not take these tags", detail).at(path.clone()));
-    }
-    for (key, value) in &known {
-        if let Err(detail) = tags::check(key, value) {
-            found.push(Diagnostic::error("Invalid tag", detail).at(path.clone().key(key.clone())));
-        }
-    }
-    found
 }
 
 #[cfg(test)]
@@ -198,7 +140,9 @@ mod tests {
     use super::*;
 
     fn errors(attributes: Vec<(&str, Value)>) -> Vec<String> {
-        let diagnostics = validate(&Value::object(attributes));
+        let config = Value::object(attributes);
+        let mut diagnostics = tfplugin::validate::by_schema(&super::super::schema(), &config);
+        diagnostics.extend(validate(&config));
         diagnostics.iter().map(|d| d.detail.clone()).collect()
     }
 

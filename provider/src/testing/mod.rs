@@ -1,5 +1,6 @@
 //! The provider in a simulated Azure, as Terraform core drives it: virtual time, no sockets, no Terraform.
 
+mod configured;
 pub(crate) mod core;
 mod laws;
 mod told;
@@ -11,14 +12,17 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::names::storage_account_name;
 use hcs_simulator::{Calls, Programs, Script, Settings, SimClock, SimCloud, Strike};
 use serde_json::{Value as Json, json};
-use tfplugin::{CancellationToken, DataSource, Resource, Value};
+use tfplugin::{CancellationToken, DataSource, Ephemeral, Resource, Value, data_source, ephemeral};
 
-use crate::client::{Client, Ports, Registrations, SharedClient};
+use crate::client::{Client, Ports, Registrations};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
+use crate::ephemeral::{ClientConfig, RootToken};
 use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
 use crate::tagging::Tagging;
+use configured::Configured;
+
 /// Where a run ends: at a call, on one side of it.
 pub(crate) type Kill = Strike;
 
@@ -137,11 +141,10 @@ impl Azure {
             clock: Arc::new(self.clock.clone()),
             programs: Some(Arc::new(Programs)),
         };
-        let client = SharedClient::default();
         let subscription_id = Settings::default().subscription_id;
         let tagging = Tagging { defaults: default_tags, ..Tagging::default() };
         let connection = Client::new(ports, subscription_id, tagging);
-        client.set(connection.registering(self.registrations));
+        let client = Arc::new(connection.registering(self.registrations));
         Provider { client, script }
     }
 }
@@ -149,17 +152,29 @@ impl Azure {
 /// A configured provider.
 #[derive(Clone)]
 pub(crate) struct Provider {
-    pub(crate) client: SharedClient,
+    client: Arc<Client>,
     script: Arc<Script>,
 }
 
 impl Provider {
+    fn with<T: ?Sized>(&self, author: Arc<T>) -> Arc<Configured<T>> {
+        Arc::new(Configured { author, client: Arc::clone(&self.client) })
+    }
+
     pub(crate) fn cluster(&self) -> Arc<dyn Resource> {
-        Arc::new(ClusterResource::new(self.client.clone()))
+        self.with::<dyn Resource>(Arc::new(ClusterResource))
     }
 
     pub(crate) fn policy(&self) -> Arc<dyn Resource> {
-        Arc::new(PolicyResource::new(self.client.clone()))
+        self.with::<dyn Resource>(Arc::new(PolicyResource))
+    }
+
+    pub(crate) fn client_config(&self) -> Arc<dyn Ephemeral> {
+        self.with(ephemeral(ClientConfig))
+    }
+
+    pub(crate) fn root_token(&self) -> Arc<dyn Ephemeral> {
+        self.with(ephemeral(RootToken))
     }
 
     /// Writes and deletes of blobs.
@@ -178,11 +193,11 @@ impl Provider {
     }
 
     pub(crate) fn cluster_data(&self) -> Arc<dyn DataSource> {
-        Arc::new(ClusterDataSource::new(self.client.clone()))
+        self.with::<dyn DataSource>(Arc::new(ClusterDataSource))
     }
 
     pub(crate) fn helm_data(&self) -> Arc<dyn DataSource> {
-        Arc::new(HelmConfigDataSource::new(self.client.clone()))
+        self.with(data_source(HelmConfigDataSource))
     }
 
     /// Until it is killed.

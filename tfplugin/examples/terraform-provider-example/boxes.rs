@@ -7,49 +7,42 @@ use std::path::PathBuf;
 use tfplugin::plan::by_schema;
 use tfplugin::validate::{Validator, check};
 use tfplugin::{
-    ApplyRequest, ApplyResponse, Attribute, Block, Context, Deferred, Diagnostic, IdentitySchema,
-    ImportRequest, ImportResponse, NestedBlock, PlanRequest, PlanResponse, ReadRequest,
-    ReadResponse, Resource, Schema, Type, Upgrader, Value, async_trait,
+    ApplyRequest, ApplyResponse, Attribute, Block, Context, Deferred, Diagnostic, Diagnostics,
+    IdentitySchema, ImportRequest, ImportResponse, NestedBlock, PlanRequest, PlanResponse,
+    ReadRequest, ReadResponse, Resource, Schema, Type, Upgrader, Value, async_trait,
 };
 
-use crate::Folder;
+pub(crate) struct Boxes;
 
-pub(crate) struct Boxes {
-    pub(crate) folder: Folder,
+fn file(ctx: &Context, id: &str) -> Result<PathBuf, Diagnostics> {
+    Ok(ctx.data::<PathBuf>()?.join(format!("{id}.box")))
 }
 
 impl Boxes {
-    fn file(&self, id: &str) -> Result<PathBuf, Diagnostic> {
-        let folder = self.folder.get().ok_or_else(|| {
-            Diagnostic::error("The provider is not configured", "Set `folder` to a known value.")
-        })?;
-        Ok(folder.join(format!("{id}.box")))
-    }
-
-    pub(crate) fn load(&self, id: &str) -> Result<Option<Value>, Diagnostic> {
-        match fs::read(self.file(id)?) {
+    pub(crate) fn load(&self, ctx: &Context, id: &str) -> Result<Option<Value>, Diagnostics> {
+        match fs::read(file(ctx, id)?) {
             Ok(bytes) => Value::from_json(&bytes, &self.schema().implied_type())
                 .map(Some)
-                .map_err(|error| Diagnostic::error("The box is broken", error.to_string())),
+                .map_err(|error| Diagnostics::error("The box is broken", error.to_string())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Diagnostic::error("The box cannot be read", error.to_string())),
+            Err(error) => Err(Diagnostics::error("The box cannot be read", error.to_string())),
         }
     }
 
-    fn store(&self, id: &str, state: &Value) -> Result<(), Diagnostic> {
+    fn store(&self, ctx: &Context, id: &str, state: &Value) -> Result<(), Diagnostics> {
         let json = state
             .to_json(&self.schema().implied_type())
-            .map_err(|error| Diagnostic::error("The box cannot be stored", error.to_string()))?;
-        fs::write(self.file(id)?, json)
-            .map_err(|error| Diagnostic::error("The box cannot be stored", error.to_string()))
+            .map_err(|error| Diagnostics::error("The box cannot be stored", error.to_string()))?;
+        fs::write(file(ctx, id)?, json)
+            .map_err(|error| Diagnostics::error("The box cannot be stored", error.to_string()))
     }
 
-    fn make(&self, request: &ApplyRequest) -> Result<Value, Diagnostic> {
+    fn make(&self, ctx: &Context, request: &ApplyRequest) -> Result<Value, Diagnostics> {
         if request.is_destroy() {
             let id = request.prior.get("id").as_str().unwrap_or_default();
-            return match fs::remove_file(self.file(id)?) {
+            return match fs::remove_file(file(ctx, id)?) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(Diagnostic::error("The box cannot be removed", error.to_string()))
+                    Err(Diagnostics::error("The box cannot be removed", error.to_string()))
                 }
                 _ => Ok(Value::Null),
             };
@@ -64,7 +57,7 @@ impl Boxes {
             .with("id", id.as_str())
             .with("has_secret", has_secret)
             .with("secret", Value::Null);
-        self.store(&id, &state)?;
+        self.store(ctx, &id, &state)?;
         tracing::debug!(id, "stored");
         Ok(state)
     }
@@ -181,8 +174,8 @@ impl Resource for Boxes {
         plan
     }
 
-    async fn apply(&self, _: &Context, request: ApplyRequest) -> ApplyResponse {
-        match self.make(&request) {
+    async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
+        match self.make(ctx, &request) {
             Ok(state) => {
                 // The private bytes count how often the box was written.
                 let mut private = request.private;
@@ -193,9 +186,9 @@ impl Resource for Boxes {
         }
     }
 
-    async fn read(&self, _: &Context, request: ReadRequest) -> ReadResponse {
+    async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {
         let id = request.state.get("id").as_str().unwrap_or_default();
-        match self.load(id) {
+        match self.load(ctx, id) {
             Ok(Some(state)) => {
                 tracing::info!(id, writes = request.private.len(), "the box is there");
                 ReadResponse::new(state)
@@ -205,9 +198,9 @@ impl Resource for Boxes {
         }
     }
 
-    async fn import(&self, _: &Context, request: ImportRequest) -> ImportResponse {
+    async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
         let id = request.id_or("id");
-        match self.load(id) {
+        match self.load(ctx, id) {
             Ok(Some(state)) => ImportResponse::new(state),
             Ok(None) => ImportResponse::failed(Diagnostic::error(
                 "No such box",

@@ -1,6 +1,41 @@
-//! `longest`: the longest of any number of texts.
+//! `longest`: the longest of any number of texts; `repeated`: a text several times.
 
-use tfplugin::{Function, FunctionError, Parameter, Signature, Type, Value};
+use tfplugin::{
+    Attr, Function, FunctionError, Model, Parameter, Signature, Type, TypedFunction, Value,
+};
+
+/// A text several times. With nothing in between unless it is said.
+#[derive(Model)]
+pub(crate) struct Repeat {
+    /// The text.
+    #[tf(required)]
+    text: Attr<String>,
+    /// How often, at most 100.
+    #[tf(required)]
+    times: Attr<u16>,
+    /// What stands in between; may be null.
+    between: Attr<String>,
+}
+
+pub(crate) struct Repeated;
+
+impl TypedFunction for Repeated {
+    type Arguments = Repeat;
+    type Output = String;
+
+    fn name(&self) -> &'static str {
+        "repeated"
+    }
+
+    fn call(&self, Repeat { text, times, between }: Repeat) -> Result<String, FunctionError> {
+        let times = times.into_known().unwrap_or_default();
+        if times > 100 {
+            return Err(FunctionError::new("That is more than 100 times.").at(1));
+        }
+        let text = text.into_known().unwrap_or_default();
+        Ok(vec![text; times.into()].join(&between.into_known().unwrap_or_default()))
+    }
+}
 
 pub(crate) struct Longest;
 

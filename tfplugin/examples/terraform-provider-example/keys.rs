@@ -3,9 +3,18 @@
 use std::time::{Duration, SystemTime};
 
 use tfplugin::{
-    Attribute, Context, Diagnostics, Ephemeral, OpenResponse, RenewResponse, Schema, Value,
+    Attr, Context, Diagnostics, Model, Opened, RenewResponse, Sensitive, TypedEphemeral,
     async_trait,
 };
+
+/// A secret that is never stored.
+#[derive(Model)]
+pub(crate) struct Key {
+    #[tf(required)]
+    door: Attr<String>,
+    #[tf(computed)]
+    key: Attr<Sensitive<String>>,
+}
 
 pub(crate) struct Keys;
 
@@ -14,24 +23,18 @@ fn soon() -> Option<SystemTime> {
 }
 
 #[async_trait]
-impl Ephemeral for Keys {
+impl TypedEphemeral for Keys {
+    type Model = Key;
+
     fn type_name(&self) -> &'static str {
         "example_key"
     }
 
-    fn schema(&self) -> Schema {
-        Schema::new(0)
-            .describe("A secret that is never stored.")
-            .attribute(Attribute::string("door").required())
-            .attribute(Attribute::string("key").computed().sensitive())
-    }
-
-    async fn open(&self, _: &Context, config: Value) -> OpenResponse {
-        let door = config.get("door").as_str().unwrap_or_default().to_owned();
-        let key = format!("the key to {door}");
+    async fn open(&self, _: &Context, mut key: Key) -> Result<Opened<Key>, Diagnostics> {
+        let door = key.door.require(Key::DOOR)?.clone();
+        key.key = Sensitive::new(format!("the key to {door}")).into();
         tracing::warn!(door, "opened");
-        let result = config.with("key", key);
-        OpenResponse { private: door.into_bytes(), renew_at: soon(), ..OpenResponse::new(result) }
+        Ok(Opened { result: key, private: door.into_bytes(), renew_at: soon() })
     }
 
     async fn renew(&self, _: &Context, private: Vec<u8>) -> RenewResponse {

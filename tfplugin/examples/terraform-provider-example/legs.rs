@@ -2,24 +2,19 @@
 //! tells the halves of a replacement.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use tfplugin::{
     ApplyRequest, ApplyResponse, Attribute, Context, Diagnostic, PlanRequest, PlanResponse,
     ReadRequest, ReadResponse, Resource, Schema, Value, async_trait,
 };
 
-use crate::Folder;
+pub(crate) struct Legs;
 
-pub(crate) struct Legs {
-    pub(crate) folder: Folder,
-}
-
-impl Legs {
-    fn note(&self, line: &str) {
-        let Some(folder) = self.folder.get() else { return };
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("legs"));
-        let _ = file.and_then(|mut file| writeln!(file, "{line}"));
-    }
+fn note(ctx: &Context, line: &str) {
+    let Ok(folder) = ctx.data::<PathBuf>() else { return };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("legs"));
+    let _ = file.and_then(|mut file| writeln!(file, "{line}"));
 }
 
 /// `a1`, `a?` before its number is known, or `-`.
@@ -47,7 +42,7 @@ impl Resource for Legs {
             .attribute(Attribute::number("number").computed())
     }
 
-    async fn plan(&self, _: &Context, request: PlanRequest) -> PlanResponse {
+    async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse {
         let (prior, proposed) = (shown(&request.prior), shown(&request.proposed));
         let given = String::from_utf8_lossy(&request.private).into_owned();
         let kind = match (request.is_create(), request.is_destroy()) {
@@ -55,7 +50,7 @@ impl Resource for Legs {
             (true, _) => "create",
             _ => "update",
         };
-        self.note(&format!("plan {prior} -> {proposed} given {given:?}"));
+        note(ctx, &format!("plan {prior} -> {proposed} given {given:?}"));
         if request.is_destroy() {
             let private = Some(format!("planned {kind}").into_bytes());
             return PlanResponse { private, ..PlanResponse::new(Value::Null) };
@@ -73,10 +68,10 @@ impl Resource for Legs {
         }
     }
 
-    async fn apply(&self, _: &Context, request: ApplyRequest) -> ApplyResponse {
+    async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
         let (prior, planned) = (shown(&request.prior), shown(&request.planned));
         let given = String::from_utf8_lossy(&request.private).into_owned();
-        self.note(&format!("apply {prior} -> {planned} given {given:?}"));
+        note(ctx, &format!("apply {prior} -> {planned} given {given:?}"));
         if request.is_destroy() {
             return ApplyResponse::new(Value::Null);
         }

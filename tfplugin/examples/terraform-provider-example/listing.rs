@@ -1,16 +1,15 @@
 //! `example_boxes`: the ids of all boxes; and the boxes themselves, for queries.
 
+use std::path::PathBuf;
+
 use tfplugin::{
     Attribute, Context, DataResponse, DataSource, Diagnostic, Diagnostics, Found, ListItem,
     ListRequest, ListResource, Schema, Type, Value, async_trait,
 };
 
-use crate::Folder;
 use crate::boxes::Boxes;
 
-pub(crate) struct Listing {
-    pub(crate) folder: Folder,
-}
+pub(crate) struct Listing;
 
 #[async_trait]
 impl DataSource for Listing {
@@ -27,17 +26,16 @@ impl DataSource for Listing {
 
     async fn read(&self, ctx: &Context, config: Value) -> DataResponse {
         let asked_by = ctx.provider_meta.get("module").clone();
-        match ids(&self.folder) {
+        match ids(ctx) {
             Ok(ids) => DataResponse::new(config.with("ids", ids).with("asked_by", asked_by)),
             Err(error) => DataResponse::failed(error),
         }
     }
 }
 
-fn ids(folder: &Folder) -> Result<Vec<String>, Diagnostic> {
-    let files = folder.get().map(std::fs::read_dir);
-    let Some(Ok(files)) = files else {
-        return Err(Diagnostic::error("The folder cannot be read", "Set `folder` to one."));
+fn ids(ctx: &Context) -> Result<Vec<String>, Diagnostics> {
+    let Ok(files) = std::fs::read_dir(&*ctx.data::<PathBuf>()?) else {
+        return Err(Diagnostics::error("The folder cannot be read", "Set `folder` to one."));
     };
     let id = |name: &str| name.strip_suffix(".box").map(str::to_owned);
     let mut ids: Vec<String> =
@@ -47,9 +45,7 @@ fn ids(folder: &Folder) -> Result<Vec<String>, Diagnostic> {
 }
 
 /// Finds boxes for `terraform query`.
-pub(crate) struct Search {
-    pub(crate) folder: Folder,
-}
+pub(crate) struct Search;
 
 #[async_trait]
 impl ListResource for Search {
@@ -61,18 +57,17 @@ impl ListResource for Search {
         Schema::new(0).attribute(Attribute::string("prefix").optional())
     }
 
-    async fn list(&self, _: &Context, request: ListRequest, mut found: Found) -> Diagnostics {
-        let boxes = Boxes { folder: self.folder.clone() };
-        let ids = match ids(&self.folder) {
+    async fn list(&self, ctx: &Context, request: ListRequest, mut found: Found) -> Diagnostics {
+        let ids = match ids(ctx) {
             Ok(ids) => ids,
-            Err(error) => return error.into(),
+            Err(error) => return error,
         };
         let prefix = request.config.get("prefix").as_str().unwrap_or_default().to_owned();
         for id in ids {
-            let state = match boxes.load(&id) {
+            let state = match Boxes.load(ctx, &id) {
                 Ok(Some(state)) => state,
                 Ok(None) => continue,
-                Err(error) => return error.into(),
+                Err(error) => return error,
             };
             let display_name = state.get("name").as_str().unwrap_or_default().to_owned();
             if !display_name.starts_with(&prefix) {

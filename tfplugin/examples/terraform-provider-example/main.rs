@@ -12,20 +12,15 @@ mod timer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tfplugin::{
-    Action, Attribute, ConfigureRequest, Context, DataSource, Diagnostics, Ephemeral, Function,
-    ListResource, Provider, Resource, Schema, async_trait, managed,
+    Action, Attribute, ConfigureRequest, ConfigureResponse, Context, DataSource, Ephemeral,
+    Function, ListResource, Provider, Resource, Schema, action, async_trait, ephemeral, function,
+    managed,
 };
 
-/// The folder that the boxes are kept in, once it is configured.
-type Folder = Arc<OnceLock<PathBuf>>;
-
-#[derive(Default)]
-struct Example {
-    folder: Folder,
-}
+struct Example;
 
 #[async_trait]
 impl Provider for Example {
@@ -41,8 +36,8 @@ impl Provider for Example {
 
     fn resources(&self) -> Vec<Arc<dyn Resource>> {
         vec![
-            Arc::new(boxes::Boxes { folder: Arc::clone(&self.folder) }),
-            Arc::new(legs::Legs { folder: Arc::clone(&self.folder) }),
+            Arc::new(boxes::Boxes),
+            Arc::new(legs::Legs),
             managed(timer::Timers),
             managed(crates::Crates),
             managed(marks::Marks),
@@ -50,19 +45,19 @@ impl Provider for Example {
     }
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
-        vec![Arc::new(listing::Listing { folder: Arc::clone(&self.folder) })]
+        vec![Arc::new(listing::Listing)]
     }
 
     fn ephemerals(&self) -> Vec<Arc<dyn Ephemeral>> {
-        vec![Arc::new(keys::Keys)]
+        vec![ephemeral(keys::Keys)]
     }
 
     fn list_resources(&self) -> Vec<Arc<dyn ListResource>> {
-        vec![Arc::new(listing::Search { folder: Arc::clone(&self.folder) })]
+        vec![Arc::new(listing::Search)]
     }
 
     fn actions(&self) -> Vec<Arc<dyn Action>> {
-        vec![Arc::new(actions::Bell)]
+        vec![action(actions::Bell)]
     }
 
     fn meta_schema(&self) -> Option<Schema> {
@@ -70,17 +65,17 @@ impl Provider for Example {
     }
 
     fn functions(&self) -> Vec<Arc<dyn Function>> {
-        vec![Arc::new(functions::Longest)]
+        vec![Arc::new(functions::Longest), function(functions::Repeated)]
     }
 
-    async fn configure(&self, _: &Context, request: ConfigureRequest) -> Diagnostics {
-        if let Some(folder) = request.config.get("folder").as_str() {
-            let _ = self.folder.set(PathBuf::from(folder));
+    async fn configure(&self, _: &Context, request: ConfigureRequest) -> ConfigureResponse {
+        match request.config.get("folder").as_str() {
+            Some(folder) => ConfigureResponse::new(PathBuf::from(folder)),
+            None => ConfigureResponse::default(),
         }
-        Diagnostics::none()
     }
 }
 
 fn main() -> ExitCode {
-    tfplugin::serve(Example::default())
+    tfplugin::serve(Example)
 }

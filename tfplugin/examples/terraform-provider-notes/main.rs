@@ -3,53 +3,58 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
+use tfplugin::typed::Model as _;
 use tfplugin::validate::{length, one_of};
 use tfplugin::{
-    Attr, Attribute, ConfigureRequest, Context, Diagnostic, Diagnostics, Failure, ImportRequest,
-    ManagedResource, Model, Provider, Resource, Schema, Timeouts, Type, async_trait, managed,
-    serve,
+    Attr, ConfigureRequest, ConfigureResponse, Context, Diagnostic, Diagnostics, Failure,
+    ImportRequest, ManagedResource, Model, Provider, Resource, Schema, Timeouts, async_trait,
+    managed, serve,
 };
 
-/// One note. Every field may be null or not known yet, and the compiler reminds us.
+/// A note in a file.
 #[derive(Model, Default)]
 struct Note {
+    /// Its title, for good.
+    #[tf(computed, keeps_prior)]
     id: Attr<String>,
+    /// Another title is another note.
+    #[tf(required, replaces, validate = length(1..=40))]
     title: Attr<String>,
+    /// What the note says.
+    #[tf(required)]
     text: Attr<String>,
+    /// In which mood it was written; default `calm`.
+    #[tf(default = "calm", validate = one_of(["calm", "cheerful"]))]
     mood: Attr<String>,
+    /// Words to find it by.
     tags: Attr<BTreeSet<String>>,
+    /// Words in the text.
+    #[tf(computed)]
     words: Attr<u64>,
 }
 
-struct Notes {
-    folder: Folder,
-}
-
-type Folder = Arc<OnceLock<PathBuf>>;
+struct Notes;
 
 fn failed(what: &'static str) -> impl Fn(io::Error) -> Diagnostic {
     move |error| Diagnostic::error(what, format!("{error}. Is the folder there and writable?"))
 }
 
-impl Notes {
-    fn file(&self, note: &Note) -> Result<PathBuf, Diagnostic> {
-        let folder = self.folder.get().ok_or_else(|| {
-            Diagnostic::error("The provider is not configured", "`folder` is not known yet.")
-        })?;
-        let title = note.id.known().or(note.title.known());
-        Ok(folder.join(format!("{}.note", title.map_or("", String::as_str))))
+impl Note {
+    fn file(&self, ctx: &Context) -> Result<PathBuf, Diagnostics> {
+        let title = self.id.known().or(self.title.known());
+        Ok(ctx.data::<PathBuf>()?.join(format!("{}.note", title.map_or("", String::as_str))))
     }
 
-    fn write(&self, mut note: Note) -> Result<Note, Failure<Note>> {
-        let text = note.text.known().map_or("", String::as_str);
-        fs::write(self.file(&note)?, text).map_err(failed("The note cannot be written"))?;
-        note.words = Attr::Known(text.split_whitespace().count() as u64);
-        note.id = note.title.clone();
-        Ok(note)
+    fn write(mut self, ctx: &Context) -> Result<Self, Failure<Self>> {
+        let text = self.text.known().map_or("", String::as_str);
+        fs::write(self.file(ctx)?, text).map_err(failed("The note cannot be written"))?;
+        self.words = Attr::Known(text.split_whitespace().count() as u64);
+        self.id = self.title.clone();
+        Ok(self)
     }
 }
 
@@ -61,34 +66,22 @@ impl ManagedResource for Notes {
         "notes_note"
     }
 
-    fn schema(&self) -> Schema {
-        let mood = Attribute::string("mood").default("calm");
-        Schema::new(0)
-            .describe("A note in a file.")
-            .attribute(Attribute::string("id").computed().keeps_prior())
-            .attribute(Attribute::string("title").required().replaces().validate(length(1..=40)))
-            .attribute(Attribute::string("text").required().describe("What the note says."))
-            .attribute(mood.validate(one_of(["calm", "cheerful"])))
-            .attribute(Attribute::set("tags", Type::String).optional())
-            .attribute(Attribute::number("words").computed().describe("Words in the text."))
-    }
-
     fn timeouts(&self) -> Timeouts {
         Timeouts::none().create(Duration::from_mins(1))
     }
 
-    async fn create(&self, _: &Context, plan: Note) -> Result<Note, Failure<Note>> {
-        if self.file(&plan)?.exists() {
-            let title = plan.title.require("title")?;
+    async fn create(&self, ctx: &Context, plan: Note) -> Result<Note, Failure<Note>> {
+        if plan.file(ctx)?.exists() {
+            let title = plan.title.require(Note::TITLE)?;
             let detail =
                 format!("There is a note {title:?} already. Import it: its id is its title.");
-            return Err(Diagnostic::error("The note exists", detail).at("title").into());
+            return Err(Diagnostic::error("The note exists", detail).at(Note::TITLE).into());
         }
-        self.write(plan)
+        plan.write(ctx)
     }
 
-    async fn read(&self, _: &Context, mut note: Note) -> Result<Option<Note>, Diagnostics> {
-        let text = match fs::read_to_string(self.file(&note)?) {
+    async fn read(&self, ctx: &Context, mut note: Note) -> Result<Option<Note>, Diagnostics> {
+        let text = match fs::read_to_string(note.file(ctx)?) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(failed("The note cannot be read"))?,
         };
@@ -98,12 +91,12 @@ impl ManagedResource for Notes {
         Ok(Some(note))
     }
 
-    async fn update(&self, _: &Context, _: Note, plan: Note) -> Result<Note, Failure<Note>> {
-        self.write(plan)
+    async fn update(&self, ctx: &Context, _: Note, plan: Note) -> Result<Note, Failure<Note>> {
+        plan.write(ctx)
     }
 
-    async fn delete(&self, _: &Context, note: Note) -> Result<(), Failure<Note>> {
-        match fs::remove_file(self.file(&note)?) {
+    async fn delete(&self, ctx: &Context, note: Note) -> Result<(), Failure<Note>> {
+        match fs::remove_file(note.file(ctx)?) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => Ok(removed.map_err(failed("The note cannot be removed"))?),
         }
@@ -115,28 +108,38 @@ impl ManagedResource for Notes {
     }
 }
 
-struct NotesProvider {
-    folder: Folder,
+/// Notes in a folder.
+#[derive(Model)]
+struct Config {
+    /// Where the notes are.
+    #[tf(required, validate = length(1..))]
+    folder: Attr<String>,
 }
+
+struct NotesProvider;
 
 #[async_trait]
 impl Provider for NotesProvider {
     fn schema(&self) -> Schema {
-        Schema::new(0).attribute(Attribute::string("folder").required().validate(length(1..)))
+        Config::schema()
     }
 
     fn resources(&self) -> Vec<Arc<dyn Resource>> {
-        vec![managed(Notes { folder: self.folder.clone() })]
+        vec![managed(Notes)]
     }
 
-    async fn configure(&self, _: &Context, request: ConfigureRequest) -> Diagnostics {
-        if let Some(folder) = request.config.get("folder").as_str() {
-            let _ = self.folder.set(PathBuf::from(folder));
+    async fn configure(&self, _: &Context, request: ConfigureRequest) -> ConfigureResponse {
+        match request.read::<Config>() {
+            // What is not known yet is asked for again before anything is made.
+            Ok(Config { folder: Attr::Known(folder) }) => {
+                ConfigureResponse::new(PathBuf::from(folder))
+            }
+            Ok(_) => ConfigureResponse::default(),
+            Err(found) => ConfigureResponse::failed(found),
         }
-        Diagnostics::none()
     }
 }
 
 fn main() -> ExitCode {
-    serve(NotesProvider { folder: Folder::default() })
+    serve(NotesProvider)
 }

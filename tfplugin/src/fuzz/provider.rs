@@ -73,8 +73,8 @@ impl Provider for Everything {
         Some(Schema::new(0).attribute(Attribute::string("name").optional()))
     }
 
-    async fn configure(&self, _: &Context, _: ConfigureRequest) -> Diagnostics {
-        Diagnostics::none()
+    async fn configure(&self, _: &Context, _: ConfigureRequest) -> ConfigureResponse {
+        ConfigureResponse::new(())
     }
 }
 

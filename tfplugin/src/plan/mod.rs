@@ -12,7 +12,7 @@ mod replace;
 
 use crate::schema::Schema;
 use crate::value::Value;
-use crate::{PlanRequest, PlanResponse};
+use crate::{Path, PlanRequest, PlanResponse};
 
 /// The plan that the rules of a schema give.
 ///
@@ -27,18 +27,24 @@ pub fn by_schema(schema: &Schema, request: PlanRequest) -> PlanResponse {
     if planned != prior {
         computed::mark(&schema.block, &prior, &config, &mut planned);
     }
-    let requires_replace = if prior.is_null() {
-        Vec::new()
-    } else {
-        replace::changes(&schema.block, &prior, &planned)
-    };
+    let requires_replace = replaced(schema, &prior, &planned);
     PlanResponse { requires_replace, ..PlanResponse::new(planned) }
+}
+
+/// Plans the defaults of a schema where the configuration sets nothing: for authors who plan by themselves.
+pub fn fill_defaults(schema: &Schema, config: &Value, planned: &mut Value) {
+    defaults::fill(&schema.block, config, planned);
+}
+
+/// The attributes whose change needs a new object: for authors who plan by themselves. None where nothing exists.
+pub fn replaced(schema: &Schema, prior: &Value, planned: &Value) -> Vec<Path> {
+    if prior.is_null() { Vec::new() } else { replace::changes(&schema.block, prior, planned) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Attribute, Block, NestedBlock, Path};
+    use crate::{Attribute, Block, NestedBlock};
 
     fn schema() -> Schema {
         let disk = || {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::ProviderData;
 use crate::private::Private;
 use crate::{Diagnostic, Diagnostics, Value};
 
@@ -27,6 +28,8 @@ pub struct Context {
     pub provider_meta: Value,
     /// What the provider keeps beside the state of this object; for resources over a model.
     pub private: Private,
+    /// What the provider made of its configuration, see [`Context::data`].
+    pub(crate) provider_data: Option<ProviderData>,
     messages: Arc<Mutex<Diagnostics>>,
 }
 
@@ -39,6 +42,24 @@ impl Context {
     /// A context that a given token cancels.
     pub fn with_cancel(cancel: CancellationToken) -> Self {
         Self { cancel, ..Self::default() }
+    }
+
+    /// The same surroundings with what the provider made of its configuration; for tests and tools.
+    #[must_use]
+    pub fn with_data<T: Send + Sync + 'static>(mut self, data: Arc<T>) -> Self {
+        self.provider_data = Some(ProviderData::shared(data));
+        self
+    }
+
+    /// What [`crate::Provider::configure`] answered last before the call began; the error is for the user, who did not
+    /// configure the provider or whose configuration failed.
+    pub fn data<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, Diagnostics> {
+        self.provider_data.as_ref().and_then(ProviderData::get).ok_or_else(|| {
+            Diagnostics::error(
+                "The provider is not configured",
+                "Its configuration failed, was never given, or holds values that are not known yet.",
+            )
+        })
     }
 
     /// Whether the call was cancelled because its time is up, and not by the user.

@@ -3,6 +3,7 @@
 //! Everything here speaks of values and diagnostics; nothing here knows the wire.
 
 mod action;
+mod configure;
 mod context;
 mod data_source;
 mod deferred;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use action::{Action, ActionPlan, Progress};
+pub use configure::{ConfigureRequest, ConfigureResponse, ProviderData};
 pub use context::Context;
 pub use data_source::{DataResponse, DataSource};
 pub use deferred::Deferred;
@@ -91,15 +93,6 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Takes the configuration, before anything that touches the outside world.
     ///
-    /// While planning it may hold unknowns.
-    async fn configure(&self, ctx: &Context, request: ConfigureRequest) -> Diagnostics;
-}
-
-/// The configuration of a provider.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ConfigureRequest {
-    /// The `provider` block.
-    pub config: Value,
-    /// Version of the Terraform that asks.
-    pub terraform_version: String,
+    /// While planning it may hold unknowns. What it answers, all later calls have at hand as [`Context::data`].
+    async fn configure(&self, ctx: &Context, request: ConfigureRequest) -> ConfigureResponse;
 }

@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::configure_provider::{Request, Response};
 
 use super::wire;
 use crate::server::Server;
-use crate::{ConfigureRequest, Context, Diagnostics};
+use crate::{ConfigureRequest, ConfigureResponse, Context, Diagnostics};
 
 pub(super) async fn call(
     server: Arc<Server>,
@@ -18,6 +18,9 @@ pub(super) async fn call(
     let config = provider.shape.decode(request.config.as_ref())?;
     let terraform_version = request.terraform_version;
     let request = ConfigureRequest { config, terraform_version };
-    let diagnostics = provider.author.configure(&ctx, request).await;
+    // What an earlier run made of its configuration is not for this one.
+    server.configured(None);
+    let ConfigureResponse { data, diagnostics } = provider.author.configure(&ctx, request).await;
+    server.configured(data.filter(|_| !diagnostics.has_errors()));
     Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
 }

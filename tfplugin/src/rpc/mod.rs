@@ -104,7 +104,7 @@ impl Calls {
         F: Future<Output = ()> + Send + 'static,
     {
         let (sender, receiver) = channel(1);
-        let ctx = Context::with_cancel(self.server.stop.token());
+        let ctx = self.server.context(self.server.stop.token());
         let (gone, cancel) = (sender.clone(), ctx.cancel.clone());
         let call = call(Arc::clone(&self.server), ctx, request.into_inner(), sender)
             .instrument(call_span(name, &request_id()));

@@ -92,8 +92,8 @@ impl Provider for Things {
         vec![self.thing.clone()]
     }
 
-    async fn configure(&self, _: &Context, _: ConfigureRequest) -> Diagnostics {
-        Diagnostics::none()
+    async fn configure(&self, _: &Context, _: ConfigureRequest) -> ConfigureResponse {
+        ConfigureResponse::new(())
     }
 }
 

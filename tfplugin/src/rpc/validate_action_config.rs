@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::validate_action_config::{Request, Response};
 
 use super::wire;
 use crate::server::Server;
-use crate::validate::validate;
+use crate::validate::by_schema;
 use crate::{Context, Diagnostics};
 
 pub(super) async fn call(
@@ -16,7 +16,7 @@ pub(super) async fn call(
 ) -> Result<Response, Diagnostics> {
     let action = server.catalog().action(&request.type_name)?;
     let config = action.shape.decode(request.config.as_ref())?;
-    let mut diagnostics = validate(&action.shape.schema, &config);
+    let mut diagnostics = by_schema(&action.shape.schema, &config);
     diagnostics.extend(action.author.validate(&ctx, &config).await);
     Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
 }

@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::validate_ephemeral_resource_config::{Request, Res
 
 use super::wire;
 use crate::server::Server;
-use crate::validate::validate;
+use crate::validate::by_schema;
 use crate::{Context, Diagnostics};
 
 pub(super) async fn call(
@@ -16,7 +16,7 @@ pub(super) async fn call(
 ) -> Result<Response, Diagnostics> {
     let ephemeral = server.catalog().ephemeral(&request.type_name)?;
     let config = ephemeral.shape.decode(request.config.as_ref())?;
-    let mut diagnostics = validate(&ephemeral.shape.schema, &config);
+    let mut diagnostics = by_schema(&ephemeral.shape.schema, &config);
     diagnostics.extend(ephemeral.author.validate(&ctx, &config).await);
     Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
 }

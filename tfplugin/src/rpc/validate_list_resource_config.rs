@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::validate_list_resource_config::{Request, Response
 
 use super::wire;
 use crate::server::Server;
-use crate::validate::validate;
+use crate::validate::by_schema;
 use crate::{Context, Diagnostics};
 
 pub(super) async fn call(
@@ -16,7 +16,7 @@ pub(super) async fn call(
 ) -> Result<Response, Diagnostics> {
     let list_resource = server.catalog().list_resource(&request.type_name)?;
     let config = list_resource.shape.decode(request.config.as_ref())?;
-    let mut diagnostics = validate(&list_resource.shape.schema, &config);
+    let mut diagnostics = by_schema(&list_resource.shape.schema, &config);
     diagnostics.extend(list_resource.author.validate(&ctx, &config).await);
     Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
 }

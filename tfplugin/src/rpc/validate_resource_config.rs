@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::validate_resource_config::{Request, Response};
 
 use super::wire;
 use crate::server::Server;
-use crate::validate::validate;
+use crate::validate::by_schema;
 use crate::{Context, Diagnostics};
 
 pub(super) async fn call(
@@ -17,7 +17,7 @@ pub(super) async fn call(
     let resource = server.catalog().resource(&request.type_name)?;
     let config = resource.shape.decode(request.config.as_ref())?;
     wire::capable(&mut ctx, request.client_capabilities.as_ref());
-    let mut diagnostics = validate(&resource.shape.schema, &config);
+    let mut diagnostics = by_schema(&resource.shape.schema, &config);
     diagnostics.extend(resource.author.validate(&ctx, &config).await);
     Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
 }

@@ -1,5 +1,7 @@
 //! Blocks: attributes together with further blocks.
 
+use std::ops::{Bound, RangeBounds};
+
 use super::{Attribute, Group, Type};
 
 /// The content of a block.
@@ -135,6 +137,29 @@ impl NestedBlock {
 
     fn new(name: impl Into<String>, nesting: BlockNesting, block: Block) -> Self {
         Self { name: name.into(), nesting, block, items_min: 0, items_max: 0 }
+    }
+
+    /// Describes it, in Markdown.
+    #[must_use]
+    pub fn describe(mut self, markdown: impl Into<String>) -> Self {
+        self.block = self.block.describe(markdown);
+        self
+    }
+
+    /// So many blocks of a list or set.
+    #[must_use]
+    pub fn between(self, items: impl RangeBounds<i64>) -> Self {
+        let min = match items.start_bound() {
+            Bound::Included(min) => *min,
+            Bound::Excluded(min) => min.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let max = match items.end_bound() {
+            Bound::Included(max) => *max,
+            Bound::Excluded(max) => max.saturating_sub(1),
+            Bound::Unbounded => 0,
+        };
+        self.items(min, max)
     }
 
     /// Fewest and most blocks of a list or set; zero as the most means no limit.

@@ -71,6 +71,13 @@ impl Findings {
 
     fn block(&mut self, block: &Block, around: Surroundings) {
         self.names(names(block));
+        for name in block.groups.iter().flat_map(|group| &group.names) {
+            if !names(block).any(|own| own == name) {
+                self.inside(name, |findings| {
+                    findings.add("a group names it, and it is no attribute");
+                });
+            }
+        }
         for attribute in &block.attributes {
             self.inside(&attribute.name, |findings| findings.attribute(attribute, around));
         }

@@ -96,6 +96,12 @@ impl Schema {
         self
     }
 
+    /// Names of the attributes at the root whose change may need a new object.
+    pub fn replacing(&self) -> Vec<&str> {
+        let attributes = self.block.attributes.iter();
+        attributes.filter(|one| one.rules.replaces.is_some()).map(|one| one.name.as_str()).collect()
+    }
+
     /// The type of a value of this schema.
     pub fn implied_type(&self) -> Type {
         self.block.implied_type()

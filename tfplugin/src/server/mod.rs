@@ -8,10 +8,12 @@ mod identity;
 mod shape;
 mod stop;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::provider::ProviderData;
 use crate::{Context, Diagnostics, Provider};
 
 pub(crate) use barrier::{catch, remember_places};
@@ -27,6 +29,7 @@ pub(crate) struct Server {
     catalog: OnceLock<Catalog>,
     pub(crate) stop: Stop,
     running: TaskTracker,
+    data: RwLock<Option<ProviderData>>,
     /// Whether every response is held against the contract, see [`crate::oracle`].
     pub(crate) judges: bool,
 }
@@ -38,8 +41,22 @@ impl Server {
             catalog: OnceLock::new(),
             stop: Stop::default(),
             running: TaskTracker::new(),
+            data: RwLock::default(),
             judges: std::env::var_os("TFPLUGIN_ORACLE").is_some_and(|value| value == "1"),
         }
+    }
+
+    /// The surroundings of a call that begins now.
+    pub(crate) fn context(&self, cancel: CancellationToken) -> Context {
+        let data = self.data.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut ctx = Context::with_cancel(cancel);
+        ctx.provider_data = data;
+        ctx
+    }
+
+    /// From now on calls have these data at hand, and none where a configuration failed.
+    pub(crate) fn configured(&self, data: Option<ProviderData>) {
+        *self.data.write().unwrap_or_else(PoisonError::into_inner) = data;
     }
 
     /// The source address of the provider, if its author names one.
@@ -66,7 +83,7 @@ impl Server {
     {
         let cancel = self.stop.token();
         let gone = cancel.clone().drop_guard();
-        let call = call(Arc::clone(self), Context::with_cancel(cancel));
+        let call = call(Arc::clone(self), self.context(cancel));
         let result = catch(self.running.track_future(call)).await;
         gone.disarm();
         result.and_then(|result| result)

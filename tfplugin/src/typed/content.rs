@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Attr;
 use crate::path::Step;
-use crate::schema::Type;
+use crate::schema::{Block, Nesting, Schema, Type};
 use crate::value::{Number, Value, ValueError, index};
+use crate::{Diagnostic, Diagnostics, IdentitySchema};
 
 /// A struct whose fields are the attributes of an object. Derived with `#[derive(Model)]`.
 pub trait Model: Sized + Send + Sync + 'static {
@@ -17,6 +18,24 @@ pub trait Model: Sized + Send + Sync + 'static {
 
     /// Writes an object.
     fn into_value(self) -> Value;
+
+    /// What a block of it holds: an attribute for each field.
+    fn block() -> Block;
+
+    /// Version of its stored state.
+    fn version() -> i64 {
+        0
+    }
+
+    /// The fields that identify an object, if any are said to.
+    fn identity() -> Option<IdentitySchema> {
+        None
+    }
+
+    /// The schema of a resource, data source or the like whose block this is.
+    fn schema() -> Schema {
+        Schema { block: Self::block(), ..Schema::new(Self::version()) }.model::<Self>()
+    }
 }
 
 /// One field of a model: what a schema has to agree with.
@@ -44,17 +63,21 @@ pub struct FieldShape {
     pub masked: bool,
     /// The fields of the objects in it, if there are such.
     pub inner: Vec<ModelField>,
+    /// How it holds them, and what each of them may hold.
+    pub nested: Option<(Nesting, Block)>,
 }
 
 impl FieldShape {
     /// Plain values of a type.
     pub fn plain(ty: Type) -> Self {
-        Self { ty, masked: false, inner: Vec::new() }
+        Self { ty, masked: false, inner: Vec::new(), nested: None }
     }
 
-    /// A collection of such values.
-    fn within(self, collection: fn(Type) -> Type) -> Self {
-        Self { ty: collection(self.ty), ..self }
+    /// A collection of such values. Collections of collections are plain types.
+    fn within(self, collection: fn(Type) -> Type, nesting: Nesting) -> Self {
+        let nested = self.nested.filter(|(inner, _)| *inner == Nesting::Single);
+        let nested = nested.map(|(_, block)| (nesting, block));
+        Self { ty: collection(self.ty), nested, ..self }
     }
 }
 
@@ -89,6 +112,35 @@ pub trait Content: Sized {
 
     /// Writes a value.
     fn write(self) -> Value;
+
+    /// Reads an element of a collection. One that is null is refused, and one that is not known makes the whole unknown;
+    /// where elements may be either, they are an [`Attr`] of their own: `Attr<Vec<Attr<String>>>`.
+    fn read_element(value: &Value) -> Result<Attr<Self>, ValueError> {
+        match value.plain() {
+            Value::Null => Err(ValueError::new("null where an element is wanted")),
+            Value::Unknown(_) => Ok(Attr::Unknown),
+            _ => Self::read(value),
+        }
+    }
+}
+
+/// An element that may be null or not known.
+impl<T: Content> Content for Attr<T> {
+    fn shape() -> FieldShape {
+        T::shape()
+    }
+
+    fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
+        <Self as Field>::read(value).map(Attr::Known)
+    }
+
+    fn write(self) -> Value {
+        Field::write(self)
+    }
+
+    fn read_element(value: &Value) -> Result<Attr<Self>, ValueError> {
+        Content::read(value)
+    }
 }
 
 impl<T: Content> Field for Attr<T> {
@@ -132,6 +184,14 @@ pub fn read_field<F: Field>(object: &Value, name: &str) -> Result<F, ValueError>
     F::read(object.get(name)).map_err(|error| error.below(Step::Attribute(name.to_owned())))
 }
 
+/// Reads the block of something that has a name; the misfit is for the user.
+pub(crate) fn read_block<M: Model>(type_name: &str, block: &Value) -> Result<M, Diagnostics> {
+    M::from_value(block).map_err(|error| {
+        let detail = format!("A value of {type_name} cannot be used: {error}.");
+        Diagnostic::error("Invalid value", detail).at(error.path).into()
+    })
+}
+
 /// Reads a nested object.
 pub fn read_object<M: Model>(value: &Value) -> Result<Attr<M>, ValueError> {
     match value.as_map() {
@@ -144,7 +204,8 @@ pub fn read_object<M: Model>(value: &Value) -> Result<Attr<M>, ValueError> {
 pub fn object_shape<M: Model>() -> FieldShape {
     let inner = M::fields();
     let types = inner.iter().map(|field| (field.name, field.shape.ty.clone()));
-    FieldShape { ty: Type::object(types), masked: false, inner }
+    let nested = Some((Nesting::Single, M::block()));
+    FieldShape { ty: Type::object(types), masked: false, inner, nested }
 }
 
 fn misfit(wanted: &str, value: &Value) -> ValueError {
@@ -180,7 +241,7 @@ scalars! {
     Number: Type::Number, "a number", |value| value.as_number().cloned();
 }
 
-/// Reads elements; any that is unknown makes the whole unknown, and null is refused.
+/// Reads elements; any that is unknown, and cannot say so itself, makes the whole unknown.
 fn elements<'v, T, C>(
     all: impl Iterator<Item = (Step, &'v Value)>,
     keep: impl Fn(Step, T) -> C,
@@ -188,12 +249,7 @@ fn elements<'v, T, C>(
 ) -> Result<Attr<Vec<C>>, ValueError> {
     let mut known = Vec::new();
     for (step, value) in all {
-        let element = match value.plain() {
-            Value::Null => Err(ValueError::new("null where an element is wanted")),
-            Value::Unknown(_) => Ok(Attr::Unknown),
-            _ => read(value),
-        };
-        match element.map_err(|error| error.below(step.clone()))? {
+        match read(value).map_err(|error| error.below(step.clone()))? {
             Attr::Known(element) => known.push(keep(step, element)),
             Attr::Null | Attr::Unknown => return Ok(Attr::Unknown),
         }
@@ -204,12 +260,12 @@ fn elements<'v, T, C>(
 fn list<T: Content>(value: &Value) -> Result<Attr<Vec<T>>, ValueError> {
     let all = value.as_list().ok_or_else(|| misfit("a list", value))?;
     let all = all.iter().enumerate().map(|(position, value)| (index(position), value));
-    elements(all, |_, element| element, T::read)
+    elements(all, |_, element| element, T::read_element)
 }
 
 impl<T: Content> Content for Vec<T> {
     fn shape() -> FieldShape {
-        T::shape().within(Type::list)
+        T::shape().within(Type::list, Nesting::List)
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
@@ -223,7 +279,7 @@ impl<T: Content> Content for Vec<T> {
 
 impl<T: Content + Ord> Content for BTreeSet<T> {
     fn shape() -> FieldShape {
-        T::shape().within(Type::set)
+        T::shape().within(Type::set, Nesting::Set)
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
@@ -237,7 +293,7 @@ impl<T: Content + Ord> Content for BTreeSet<T> {
 
 impl<T: Content> Content for BTreeMap<String, T> {
     fn shape() -> FieldShape {
-        T::shape().within(Type::map)
+        T::shape().within(Type::map, Nesting::Map)
     }
 
     fn read(value: &Value) -> Result<Attr<Self>, ValueError> {
@@ -247,10 +303,39 @@ impl<T: Content> Content for BTreeMap<String, T> {
             Step::Key(key) | Step::Attribute(key) => (key, element),
             Step::Index(index) => (index.to_string(), element),
         };
-        Ok(elements(all, named, T::read)?.map(|elements| elements.into_iter().collect()))
+        Ok(elements(all, named, T::read_element)?.map(|elements| elements.into_iter().collect()))
     }
 
     fn write(self) -> Value {
         Value::map(self.into_iter().map(|(key, element)| (key, element.write())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(crate::Model, Debug, PartialEq)]
+    struct Open {
+        tags: Attr<BTreeMap<String, Attr<String>>>,
+        names: Attr<Vec<String>>,
+    }
+
+    #[test]
+    fn elements_are_null_or_unknown_where_they_say_so_and_nowhere_else() {
+        let tags = Value::map([("a", Value::Null), ("b", Value::unknown()), ("c", "d".into())]);
+        let names = Value::list([Value::from("x"), Value::unknown()]);
+        let value = Value::object([("tags", tags), ("names", names)]);
+        let read = Open::from_value(&value).unwrap();
+        let elements = read.tags.known().unwrap();
+        assert_eq!(elements["a"], Attr::Null);
+        assert_eq!(elements["b"], Attr::Unknown);
+        assert_eq!(elements["c"], Attr::from("d"));
+        assert_eq!(read.names, Attr::Unknown);
+        assert_eq!(read.into_value(), value.clone().with("names", Value::unknown()));
+        let nulls = value.with("names", Value::list([Value::Null]));
+        let refused = Open::from_value(&nulls).unwrap_err().to_string();
+        assert!(refused.contains("names[0]") && refused.contains("null"), "{refused}");
+        assert_eq!(Open::block().attributes[0].implied_type(), Type::map(Type::String));
     }
 }

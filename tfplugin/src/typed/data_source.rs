@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::Model;
-use crate::{Context, DataResponse, DataSource, Diagnostic, Diagnostics, Schema, Value};
+use super::{Model, read_block};
+use crate::{Context, DataResponse, DataSource, Diagnostics, Schema, Value};
 
 /// A data source whose block is a value of a Rust struct.
 #[async_trait]
@@ -17,7 +17,9 @@ pub trait TypedDataSource: Send + Sync + 'static {
     fn type_name(&self) -> &'static str;
 
     /// What its block may hold: the fields of the model.
-    fn schema(&self) -> Schema;
+    fn schema(&self) -> Schema {
+        Self::Model::schema()
+    }
 
     /// Looks it up: the configuration with everything computed filled in.
     async fn read(&self, ctx: &Context, config: Self::Model) -> Result<Self::Model, Diagnostics>;
@@ -36,16 +38,6 @@ pub fn data_source(source: impl TypedDataSource) -> Arc<dyn DataSource> {
 
 struct Typed<D>(D);
 
-impl<D: TypedDataSource> Typed<D> {
-    fn model(&self, value: &Value) -> Result<D::Model, Diagnostics> {
-        D::Model::from_value(value).map_err(|error| {
-            let name = self.0.type_name();
-            let detail = format!("A value of {name} cannot be used: {error}.");
-            Diagnostic::error("Invalid value", detail).at(error.path).into()
-        })
-    }
-}
-
 #[async_trait]
 impl<D: TypedDataSource> DataSource for Typed<D> {
     fn type_name(&self) -> &'static str {
@@ -57,14 +49,14 @@ impl<D: TypedDataSource> DataSource for Typed<D> {
     }
 
     async fn validate(&self, ctx: &Context, config: &Value) -> Diagnostics {
-        match self.model(config) {
+        match read_block(self.0.type_name(), config) {
             Ok(config) => self.0.validate(ctx, config).await,
             Err(misfit) => misfit,
         }
     }
 
     async fn read(&self, ctx: &Context, config: Value) -> DataResponse {
-        let model = match self.model(&config) {
+        let model = match read_block::<D::Model>(self.0.type_name(), &config) {
             Ok(model) => model,
             Err(misfit) => return DataResponse::failed(misfit),
         };

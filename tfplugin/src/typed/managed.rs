@@ -30,7 +30,9 @@ pub trait ManagedResource: Send + Sync + 'static {
     fn type_name(&self) -> &'static str;
 
     /// What its block may hold: the fields of the model.
-    fn schema(&self) -> Schema;
+    fn schema(&self) -> Schema {
+        Self::Model::schema()
+    }
 
     /// Makes the object. Everything still unknown in the plan must be known in the answer, and
     /// what is known must not change.
@@ -95,9 +97,9 @@ pub trait ManagedResource: Send + Sync + 'static {
         Timeouts::none()
     }
 
-    /// See [`Resource::identity`].
+    /// See [`Resource::identity`]; the model's fields that are said to.
     fn identity(&self) -> Option<IdentitySchema> {
-        None
+        Self::Model::identity()
     }
 
     /// See [`Resource::upgraders`].

@@ -18,18 +18,27 @@
 //! }
 //! ```
 
+mod action;
 mod attr;
 mod content;
 mod data_source;
+mod ephemeral;
 mod failure;
+mod function;
 mod managed;
+mod schema;
 mod sensitive;
 
+pub use action::{TypedAction, action};
 pub use attr::Attr;
+pub(crate) use content::read_block;
 pub use content::{
     Content, Field, FieldShape, Model, ModelField, object_shape, read_field, read_object,
 };
 pub use data_source::{TypedDataSource, data_source};
+pub use ephemeral::{Opened, TypedEphemeral, ephemeral};
 pub use failure::Failure;
+pub use function::{TypedFunction, function};
 pub use managed::{ManagedResource, Planned, managed};
+pub use schema::{attribute, nested_block};
 pub use sensitive::Sensitive;

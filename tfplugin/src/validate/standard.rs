@@ -2,8 +2,9 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use super::Validator;
-use crate::value::Value;
+use super::{Finding, Validator};
+use crate::path::{Path, Step};
+use crate::value::{Value, index};
 
 /// A check from a description and a function.
 struct Check<F> {
@@ -37,6 +38,78 @@ pub fn matches(
     check(description, move |value| value.as_str().is_some_and(&accepts))
 }
 
+/// A check of one's own that says what is wrong in sentences of its own; the description is told in their place where the
+/// value is secret.
+pub fn rule(
+    description: impl Into<String>,
+    judge: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static,
+) -> impl Validator {
+    Rule { description: description.into(), judge }
+}
+
+/// The same for texts.
+pub fn text_rule(
+    description: impl Into<String>,
+    judge: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
+) -> impl Validator {
+    let description = description.into();
+    let otherwise = description.clone();
+    rule(description, move |value| match value.as_str() {
+        Some(text) => judge(text),
+        None => Err(format!("It must be {otherwise}.")),
+    })
+}
+
+struct Rule<F> {
+    description: String,
+    judge: F,
+}
+
+impl<F: Fn(&Value) -> Result<(), String> + Send + Sync> Validator for Rule<F> {
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        (self.judge)(value).is_ok()
+    }
+
+    fn findings(&self, value: &Value, at: &Path) -> Vec<Finding> {
+        let Err(told) = (self.judge)(value) else { return Vec::new() };
+        vec![Finding::says(at.clone(), told, &self.description, value)]
+    }
+}
+
+/// A check whose findings are warnings: the value can stay.
+pub fn warn(validator: impl Validator + 'static) -> impl Validator {
+    Warn(validator)
+}
+
+struct Warn<V>(V);
+
+impl<V: Validator> Validator for Warn<V> {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        self.0.accepts(value)
+    }
+
+    fn complain(&self, value: &Value) -> String {
+        self.0.complain(value)
+    }
+
+    fn findings(&self, value: &Value, at: &Path) -> Vec<Finding> {
+        let found = self.0.findings(value, at).into_iter();
+        found.map(|finding| Finding { is_warning: true, ..finding }).collect()
+    }
+
+    fn needs_all_known(&self) -> bool {
+        self.0.needs_all_known()
+    }
+}
+
 /// A text with a number of characters in a range.
 pub fn length(range: impl RangeBounds<usize> + Send + Sync + 'static) -> impl Validator {
     let description = format!("{} characters long", words(&range));
@@ -46,11 +119,28 @@ pub fn length(range: impl RangeBounds<usize> + Send + Sync + 'static) -> impl Va
 /// A collection with a number of elements in a range.
 pub fn items(range: impl RangeBounds<usize> + Send + Sync + 'static) -> impl Validator {
     let description = format!("of {} elements", words(&range));
-    check(description, move |value| {
+    Parts(check(description, move |value| {
         let list = value.as_list().map(<[Value]>::len);
         let count = list.or_else(|| value.as_map().map(std::collections::BTreeMap::len));
         count.is_some_and(|count| range.contains(&count))
-    })
+    }))
+}
+
+/// A check that can do without what is not known of a collection's elements.
+struct Parts<V>(V);
+
+impl<V: Validator> Validator for Parts<V> {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        self.0.accepts(value)
+    }
+
+    fn needs_all_known(&self) -> bool {
+        false
+    }
 }
 
 /// A whole number in a range.
@@ -72,24 +162,55 @@ pub fn one_of<T: Into<String>>(texts: impl IntoIterator<Item = T>) -> impl Valid
 
 /// A collection whose every element passes.
 pub fn each(element: impl Validator + 'static) -> impl Validator {
-    let description = format!("a collection whose elements are {}", element.describe());
-    check(description, move |value| {
-        let passes = |value: &Value| !value.is_set() || element.accepts(value);
-        match (value.as_list(), value.as_map()) {
-            (Some(elements), _) => elements.iter().all(passes),
-            (_, Some(elements)) => elements.values().all(passes),
-            _ => false,
+    Each(element)
+}
+
+struct Each<V>(V);
+
+impl<V: Validator> Validator for Each<V> {
+    fn describe(&self) -> String {
+        format!("a collection whose elements are {}", self.0.describe())
+    }
+
+    fn accepts(&self, value: &Value) -> bool {
+        self.findings(value, &Path::empty()).is_empty()
+    }
+
+    fn findings(&self, value: &Value, at: &Path) -> Vec<Finding> {
+        let is_known = |element: &Value| element.is_wholly_known() || !self.0.needs_all_known();
+        let judged = |step: Step, element: &Value| {
+            if !element.is_set() || !is_known(element) {
+                return Vec::new();
+            }
+            let mut at = at.clone();
+            at.push(step);
+            self.0.findings(element, &at)
+        };
+        match value.plain() {
+            Value::List(elements) => {
+                let all = elements.iter().enumerate();
+                all.flat_map(|(position, element)| judged(index(position), element)).collect()
+            }
+            Value::Map(elements) => elements
+                .iter()
+                .flat_map(|(key, element)| judged(Step::Key(key.clone()), element))
+                .collect(),
+            _ => vec![Finding::must_be(at.clone(), self.describe(), value)],
         }
-    })
+    }
+
+    fn needs_all_known(&self) -> bool {
+        false
+    }
 }
 
 /// A map whose every key passes.
 pub fn keys(key: impl Validator + 'static) -> impl Validator {
     let description = format!("a map whose keys are {}", key.describe());
-    check(description, move |value| {
+    Parts(check(description, move |value| {
         let keys = value.as_map().into_iter().flat_map(|elements| elements.keys());
         keys.map(Value::from).all(|name| key.accepts(&name))
-    })
+    }))
 }
 
 /// A value that passes both; chains of them say only what is wrong.

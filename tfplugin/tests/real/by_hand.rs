@@ -69,6 +69,10 @@ fn a_provider_started_with_debug_serves_run_after_run_until_ctrl_c() {
     workspace.apply();
     assert!(workspace.plan_is_empty());
     workspace.run(&["destroy", "-auto-approve"]);
+    // Another run brings another folder, in which there is no box yet.
+    let second = provider.workspace(CONFIGURATION);
+    second.apply();
+    assert!(second.plan_is_empty());
     assert!(provider.process.try_wait().unwrap().is_none(), "the process outlives the runs");
     provider.interrupt();
     assert!(provider.process.wait().unwrap().success());

@@ -202,6 +202,24 @@ fn a_function_is_called_and_blames_an_argument() {
 }
 
 #[test]
+fn a_function_over_a_struct_takes_null_where_it_may_and_blames_an_argument() {
+    let call = |arguments| {
+        format!("output \"repeated\" {{\n  value = provider::example::repeated({arguments})\n}}\n")
+    };
+    let workspace = Workspace::new(&call("\"ab\", 2, null"));
+    assert!(workspace.apply().contains("repeated = \"abab\""));
+    workspace.write(&call("\"ab\", 2, \"-\""));
+    assert!(workspace.apply().contains("repeated = \"ab-ab\""));
+    for (arguments, told) in
+        [("\"ab\", 101, null", "more than 100 times"), ("\"ab\", -1, null", "natural number")]
+    {
+        workspace.write(&call(arguments));
+        let failed = workspace.fails(&["plan"]);
+        assert!(failed.contains(told) && failed.contains("times"), "{failed}");
+    }
+}
+
+#[test]
 fn an_ephemeral_value_is_opened_renewed_closed_and_never_stored() {
     let key = r#"
 ephemeral "example_key" "k" {

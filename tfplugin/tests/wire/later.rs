@@ -279,7 +279,7 @@ async fn an_action_is_checked_planned_and_tells_how_far_it_is() {
         config: config(Value::from(13)),
     };
     let checked = session.client.validate_action_config(check).await.unwrap().into_inner();
-    assert!(all_texts(&checked.diagnostics).contains("1 to 12 times"));
+    assert!(all_texts(&checked.diagnostics).contains("a whole number of 1 to 12"));
 
     let plan = |deferral_allowed| proto::plan_action::Request {
         action_type: "example_bell".to_owned(),

@@ -1,6 +1,7 @@
 //! What a changed configuration does to the servers: planned by the engine that will do it, from the world in which the
 //! last configuration was carried out. What Azure holds at the moment has no part in it.
 
+use crate::cluster::model::{Cluster, Server};
 use std::collections::{BTreeMap, BTreeSet};
 
 use hcs_planner::arm::Kind;
@@ -83,9 +84,9 @@ impl Planner {
             Ok(change) => change,
             Err(error) => {
                 let attribute = match &error {
-                    PlanError::Upgrade(_) => "consul_version",
-                    PlanError::Impossible(_) => "location",
-                    _ => "name",
+                    PlanError::Upgrade(_) => Cluster::CONSUL_VERSION,
+                    PlanError::Impossible(_) => Cluster::LOCATION,
+                    _ => Cluster::NAME,
                 };
                 let text = error.to_string();
                 let mut letters = text.chars();
@@ -112,10 +113,11 @@ impl Planner {
 
     /// Zones of the servers as last read; of one that never became known there is none.
     fn last_zones(&self) -> BTreeMap<u32, Option<String>> {
-        let servers = self.prior.get("servers").as_list().unwrap_or_default();
-        let slot = |server: &Value| server.get("slot").as_i64().and_then(|n| u32::try_from(n).ok());
-        let zone = |server: &Value| server.get("zone").as_str().map(str::to_owned);
-        let is_known = |server: &&Value| !server.get("private_ip").is_null();
+        let servers = self.prior.get(Cluster::SERVERS).as_list().unwrap_or_default();
+        let slot =
+            |server: &Value| server.get(Server::SLOT).as_i64().and_then(|n| u32::try_from(n).ok());
+        let zone = |server: &Value| server.get(Server::ZONE).as_str().map(str::to_owned);
+        let is_known = |server: &&Value| !server.get(Server::PRIVATE_IP).is_null();
         let rows = servers.iter().filter(is_known);
         rows.filter_map(|server| Some((slot(server)?, zone(server)))).collect()
     }
@@ -190,6 +192,6 @@ impl Planner {
             spec.zone_fallback.as_str(),
             rows.join("\n")
         );
-        self.warn("zone_fallback", "Zones are known after the apply", detail);
+        self.warn(Cluster::ZONE_FALLBACK, "Zones are known after the apply", detail);
     }
 }

@@ -1,5 +1,6 @@
 //! What can only be told with a look at the world: the archive, the peers.
 
+use crate::cluster::model::Cluster;
 use std::collections::BTreeMap;
 
 use hcs_planner::arm::Kind;
@@ -17,8 +18,9 @@ use crate::diagnostics;
 impl Planner {
     pub(super) fn check_artifact(&mut self, spec: &ClusterSpec) {
         if let Err(detail) = ClusterArtifacts::declared(spec).check() {
-            let has_source = self.configured("artifact_source");
-            let attribute = if has_source { "artifact_source" } else { "consul_version" };
+            let has_source = self.configured(Cluster::ARTIFACT_SOURCE);
+            let attribute =
+                if has_source { Cluster::ARTIFACT_SOURCE } else { Cluster::CONSUL_VERSION };
             self.error(attribute, "Consul's archive cannot be had", detail);
         }
     }
@@ -51,7 +53,7 @@ impl Planner {
                     networks.insert(peer.key(), body);
                 }
                 Ok(None) => {
-                    let path = Path::root("peer_vnet_ids").index(index);
+                    let path = Path::root(Cluster::PEER_VNET_IDS).index(index);
                     let detail =
                         format!("{peer} is not there. That is fine when this run makes it.");
                     self.warn(path, "Peer does not exist yet", detail);
@@ -70,7 +72,7 @@ impl Planner {
                  cannot peer them. Give the cluster another vnet_cidr.",
                 peer.name()
             );
-            let path = Path::root("peer_vnet_ids").index(index);
+            let path = Path::root(Cluster::PEER_VNET_IDS).index(index);
             self.error(path, "Address spaces overlap", detail);
         }
     }
@@ -86,14 +88,14 @@ impl Planner {
                  their own subscription only: share the network by peering, or choose a subnet of this one.",
                 spec.subscription_id
             );
-            self.error("subnet_id", "Subnet is in another subscription", detail);
+            self.error(Cluster::SUBNET_ID, "Subnet is in another subscription", detail);
             return;
         }
         let body = match self.arm.get(&vnet, Kind::VirtualNetwork).await {
             Ok(Some(body)) => body,
             Ok(None) => {
                 let detail = format!("{vnet} is not there. That is fine when this run makes it.");
-                self.warn("subnet_id", "Network does not exist yet", detail);
+                self.warn(Cluster::SUBNET_ID, "Network does not exist yet", detail);
                 return;
             }
             Err(error) => {
@@ -102,7 +104,7 @@ impl Planner {
                 return;
             }
         };
-        let location = body.get("location").and_then(Value::as_str).unwrap_or_default();
+        let location = body.pointer("/location").and_then(Value::as_str).unwrap_or_default();
         if hcs_planner::rules::location(location) != spec.location {
             let detail = format!(
                 "The network {} is in {location}, the cluster in {}. Azure puts machines into networks of their \
@@ -110,13 +112,13 @@ impl Planner {
                 vnet.name(),
                 spec.location
             );
-            self.error("subnet_id", "Subnet is in another region", detail);
+            self.error(Cluster::SUBNET_ID, "Subnet is in another region", detail);
             return;
         }
         let subnets = body.pointer("/properties/subnets").and_then(Value::as_array);
         let name = subnet.name();
         let own = subnets.into_iter().flatten().find(|row| {
-            row.get("name")
+            row.pointer("/name")
                 .and_then(Value::as_str)
                 .is_some_and(|own| own.eq_ignore_ascii_case(name))
         });
@@ -126,7 +128,7 @@ impl Planner {
                     "The network {} has no subnet {name:?} now. That is fine when this run makes it.",
                     vnet.name()
                 );
-                self.warn("subnet_id", "Subnet does not exist yet", detail);
+                self.warn(Cluster::SUBNET_ID, "Subnet does not exist yet", detail);
             }
             Some(own) => self.check_subnet_body(name, own),
         }
@@ -140,7 +142,7 @@ impl Planner {
             let detail = format!(
                 "The subnet {name} is delegated to {to}, so no machine can be put into it. Choose another subnet."
             );
-            self.error("subnet_id", "Subnet is delegated", detail);
+            self.error(Cluster::SUBNET_ID, "Subnet is delegated", detail);
         }
         let prefix = ["/properties/addressPrefix", "/properties/addressPrefixes/0"]
             .iter()
@@ -151,7 +153,7 @@ impl Planner {
                 "The subnet {name} is {prefix}: Azure keeps 5 addresses of it, the load balancer needs one and \
                  the servers up to 9. Choose one of /27 or larger."
             );
-            self.error("subnet_id", "Subnet is too small", detail);
+            self.error(Cluster::SUBNET_ID, "Subnet is too small", detail);
         }
     }
 
@@ -160,7 +162,7 @@ impl Planner {
         // Each map was looked at by itself; what is written is both.
         if let Err(detail) = hcs_planner::tags::check_all(&spec.tags) {
             let detail = format!("With the provider's default_tags: {detail}");
-            self.error("tags", "Azure does not take these tags", detail);
+            self.error(Cluster::TAGS, "Azure does not take these tags", detail);
         }
         let left_out = hcs_planner::tags::left_out(&spec.tags);
         if !left_out.is_empty() {
@@ -170,7 +172,7 @@ impl Planner {
                  DNS zones, too, needs an exemption.",
                 left_out.join(", ")
             );
-            self.warn("tags", "Some tags do not go everywhere", detail);
+            self.warn(Cluster::TAGS, "Some tags do not go everywhere", detail);
         }
     }
 
@@ -179,18 +181,18 @@ impl Planner {
         if spec.subnet_id.is_some() && !spec.ssh_allowed_cidrs.is_empty() {
             let detail = "The servers live in your subnet, whose security group hcs does not touch: let \
                           ssh_allowed_cidrs in on TCP 22 there.";
-            self.warn("ssh_allowed_cidrs", "Your security group decides", detail);
+            self.warn(Cluster::SSH_ALLOWED_CIDRS, "Your security group decides", detail);
         }
         let Some(endpoint) = &spec.external_endpoint else { return };
         if endpoint.allowed_cidrs.iter().any(|cidr| cidr.prefix_len() == 0) {
             let detail = "allowed_cidrs holds 0.0.0.0/0: everybody reaches Consul's HTTPS API, and only \
                           tokens keep them out.";
-            self.warn("allowed_cidrs", "The endpoint is open to the world", detail);
+            self.warn(Cluster::ALLOWED_CIDRS, "The endpoint is open to the world", detail);
         }
         if spec.subnet_id.is_some() {
             let detail = "The servers live in your subnet, whose security group hcs does not touch: let \
                           allowed_cidrs in on TCP 8501 there.";
-            self.warn("consul_external_endpoint", "Your security group decides", detail);
+            self.warn(Cluster::CONSUL_EXTERNAL_ENDPOINT, "Your security group decides", detail);
         }
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::rules;
-use hcs_planner::spec::{ImageReference, defaults};
+use hcs_planner::spec::defaults;
 use hcs_planner::{names, releases};
 use tfplugin::{Path, Value};
 
 use super::Planner;
-use crate::cluster::{model, state};
+use crate::cluster::model::Cluster;
+use crate::cluster::spec;
 use crate::regions::NoSize;
 
 impl Planner {
@@ -17,11 +18,11 @@ impl Planner {
     /// stays where it means the same, so that an import or a respelling plans nothing.
     pub(super) fn keep_spellings(&mut self) {
         for name in [
-            "location",
-            "resource_group_name",
-            "managed_resource_group_name",
-            "subnet_id",
-            "private_dns_zone_id",
+            Cluster::LOCATION,
+            Cluster::RESOURCE_GROUP_NAME,
+            Cluster::MANAGED_RESOURCE_GROUP_NAME,
+            Cluster::SUBNET_ID,
+            Cluster::PRIVATE_DNS_ZONE_ID,
         ] {
             let meaning = rules::location;
             let (prior, planned) = (self.prior.get(name).as_str(), self.planned.get(name).as_str());
@@ -35,40 +36,47 @@ impl Planner {
     }
 
     pub(super) fn names(&mut self) {
-        self.default("managed_resource_group_name", |planned| {
-            match (planned.get("resource_group_name").as_str(), planned.get("name").as_str()) {
+        self.default(Cluster::MANAGED_RESOURCE_GROUP_NAME, |planned| {
+            match (
+                planned.get(Cluster::RESOURCE_GROUP_NAME).as_str(),
+                planned.get(Cluster::NAME).as_str(),
+            ) {
                 (Some(group), Some(name)) => names::default_managed_group(group, name).into(),
                 _ => Value::unknown(),
             }
         });
-        self.default("consul_datacenter", |planned| match planned.get("name").as_str() {
-            Some(name) => name.into(),
-            None => Value::unknown(),
+        self.default(Cluster::CONSUL_DATACENTER, |planned| {
+            match planned.get(Cluster::NAME).as_str() {
+                Some(name) => name.into(),
+                None => Value::unknown(),
+            }
         });
-        let managed = self.planned.get("managed_resource_group_name").as_str().map(str::to_owned);
+        let managed =
+            self.planned.get(Cluster::MANAGED_RESOURCE_GROUP_NAME).as_str().map(str::to_owned);
         if let Some(managed) = managed
             && let Err(detail) = rules::resource_group(&managed)
         {
-            self.error("managed_resource_group_name", "Invalid resource group name", detail);
+            self.error(Cluster::MANAGED_RESOURCE_GROUP_NAME, "Invalid resource group name", detail);
         }
-        let datacenter = self.planned.get("consul_datacenter").as_str().map(str::to_owned);
+        let datacenter = self.planned.get(Cluster::CONSUL_DATACENTER).as_str().map(str::to_owned);
         if let Some(datacenter) = datacenter
             && let Err(detail) = rules::datacenter(&datacenter)
         {
-            self.error("consul_datacenter", "Invalid Consul datacenter", detail);
+            self.error(Cluster::CONSUL_DATACENTER, "Invalid Consul datacenter", detail);
         }
     }
 
     /// The group may be made by the same run: then it is not there yet, and only `location` can tell the region.
     pub(super) async fn location(&mut self) {
-        let known_already = !self.prior.get("location").is_null() && !self.configured("location");
+        let known_already =
+            !self.prior.get(Cluster::LOCATION).is_null() && !self.configured(Cluster::LOCATION);
         if known_already || !self.is_create() {
-            self.default("location", |_| Value::unknown());
+            self.default(Cluster::LOCATION, |_| Value::unknown());
             return;
         }
-        let group = self.planned.get("resource_group_name").as_str().map(str::to_owned);
+        let group = self.planned.get(Cluster::RESOURCE_GROUP_NAME).as_str().map(str::to_owned);
         let Some(group) = group else {
-            self.default("location", |_| Value::unknown());
+            self.default(Cluster::LOCATION, |_| Value::unknown());
             return;
         };
         let id = ArmId::resource_group(self.client.subscription_id(), &group);
@@ -76,29 +84,33 @@ impl Planner {
             Ok(body) => body,
             Err(error) => {
                 self.unread(&format!("resource group {group}"), &error);
-                if !self.configured("location") {
-                    self.needs("location", "the resource group, from which it follows", &error);
-                    self.default("location", |_| Value::unknown());
+                if !self.configured(Cluster::LOCATION) {
+                    self.needs(
+                        Cluster::LOCATION,
+                        "the resource group, from which it follows",
+                        &error,
+                    );
+                    self.default(Cluster::LOCATION, |_| Value::unknown());
                 }
                 return;
             }
         };
-        let location = body.and_then(|body| Some(body.get("location")?.as_str()?.to_owned()));
-        match (location, self.configured("location")) {
+        let location = body.and_then(|body| Some(body.pointer("/location")?.as_str()?.to_owned()));
+        match (location, self.configured(Cluster::LOCATION)) {
             (Some(_), true) => {}
             (Some(location), false) => {
-                self.planned.set("location", rules::location(&location));
+                self.planned.set(Cluster::LOCATION, rules::location(&location));
             }
             (None, true) => self.warn(
-                "resource_group_name",
+                Cluster::RESOURCE_GROUP_NAME,
                 &format!("Resource group {group:?} does not exist yet"),
                 "That is fine when this run makes it before the cluster; otherwise the apply will \
                  stop before it makes anything.",
             ),
             (None, false) => {
-                self.planned.set("location", Value::unknown());
+                self.planned.set(Cluster::LOCATION, Value::unknown());
                 self.error(
-                    "resource_group_name",
+                    Cluster::RESOURCE_GROUP_NAME,
                     &format!("Resource group {group:?} does not exist"),
                     "The cluster takes its region from the group, which is not there. Create the \
                      group first, correct the name, or, if this run makes the group, set location.",
@@ -108,54 +120,25 @@ impl Planner {
     }
 
     pub(super) fn defaults(&mut self) {
-        let plain: [(&str, Value); 9] = [
-            ("zone_fallback", "strict".into()),
-            ("consul_external_endpoint", false.into()),
-            ("server_count", i64::from(defaults::SERVER_COUNT).into()),
-            ("vm_size", defaults::VM_SIZE.into()),
-            ("os_disk_gib", i64::from(defaults::OS_DISK_GIB).into()),
-            ("data_disk_gib", i64::from(defaults::DATA_DISK_GIB).into()),
-            ("lock", "CanNotDelete".into()),
-            ("deletion_protection", false.into()),
-            ("force_destroy", false.into()),
-        ];
-        for (name, value) in plain {
-            if !self.configured(name) {
-                self.planned.set(name, value);
-            }
-        }
-        // Left out is empty, and empty is left out.
-        let empty = [
-            ("vm_size_fallbacks", Value::list([])),
-            ("peer_vnet_ids", Value::list([])),
-            ("allowed_cidrs", Value::list([])),
-            ("ssh_allowed_cidrs", Value::list([])),
-            ("tags", Value::Map(std::collections::BTreeMap::new())),
-            ("image", state::image_value(&ImageReference::default())),
-        ];
-        for (name, value) in empty {
-            if !self.configured(name) {
-                self.planned.set(name, value);
-            }
-        }
-        self.default("artifact_source", |_| Value::Null);
-        if !self.configured("vnet_cidr") {
+        tfplugin::plan::fill_defaults(&self.schema, &self.config, &mut self.planned);
+        self.default(Cluster::ARTIFACT_SOURCE, |_| Value::Null);
+        if !self.configured(Cluster::VNET_CIDR) {
             // A network of the cluster's own, unless the servers live in the user's.
-            let own = match self.config.get("subnet_id") {
+            let own = match self.config.get(Cluster::SUBNET_ID) {
                 // Whether there is one is known when it is.
                 subnet if subnet.is_unknown() => Value::unknown(),
                 subnet if subnet.is_null() => defaults::VNET_CIDR.into(),
                 _ => Value::Null,
             };
-            self.planned.set("vnet_cidr", own);
+            self.planned.set(Cluster::VNET_CIDR, own);
         }
     }
 
     pub(super) async fn zones(&mut self) {
-        let location = self.planned.get("location").as_str().map(rules::location);
-        let size = self.planned.get("vm_size").as_str().map(str::to_owned);
+        let location = self.planned.get(Cluster::LOCATION).as_str().map(rules::location);
+        let size = self.planned.get(Cluster::VM_SIZE).as_str().map(str::to_owned);
         let Some(location) = location else {
-            self.default("zones", |_| Value::unknown());
+            self.default(Cluster::ZONES, |_| Value::unknown());
             return;
         };
         let region = match self.client.region(&self.arm, &location).await {
@@ -165,46 +148,51 @@ impl Planner {
                     "This subscription has no region {location:?}. It has: {}.",
                     regions.join(", ")
                 );
-                self.error("location", "Unknown region", detail);
-                self.default("zones", |_| Value::unknown());
+                self.error(Cluster::LOCATION, "Unknown region", detail);
+                self.default(Cluster::ZONES, |_| Value::unknown());
                 return;
             }
             Err(error) => {
                 self.unread(&format!("the offer of region {location}"), &error);
-                if !self.configured("zones") && self.prior.get("zones").is_null() {
-                    self.needs("zones", "what the region offers, from which they follow", &error);
+                if !self.configured(Cluster::ZONES) && self.prior.get(Cluster::ZONES).is_null() {
+                    self.needs(
+                        Cluster::ZONES,
+                        "what the region offers, from which they follow",
+                        &error,
+                    );
                 }
-                self.default("zones", |_| Value::unknown());
+                self.default(Cluster::ZONES, |_| Value::unknown());
                 return;
             }
         };
         self.region = Some(Arc::clone(&region));
         let Some(size) = size else {
-            self.default("zones", |_| Value::unknown());
+            self.default(Cluster::ZONES, |_| Value::unknown());
             return;
         };
         let offered = match region.zones_of(&size) {
             Ok(offered) => offered.to_vec(),
             // A size that Azure retires keeps running where it runs.
-            Err(_) if !self.is_create() && self.same("vm_size") => {
-                self.default("zones", |_| Value::unknown());
+            Err(_) if !self.is_create() && self.same(Cluster::VM_SIZE) => {
+                self.default(Cluster::ZONES, |_| Value::unknown());
                 return;
             }
             Err(reason) => {
                 let detail = no_size(&location, &size, &reason, &region.alternatives());
-                self.error("vm_size", "VM size is not available", detail);
-                self.default("zones", |_| Value::unknown());
+                self.error(Cluster::VM_SIZE, "VM size is not available", detail);
+                self.default(Cluster::ZONES, |_| Value::unknown());
                 return;
             }
         };
-        if let (Some(why), true) = (region.unfit(&size), self.is_create() || !self.same("vm_size"))
+        if let (Some(why), true) =
+            (region.unfit(&size), self.is_create() || !self.same(Cluster::VM_SIZE))
         {
             let others = region.alternatives().join(", ");
             let detail =
                 format!("{size} does not fit: {why}. {location} has for instance {others}.");
-            self.error("vm_size", "VM size does not fit", detail);
+            self.error(Cluster::VM_SIZE, "VM size does not fit", detail);
         }
-        let before = self.prior.get("vm_size").as_str().filter(|_| !self.is_create());
+        let before = self.prior.get(Cluster::VM_SIZE).as_str().filter(|_| !self.is_create());
         if let Some(before) = before.filter(|before| !before.eq_ignore_ascii_case(&size))
             && region.is_accelerated(before)
             && !region.is_accelerated(&size)
@@ -213,11 +201,13 @@ impl Planner {
                 "The servers have accelerated networking, as {before} offers it, and {size} does not: Azure refuses to \
                  start them with it. Choose a size that offers it, or make another cluster of {size}."
             );
-            self.error("vm_size", "VM size does not fit", detail);
+            self.error(Cluster::VM_SIZE, "VM size does not fit", detail);
         }
-        self.default("zones", |_| offered.clone().into());
+        self.default(Cluster::ZONES, |_| offered.clone().into());
         self.fallback_sizes(&location, &region);
-        let unchanged = ["zones", "vm_size", "zone_fallback"].iter().all(|name| self.same(name));
+        let unchanged = [Cluster::ZONES, Cluster::VM_SIZE, Cluster::ZONE_FALLBACK]
+            .iter()
+            .all(|name| self.same(name));
         if self.is_create() || !unchanged {
             self.check_zones(&location, &size, &offered);
         }
@@ -225,15 +215,15 @@ impl Planner {
 
     /// Sizes to fall back to must be sizes of the region.
     fn fallback_sizes(&mut self, location: &str, region: &crate::regions::Region) {
-        let sizes = model::texts(self.planned.get("vm_size_fallbacks")).unwrap_or_default();
+        let sizes = spec::texts(self.planned.get(Cluster::VM_SIZE_FALLBACKS)).unwrap_or_default();
         for (index, size) in sizes.iter().enumerate() {
             if let Some(why) = region.unfit(size) {
-                let path = Path::root("vm_size_fallbacks").index(index);
+                let path = Path::root(Cluster::VM_SIZE_FALLBACKS).index(index);
                 self.error(path, "VM size does not fit", format!("{size} does not fit: {why}."));
             }
             if let Err(reason) = region.zones_of(size) {
                 let detail = no_size(location, size, &reason, &region.alternatives());
-                let path = Path::root("vm_size_fallbacks").index(index);
+                let path = Path::root(Cluster::VM_SIZE_FALLBACKS).index(index);
                 self.error(path, "VM size is not available", detail);
             }
         }
@@ -241,18 +231,18 @@ impl Planner {
 
     /// A zone that exists for the size; where a server may go elsewhere, a zone that withholds it is only a warning.
     fn check_zones(&mut self, location: &str, size: &str, offered: &[String]) {
-        let Some(zones) = model::texts(self.planned.get("zones")) else { return };
-        let chosen = self.configured("zones");
-        let is_strict = self.planned.get("zone_fallback").as_str() != Some("prefer")
-            && self.planned.get("zone_fallback").as_str() != Some("best_effort");
+        let Some(zones) = spec::texts(self.planned.get(Cluster::ZONES)) else { return };
+        let chosen = self.configured(Cluster::ZONES);
+        let is_strict = self.planned.get(Cluster::ZONE_FALLBACK).as_str() != Some("prefer")
+            && self.planned.get(Cluster::ZONE_FALLBACK).as_str() != Some("best_effort");
         for (index, zone) in zones.iter().enumerate() {
             if offered.contains(zone) {
                 continue;
             }
             let (path, what) = if chosen {
-                (Path::root("zones").index(index), "Unknown zone")
+                (Path::root(Cluster::ZONES).index(index), "Unknown zone")
             } else {
-                (Path::root("vm_size"), "VM size is not available in a zone of the cluster")
+                (Path::root(Cluster::VM_SIZE), "VM size is not available in a zone of the cluster")
             };
             let detail = if offered.is_empty() {
                 format!(
@@ -274,7 +264,7 @@ impl Planner {
     }
 
     pub(super) fn version(&mut self) {
-        self.default("consul_version", |_| releases::default_version().to_string().into());
+        self.default(Cluster::CONSUL_VERSION, |_| releases::default_version().to_string().into());
     }
 
     /// What means the same stays as it is stored, however it is written now: an import writes tags that the provider
@@ -283,12 +273,12 @@ impl Planner {
         let tagging = &self.client.tagging;
         let tags = |value: &Value| tagging.of_cluster(value).ok();
         let ids = |value: &Value| {
-            let ids = model::texts(value)?;
+            let ids = spec::texts(value)?;
             Some(ids.iter().map(|id| id.to_lowercase()).collect::<Vec<_>>())
         };
         let (prior, planned) = (&self.prior, &self.planned);
         let is_kept = |name: &str| match name {
-            "tags" => {
+            Cluster::TAGS => {
                 let planned = tags(planned.get(name));
                 planned.is_some() && planned == tags(prior.get(name))
             }
@@ -297,7 +287,7 @@ impl Planner {
                 planned.is_some() && planned == ids(prior.get(name))
             }
         };
-        let kept: Vec<&str> = ["tags", "peer_vnet_ids"]
+        let kept: Vec<&str> = [Cluster::TAGS, Cluster::PEER_VNET_IDS]
             .into_iter()
             .filter(|name| !prior.get(name).is_null() && !planned.get(name).is_null())
             .filter(|name| is_kept(name))

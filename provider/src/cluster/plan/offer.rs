@@ -1,5 +1,6 @@
 //! Cores that a change needs and the subscription has: a quota that is too small is told before anything is made.
 
+use crate::cluster::model::Cluster;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hcs_engine::error::EngineError;
@@ -68,7 +69,7 @@ impl Planner {
                     ""
                 }
             );
-            self.error("vm_size", "Not enough cores", detail);
+            self.error(Cluster::VM_SIZE, "Not enough cores", detail);
             return;
         }
     }
@@ -86,7 +87,7 @@ impl Planner {
             return Ok(owned);
         }
         let own = spec.managed_resource_group_name.as_str();
-        let before = self.prior.get("managed_resource_group_name").as_str();
+        let before = self.prior.get(Cluster::MANAGED_RESOURCE_GROUP_NAME).as_str();
         let groups: BTreeSet<&str> = std::iter::once(own).chain(before).collect();
         for group in groups {
             let id = ArmId::resource_group(&spec.subscription_id, group);

@@ -4,10 +4,13 @@
 //! leaves the rest alone, without a table of what follows from what. The values below are chosen to differ in everything
 //! that a plan tells apart; two laws hold them to that (`testing/laws/unknown.rs`).
 
-use hcs_planner::spec::{ClusterSpec, ZoneFallback, defaults};
-use tfplugin::Value;
+use std::collections::BTreeMap;
 
-use crate::cluster::model::{INPUTS, spec_of};
+use hcs_planner::spec::{ClusterSpec, LockLevel, ZoneFallback, defaults};
+use tfplugin::{Schema, Type, Value};
+
+use crate::cluster::model::{ArtifactSource, Cluster};
+use crate::cluster::spec::{TIMEOUTS, inputs, spec_of};
 use crate::tagging::Tagging;
 
 /// More worlds than this are thinned out: then each input varies by itself, and all of them at once.
@@ -24,6 +27,7 @@ pub(super) struct World {
 /// Worlds that the inputs allow: one where all are known, none where they are and make no sense. `zone_lists`: what the
 /// zones may be where they follow from a size that is not known yet; empty where they do not.
 pub(super) fn worlds(
+    schema: &Schema,
     planned: &Value,
     prior: &Value,
     tagging: &Tagging,
@@ -31,11 +35,11 @@ pub(super) fn worlds(
     zone_lists: &[Vec<String>],
 ) -> Vec<World> {
     let mut open: Vec<(&str, Vec<Value>)> = Vec::new();
-    for name in INPUTS.into_iter().chain(["timeouts", DEFAULT_TAGS]) {
+    for name in inputs(schema).chain([TIMEOUTS, DEFAULT_TAGS]) {
         let value = if name == DEFAULT_TAGS { &tagging.defaults } else { planned.get(name) };
         if !value.is_wholly_known() {
-            let mut values = alternatives(name, value, prior.get(name));
-            if name == "zones" && !zone_lists.is_empty() {
+            let mut values = alternatives(schema, name, value, prior.get(name));
+            if name == Cluster::ZONES && !zone_lists.is_empty() {
                 values = zone_lists.iter().cloned().map(Value::from).collect();
             }
             open.push((name, values));
@@ -84,9 +88,9 @@ fn choices(open: &[(&str, Vec<Value>)]) -> Vec<Vec<usize>> {
 }
 
 /// Values that an input may turn out to have, the prior one among them.
-fn alternatives(name: &str, value: &Value, prior: &Value) -> Vec<Value> {
+fn alternatives(schema: &Schema, name: &str, value: &Value, prior: &Value) -> Vec<Value> {
     let mut values = if value.is_unknown() {
-        whole(name)
+        whole(schema, name)
     } else {
         (0..2).map(|turn| filled(name, value, &Value::Null, turn)).collect()
     };
@@ -99,47 +103,62 @@ fn alternatives(name: &str, value: &Value, prior: &Value) -> Vec<Value> {
     values
 }
 
-/// Values of an input of which nothing is known.
-fn whole(name: &str) -> Vec<Value> {
-    let texts = |texts: &[&str]| -> Vec<Value> { texts.iter().map(|t| Value::from(*t)).collect() };
+/// Values of an input of which nothing is known: by what it means where that is told apart, else by its type, with null
+/// where it may stay open.
+fn whole(schema: &Schema, name: &str) -> Vec<Value> {
     let list = |items: &[&str]| Value::list(items.iter().map(|item| Value::from(*item)));
-    let numbers = |numbers: &[i64]| -> Vec<Value> { numbers.iter().map(|n| (*n).into()).collect() };
     let [first, second] = [0, 1].map(|turn| text(name, turn, 0));
-    match name {
-        "server_count" => numbers(&[3, 5, 1, 7]),
-        "os_disk_gib" | "data_disk_gib" => numbers(&[64, 128]),
-        "consul_external_endpoint" | "deletion_protection" | "force_destroy" => {
-            vec![true.into(), false.into()]
-        }
+    let mut values = match name {
+        Cluster::SERVER_COUNT => [3, 5, 1, 7].map(Value::from).to_vec(),
         // The one that leaves most open comes first.
-        "zone_fallback" => [ZoneFallback::Prefer, ZoneFallback::Strict, ZoneFallback::BestEffort]
-            .map(|fallback| Value::from(fallback.as_str()))
-            .to_vec(),
-        "lock" => texts(&["CanNotDelete", "none"]),
-        "zones" => {
+        Cluster::ZONE_FALLBACK => {
+            [ZoneFallback::Prefer, ZoneFallback::Strict, ZoneFallback::BestEffort]
+                .map(|fallback| Value::from(fallback.as_str()))
+                .to_vec()
+        }
+        Cluster::LOCK => {
+            [LockLevel::CanNotDelete, LockLevel::None].map(|lock| lock.as_str().into()).to_vec()
+        }
+        Cluster::ZONES => {
             vec![list(&["1", "2", "3"]), list(&["3", "1", "2"]), list(&["2", "1"]), list(&[])]
         }
-        "vm_size_fallbacks" | "peer_vnet_ids" | "allowed_cidrs" | "ssh_allowed_cidrs" => {
-            vec![list(&[&first]), list(&[&second]), list(&[])]
-        }
-        "tags" | DEFAULT_TAGS => vec![
-            Value::map([(first, "a")].map(|(k, v)| (k, Value::from(v)))),
-            Value::map([(second, "a")].map(|(k, v)| (k, Value::from(v)))),
-        ],
-        "image" => [&first, &second]
-            .map(|text| {
-                let names = ["publisher", "offer", "sku", "version"];
-                Value::object(names.map(|name| (name, Value::from(text.as_str()))))
-            })
+        Cluster::ARTIFACT_SOURCE => [&first, &second]
+            .map(|text| Value::object([(ArtifactSource::LOCATION, Value::from(text.as_str()))]))
             .to_vec(),
-        "artifact_source" => [&first, &second]
-            .map(|text| Value::object([("location", Value::from(text.as_str()))]))
-            .to_vec(),
-        "subnet_id" | "private_dns_zone_id" | "ssh_public_key" => {
-            vec![first.into(), second.into(), Value::Null]
+        Cluster::VNET_CIDR => {
+            vec![first.into(), second.into(), defaults::VNET_CIDR.into(), Value::Null]
         }
-        "vnet_cidr" => vec![first.into(), second.into(), defaults::VNET_CIDR.into(), Value::Null],
-        "timeouts" => vec![Value::Null, Value::Map(std::collections::BTreeMap::new())],
+        TIMEOUTS => vec![Value::Null, Value::Map(BTreeMap::new())],
+        DEFAULT_TAGS => maps(&first, &second),
+        _ => {
+            let attribute = schema.block.attributes.iter().find(|one| one.name == name);
+            attribute.map_or_else(Vec::new, |one| by_type(&one.implied_type(), &first, &second))
+        }
+    };
+    let stays_open = schema.block.attributes.iter().any(|one| one.name == name && !one.computed);
+    if stays_open && name != Cluster::NAME && name != Cluster::RESOURCE_GROUP_NAME {
+        values.push(Value::Null);
+    }
+    values
+}
+
+fn maps(first: &str, second: &str) -> Vec<Value> {
+    [first, second].map(|key| Value::map([(key, Value::from("a"))])).to_vec()
+}
+
+/// Two values of a type, and an empty one where there is such.
+fn by_type(ty: &Type, first: &str, second: &str) -> Vec<Value> {
+    match ty {
+        Type::Bool => vec![true.into(), false.into()],
+        Type::Number => vec![64.into(), 128.into()],
+        Type::List(_) | Type::Set(_) => {
+            let one = |text: &str| Value::list([Value::from(text)]);
+            vec![one(first), one(second), Value::list([])]
+        }
+        Type::Map(_) => maps(first, second),
+        Type::Object(inner) => [first, second]
+            .map(|text| Value::object(inner.keys().map(|name| (name.as_str(), Value::from(text)))))
+            .to_vec(),
         _ => vec![first.into(), second.into()],
     }
 }
@@ -186,17 +205,17 @@ fn text(name: &str, turn: usize, number: usize) -> String {
     let unique = format!("{}{number}", if turn == 0 { "a" } else { "b" });
     let network = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks";
     match name {
-        "zones" => (1 + turn + number).to_string(),
-        "vnet_cidr" => format!("10.{}.{number}.0/24", 100 + turn),
-        "allowed_cidrs" => format!("203.0.{}.0/24", 100 * turn + number),
-        "ssh_allowed_cidrs" => format!("10.{}.0.0/24", 100 * turn + number),
-        "peer_vnet_ids" => format!("{network}/{unique}"),
-        "subnet_id" => format!("{network}/{unique}/subnets/{unique}"),
-        "private_dns_zone_id" => {
+        Cluster::ZONES => (1 + turn + number).to_string(),
+        Cluster::VNET_CIDR => format!("10.{}.{number}.0/24", 100 + turn),
+        Cluster::ALLOWED_CIDRS => format!("203.0.{}.0/24", 100 * turn + number),
+        Cluster::SSH_ALLOWED_CIDRS => format!("10.{}.0.0/24", 100 * turn + number),
+        Cluster::PEER_VNET_IDS => format!("{network}/{unique}"),
+        Cluster::SUBNET_ID => format!("{network}/{unique}/subnets/{unique}"),
+        Cluster::PRIVATE_DNS_ZONE_ID => {
             format!("{}/{unique}", network.replace("virtualNetworks", "privateDnsZones"))
         }
-        "consul_version" => format!("1.2{turn}.0"),
-        "timeouts" => format!("{}m", 60 + turn),
+        Cluster::CONSUL_VERSION => format!("1.2{turn}.0"),
+        TIMEOUTS => format!("{}m", 60 + turn),
         _ => format!("unknown-{unique}"),
     }
 }

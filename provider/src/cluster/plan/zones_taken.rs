@@ -12,7 +12,7 @@ use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
 
 use super::Planner;
-use crate::cluster::model;
+use crate::cluster::{model::Cluster, spec};
 
 impl Planner {
     /// Looks for zones of the cluster's name that serve its networks already. Zones of other subscriptions are not seen.
@@ -38,7 +38,7 @@ impl Planner {
                      the clusters apart. Give this cluster another name, or take the link of that zone away.",
                     spec.name
                 );
-                self.error("name", "The name is taken in the network", detail);
+                self.error(Cluster::NAME, "The name is taken in the network", detail);
             }
             Ok(None) => {}
             Err(error) => self.unread("the private DNS zones of the subscription", &error),
@@ -49,7 +49,7 @@ impl Planner {
     async fn check_shared_zone(&mut self, prior: Option<&ClusterSpec>, spec: &ClusterSpec) {
         let names = Names::new(spec);
         let Some(zone) = names.shared_zone().filter(|_| prior.is_none()) else { return };
-        let attribute = "private_dns_zone_id";
+        let attribute = Cluster::PRIVATE_DNS_ZONE_ID;
         match self.arm.get(zone, Kind::PrivateDnsZone).await {
             Ok(Some(_)) => {}
             Ok(None) => {
@@ -66,8 +66,7 @@ impl Planner {
             return;
         }
         // The cluster that this one takes the place of goes first, and its records with it.
-        let before =
-            model::stored_spec_of(&self.prior, &spec.subscription_id, &self.client.tagging);
+        let before = spec::stored_spec_of(&self.prior, &spec.subscription_id, &self.client.tagging);
         let before = before.ok().map(|before| Names::new(&before).uid);
         let mut taken = shared_zone::taken(&names, &observed).into_iter();
         let Some((record, owner)) = taken.find(|(_, owner)| owner.is_none() || *owner != before)
@@ -83,7 +82,7 @@ impl Planner {
              nobody needs it.",
             record.name()
         );
-        self.error("name", "The name is taken in the zone", detail);
+        self.error(Cluster::NAME, "The name is taken in the zone", detail);
     }
 
     /// A foreign zone of our name that is linked to one of these networks, and that network.
@@ -94,8 +93,7 @@ impl Planner {
     ) -> Result<Option<(ArmId, ArmId)>, hcs_engine::error::EngineError> {
         let own = Names::new(spec).dns_zone();
         // The cluster that this one takes the place of goes first, and its zone with it.
-        let before =
-            model::stored_spec_of(&self.prior, &spec.subscription_id, &self.client.tagging);
+        let before = spec::stored_spec_of(&self.prior, &spec.subscription_id, &self.client.tagging);
         let before = before.ok().map(|before| Names::new(&before).dns_zone());
         let list = |scope: &str, path: &str, kind: Kind| {
             format!("{scope}/{path}?api-version={}", kind.api_version())
@@ -103,7 +101,7 @@ impl Planner {
         let subscription = format!("/subscriptions/{}", spec.subscription_id);
         let kind = Kind::PrivateDnsZone;
         let path = list(&subscription, &format!("providers/{}", kind.resource_type()), kind);
-        let id_of = |body: &Value| body.get("id").and_then(Value::as_str).map(ArmId::new);
+        let id_of = |body: &Value| body.get(Cluster::ID).and_then(Value::as_str).map(ArmId::new);
         for zone in self.arm.list(&path).await?.iter().filter_map(id_of) {
             if zone == own
                 || before.as_ref() == Some(&zone)

@@ -29,7 +29,7 @@ fn at(path: &[String], value: Value) -> Value {
 async fn null_elements_are_refused_in_every_list_and_mean_nothing_in_every_map() {
     let azure = Azure::new().await;
     let provider = azure.provider(Value::Null, None);
-    let served = HcsProvider::default();
+    let served = HcsProvider;
     let resources: Vec<std::sync::Arc<dyn Resource>> = vec![provider.cluster(), provider.policy()];
     let mut lists = 0;
     let mut maps = Vec::new();

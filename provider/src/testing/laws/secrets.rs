@@ -7,7 +7,6 @@ use hcs_planner::names::storage_account_name;
 use serde_json::Value as Json;
 use tfplugin::{Context, Ephemeral, OpenResponse, Value};
 
-use crate::ephemeral::{ClientConfig, RootToken};
 use crate::testing::core::{Instance, Options, apply};
 use crate::testing::{Azure, Provider, demo};
 
@@ -46,7 +45,7 @@ async fn a_client_gets_all_that_it_needs_and_opening_writes_nothing() {
         String::from_utf8(azure.cloud.blobs(&account)[name].to_vec()).unwrap().trim().to_owned()
     };
     let provider = azure.provider(Value::Null, None);
-    let opened = open(&ClientConfig::new(provider.client.clone()), id.as_str()).await;
+    let opened = open(&*provider.client_config(), id.as_str()).await;
     assert!(!opened.diagnostics.has_errors(), "{:?}", opened.diagnostics);
     assert_eq!(text(&opened, "client_token"), TOKEN);
     assert_eq!(text(&opened, "gossip_encryption_key"), blob("secrets-shared/gossip-key"));
@@ -59,7 +58,7 @@ async fn a_client_gets_all_that_it_needs_and_opening_writes_nothing() {
 
     // In any of the forms in which a cluster's id is written.
     let short = format!("{}/rg/demo", id.segment("subscriptions").unwrap());
-    let root = open(&RootToken::new(provider.client.clone()), &short).await;
+    let root = open(&*provider.root_token(), &short).await;
     assert_eq!(text(&root, "secret_id"), blob("secrets-shared/management-token"));
     let manifest = STANDARD.decode(text(&root, "kubernetes_secret")).unwrap();
     let manifest = String::from_utf8(manifest).unwrap();
@@ -72,20 +71,20 @@ async fn a_client_gets_all_that_it_needs_and_opening_writes_nothing() {
 async fn a_token_that_comes_late_is_waited_for_and_what_is_missing_is_told() {
     let (azure, provider) = ground().await;
     let (account, id) = (storage_account_name(&Azure::cluster_id()), Azure::cluster_id());
-    let client = ClientConfig::new(provider.client.clone());
-    let missing = open(&client, id.as_str()).await;
+    let client = provider.client_config();
+    let missing = open(&*client, id.as_str()).await;
     let words = format!("{:?}", missing.diagnostics);
     assert!(words.contains("token is not there yet"), "{words}");
 
-    let (opened, ()) = tokio::join!(open(&client, id.as_str()), async {
+    let (opened, ()) = tokio::join!(open(&*client, id.as_str()), async {
         tokio::time::sleep(std::time::Duration::from_secs(20)).await;
         azure.cloud.plant_blob(&account, "secrets-client", "client-token", Bytes::from(TOKEN));
     });
     assert_eq!(text(&opened, "client_token"), TOKEN);
 
     let other = id.as_str().replace("rg-mrg-demo", "rg-mrg-other");
-    let gone = open(&client, &other).await;
+    let gone = open(&*client, &other).await;
     assert!(format!("{:?}", gone.diagnostics).contains("There is no cluster"));
-    let nonsense = open(&RootToken::new(provider.client.clone()), "demo").await;
+    let nonsense = open(&*provider.root_token(), "demo").await;
     assert!(format!("{:?}", nonsense.diagnostics).contains("Which cluster?"));
 }

@@ -509,7 +509,7 @@ async fn an_unknown_input_of_a_policy_stays_as_narrow() {
 #[tokio::test]
 async fn an_unknown_setting_of_the_connection_is_one_clear_error() {
     use tfplugin::{ConfigureRequest, Context, Provider as _};
-    let provider = crate::provider::HcsProvider::default();
+    let provider = crate::provider::HcsProvider;
     let mut found = Vec::new();
     leaves(&provider.schema().block, &vec![], &mut found);
     let settings: Vec<Leaf> = found.into_iter().filter(|leaf| leaf[0] != default_tags()).collect();
@@ -517,7 +517,7 @@ async fn an_unknown_setting_of_the_connection_is_one_clear_error() {
     for leaf in settings {
         let config = set(&Value::Map(BTreeMap::new()), &leaf, &Value::unknown());
         let request = ConfigureRequest { config, ..ConfigureRequest::default() };
-        let found = provider.configure(&Context::new(), request).await;
+        let found = provider.configure(&Context::new(), request).await.diagnostics;
         let named: Leaf =
             leaf.iter().filter(|step| matches!(step, Step::Name(_))).cloned().collect();
         let name = shown(&named);

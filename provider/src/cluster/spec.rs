@@ -1,0 +1,262 @@
+//! Between a cluster's inputs and the planner's spec: there and back, attribute by attribute.
+
+use std::collections::BTreeMap;
+
+use hcs_planner::arm::ArmId;
+use hcs_planner::rules;
+use hcs_planner::spec::{
+    ArtifactSource, ClusterSpec, ExternalEndpoint, ImageReference, LockLevel, ZoneFallback,
+};
+use ipnet::Ipv4Net;
+use tfplugin::typed::Model as _;
+use tfplugin::{Attr, Schema, Value};
+
+use super::model::{self, Cluster};
+use crate::tagging::Tagging;
+
+/// The block that every resource has beside its attributes.
+pub(super) const TIMEOUTS: &str = "timeouts";
+
+/// Names of the inputs: what a configuration may set.
+pub(super) fn inputs(schema: &Schema) -> impl Iterator<Item = &str> {
+    let attributes = schema.block.attributes.iter();
+    attributes.filter(|one| one.required || one.optional).map(|one| one.name.as_str())
+}
+
+/// Reads the spec that a state was made of: its tags are those that it had then, whatever the provider gives now.
+pub(crate) fn stored_spec_of(
+    state: &Value,
+    subscription_id: &str,
+    tagging: &Tagging,
+) -> Result<ClusterSpec, String> {
+    let all = texts_by_key(state.get(Cluster::TAGS_ALL));
+    let tags = match all {
+        Some(all) => all,
+        None => tagging.of_cluster(state.get(Cluster::TAGS))?,
+    };
+    spec_with(state, subscription_id, tags, tagging)
+}
+
+/// Reads a spec from a plan whose inputs are known; the error names the input that is not.
+pub(crate) fn spec_of(
+    value: &Value,
+    subscription_id: &str,
+    tagging: &Tagging,
+) -> Result<ClusterSpec, String> {
+    let tags = tagging.of_cluster(value.get(Cluster::TAGS))?;
+    spec_with(value, subscription_id, tags, tagging)
+}
+
+fn spec_with(
+    value: &Value,
+    subscription_id: &str,
+    tags: BTreeMap<String, String>,
+    tagging: &Tagging,
+) -> Result<ClusterSpec, String> {
+    let cluster = Cluster::from_value(value).map_err(|error| error.path.to_string())?;
+    let timeouts = match value.get(TIMEOUTS) {
+        none if none.is_null() => None,
+        block => Some(tag_map(block).ok_or(TIMEOUTS)?),
+    };
+    Ok(ClusterSpec {
+        subscription_id: subscription_id.to_owned(),
+        tags,
+        ignored_tags: tagging.ignored.clone(),
+        timeouts,
+        ..cluster.to_spec()?
+    })
+}
+
+impl Cluster {
+    /// What the inputs declare; the error names the first that is not known, or not usable. Tags and timeouts are not
+    /// theirs alone.
+    fn to_spec(&self) -> Result<ClusterSpec, String> {
+        Ok(ClusterSpec {
+            name: known(&self.name, Self::NAME)?,
+            resource_group_name: known(&self.resource_group_name, Self::RESOURCE_GROUP_NAME)?,
+            location: rules::location(&known(&self.location, Self::LOCATION)?),
+            managed_resource_group_name: known(
+                &self.managed_resource_group_name,
+                Self::MANAGED_RESOURCE_GROUP_NAME,
+            )?,
+            consul_datacenter: known(&self.consul_datacenter, Self::CONSUL_DATACENTER)?,
+            server_count: known(&self.server_count, Self::SERVER_COUNT)?,
+            zones: known(&self.zones, Self::ZONES)?,
+            zone_fallback: {
+                let word = set(&self.zone_fallback, Self::ZONE_FALLBACK)?;
+                let mut all = ZoneFallback::ALL.into_iter();
+                all.find(|one| word.as_deref() == Some(one.as_str())).unwrap_or_default()
+            },
+            vm_size: known(&self.vm_size, Self::VM_SIZE)?,
+            vm_size_fallbacks: some(&self.vm_size_fallbacks, Self::VM_SIZE_FALLBACKS)?,
+            image: set(&self.image, Self::IMAGE)?
+                .map_or_else(|| Ok(ImageReference::default()), |image| image.to_spec())?,
+            os_disk_gib: known(&self.os_disk_gib, Self::OS_DISK_GIB)?,
+            data_disk_gib: known(&self.data_disk_gib, Self::DATA_DISK_GIB)?,
+            ssh_public_key: set(&self.ssh_public_key, Self::SSH_PUBLIC_KEY)?,
+            ssh_allowed_cidrs: cidrs(&self.ssh_allowed_cidrs, Self::SSH_ALLOWED_CIDRS)?,
+            artifact_source: set(&self.artifact_source, Self::ARTIFACT_SOURCE)?
+                .map(|source| source.to_spec())
+                .transpose()?,
+            vnet_cidr: set(&self.vnet_cidr, Self::VNET_CIDR)?
+                .map(|cidr| cidr.parse().map_err(|_| Self::VNET_CIDR))
+                .transpose()?,
+            subnet_id: set(&self.subnet_id, Self::SUBNET_ID)?.map(ArmId::new),
+            peer_vnet_ids: {
+                let ids = some(&self.peer_vnet_ids, Self::PEER_VNET_IDS)?;
+                ids.into_iter().map(ArmId::new).collect()
+            },
+            private_dns_zone_id: set(&self.private_dns_zone_id, Self::PRIVATE_DNS_ZONE_ID)?
+                .map(ArmId::new),
+            external_endpoint: {
+                let wanted = set(&self.consul_external_endpoint, Self::CONSUL_EXTERNAL_ENDPOINT)?;
+                let callers = || cidrs(&self.allowed_cidrs, Self::ALLOWED_CIDRS);
+                (wanted == Some(true))
+                    .then(callers)
+                    .transpose()?
+                    .map(|allowed_cidrs| ExternalEndpoint { allowed_cidrs })
+            },
+            consul_version: known(&self.consul_version, Self::CONSUL_VERSION)?
+                .parse()
+                .map_err(|_| Self::CONSUL_VERSION)?,
+            lock: match known(&self.lock, Self::LOCK)?.as_str() {
+                "none" => LockLevel::None,
+                _ => LockLevel::CanNotDelete,
+            },
+            deletion_protection: self.deletion_protection.known().copied().unwrap_or(false),
+            force_destroy: self.force_destroy.known().copied().unwrap_or(false),
+            ..ClusterSpec::new("", "", "", "")
+        })
+    }
+
+    /// The inputs as an import restores them. What is empty is empty, never null: a configuration that leaves it out and
+    /// one that writes it empty both plan nothing then.
+    pub(crate) fn of_spec(spec: &ClusterSpec, default_tags: &Value) -> Self {
+        let own_tags = spec
+            .tags
+            .iter()
+            .filter(|(key, value)| default_tags.get(key).as_str() != Some(value.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone().into()));
+        let callers = spec.external_endpoint.iter().flat_map(|endpoint| &endpoint.allowed_cidrs);
+        Self {
+            name: spec.name.clone().into(),
+            resource_group_name: spec.resource_group_name.clone().into(),
+            location: spec.location.clone().into(),
+            managed_resource_group_name: spec.managed_resource_group_name.clone().into(),
+            consul_datacenter: spec.consul_datacenter.clone().into(),
+            server_count: spec.server_count.into(),
+            zones: spec.zones.clone().into(),
+            zone_fallback: spec.zone_fallback.as_str().into(),
+            vm_size: spec.vm_size.clone().into(),
+            vm_size_fallbacks: spec.vm_size_fallbacks.clone().into(),
+            image: image(&spec.image).into(),
+            os_disk_gib: spec.os_disk_gib.into(),
+            data_disk_gib: spec.data_disk_gib.into(),
+            ssh_public_key: spec.ssh_public_key.clone().into(),
+            ssh_allowed_cidrs: written(&spec.ssh_allowed_cidrs).into(),
+            artifact_source: spec.artifact_source.as_ref().map(artifact_source).into(),
+            vnet_cidr: spec.vnet_cidr.map(|cidr| cidr.to_string()).into(),
+            subnet_id: spec.subnet_id.as_ref().map(ToString::to_string).into(),
+            peer_vnet_ids: written(&spec.peer_vnet_ids).into(),
+            private_dns_zone_id: spec.private_dns_zone_id.as_ref().map(ToString::to_string).into(),
+            consul_external_endpoint: spec.external_endpoint.is_some().into(),
+            allowed_cidrs: written(callers).into(),
+            consul_version: spec.consul_version.to_string().into(),
+            lock: spec.lock.as_str().into(),
+            deletion_protection: spec.deletion_protection.into(),
+            force_destroy: spec.force_destroy.into(),
+            tags: own_tags.collect::<BTreeMap<_, _>>().into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// The `timeouts` block as an import restores it.
+pub(crate) fn timeouts(spec: &ClusterSpec) -> Value {
+    let Some(timeouts) = &spec.timeouts else { return Value::Null };
+    let text = |name: &str| Value::from(timeouts.get(name).cloned());
+    Value::object(["create", "update", "delete"].map(|name| (name, text(name))))
+}
+
+impl model::Image {
+    fn to_spec(&self) -> Result<ImageReference, String> {
+        let within = |name: &str| format!("{}.{name}", Cluster::IMAGE);
+        Ok(ImageReference {
+            publisher: known(&self.publisher, Self::PUBLISHER).map_err(|name| within(&name))?,
+            offer: known(&self.offer, Self::OFFER).map_err(|name| within(&name))?,
+            sku: known(&self.sku, Self::SKU).map_err(|name| within(&name))?,
+            version: known(&self.version, Self::VERSION).map_err(|name| within(&name))?,
+        })
+    }
+}
+
+/// An image as an attribute.
+pub(super) fn image(image: &ImageReference) -> model::Image {
+    model::Image {
+        publisher: image.publisher.clone().into(),
+        offer: image.offer.clone().into(),
+        sku: image.sku.clone().into(),
+        version: image.version.clone().into(),
+    }
+}
+
+impl model::ArtifactSource {
+    fn to_spec(&self) -> Result<ArtifactSource, String> {
+        let within = |name: &str| format!("{}.{name}", Cluster::ARTIFACT_SOURCE);
+        Ok(ArtifactSource {
+            location: known(&self.location, Self::LOCATION).map_err(|name| within(&name))?,
+            sha256: set(&self.sha256, Self::SHA256).map_err(|name| within(&name))?,
+        })
+    }
+}
+
+fn artifact_source(source: &ArtifactSource) -> model::ArtifactSource {
+    model::ArtifactSource {
+        location: source.location.clone().into(),
+        sha256: source.sha256.clone().into(),
+    }
+}
+
+/// A value that must be there.
+fn known<T: Clone>(attribute: &Attr<T>, name: &str) -> Result<T, String> {
+    attribute.known().cloned().ok_or_else(|| name.to_owned())
+}
+
+/// A value that may be null but not unknown.
+fn set<T: Clone>(attribute: &Attr<T>, name: &str) -> Result<Option<T>, String> {
+    if attribute.is_unknown() { Err(name.to_owned()) } else { Ok(attribute.known().cloned()) }
+}
+
+/// A list of which null means that it is empty.
+fn some<T: Clone>(attribute: &Attr<Vec<T>>, name: &str) -> Result<Vec<T>, String> {
+    Ok(set(attribute, name)?.unwrap_or_default())
+}
+
+fn cidrs(attribute: &Attr<Vec<String>>, name: &str) -> Result<Vec<Ipv4Net>, String> {
+    let texts = some(attribute, name)?;
+    texts.iter().map(|cidr| cidr.parse().map_err(|_| name.to_owned())).collect()
+}
+
+fn written<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
+    values.into_iter().map(|value| value.to_string()).collect()
+}
+
+/// A list of known strings.
+pub(crate) fn texts(value: &Value) -> Option<Vec<String>> {
+    value.as_list()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+/// Texts by key: null is none, and so is a null element, by which a user takes one away. `None` where any is unknown.
+pub(crate) fn tag_map(value: &Value) -> Option<BTreeMap<String, String>> {
+    if value.is_null() {
+        return Some(BTreeMap::new());
+    }
+    let present = value.as_map()?.iter().filter(|(_, item)| !item.is_null());
+    present.map(|(key, item)| Some((key.clone(), item.as_str()?.to_owned()))).collect()
+}
+
+/// A map of known strings.
+pub(crate) fn texts_by_key(value: &Value) -> Option<BTreeMap<String, String>> {
+    let map = value.as_map()?;
+    map.iter().map(|(key, item)| Some((key.clone(), item.as_str()?.to_owned()))).collect()
+}

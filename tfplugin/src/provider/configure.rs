@@ -1,0 +1,87 @@
+//! The configuration of a provider, and what it makes of it.
+
+use std::any::{Any, type_name};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::typed::Model;
+use crate::{Diagnostic, Diagnostics, Value};
+
+/// The configuration of a provider.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConfigureRequest {
+    /// The `provider` block.
+    pub config: Value,
+    /// Version of the Terraform that asks. Not for decisions: others give a number of their own, and say what they can do
+    /// in [`crate::Context`].
+    pub terraform_version: String,
+}
+
+impl ConfigureRequest {
+    /// The block as a struct.
+    pub fn read<M: Model>(&self) -> Result<M, Diagnostics> {
+        M::from_value(&self.config).map_err(|error| {
+            let detail = format!("The provider's configuration cannot be used: {error}.");
+            Diagnostic::error("Invalid provider configuration", detail).at(error.path).into()
+        })
+    }
+}
+
+/// What became of a configuration.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigureResponse {
+    /// What all later calls have at hand, see [`crate::Context::data`]; absent where it failed.
+    pub data: Option<ProviderData>,
+    /// Messages.
+    pub diagnostics: Diagnostics,
+}
+
+impl ConfigureResponse {
+    /// Configured: a client, a connection, whatever later calls need.
+    pub fn new<T: Send + Sync + 'static>(data: T) -> Self {
+        Self { data: Some(ProviderData::new(data)), ..Self::default() }
+    }
+
+    /// Could not be configured: later calls that need the data say so.
+    pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
+        Self { data: None, diagnostics: diagnostics.into() }
+    }
+
+    /// The same with messages.
+    #[must_use]
+    pub fn telling(mut self, diagnostics: Diagnostics) -> Self {
+        self.diagnostics.extend(diagnostics);
+        self
+    }
+}
+
+/// What a provider made of its configuration. The framework keeps it, and gives it to every call that begins afterwards: a
+/// process that serves several runs has in each what was configured last, and a call keeps what it began with.
+#[derive(Clone)]
+pub struct ProviderData {
+    data: Arc<dyn Any + Send + Sync>,
+    what: &'static str,
+}
+
+impl ProviderData {
+    /// Data of a provider.
+    pub fn new<T: Send + Sync + 'static>(data: T) -> Self {
+        Self::shared(Arc::new(data))
+    }
+
+    /// Data that somebody else holds, too.
+    pub fn shared<T: Send + Sync + 'static>(data: Arc<T>) -> Self {
+        Self { data, what: type_name::<T>() }
+    }
+
+    /// The data, if they are of this type.
+    pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(&self.data).downcast().ok()
+    }
+}
+
+impl fmt::Debug for ProviderData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+}
