@@ -13,6 +13,7 @@ use hcs_planner::spec::ClusterSpec;
 use tfplugin::{Diagnostic, Diagnostics};
 
 use crate::advice::advice;
+use crate::cluster::Cluster;
 
 /// A connection that cannot be made, at the attribute that can mend it.
 pub(crate) fn connect(error: &ConnectError) -> Diagnostics {
@@ -75,13 +76,13 @@ pub(crate) fn refused(what: &str, id: &ArmId, error: &RefusedError) -> Diagnosti
              (resource_group_name = azurerm_resource_group.example.name), so that Terraform \
              makes it before the cluster.",
         )
-        .at("resource_group_name"),
+        .at(Cluster::RESOURCE_GROUP_NAME),
         RefusedError::Claim(error) => claim(what, id, error),
         RefusedError::Protected => Diagnostic::error(
             format!("Cannot change {what}"),
             "deletion_protection is true in its state. Nothing was changed.",
         )
-        .at("deletion_protection"),
+        .at(Cluster::DELETION_PROTECTION),
         RefusedError::Unidentified { id, reason } => Diagnostic::error(
             format!("Cannot tell whose {what} is"),
             format!(
@@ -158,7 +159,7 @@ fn claim(what: &str, id: &ArmId, error: &ClaimError) -> Diagnostic {
                     )
                 })
                 .collect();
-            let first = differences.first().map_or("name", |difference| difference.name);
+            let first = differences.first().map_or(Cluster::NAME, |difference| difference.name);
             Diagnostic::error(
                 format!("Half of another {what} exists"),
                 format!(
@@ -224,12 +225,12 @@ pub(crate) fn superseded(
 
 /// A protected cluster, and what was to become of it.
 pub(crate) fn protected(prior: &tfplugin::Value, what: &str) -> Diagnostic {
-    let name = prior.get("name").as_str().unwrap_or_default();
+    let name = prior.get(Cluster::NAME).as_str().unwrap_or_default();
     let detail = format!(
         "deletion_protection is true in the state of cluster {name:?}, so nothing is deleted: {what} it with all that \
          it knows. Undo the change; or set deletion_protection = false, apply that alone, and come back."
     );
-    Diagnostic::error("Cluster is protected from deletion", detail).at("deletion_protection")
+    Diagnostic::error("Cluster is protected from deletion", detail).at(Cluster::DELETION_PROTECTION)
 }
 
 /// How far a run came.

@@ -8,10 +8,14 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{OnDelete, SnapshotPolicyDocument};
 use hcs_planner::names::parse_cluster_id;
 use hcs_planner::rules;
+use tfplugin::plan::equality::{by_duration, ignoring_case, keep_equal};
+use tfplugin::plan::{fill_defaults, replaced};
+use tfplugin::typed::Model as _;
+use tfplugin::validate::{rule, text_rule};
 use tfplugin::{
-    ApplyRequest, ApplyResponse, Attribute, Context, Diagnostic, Diagnostics, IdentitySchema,
-    ImportRequest, ImportResponse, Path, PlanRequest, PlanResponse, ReadRequest, ReadResponse,
-    Resource, Schema, Severity, Type, Value, async_trait, parse_duration,
+    ApplyRequest, ApplyResponse, Attr, Context, Diagnostic, Diagnostics, IdentitySchema,
+    ImportRequest, ImportResponse, Model, PlanRequest, PlanResponse, ReadRequest, ReadResponse,
+    Resource, Schema, Severity, Value, async_trait, parse_duration,
 };
 
 use crate::client::Client;
@@ -28,10 +32,48 @@ const RETAIN_COUNT: i64 = 30;
 const INTERVAL_MIN: Duration = Duration::from_mins(1);
 /// Beyond a year an interval is a typing error.
 const INTERVAL_MAX: Duration = Duration::from_hours(366 * 24);
-/// Another one of these is another policy.
-const REPLACES: [&str; 2] = ["cluster_id", "name"];
 /// What the servers do: only a read changes these.
-const VOLATILE: [&str; 3] = ["last_success", "next_run", "snapshot_count"];
+const VOLATILE: [&str; 3] = [Policy::LAST_SUCCESS, Policy::NEXT_RUN, Policy::SNAPSHOT_COUNT];
+
+/// Snapshots of a cluster's state, taken by the servers themselves: one of them at a time, chosen by a Consul lock,
+/// checks each archive and stores it in the cluster's storage account.
+#[derive(Model)]
+struct Policy {
+    /// `<cluster id>/snapshotPolicies/<name>`.
+    #[tf(computed, identity)]
+    id: Attr<String>,
+    /// Which policy of its id this is. A create begins a new one; a state that holds an earlier one can neither
+    /// change nor destroy it.
+    #[tf(computed)]
+    incarnation_id: Attr<String>,
+    /// Id of the cluster. Changing it makes another policy.
+    #[tf(required, replaces, equal_if = ignoring_case, validate = text_rule("the id of a cluster", |id| parse_cluster_id(id).map(|_| ())))]
+    cluster_id: Attr<String>,
+    /// Name of the policy and folder of its snapshots; default `default`. Changing it makes another policy.
+    #[tf(default = NAME, replaces, validate = text_rule("a policy's name", rules::policy_name))]
+    name: Attr<String>,
+    /// Time between two snapshots, at least `1m`, e.g. `1h` or `1h30m`.
+    #[tf(required, equal_if = by_duration, validate = text_rule("a duration", interval))]
+    interval: Attr<String>,
+    /// How many snapshots are kept; default 30. Older ones go after the next success.
+    #[tf(default = RETAIN_COUNT, validate = rule("a whole number", retain_count))]
+    retain_count: Attr<u32>,
+    /// Whether snapshots are taken; default true.
+    #[tf(default = true)]
+    enabled: Attr<bool>,
+    /// What a destroy does with the policy's snapshots: `keep` (default) or `purge`.
+    #[tf(default = OnDelete::Keep.as_str(), validate = text_rule("a word", on_delete))]
+    on_delete: Attr<String>,
+    /// When the newest snapshot was taken, as last read.
+    #[tf(computed)]
+    last_success: Attr<String>,
+    /// When the next one is due, as last read.
+    #[tf(computed)]
+    next_run: Attr<String>,
+    /// How many there are, as last read.
+    #[tf(computed)]
+    snapshot_count: Attr<u32>,
+}
 
 /// The resource.
 pub(crate) struct PolicyResource;
@@ -45,7 +87,7 @@ impl PolicyResource {
             let detail = format!(
                 "There is no cluster {id}. Refer to the resource that makes it (cluster_id = hcs_cluster.example.id)."
             );
-            Diagnostic::error("Cluster does not exist", detail).at("cluster_id")
+            Diagnostic::error("Cluster does not exist", detail).at(Policy::CLUSTER_ID)
         })?;
         store.gain_access(&client, &ctx.cancel).await?;
         Ok(store)
@@ -53,7 +95,7 @@ impl PolicyResource {
 
     async fn destroy(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
         let prior = request.prior;
-        let leg = leg::of_destroy(&request.private, &prior, &REPLACES);
+        let leg = leg::of_destroy(&request.private, &prior, &Policy::schema().replacing());
         match self.remove(ctx, &prior, leg).await {
             Ok(found) => ApplyResponse::failed(Value::Null, found),
             Err(found) => ApplyResponse::failed(prior, found),
@@ -72,9 +114,9 @@ impl PolicyResource {
             return Ok(Diagnostics::none());
         };
         store.gain_access(&client, &ctx.cancel).await?;
-        let name = prior.get("name").as_str().unwrap_or(NAME);
+        let name = prior.get(Policy::NAME).as_str().unwrap_or(NAME);
         // One that is made again under its name goes on with its snapshots.
-        let purge = prior.get("on_delete").as_str() == Some(OnDelete::Purge.as_str())
+        let purge = prior.get(Policy::ON_DELETE).as_str() == Some(OnDelete::Purge.as_str())
             && leg != Leg::BeforeSame;
         match store.remove(name, incarnation_of(prior).as_deref(), purge).await? {
             Removed::Gone => Ok(Diagnostics::none()),
@@ -84,13 +126,13 @@ impl PolicyResource {
 }
 
 fn cluster_of(value: &Value) -> Result<ArmId, Diagnostic> {
-    let id = value.get("cluster_id").as_str().unwrap_or_default();
+    let id = value.get(Policy::CLUSTER_ID).as_str().unwrap_or_default();
     parse_cluster_id(id)
-        .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))
+        .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at(Policy::CLUSTER_ID))
 }
 
 fn incarnation_of(value: &Value) -> Option<String> {
-    value.get("incarnation_id").as_str().map(str::to_owned)
+    value.get(Policy::INCARNATION_ID).as_str().map(str::to_owned)
 }
 
 /// A create that died before any state held it: an import would hold what the next create goes on with.
@@ -121,54 +163,11 @@ impl Resource for PolicyResource {
     }
 
     fn schema(&self) -> Schema {
-        let text =
-            |name: &str, markdown: &str| Attribute::string(name).computed().describe(markdown);
-        Schema::new(0)
-            .describe(
-                "Snapshots of a cluster's state, taken by the servers themselves: one of them at \
-                 a time, chosen by a Consul lock, checks each archive and stores it in the \
-                 cluster's storage account.",
-            )
-            .attributes([
-                text("id", "`<cluster id>/snapshotPolicies/<name>`."),
-                text(
-                    "incarnation_id",
-                    "Which policy of its id this is. A create begins a new one; a state that holds an earlier one \
-                     can neither change nor destroy it.",
-                ),
-                Attribute::string("cluster_id")
-                    .required()
-                    .describe("Id of the cluster. Changing it makes another policy."),
-                Attribute::string("name").optional().computed().describe(
-                    "Name of the policy and folder of its snapshots; default `default`. Changing \
-                     it makes another policy.",
-                ),
-                Attribute::string("interval")
-                    .required()
-                    .describe("Time between two snapshots, at least `1m`, e.g. `1h` or `1h30m`."),
-                Attribute::number("retain_count").optional().computed().describe(
-                    "How many snapshots are kept; default 30. Older ones go after the \
-                               next success.",
-                ),
-                Attribute::bool("enabled")
-                    .optional()
-                    .computed()
-                    .describe("Whether snapshots are taken; default true."),
-                Attribute::string("on_delete").optional().computed().describe(
-                    "What a destroy does with the policy's snapshots: `keep` (default) or `purge`.",
-                ),
-                text("last_success", "When the newest snapshot was taken, as last read."),
-                text("next_run", "When the next one is due, as last read."),
-                Attribute::number("snapshot_count")
-                    .computed()
-                    .describe("How many there are, as last read."),
-            ])
+        Policy::schema()
     }
 
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
-        let mut found = tfplugin::validate::null_elements(&self.schema(), config);
-        found.extend(validate(config));
-        found
+        tfplugin::validate::null_elements(&self.schema(), config)
     }
 
     async fn plan(&self, _: &Context, request: PlanRequest) -> PlanResponse {
@@ -196,8 +195,8 @@ impl Resource for PolicyResource {
             Err(found) => return ApplyResponse::failed(request.prior, found),
         };
         let mut state = request.planned.unknowns_as_null();
-        state.set("id", policy_id(&store.cluster_id, &document.name));
-        state.set("incarnation_id", Value::from(document.incarnation_id));
+        state.set(Policy::ID, policy_id(&store.cluster_id, &document.name));
+        state.set(Policy::INCARNATION_ID, Value::from(document.incarnation_id));
         let found = match written {
             Written::Now => Diagnostics::none(),
             Written::Before => Diagnostic::warning(
@@ -214,8 +213,8 @@ impl Resource for PolicyResource {
             Ok(client) => client,
             Err(found) => return ReadResponse::failed(found),
         };
-        let id = request.state.get("cluster_id").as_str().unwrap_or_default();
-        let name = request.state.get("name").as_str().unwrap_or(NAME).to_owned();
+        let id = request.state.get(Policy::CLUSTER_ID).as_str().unwrap_or_default();
+        let name = request.state.get(Policy::NAME).as_str().unwrap_or(NAME).to_owned();
         let store = match PolicyStore::open(&client, &ctx.cancel, ArmId::new(id)).await {
             Ok(None) => return ReadResponse::gone(),
             Ok(Some(store)) => store,
@@ -245,12 +244,11 @@ impl Resource for PolicyResource {
     }
 
     fn identity(&self) -> Option<IdentitySchema> {
-        let text = "`{cluster_id}/snapshotPolicies/{name}`.";
-        Some(IdentitySchema::new(0).required("id", Type::String, text))
+        Policy::identity()
     }
 
     async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
-        let id = request.id_or("id");
+        let id = request.id_or(Policy::ID);
         let (cluster, name) = match parse_id(id) {
             Ok(parts) => parts,
             Err(detail) => {
@@ -280,7 +278,7 @@ impl Resource for PolicyResource {
             Err(found) => return ImportResponse::failed(found),
         }
         let state = Value::object(
-            [("cluster_id", cluster.as_str()), ("name", &name)]
+            [(Policy::CLUSTER_ID, cluster.as_str()), (Policy::NAME, &name)]
                 .map(|(name, text)| (name, Value::from(text))),
         );
         match observed(&store, &name, state).await {
@@ -291,115 +289,61 @@ impl Resource for PolicyResource {
     }
 }
 
-fn validate(config: &Value) -> Diagnostics {
-    let mut found = Diagnostics::none();
-    let mut error = |name: &str, detail: String| {
-        found.push(Diagnostic::error(format!("Invalid {name}"), detail).at(Path::root(name)));
-    };
-    if let Some(text) = config.get("interval").as_str() {
-        match parse_duration(text) {
-            Err(reason) => error(
-                "interval",
-                format!("interval is {text:?}: {reason}. Write e.g. \"1h\", \"30m\" or \"1h30m\"."),
-            ),
-            Ok(interval) if interval < INTERVAL_MIN => error(
-                "interval",
-                format!(
-                    "interval is {text:?}; the smallest is \"1m\", as a snapshot locks \
-                         writes for a moment."
-                ),
-            ),
-            Ok(interval) if interval > INTERVAL_MAX => {
-                error("interval", format!("interval is {text:?}; the largest is \"366d\"."));
-            }
-            Ok(_) => {}
+fn interval(text: &str) -> Result<(), String> {
+    let name = Policy::INTERVAL;
+    match parse_duration(text) {
+        Err(reason) => {
+            Err(format!("{name} is {text:?}: {reason}. Write e.g. \"1h\", \"30m\" or \"1h30m\"."))
         }
+        Ok(interval) if interval < INTERVAL_MIN => Err(format!(
+            "{name} is {text:?}; the smallest is \"1m\", as a snapshot locks writes for a moment."
+        )),
+        Ok(interval) if interval > INTERVAL_MAX => {
+            Err(format!("{name} is {text:?}; the largest is \"366d\"."))
+        }
+        Ok(_) => Ok(()),
     }
-    let count = config.get("retain_count");
-    if count.as_number().is_some() && !count.as_i64().is_some_and(|n| (1..=10_000).contains(&n)) {
-        let given = count.as_f64().unwrap_or_default();
-        error(
-            "retain_count",
-            format!(
-                "retain_count is {given}; it is a whole number from 1 to 10000. To stop taking \
-                 snapshots, set enabled = false."
-            ),
-        );
+}
+
+fn retain_count(count: &Value) -> Result<(), String> {
+    if count.as_i64().is_some_and(|count| (1..=10_000).contains(&count)) {
+        return Ok(());
     }
-    if let Some(name) = config.get("name").as_str()
-        && let Err(detail) = rules::policy_name(name)
-    {
-        error("name", detail);
+    let (name, given) = (Policy::RETAIN_COUNT, count.as_f64().unwrap_or_default());
+    Err(format!(
+        "{name} is {given}; it is a whole number from 1 to 10000. To stop taking snapshots, set {} = false.",
+        Policy::ENABLED
+    ))
+}
+
+fn on_delete(word: &str) -> Result<(), String> {
+    let known = [OnDelete::Keep, OnDelete::Purge].map(OnDelete::as_str);
+    if known.contains(&word) {
+        return Ok(());
     }
-    if let Some(word) = config.get("on_delete").as_str()
-        && !["keep", "purge"].contains(&word)
-    {
-        error("on_delete", format!("on_delete is {word:?}; it is \"keep\" or \"purge\"."));
-    }
-    if let Some(id) = config.get("cluster_id").as_str()
-        && let Err(detail) = parse_cluster_id(id)
-    {
-        error("cluster_id", detail);
-    }
-    found
+    Err(format!(
+        "{} is {word:?}; it is {}.",
+        Policy::ON_DELETE,
+        known.map(|w| format!("{w:?}")).join(" or ")
+    ))
 }
 
 fn plan(request: &PlanRequest) -> PlanResponse {
     if request.is_destroy() {
         return PlanResponse { private: Some(leg::destroy()), ..PlanResponse::new(Value::Null) };
     }
-    let (config, prior) = (&request.config, &request.prior);
+    let (schema, prior) = (Policy::schema(), &request.prior);
     let mut planned = request.proposed.clone();
-    let defaults: [(&str, Value); 4] = [
-        ("name", NAME.into()),
-        ("retain_count", RETAIN_COUNT.into()),
-        ("enabled", true.into()),
-        ("on_delete", "keep".into()),
-    ];
-    for (name, value) in defaults {
-        if config.get(name).is_null() {
-            planned.set(name, value);
-        }
-    }
-    // "60m" is no change to "1h": what is stored may stay where it means the same.
-    if same_duration(prior.get("interval"), planned.get("interval")) {
-        planned.set("interval", prior.get("interval").clone());
-    }
-    let is_create = prior.is_null();
-    let replace: Vec<Path> = REPLACES
-        .into_iter()
-        .filter(|name| !is_create && !same(prior.get(name), planned.get(name)))
-        .map(Path::root)
-        .collect();
-    let is_new = is_create || !replace.is_empty();
-    for name in ["id", "incarnation_id"].iter().chain(&VOLATILE) {
+    fill_defaults(&schema, &request.config, &mut planned);
+    keep_equal(&schema, prior, &mut planned);
+    let requires_replace = replaced(&schema, prior, &planned);
+    let is_new = prior.is_null() || !requires_replace.is_empty();
+    for name in [Policy::ID, Policy::INCARNATION_ID].iter().chain(&VOLATILE) {
         let value = if is_new { Value::unknown() } else { prior.get(name).clone() };
         planned.set(*name, value);
     }
-    // Ids have no case: what is stored stays.
-    if !is_new {
-        planned.set("cluster_id", prior.get("cluster_id").clone());
-    }
-    let private = if is_new { leg::create(&planned, &REPLACES) } else { leg::update() };
-    PlanResponse {
-        planned,
-        requires_replace: replace,
-        private: Some(private),
-        ..PlanResponse::default()
-    }
-}
-
-fn same_duration(a: &Value, b: &Value) -> bool {
-    let read = |value: &Value| value.as_str().and_then(|text| parse_duration(text).ok());
-    read(a).is_some() && read(a) == read(b)
-}
-
-/// Ids compare without case.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a.as_str(), b.as_str()) {
-        (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
-        _ => a == b,
-    }
+    let private = if is_new { leg::create(&planned, &schema.replacing()) } else { leg::update() };
+    PlanResponse { planned, requires_replace, private: Some(private), ..PlanResponse::default() }
 }
 
 async fn observed(
@@ -409,38 +353,39 @@ async fn observed(
 ) -> Result<Option<Value>, Failed> {
     let Some((document, _)) = store.read(name).await? else { return Ok(None) };
     let snapshots = store.snapshots(name).await?;
-    state.set("id", policy_id(&store.cluster_id, name));
-    let interval = state.get("interval").as_str().and_then(|text| parse_duration(text).ok());
+    state.set(Policy::ID, policy_id(&store.cluster_id, name));
+    let interval = state.get(Policy::INTERVAL).as_str().and_then(|text| parse_duration(text).ok());
     // A spelling of the same duration stays: "60m" is no change to "1h".
     if interval.map(|interval| interval.as_secs()) != Some(document.interval_seconds) {
-        state.set("interval", render(document.interval_seconds));
+        state.set(Policy::INTERVAL, render(document.interval_seconds));
     }
-    state.set("retain_count", i64::from(document.retain_count));
-    state.set("enabled", document.enabled);
-    state.set("on_delete", document.on_delete.as_str());
-    state.set("incarnation_id", Value::from(document.incarnation_id.clone()));
-    state.set("snapshot_count", i64::try_from(snapshots.len()).unwrap_or(i64::MAX));
+    state.set(Policy::RETAIN_COUNT, i64::from(document.retain_count));
+    state.set(Policy::ENABLED, document.enabled);
+    state.set(Policy::ON_DELETE, document.on_delete.as_str());
+    state.set(Policy::INCARNATION_ID, Value::from(document.incarnation_id.clone()));
+    state.set(Policy::SNAPSHOT_COUNT, i64::try_from(snapshots.len()).unwrap_or(i64::MAX));
     let last = snapshots.last().copied();
     let next = last.filter(|_| document.enabled).and_then(|last| {
         let seconds = i64::try_from(document.interval_seconds).ok()?;
         last.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()
     });
-    state.set("last_success", last.map(|time| time.to_string()));
-    state.set("next_run", next.map(|time| time.to_string()));
+    state.set(Policy::LAST_SUCCESS, last.map(|time| time.to_string()));
+    state.set(Policy::NEXT_RUN, next.map(|time| time.to_string()));
     Ok(Some(state))
 }
 
 fn document_of(value: &Value) -> SnapshotPolicyDocument {
-    let interval = value.get("interval").as_str().and_then(|text| parse_duration(text).ok());
-    let count = value.get("retain_count").as_i64().and_then(|count| u32::try_from(count).ok());
+    let interval = value.get(Policy::INTERVAL).as_str().and_then(|text| parse_duration(text).ok());
+    let count =
+        value.get(Policy::RETAIN_COUNT).as_i64().and_then(|count| u32::try_from(count).ok());
     SnapshotPolicyDocument {
-        name: value.get("name").as_str().unwrap_or(NAME).to_owned(),
+        name: value.get(Policy::NAME).as_str().unwrap_or(NAME).to_owned(),
         interval_seconds: interval.unwrap_or(INTERVAL_MIN).as_secs(),
         retain_count: count.unwrap_or(1),
-        enabled: value.get("enabled").as_bool().unwrap_or(true),
+        enabled: value.get(Policy::ENABLED).as_bool().unwrap_or(true),
         incarnation_id: None,
         is_held: true,
-        on_delete: match value.get("on_delete").as_str() {
+        on_delete: match value.get(Policy::ON_DELETE).as_str() {
             Some("purge") => OnDelete::Purge,
             _ => OnDelete::Keep,
         },
@@ -488,7 +433,8 @@ mod tests {
             ("on_delete", Value::from("burn"), "keep"),
         ];
         for (name, value, expected) in table {
-            let found = validate(&Value::object([(name, value)]));
+            let config = Value::object([(name, value)]);
+            let found = tfplugin::validate::by_schema(&Policy::schema(), &config);
             assert_eq!(found.len(), 1, "{name}");
             let detail = &found.iter().next().unwrap().detail;
             assert!(detail.contains(expected), "{detail}");

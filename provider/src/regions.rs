@@ -102,7 +102,8 @@ pub(crate) async fn look_up(
     let path =
         format!("/subscriptions/{subscription_id}/locations?api-version={LOCATIONS_API_VERSION}");
     let locations = arm.list(&path).await?;
-    let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_lowercase);
+    let name =
+        |value: &Value| value.pointer("/name").and_then(Value::as_str).map(str::to_lowercase);
     let Some(own) = locations.iter().find(|value| name(value).as_deref() == Some(location)) else {
         return Ok(Err(locations.iter().filter_map(name).collect()));
     };
@@ -162,18 +163,18 @@ fn physical_zones(location: &Value) -> BTreeMap<String, String> {
 }
 
 fn read_sku(sku: &Value, location: &str, region: &mut Region) {
-    let Some(name) = sku.get("name").and_then(Value::as_str) else { return };
+    let Some(name) = sku.pointer("/name").and_then(Value::as_str) else { return };
     let mut infos = sku.get("locationInfo").and_then(Value::as_array).into_iter().flatten();
     let info = infos.find(|info| {
-        info.get("location")
+        info.pointer("/location")
             .and_then(Value::as_str)
             .is_some_and(|own| own.eq_ignore_ascii_case(location))
     });
     let Some(info) = info else { return };
-    let mut zones: BTreeSet<String> = texts(info.get("zones"));
+    let mut zones: BTreeSet<String> = texts(info.pointer("/zones"));
     for restriction in sku.get("restrictions").and_then(Value::as_array).into_iter().flatten() {
         let reason = restriction.get("reasonCode").and_then(Value::as_str).unwrap_or("restricted");
-        match restriction.get("type").and_then(Value::as_str) {
+        match restriction.pointer("/type").and_then(Value::as_str) {
             Some("Zone") => {
                 let gone = texts(restriction.pointer("/restrictionInfo/zones"));
                 zones.retain(|zone| !gone.contains(zone));
@@ -188,7 +189,9 @@ fn read_sku(sku: &Value, location: &str, region: &mut Region) {
     let capabilities = sku.get("capabilities").and_then(Value::as_array);
     let capability = |name: &str| {
         let mut rows = capabilities.into_iter().flatten();
-        rows.find(|row| row["name"] == name)?.get("value")?.as_str()
+        rows.find(|row| row.pointer("/name").and_then(Value::as_str) == Some(name))?
+            .get("value")?
+            .as_str()
     };
     if let Some(why) = unfit(capability) {
         region.unfit.insert(name.to_lowercase(), why);

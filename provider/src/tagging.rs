@@ -6,8 +6,8 @@ use hcs_planner::tags::{self, IgnoredTags};
 use tfplugin::validate::{Finding, Validator};
 use tfplugin::{Attr, Path, Value};
 
-use crate::cluster::tag_map;
-use crate::provider::IgnoreTags;
+use crate::cluster::{Cluster, tag_map};
+use crate::provider::{IgnoreTags, ProviderConfig};
 
 /// The provider's say on the tags of all clusters.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +21,8 @@ pub(crate) struct Tagging {
 impl Tagging {
     /// A cluster's tags: its own over the provider's, without the ignored; the error names what is unknown.
     pub(crate) fn of_cluster(&self, own: &Value) -> Result<BTreeMap<String, String>, &'static str> {
-        let own = tag_map(own).ok_or("tags")?;
-        let mut tags = tag_map(&self.defaults).ok_or("default_tags")?;
+        let own = tag_map(own).ok_or(Cluster::TAGS)?;
+        let mut tags = tag_map(&self.defaults).ok_or(ProviderConfig::DEFAULT_TAGS)?;
         // Names of tags have no case: Azure would refuse both.
         tags.retain(|key, _| !own.keys().any(|other| other.to_lowercase() == key.to_lowercase()));
         tags.extend(own);

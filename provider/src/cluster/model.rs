@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use hcs_planner::rules;
 use hcs_planner::spec::{ImageReference, LockLevel, ZoneFallback, defaults};
+use tfplugin::plan::equality::ignoring_case;
 use tfplugin::typed::Content as _;
 use tfplugin::validate::{each, text_rule};
 use tfplugin::{Attr, Model, Value};
 
-use super::validate::{lock, number_rule, version, zone_fallback, zone_list};
+use super::validate::{lock, number_rule, same_location, version, zone_fallback, zone_list};
 use crate::tagging;
 
 /// A highly available Consul cluster in your own subscription: one server a zone in turn, TLS and ACLs on from the
@@ -21,13 +22,13 @@ pub(crate) struct Cluster {
     pub(crate) name: Attr<String>,
     /// Your resource group, to which the cluster belongs. The infrastructure lives in a group of its own, see
     /// `managed_resource_group_name`.
-    #[tf(required, replaces, validate = text_rule("a resource group's name", rules::resource_group))]
+    #[tf(required, replaces, validate = text_rule("a resource group's name", rules::resource_group), equal_if = ignoring_case)]
     pub(crate) resource_group_name: Attr<String>,
     /// Azure region; default: that of the resource group. Set it where the group is made in the same run.
-    #[tf(optional, computed, replaces)]
+    #[tf(optional, computed, replaces, equal_if = same_location)]
     pub(crate) location: Attr<String>,
     /// Group that holds the infrastructure; default `<resource_group_name>-mrg-<name>`.
-    #[tf(optional, computed, replaces, validate = text_rule("a resource group's name", rules::resource_group))]
+    #[tf(optional, computed, replaces, validate = text_rule("a resource group's name", rules::resource_group), equal_if = ignoring_case)]
     pub(crate) managed_resource_group_name: Attr<String>,
     /// Consul datacenter; default: `name`.
     #[tf(optional, computed, replaces, validate = text_rule("a datacenter's name", rules::datacenter))]
@@ -96,15 +97,15 @@ pub(crate) struct Cluster {
     pub(crate) vnet_cidr: Attr<String>,
     /// Your own subnet for the servers, instead of a network of the cluster's: /27 or larger, in the cluster's
     /// region, with a way out. Its security group is yours to keep. Changing it makes another cluster.
-    #[tf(replaces, validate = text_rule("the id of a subnet", rules::subnet_id))]
+    #[tf(replaces, validate = text_rule("the id of a subnet", rules::subnet_id), equal_if = ignoring_case)]
     pub(crate) subnet_id: Attr<String>,
     /// Ids of virtual networks to peer with, both ways; not with `subnet_id`.
-    #[tf(default = Value::list([]), validate = each(text_rule("the id of a virtual network", rules::vnet_id)))]
+    #[tf(default = Value::list([]), validate = each(text_rule("the id of a virtual network", rules::vnet_id)), equal_if = ignoring_case)]
     pub(crate) peer_vnet_ids: Attr<Vec<String>>,
     /// Id of a private DNS zone of yours, such as a hub's, in which the servers have their names
     /// (`consul.<name>.<zone>`), instead of a zone of the cluster's own. Many clusters fit into one zone; where it
     /// answers is yours to link. Changing it makes another cluster.
-    #[tf(replaces, validate = text_rule("the id of a private DNS zone", rules::private_dns_zone_id))]
+    #[tf(replaces, validate = text_rule("the id of a private DNS zone", rules::private_dns_zone_id), equal_if = ignoring_case)]
     pub(crate) private_dns_zone_id: Attr<String>,
     /// Whether Consul's HTTPS API can be reached from outside, by `allowed_cidrs` only; default false.
     #[tf(default = false)]

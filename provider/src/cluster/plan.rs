@@ -109,7 +109,7 @@ impl Planner {
         self.defaults();
         self.zones().await;
         self.version();
-        self.keep_meanings();
+        self.keep_tags();
         let replace = self.replaced();
         self.guard(&replace);
         let is_new = self.is_create() || !replace.is_empty();

@@ -20,6 +20,12 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     found
 }
 
+/// Azure does not tell "West Europe" from "westeurope".
+pub(super) fn same_location(prior: &Value, planned: &Value) -> bool {
+    let read = |value: &Value| value.as_str().map(rules::location);
+    read(prior).is_some() && read(prior) == read(planned)
+}
+
 /// A rule for whole numbers.
 pub(super) fn number_rule(
     judge: impl Fn(f64) -> Result<(), String> + Send + Sync + 'static,

@@ -3,6 +3,7 @@
 mod configured;
 pub(crate) mod core;
 mod laws;
+mod names;
 mod told;
 
 use std::sync::Arc;

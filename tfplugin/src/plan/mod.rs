@@ -1,13 +1,14 @@
 //! Plans that a schema declares: defaults, computed values, replacement.
 //!
 //! What Terraform proposes is the configuration with prior values where it leaves computed
-//! attributes open. From there: defaults fill what is open; if anything differs from the prior
+//! attributes open. From there: defaults fill what is open; what only is spelled in another way stays as it is stored; if anything differs from the prior
 //! state, what only the provider knows becomes unknown, unless it keeps its prior value; changes
 //! that need a new object are told.
 
 mod computed;
 mod defaults;
 mod elements;
+pub mod equality;
 mod replace;
 
 use crate::schema::Schema;
@@ -24,6 +25,7 @@ pub fn by_schema(schema: &Schema, request: PlanRequest) -> PlanResponse {
     }
     let PlanRequest { prior, proposed: mut planned, config, .. } = request;
     defaults::fill(&schema.block, &config, &mut planned);
+    equality::keep_equal(schema, &prior, &mut planned);
     if planned != prior {
         computed::mark(&schema.block, &prior, &config, &mut planned);
     }

@@ -234,6 +234,17 @@ impl Attribute {
         self
     }
 
+    /// Two values mean the same if this says so, although they differ: then the prior one stays, in plans and in what is
+    /// read. See [`crate::plan::equality`] for the usual ones.
+    #[must_use]
+    pub fn equal_if(
+        mut self,
+        equal: impl Fn(&Value, &Value) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.equal = Some(Arc::new(equal));
+        self
+    }
+
     /// Adds a check of configured values, see [`crate::validate`].
     #[must_use]
     pub fn validate(mut self, validator: impl Validator + 'static) -> Self {

@@ -15,10 +15,12 @@ pub struct Rules {
     pub(crate) keeps_prior: bool,
     /// Whether a change needs a new object.
     pub(crate) replaces: Option<Replaces>,
+    /// Whether two values that differ mean the same.
+    pub(crate) equal: Option<Replaces>,
     pub(crate) validators: Vec<Arc<dyn Validator>>,
 }
 
-/// Decides on prior and planned value whether the change needs a new object.
+/// Decides on prior and planned value.
 pub(crate) type Replaces = Arc<dyn Fn(&Value, &Value) -> bool + Send + Sync>;
 
 impl fmt::Debug for Rules {
@@ -28,6 +30,7 @@ impl fmt::Debug for Rules {
             .field("default", &self.default)
             .field("keeps_prior", &self.keeps_prior)
             .field("replaces", &self.replaces.is_some())
+            .field("equal", &self.equal.is_some())
             .field("validators", &checks)
             .finish()
     }

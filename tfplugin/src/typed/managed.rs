@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::{Failure, Model};
 use crate::plan::by_schema;
+use crate::plan::equality::keep_equal;
 use crate::private::Private;
 use crate::timeouts::Timeouts;
 use crate::value::{Value, ValueError};
@@ -338,7 +339,11 @@ impl<R: ManagedResource> Resource for Managed<R> {
         let ctx = ctx.with_private(private.clone());
         let seen = self.author.read(&ctx, state).await;
         let mut response = match seen {
-            Ok(Some(seen)) => ReadResponse::new(merged(request.state, &before, seen.into_value())),
+            Ok(Some(seen)) => {
+                let mut state = merged(request.state, &before, seen.into_value());
+                keep_equal(&self.schema, &before, &mut state);
+                ReadResponse::new(state)
+            }
             Ok(None) => ReadResponse::gone(),
             Err(diagnostics) => ReadResponse::failed(diagnostics),
         };

@@ -6,6 +6,7 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::rules;
 use hcs_planner::spec::defaults;
 use hcs_planner::{names, releases};
+use tfplugin::plan::equality::keep_equal;
 use tfplugin::{Path, Value};
 
 use super::Planner;
@@ -14,25 +15,9 @@ use crate::cluster::spec;
 use crate::regions::NoSize;
 
 impl Planner {
-    /// Azure does not tell "West Europe" from "westeurope", nor one case of a group's name from another: what is stored
-    /// stays where it means the same, so that an import or a respelling plans nothing.
+    /// What only is spelled in another way stays as it is stored, so that an import or a respelling plans nothing.
     pub(super) fn keep_spellings(&mut self) {
-        for name in [
-            Cluster::LOCATION,
-            Cluster::RESOURCE_GROUP_NAME,
-            Cluster::MANAGED_RESOURCE_GROUP_NAME,
-            Cluster::SUBNET_ID,
-            Cluster::PRIVATE_DNS_ZONE_ID,
-        ] {
-            let meaning = rules::location;
-            let (prior, planned) = (self.prior.get(name).as_str(), self.planned.get(name).as_str());
-            if let (Some(prior), Some(planned)) = (prior, planned)
-                && meaning(prior) == meaning(planned)
-            {
-                let prior = prior.to_owned();
-                self.planned.set(name, prior);
-            }
-        }
+        keep_equal(&self.schema, &self.prior, &mut self.planned);
     }
 
     pub(super) fn names(&mut self) {
@@ -267,34 +252,17 @@ impl Planner {
         self.default(Cluster::CONSUL_VERSION, |_| releases::default_version().to_string().into());
     }
 
-    /// What means the same stays as it is stored, however it is written now: an import writes tags that the provider
-    /// gives anyway not at all, and ids in the case in which they were given first.
-    pub(super) fn keep_meanings(&mut self) {
-        let tagging = &self.client.tagging;
-        let tags = |value: &Value| tagging.of_cluster(value).ok();
-        let ids = |value: &Value| {
-            let ids = spec::texts(value)?;
-            Some(ids.iter().map(|id| id.to_lowercase()).collect::<Vec<_>>())
-        };
-        let (prior, planned) = (&self.prior, &self.planned);
-        let is_kept = |name: &str| match name {
-            Cluster::TAGS => {
-                let planned = tags(planned.get(name));
-                planned.is_some() && planned == tags(prior.get(name))
-            }
-            _ => {
-                let planned = ids(planned.get(name));
-                planned.is_some() && planned == ids(prior.get(name))
-            }
-        };
-        let kept: Vec<&str> = [Cluster::TAGS, Cluster::PEER_VNET_IDS]
-            .into_iter()
-            .filter(|name| !prior.get(name).is_null() && !planned.get(name).is_null())
-            .filter(|name| is_kept(name))
-            .collect();
-        for name in kept {
-            let stored = self.prior.get(name).clone();
-            self.planned.set(name, stored);
+    /// An import writes tags that the provider gives anyway not at all: what comes to the same stays as it is stored.
+    pub(super) fn keep_tags(&mut self) {
+        let (prior, planned) = (self.prior.get(Cluster::TAGS), self.planned.get(Cluster::TAGS));
+        let tags = |value: &Value| self.client.tagging.of_cluster(value).ok();
+        if !prior.is_null()
+            && !planned.is_null()
+            && tags(planned).is_some()
+            && tags(planned) == tags(prior)
+        {
+            let stored = prior.clone();
+            self.planned.set(Cluster::TAGS, stored);
         }
     }
 }

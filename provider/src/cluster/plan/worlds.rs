@@ -11,12 +11,13 @@ use tfplugin::{Schema, Type, Value};
 
 use crate::cluster::model::{ArtifactSource, Cluster};
 use crate::cluster::spec::{TIMEOUTS, inputs, spec_of};
+use crate::provider::ProviderConfig;
 use crate::tagging::Tagging;
 
 /// More worlds than this are thinned out: then each input varies by itself, and all of them at once.
 const WORLDS_MAX: usize = 64;
 /// Stands in for the provider's tags among the inputs.
-const DEFAULT_TAGS: &str = "default_tags";
+const DEFAULT_TAGS: &str = ProviderConfig::DEFAULT_TAGS;
 
 /// Inputs, all known, and what they declare.
 pub(super) struct World {
