@@ -182,6 +182,13 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
         value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     let (name, group) = (text(&value, "name"), text(&value, "resource_group_name"));
+    // As the resource has it.
+    if let Some(Value::Object(lock)) = value.get("lock").cloned() {
+        value.remove("lock");
+        let parts = [("kind", "lock"), ("name", "lock_name")];
+        let set = parts.into_iter().filter_map(|(own, name)| Some((name, lock.get(own)?.clone())));
+        value.extend(set.map(|(name, part)| (name.to_owned(), part)));
+    }
     let has_subnet = value.get("subnet_id").is_some_and(|id| !id.is_null());
     let mut defaults = json!(ClusterSpec::new("", &name, &group, ""));
     if has_subnet {
@@ -234,7 +241,8 @@ fn from_terraform(values: &Map<String, Value>) -> Map<String, Value> {
     }
     value.remove("timeouts");
     if value.remove("consul_external_endpoint") == Some(Value::Bool(true)) {
-        let allowed = value.remove("allowed_cidrs").unwrap_or_else(|| json!([]));
+        let allowed =
+            value.remove("consul_external_endpoint_allowed_cidrs").unwrap_or_else(|| json!([]));
         value.insert("external_endpoint".to_owned(), json!({ "allowed_cidrs": allowed }));
     }
     // The subscription is the provider's business; ids in the plan differ by it only.

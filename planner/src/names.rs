@@ -25,8 +25,6 @@ pub const SERVER_METADATA: &str = "hcs-server";
 pub const OWNER_METADATA: &str = CLUSTER_TAG;
 /// The subnet of the servers.
 pub const SUBNET: &str = "servers";
-/// Name of the lock on the managed group.
-pub const LOCK: &str = "hcs-cannot-delete";
 /// The record that lists all servers.
 pub const CLUSTER_RECORD: &str = "consul";
 
@@ -130,6 +128,7 @@ pub struct Names {
     blob_service: ArmId,
     own_subnet: Option<ArmId>,
     shared_zone: Option<ArmId>,
+    lock_name: String,
 }
 
 impl Names {
@@ -149,6 +148,7 @@ impl Names {
             location: spec.location.clone(),
             own_subnet: spec.subnet_id.clone(),
             shared_zone: spec.private_dns_zone_id.clone(),
+            lock_name: spec.lock_name.clone(),
         }
     }
 
@@ -287,7 +287,7 @@ impl Names {
 
     /// Lock on the managed group.
     pub fn lock(&self) -> ArmId {
-        self.cluster_id.resource(Kind::Lock.resource_type(), LOCK)
+        self.cluster_id.resource(Kind::Lock.resource_type(), &self.lock_name)
     }
 
     /// Our side of a peering.

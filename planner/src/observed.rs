@@ -126,6 +126,15 @@ pub const STATUS_FRESH_SECONDS: u64 = 60;
 pub const LOST_AFTER_SECONDS: u64 = 900;
 
 impl Observed {
+    /// Ids of the locks that are the cluster's, whether they are there or not: the declared one, and the one of the
+    /// declaration before, which may have had another name.
+    pub fn own_locks(&self, names: &Names) -> Vec<ArmId> {
+        let mut own = vec![names.lock()];
+        let before = self.stored_spec.as_ref().map(|spec| Names::new(spec).lock());
+        own.extend(before.filter(|before| *before != names.lock()));
+        own
+    }
+
     /// An object's body.
     pub fn object(&self, id: &ArmId) -> Option<&Value> {
         self.objects.get(&id.key())

@@ -62,6 +62,17 @@ pub fn resource_group(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A management lock's name.
+pub fn lock_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_alphanumeric() || "-_().".contains(c);
+    if name.is_empty() || name.len() > 90 || !name.chars().all(plain) {
+        return Err(format!(
+            "{name:?} is no name for a lock: 1 to 90 letters, digits, hyphens, underscores, periods and parentheses."
+        ));
+    }
+    Ok(())
+}
+
 /// A Consul datacenter is a DNS label.
 pub fn datacenter(name: &str) -> Result<(), String> {
     if !is_label(name, 63) {
@@ -315,10 +326,13 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
     }
     if let Some(endpoint) = &spec.external_endpoint {
         if endpoint.allowed_cidrs.is_empty() {
-            check("allowed_cidrs", Err(ENDPOINT_NEEDS_CIDRS.to_owned()));
+            check("consul_external_endpoint_allowed_cidrs", Err(ENDPOINT_NEEDS_CIDRS.to_owned()));
         }
         for (at, cidr) in endpoint.allowed_cidrs.iter().enumerate() {
-            check(&format!("allowed_cidrs[{at}]"), allowed_cidr(&cidr.to_string()));
+            check(
+                &format!("consul_external_endpoint_allowed_cidrs[{at}]"),
+                allowed_cidr(&cidr.to_string()),
+            );
         }
     }
     check("consul_version", consul_version(&spec.consul_version));

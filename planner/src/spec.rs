@@ -22,6 +22,12 @@ pub mod defaults {
     pub const DATA_DISK_GIB: u32 = 32;
     /// Network of the cluster's own, as the retired provider had it.
     pub const VNET_CIDR: &str = "172.25.16.0/24";
+    /// Lock on the managed group.
+    pub const LOCK_NAME: &str = "hcs-cannot-delete";
+
+    pub(super) fn lock_name() -> String {
+        LOCK_NAME.to_owned()
+    }
 }
 
 /// What the user declared for one cluster. It is stored beside the cluster, so that an import restores it exactly.
@@ -81,6 +87,9 @@ pub struct ClusterSpec {
     pub artifact_source: Option<ArtifactSource>,
     /// Lock on the managed group.
     pub lock: LockLevel,
+    /// Name of that lock.
+    #[serde(default = "defaults::lock_name")]
+    pub lock_name: String,
     /// Whether a destroy is refused at plan time.
     pub deletion_protection: bool,
     /// Whether a destroy takes along what others put into the managed group.
@@ -129,6 +138,7 @@ impl ClusterSpec {
             consul_version: default_version(),
             artifact_source: None,
             lock: LockLevel::CanNotDelete,
+            lock_name: defaults::lock_name(),
             deletion_protection: false,
             force_destroy: false,
             timeouts: None,
@@ -223,7 +233,6 @@ pub enum LockLevel {
     /// Nothing in the group can be deleted.
     CanNotDelete,
     /// No lock.
-    #[serde(rename = "none")]
     None,
 }
 
@@ -232,7 +241,7 @@ impl LockLevel {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CanNotDelete => "CanNotDelete",
-            Self::None => "none",
+            Self::None => "None",
         }
     }
 }

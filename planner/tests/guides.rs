@@ -79,7 +79,7 @@ fn the_ports_of_the_guide_are_those_of_the_security_group() {
             .map(|[port, protocol, from, _]| {
                 let from = match from.as_str() {
                     "vnet_cidr" => network.as_str(),
-                    "allowed_cidrs" => endpoint,
+                    "consul_external_endpoint_allowed_cidrs" => endpoint,
                     "ssh_allowed_cidrs" => admins,
                     word => word,
                 };

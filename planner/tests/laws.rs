@@ -42,7 +42,7 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
         1 => Just(ZoneFallback::BestEffort)
     ];
     let machine = (prop::sample::select(SIZES.to_vec()), 0_u32..=1, 0_u32..=1, any::<bool>());
-    let around = (any::<bool>(), 0_usize..=2, 0_usize..=2, any::<bool>(), any::<bool>());
+    let around = (0_u32..=2, 0_usize..=2, 0_usize..=2, any::<bool>(), any::<bool>());
     (servers, zones, tags, fallback, machine, around).prop_map(
         |(
             servers,
@@ -65,7 +65,10 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
                 if image {
                     s.image.version = "24.04.202611010".into();
                 }
-                s.lock = if locked { LockLevel::CanNotDelete } else { LockLevel::None };
+                s.lock = if locked > 0 { LockLevel::CanNotDelete } else { LockLevel::None };
+                if locked == 2 {
+                    s.lock_name = "kept".into();
+                }
                 s.peer_vnet_ids = (0..peers).map(|n| peer(&format!("hub-{n}"))).collect();
                 let cidrs = ["203.0.113.0/24", "198.51.100.7/32"];
                 s.external_endpoint = (callers > 0).then(|| ExternalEndpoint {

@@ -33,7 +33,7 @@ const INTERVAL_MIN: Duration = Duration::from_mins(1);
 /// Beyond a year an interval is a typing error.
 const INTERVAL_MAX: Duration = Duration::from_hours(366 * 24);
 /// What the servers do: only a read changes these.
-const VOLATILE: [&str; 3] = [Policy::LAST_SUCCESS, Policy::NEXT_RUN, Policy::SNAPSHOT_COUNT];
+const VOLATILE: [&str; 3] = [Policy::LAST_SUCCESS_AT, Policy::NEXT_RUN_AT, Policy::SNAPSHOT_COUNT];
 
 /// Snapshots of a cluster's state, taken by the servers themselves: one of them at a time, chosen by a Consul lock,
 /// checks each archive and stores it in the cluster's storage account.
@@ -66,10 +66,10 @@ struct Policy {
     on_delete: Attr<String>,
     /// When the newest snapshot was taken, as last read.
     #[tf(computed)]
-    last_success: Attr<String>,
+    last_success_at: Attr<String>,
     /// When the next one is due, as last read.
     #[tf(computed)]
-    next_run: Attr<String>,
+    next_run_at: Attr<String>,
     /// How many there are, as last read.
     #[tf(computed)]
     snapshot_count: Attr<u32>,
@@ -369,8 +369,8 @@ async fn observed(
         let seconds = i64::try_from(document.interval_seconds).ok()?;
         last.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()
     });
-    state.set(Policy::LAST_SUCCESS, last.map(|time| time.to_string()));
-    state.set(Policy::NEXT_RUN, next.map(|time| time.to_string()));
+    state.set(Policy::LAST_SUCCESS_AT, last.map(|time| time.to_string()));
+    state.set(Policy::NEXT_RUN_AT, next.map(|time| time.to_string()));
     Ok(Some(state))
 }
 
@@ -452,8 +452,8 @@ mod tests {
             ("on_delete", "keep".into()),
             ("id", "x".into()),
             ("incarnation_id", "i".into()),
-            ("last_success", "2026-11-22T10:00:00Z".into()),
-            ("next_run", "2026-11-22T11:00:00Z".into()),
+            ("last_success_at", "2026-11-22T10:00:00Z".into()),
+            ("next_run_at", "2026-11-22T11:00:00Z".into()),
             ("snapshot_count", 3.into()),
         ]);
         let request = PlanRequest {

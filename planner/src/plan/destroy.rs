@@ -56,17 +56,24 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
         if !users.is_empty() {
             return Err(PlanError::NetworkInUse { network: names.vnet(), users });
         }
-        if observed.object(&names.lock()).is_some() {
+        for lock in observed.own_locks(&names) {
+            if observed.object(&lock).is_none() {
+                continue;
+            }
+            let step = if lock == names.lock() {
+                "delete lock".to_owned()
+            } else {
+                format!("delete lock {}", lock.name())
+            };
             let reason = "it is in the way".to_owned();
-            let action = Action::Delete { kind: Kind::Lock, id: names.lock(), reason };
-            before_group.push(draft.add("delete lock", action, None));
+            let action = Action::Delete { kind: Kind::Lock, id: lock, reason };
+            before_group.push(draft.add(step, action, None));
         }
         if given_group::is_given(&names, observed) {
             empty(&mut draft, &names, group, observed, before_group);
             // Here objects go one after the other: a lock of others that stands before the last of them would be met when
             // the servers are gone. In a group that goes as a whole Azure looks before it begins.
-            let own = names.lock().key();
-            forbidden(&draft.steps, observed.objects.iter(), &own)?;
+            forbidden(&draft.steps, observed.objects.iter(), &observed.own_locks(&names))?;
             return draft.finish();
         }
         let foreign = foreign_objects(&names, observed);

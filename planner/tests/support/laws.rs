@@ -133,6 +133,9 @@ fn ours(spec: &ClusterSpec, observed: &Observed) -> BTreeSet<String> {
     let mut ours: BTreeSet<String> =
         Desired::new(&past).objects.into_values().map(|o| o.key).collect();
     ours.extend([names.lock().key(), names.endpoint().key(), names.endpoint_ip().key()]);
+    if let Some(before) = &observed.stored_spec {
+        ours.insert(Names::new(before).lock().key());
+    }
     if let Some(stored) = &observed.stored_spec {
         for peer in &stored.peer_vnet_ids {
             ours.extend([names.peering_in(peer).key(), names.peering_out(peer).key()]);
@@ -279,10 +282,14 @@ fn zones_in_turn(case: &Case, after: &World) -> Result<(), String> {
             format!("server {slot} is in zone {zone:?}, not {wanted:?}")
         })?;
     }
-    let locked = after.objects.contains_key(&names.lock().key());
-    ensure("the lock", locked == (case.spec.lock == LockLevel::CanNotDelete), || {
-        format!("afterwards it is there: {locked}")
-    })
+    let wanted = case.spec.lock == LockLevel::CanNotDelete;
+    let wanted: Vec<String> = wanted.then(|| names.lock().key()).into_iter().collect();
+    let scope = names.cluster_id.key();
+    let own = ["hcs-cannot-delete", "kept"]
+        .map(|name| format!("{scope}/providers/microsoft.authorization/locks/{name}"));
+    let locks: Vec<String> =
+        own.into_iter().filter(|key| after.objects.contains_key(key)).collect();
+    ensure("the lock", locks == wanted, || format!("afterwards these are there: {locks:?}"))
 }
 
 /// What people and policies put there is there afterwards, unless its object went.

@@ -55,9 +55,10 @@ pub(crate) struct Cluster {
     /// the leader last; Consul does not go back.
     #[tf(optional, computed, validate = text_rule("an exact version", version))]
     pub(crate) consul_version: Attr<String>,
-    /// Lock on the managed group: `CanNotDelete` (default) or `none`.
-    #[tf(default = LockLevel::CanNotDelete.as_str(), validate = text_rule("a lock", lock))]
-    pub(crate) lock: Attr<String>,
+    /// Lock on the managed group, as Azure Verified Modules have it; default: one that keeps all in it from being deleted.
+    /// An apply that has to delete something takes it away first and puts it back last.
+    #[tf(default = Lock::default_value())]
+    pub(crate) lock: Attr<Lock>,
     /// Whether a destroy takes along what others put into the managed group, such as a policy, backup or Defender;
     /// default false: it names them and stops. What the state says counts, so set and apply it before the destroy. A
     /// group that was there before the cluster keeps what others put there in any case.
@@ -107,12 +108,13 @@ pub(crate) struct Cluster {
     /// answers is yours to link. Changing it makes another cluster.
     #[tf(replaces, validate = text_rule("the id of a private DNS zone", rules::private_dns_zone_id), equal_if = ignoring_case)]
     pub(crate) private_dns_zone_id: Attr<String>,
-    /// Whether Consul's HTTPS API can be reached from outside, by `allowed_cidrs` only; default false.
+    /// Whether Consul's HTTPS API can be reached from outside, by
+    /// `consul_external_endpoint_allowed_cidrs` only; default false.
     #[tf(default = false)]
     pub(crate) consul_external_endpoint: Attr<bool>,
     /// IPv4 ranges that may call the external endpoint; needed with it.
     #[tf(default = Value::list([]), validate = each(text_rule("an IPv4 range", rules::allowed_cidr)))]
-    pub(crate) allowed_cidrs: Attr<Vec<String>>,
+    pub(crate) consul_external_endpoint_allowed_cidrs: Attr<Vec<String>>,
     /// ARM id of the managed resource group: a scope for roles and locks.
     #[tf(computed, identity)]
     pub(crate) id: Attr<String>,
@@ -209,6 +211,17 @@ pub(crate) struct ArtifactSource {
     pub(crate) location: Attr<String>,
     /// Its SHA-256; needed for a URL of a release that is not known.
     pub(crate) sha256: Attr<String>,
+}
+
+/// Lock on the managed group.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct Lock {
+    /// `CanNotDelete` (default) or `None`. `ReadOnly` would stop the servers' own upkeep.
+    #[tf(default = LockLevel::CanNotDelete.as_str(), validate = text_rule("a kind of lock", lock))]
+    pub(crate) kind: Attr<String>,
+    /// Its name; default `hcs-cannot-delete`.
+    #[tf(default = defaults::LOCK_NAME, validate = text_rule("a lock's name", rules::lock_name))]
+    pub(crate) name: Attr<String>,
 }
 
 /// One server.

@@ -6,9 +6,10 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::rules;
 use hcs_planner::spec::{
     ArtifactSource, ClusterSpec, ExternalEndpoint, ImageReference, LockLevel, ZoneFallback,
+    defaults,
 };
 use ipnet::Ipv4Net;
-use tfplugin::typed::Model as _;
+use tfplugin::typed::{Content as _, Model as _};
 use tfplugin::{Attr, Schema, Value};
 
 use super::model::{self, Cluster};
@@ -71,6 +72,7 @@ impl Cluster {
     /// What the inputs declare; the error names the first that is not known, or not usable. Tags and timeouts are not
     /// theirs alone.
     fn to_spec(&self) -> Result<ClusterSpec, String> {
+        let lock = known(&self.lock, Self::LOCK)?.to_spec()?;
         Ok(ClusterSpec {
             name: known(&self.name, Self::NAME)?,
             resource_group_name: known(&self.resource_group_name, Self::RESOURCE_GROUP_NAME)?,
@@ -110,7 +112,11 @@ impl Cluster {
                 .map(ArmId::new),
             external_endpoint: {
                 let wanted = set(&self.consul_external_endpoint, Self::CONSUL_EXTERNAL_ENDPOINT)?;
-                let callers = || cidrs(&self.allowed_cidrs, Self::ALLOWED_CIDRS);
+                let (callers, at) = (
+                    &self.consul_external_endpoint_allowed_cidrs,
+                    Self::CONSUL_EXTERNAL_ENDPOINT_ALLOWED_CIDRS,
+                );
+                let callers = || cidrs(callers, at);
                 (wanted == Some(true))
                     .then(callers)
                     .transpose()?
@@ -119,10 +125,8 @@ impl Cluster {
             consul_version: known(&self.consul_version, Self::CONSUL_VERSION)?
                 .parse()
                 .map_err(|_| Self::CONSUL_VERSION)?,
-            lock: match known(&self.lock, Self::LOCK)?.as_str() {
-                "none" => LockLevel::None,
-                _ => LockLevel::CanNotDelete,
-            },
+            lock: lock.0,
+            lock_name: lock.1,
             deletion_protection: self.deletion_protection.known().copied().unwrap_or(false),
             force_destroy: self.force_destroy.known().copied().unwrap_or(false),
             ..ClusterSpec::new("", "", "", "")
@@ -160,15 +164,34 @@ impl Cluster {
             peer_vnet_ids: written(&spec.peer_vnet_ids).into(),
             private_dns_zone_id: spec.private_dns_zone_id.as_ref().map(ToString::to_string).into(),
             consul_external_endpoint: spec.external_endpoint.is_some().into(),
-            allowed_cidrs: written(callers).into(),
+            consul_external_endpoint_allowed_cidrs: written(callers).into(),
             consul_version: spec.consul_version.to_string().into(),
-            lock: spec.lock.as_str().into(),
+            lock: lock(spec.lock, &spec.lock_name).into(),
             deletion_protection: spec.deletion_protection.into(),
             force_destroy: spec.force_destroy.into(),
             tags: own_tags.collect::<BTreeMap<_, _>>().into(),
             ..Self::default()
         }
     }
+}
+
+impl model::Lock {
+    fn to_spec(&self) -> Result<(LockLevel, String), String> {
+        let within = |name: String| format!("{}.{name}", Cluster::LOCK);
+        let kind = known(&self.kind, Self::KIND).map_err(within)?;
+        let is_none = kind == LockLevel::None.as_str();
+        let kind = if is_none { LockLevel::None } else { LockLevel::CanNotDelete };
+        Ok((kind, known(&self.name, Self::NAME).map_err(within)?))
+    }
+
+    /// The lock where nothing is said.
+    pub(super) fn default_value() -> Value {
+        lock(LockLevel::CanNotDelete, defaults::LOCK_NAME).write()
+    }
+}
+
+fn lock(kind: LockLevel, name: &str) -> model::Lock {
+    model::Lock { kind: kind.as_str().into(), name: name.into() }
 }
 
 /// The `timeouts` block as an import restores it.

@@ -6,7 +6,7 @@ use hcs_planner::spec::{LockLevel, ZoneFallback};
 use tfplugin::validate::{Finding, Validator, null_elements, rule};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use super::model::Cluster;
+use super::model::{Cluster, Lock};
 
 /// What no attribute can tell by itself.
 pub(super) fn validate(config: &Value) -> Diagnostics {
@@ -70,8 +70,10 @@ pub(super) fn lock(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "lock is {text:?}; it is \"CanNotDelete\" or \"none\". ReadOnly would stop the servers' \
-         own upkeep."
+        "{}.{} is {text:?}; it is {}. ReadOnly would stop the servers' own upkeep.",
+        Cluster::LOCK,
+        Lock::KIND,
+        known.map(|word| format!("{word:?}")).join(" or ")
     ))
 }
 
@@ -103,20 +105,20 @@ fn exclusive(config: &Value, found: &mut Diagnostics) {
 }
 
 fn endpoint(config: &Value, found: &mut Diagnostics) {
-    let (wanted, cidrs) =
-        (config.get(Cluster::CONSUL_EXTERNAL_ENDPOINT), config.get(Cluster::ALLOWED_CIDRS));
+    let name = Cluster::CONSUL_EXTERNAL_ENDPOINT_ALLOWED_CIDRS;
+    let (wanted, cidrs) = (config.get(Cluster::CONSUL_EXTERNAL_ENDPOINT), config.get(name));
     let is_wanted = wanted.as_bool() == Some(true);
     let empty = cidrs.is_null() || cidrs.as_list().is_some_and(<[Value]>::is_empty);
     if is_wanted && empty {
         let detail = rules::ENDPOINT_NEEDS_CIDRS;
-        let diagnostic = Diagnostic::error("The external endpoint needs allowed_cidrs", detail);
-        found.push(diagnostic.at(Cluster::ALLOWED_CIDRS));
+        let diagnostic = Diagnostic::error(format!("The external endpoint needs {name}"), detail);
+        found.push(diagnostic.at(name));
     }
     if !is_wanted && !wanted.is_unknown() && !empty && !cidrs.is_unknown() {
         let detail = "There is no external endpoint that they could call. Set consul_external_endpoint = true, or \
-                      leave allowed_cidrs out.";
-        let diagnostic = Diagnostic::error("allowed_cidrs without an external endpoint", detail);
-        found.push(diagnostic.at(Cluster::ALLOWED_CIDRS));
+                      leave them out.";
+        let diagnostic = Diagnostic::error(format!("{name} without an external endpoint"), detail);
+        found.push(diagnostic.at(name));
     }
 }
 
@@ -162,7 +164,8 @@ mod tests {
             ("name", "No_Good".into(), "lower-case letters"),
             ("consul_version", "1.22".into(), "three numbers"),
             ("consul_version", "1.7.4".into(), "oldest"),
-            ("lock", "ReadOnly".into(), "CanNotDelete"),
+            ("lock", Value::object([("kind", Value::from("ReadOnly"))]), "CanNotDelete"),
+            ("lock", Value::object([("name", Value::from("a/b"))]), "no name for a lock"),
             ("data_disk_gib", 1.into(), "data_disk_gib is 1; it is a whole number from 8 to 4096"),
             ("zones", vec!["a".to_owned()].into(), "zones are"),
             ("zones", vec!["1".to_owned(), "1".to_owned()].into(), "twice"),
@@ -171,7 +174,11 @@ mod tests {
             ("subnet_id", "/subscriptions/s".into(), "not the id of a subnet"),
             ("private_dns_zone_id", "hub.example".into(), "not the id of a private DNS zone"),
             ("vm_size_fallbacks", vec!["Standard_D2as_v5".to_owned()].into(), "Set zone_fallback"),
-            ("allowed_cidrs", vec!["10.0.0.0/8".to_owned()].into(), "no external endpoint"),
+            (
+                "consul_external_endpoint_allowed_cidrs",
+                vec!["10.0.0.0/8".to_owned()].into(),
+                "no external endpoint",
+            ),
             ("consul_external_endpoint", true.into(), "List the IPv4 ranges"),
             ("ssh_public_key", "-----BEGIN PRIVATE KEY-----".into(), "public half"),
         ];
@@ -191,7 +198,7 @@ mod tests {
         let callers = vec!["203.0.113.7/24".to_owned(), "all".to_owned()];
         let found = errors(vec![
             ("consul_external_endpoint", true.into()),
-            ("allowed_cidrs", callers.into()),
+            ("consul_external_endpoint_allowed_cidrs", callers.into()),
         ]);
         assert!(
             found[0].contains("203.0.113.0/24") && found[1].contains("no IPv4 range"),

@@ -63,7 +63,8 @@ impl Case {
     fn declare_with(&self, lines: &str, more: &str) -> Done {
         let peer = self.spoke.network_id();
         // What the test takes away by hand must not be locked.
-        let lines = format!("  lock = \"none\"\n  peer_vnet_ids = [\"{peer}\"]\n{lines}");
+        let lines =
+            format!("  lock = {{ kind = \"None\" }}\n  peer_vnet_ids = [\"{peer}\"]\n{lines}");
         let configuration = scenario::configuration("apart", "", &lines);
         Ok(self.scenario.terraform.write("main.tf", &format!("{configuration}{HAND_OUT}{more}"))?)
     }

@@ -33,6 +33,16 @@ fn policy(lines: &str) -> String {
     )
 }
 
+const CALLERS: &str = "consul_external_endpoint_allowed_cidrs";
+
+fn callers(cidr: &str) -> String {
+    format!("  {CALLERS} = [\"{cidr}\"]")
+}
+
+fn endpoint(callers: &str) -> String {
+    format!("  consul_external_endpoint = true\n{callers}")
+}
+
 #[test]
 fn each_bad_input_is_refused_while_planning() -> Done {
     let scenario = Scenario::start("input", "", 60)?;
@@ -72,15 +82,13 @@ fn each_bad_input_is_refused_while_planning() -> Done {
         ),
         (cluster("  consul_version = \"1.22\""), &["consul_version", "three numbers"]),
         (cluster("  consul_version = \"1.8.99\""), &["consul_version", "artifact_source"]),
-        (cluster("  consul_external_endpoint = true"), &["allowed_cidrs", "List the IPv4 ranges"]),
+        (cluster(&endpoint("")), &[CALLERS, "List the IPv4 ranges"]),
+        (cluster(&endpoint(&callers("203.0.113.7/24"))), &[CALLERS, "the range is 203.0.113.0/24"]),
         (
-            cluster("  consul_external_endpoint = true\n  allowed_cidrs = [\"203.0.113.7/24\"]"),
-            &["allowed_cidrs", "the range is 203.0.113.0/24"],
+            cluster(&callers("203.0.113.0/24")),
+            &[CALLERS, "no external endpoint", "consul_external_endpoint = true"],
         ),
-        (
-            cluster("  allowed_cidrs = [\"203.0.113.0/24\"]"),
-            &["allowed_cidrs", "no external endpoint", "consul_external_endpoint = true"],
-        ),
+        (cluster("  lock = { kind = \"ReadOnly\" }"), &["lock.kind", "CanNotDelete"]),
         (cluster("  zone_fallback = \"maybe\""), &["zone_fallback", "best_effort"]),
         (
             cluster("  vm_size_fallbacks = [\"Standard_D2as_v5\"]"),

@@ -53,7 +53,7 @@ fn servers_take_check_and_prune_snapshots() -> Done {
     terraform.run(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?.expect_code(0)?;
     let state = terraform.attributes("hcs_snapshot_policy.often")?;
     assert_eq!(state["snapshot_count"], 3);
-    assert!(state["last_success"].as_str().is_some_and(|time| time.starts_with("20")));
+    assert!(state["last_success_at"].as_str().is_some_and(|time| time.starts_with("20")));
 
     change_and_destroy(&scenario, &account)
 }

@@ -107,7 +107,7 @@ fn steps_as_hcs_tells_them(scenario: &Scenario) -> Done {
 fn larger_disk_and_endpoint(scenario: &Scenario) -> Done {
     let terraform = &scenario.terraform;
     let before = unique_ids(scenario)?;
-    let lines = "  vm_size = \"Standard_D4s_v5\"\n  data_disk_gib = 64\n  consul_external_endpoint = true\n  allowed_cidrs = [\"203.0.113.0/24\"]";
+    let lines = "  vm_size = \"Standard_D4s_v5\"\n  data_disk_gib = 64\n  consul_external_endpoint = true\n  consul_external_endpoint_allowed_cidrs = [\"203.0.113.0/24\"]";
     terraform.write("main.tf", &configuration(lines))?;
     let plan = terraform.plan(&[])?.expect_code(2)?;
     let words = plan.words();

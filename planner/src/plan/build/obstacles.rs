@@ -56,7 +56,7 @@ impl Planner<'_> {
     /// Locks that are not ours stay, and forbid what they forbid.
     pub(super) fn check_locks(&self) -> Result<(), PlanError> {
         let others = self.others.iter().map(|&(key, body)| (key, body));
-        forbidden(&self.draft.steps, others, &self.names.lock().key())
+        forbidden(&self.draft.steps, others, &self.observed.own_locks(&self.names))
     }
 }
 
@@ -64,13 +64,13 @@ impl Planner<'_> {
 pub(in crate::plan) fn forbidden<'o>(
     steps: &[Step],
     objects: impl Iterator<Item = (&'o String, &'o Value)>,
-    own: &str,
+    own: &[ArmId],
 ) -> Result<(), PlanError> {
     for (key, body) in objects {
         let Some((scope, _)) = key.rsplit_once("/providers/microsoft.authorization/locks/") else {
             continue;
         };
-        if *key == own {
+        if own.iter().any(|own| own.key() == *key) {
             continue;
         }
         let level = body.pointer("/properties/level").and_then(Value::as_str);

@@ -102,8 +102,8 @@ impl Planner<'_> {
 
     /// The lock goes first where something is deleted or may have to be, and is put back last.
     fn lock(&mut self) -> Option<StepRef> {
-        let lock = self.names.lock();
-        let present = self.observed.object(&lock).is_some();
+        let (lock, mut present) = (self.names.lock(), self.observed.own_locks(&self.names));
+        present.retain(|own| self.observed.object(own).is_some());
         let wanted = self.desired.objects.get(object::LOCK).cloned();
         let deletes: Vec<StepRef> = self
             .draft
@@ -115,18 +115,24 @@ impl Planner<'_> {
             })
             .map(|(at, _)| at)
             .collect();
-        if present && (wanted.is_none() || !deletes.is_empty()) {
-            let reason = if wanted.is_some() {
-                "it is in the way; it is put back last"
-            } else {
-                "lock = none"
+        for own in present {
+            let reason = match (&wanted, own == lock) {
+                (None, _) => "lock.kind is None",
+                (Some(_), true) if deletes.is_empty() => continue,
+                (Some(_), true) => "it is in the way; it is put back last",
+                (Some(_), false) => "it has another name now",
             };
-            let action = Action::Delete { kind: Kind::Lock, id: lock, reason: reason.to_owned() };
-            let gone = self.draft.add("delete lock", action, None);
+            let (step, is_present) = if own == lock {
+                ("delete lock".to_owned(), true)
+            } else {
+                (format!("delete lock {}", own.name()), false)
+            };
+            let action = Action::Delete { kind: Kind::Lock, id: own, reason: reason.to_owned() };
+            let gone = self.draft.add(step, action, None);
             for delete in &deletes {
                 self.draft.edge(gone, *delete);
             }
-            if let Some(wanted) = wanted {
+            if let (Some(wanted), true) = (wanted.clone(), is_present) {
                 self.draft.forget(&format!("update {}", object::LOCK));
                 let action = self.create(&wanted, vec![]);
                 let id = format!("create {}", object::LOCK);

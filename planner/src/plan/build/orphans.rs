@@ -82,7 +82,7 @@ impl Planner<'_> {
                 [Kind::ScaleSet, Kind::Identity].into_iter().find(|kind| kind_of(id, *kind))?;
             return slot.map(|slot| (kind, Some(slot)));
         }
-        if *id == self.names.lock() {
+        if self.observed.own_locks(&self.names).contains(id) {
             return Some((Kind::Lock, None));
         }
         // Untagged objects are ours when their deterministic id is that of a slot we may have had, or of a past peer.

@@ -324,6 +324,8 @@ pub(super) fn surroundings(b: &mut Builder) {
         spec(3, 3),
     );
     b.add("lock-none", "The lock is given up", Some(spec(1, 3)), with(spec(1, 3), unlocked));
+    let renamed = with(spec(1, 3), |s| s.lock_name = "kept".into());
+    b.add("lock-renamed", "The lock gets another name", Some(spec(1, 3)), renamed);
     b.add("lock-wanted", "A lock is wanted again", Some(with(spec(1, 3), unlocked)), spec(1, 3));
     b.add(
         "spec-only",

@@ -185,13 +185,17 @@ impl Planner {
         }
         let Some(endpoint) = &spec.external_endpoint else { return };
         if endpoint.allowed_cidrs.iter().any(|cidr| cidr.prefix_len() == 0) {
-            let detail = "allowed_cidrs holds 0.0.0.0/0: everybody reaches Consul's HTTPS API, and only \
+            let detail = "consul_external_endpoint_allowed_cidrs holds 0.0.0.0/0: everybody reaches Consul's HTTPS API, and only \
                           tokens keep them out.";
-            self.warn(Cluster::ALLOWED_CIDRS, "The endpoint is open to the world", detail);
+            self.warn(
+                Cluster::CONSUL_EXTERNAL_ENDPOINT_ALLOWED_CIDRS,
+                "The endpoint is open to the world",
+                detail,
+            );
         }
         if spec.subnet_id.is_some() {
             let detail = "The servers live in your subnet, whose security group hcs does not touch: let \
-                          allowed_cidrs in on TCP 8501 there.";
+                          consul_external_endpoint_allowed_cidrs in on TCP 8501 there.";
             self.warn(Cluster::CONSUL_EXTERNAL_ENDPOINT, "Your security group decides", detail);
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use hcs_planner::spec::{ClusterSpec, LockLevel, ZoneFallback, defaults};
 use tfplugin::{Schema, Type, Value};
 
-use crate::cluster::model::{ArtifactSource, Cluster};
+use crate::cluster::model::{ArtifactSource, Cluster, Lock};
 use crate::cluster::spec::{TIMEOUTS, inputs, spec_of};
 use crate::provider::ProviderConfig;
 use crate::tagging::Tagging;
@@ -117,9 +117,12 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
                 .map(|fallback| Value::from(fallback.as_str()))
                 .to_vec()
         }
-        Cluster::LOCK => {
-            [LockLevel::CanNotDelete, LockLevel::None].map(|lock| lock.as_str().into()).to_vec()
-        }
+        Cluster::LOCK => [LockLevel::CanNotDelete, LockLevel::None]
+            .map(|kind| {
+                let name = Value::from(first.as_str());
+                Value::object([(Lock::KIND, kind.as_str().into()), (Lock::NAME, name)])
+            })
+            .to_vec(),
         Cluster::ZONES => {
             vec![list(&["1", "2", "3"]), list(&["3", "1", "2"]), list(&["2", "1"]), list(&[])]
         }
@@ -208,7 +211,9 @@ fn text(name: &str, turn: usize, number: usize) -> String {
     match name {
         Cluster::ZONES => (1 + turn + number).to_string(),
         Cluster::VNET_CIDR => format!("10.{}.{number}.0/24", 100 + turn),
-        Cluster::ALLOWED_CIDRS => format!("203.0.{}.0/24", 100 * turn + number),
+        Cluster::CONSUL_EXTERNAL_ENDPOINT_ALLOWED_CIDRS => {
+            format!("203.0.{}.0/24", 100 * turn + number)
+        }
         Cluster::SSH_ALLOWED_CIDRS => format!("10.{}.0.0/24", 100 * turn + number),
         Cluster::PEER_VNET_IDS => format!("{network}/{unique}"),
         Cluster::SUBNET_ID => format!("{network}/{unique}/subnets/{unique}"),
@@ -216,6 +221,9 @@ fn text(name: &str, turn: usize, number: usize) -> String {
             format!("{}/{unique}", network.replace("virtualNetworks", "privateDnsZones"))
         }
         Cluster::CONSUL_VERSION => format!("1.2{turn}.0"),
+        // Of the two parts the kind decides, and any text is a name.
+        Cluster::LOCK if turn == 0 => LockLevel::CanNotDelete.as_str().to_owned(),
+        Cluster::LOCK => LockLevel::None.as_str().to_owned(),
         TIMEOUTS => format!("{}m", 60 + turn),
         _ => format!("unknown-{unique}"),
     }

@@ -47,9 +47,9 @@ fn config(attributes: &[Attribute], numbers: &mut Random) -> Value {
     }
     // What only goes together comes together, mostly.
     if config.get("consul_external_endpoint").as_bool() == Some(true) {
-        config.set("allowed_cidrs", vec!["198.51.100.0/24".to_owned()]);
+        config.set("consul_external_endpoint_allowed_cidrs", vec!["198.51.100.0/24".to_owned()]);
     } else if numbers.chance(2) {
-        config.set("allowed_cidrs", Value::list([]));
+        config.set("consul_external_endpoint_allowed_cidrs", Value::list([]));
     }
     if config.get("ssh_public_key").is_null() {
         config.set("ssh_allowed_cidrs", Value::Null);

@@ -155,12 +155,17 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         "consul_external_endpoint" | "deletion_protection" | "force_destroy" | "enabled" => {
             random.chance(2).into()
         }
-        "allowed_cidrs" => list(vec![cidr]),
-        "allowed_cidrs.0" => cidr.into(),
+        "consul_external_endpoint_allowed_cidrs" => list(vec![cidr]),
+        "consul_external_endpoint_allowed_cidrs.0" => cidr.into(),
         "ssh_allowed_cidrs" => list(vec![format!("10.{number}.0.0/24")]),
         "ssh_allowed_cidrs.0" => format!("10.{number}.0.0/24").into(),
         "consul_version" => word(&["1.22.2", "1.21.5", "2.0.2", "1.20.6"], random),
-        "lock" => word(&["CanNotDelete", "none"], random),
+        "lock" => Value::object([
+            ("kind", word(&["CanNotDelete", "None"], random)),
+            ("name", word(&["hcs-cannot-delete", "kept"], random)),
+        ]),
+        "lock.kind" => word(&["CanNotDelete", "None"], random),
+        "lock.name" => word(&["hcs-cannot-delete", "kept"], random),
         "tags" | "default_tags" => {
             let all =
                 (0..random.below(3)).map(|at| (format!("t{at}"), Value::from(format!("{number}"))));
@@ -233,7 +238,7 @@ impl Trial<'_> {
             }
             // Without an endpoint nobody may call it.
             if shown(leaf) == "consul_external_endpoint" && value.as_bool() == Some(false) {
-                config.set("allowed_cidrs", Value::Null);
+                config.set("consul_external_endpoint_allowed_cidrs", Value::Null);
             }
         }
         let provider = self.azure.provider(tags, None);
@@ -260,7 +265,9 @@ impl Trial<'_> {
             for (path, value) in open.iter().filter(|(_, value)| {
                 !value.is_unknown() && value.as_list().is_none() && value.as_map().is_none()
             }) {
-                if comes.get(path) != Some(value) && !path.starts_with(".allowed_cidrs") {
+                if comes.get(path) != Some(value)
+                    && !path.starts_with(".consul_external_endpoint_allowed_cidrs")
+                {
                     let comes = comes.get(path);
                     tally.faults.push(format!(
                         "{}: {}: {path} is promised as {value:?}, and comes out as {comes:?}",
@@ -317,7 +324,9 @@ impl Trial<'_> {
             })
             .collect();
         for (path, value) in &open {
-            if shown(leaf) == "consul_external_endpoint" && path.starts_with(".allowed_cidrs") {
+            if shown(leaf) == "consul_external_endpoint"
+                && path.starts_with(".consul_external_endpoint_allowed_cidrs")
+            {
                 continue;
             }
             let others: Vec<Option<&Value>> = all.iter().map(|one| one.get(path)).collect();
@@ -368,7 +377,7 @@ async fn grounds(azure: &Azure) -> Vec<Ground<'static>> {
         ("location", Value::from(REGION)),
         ("zone_fallback", "prefer".into()),
         ("consul_external_endpoint", true.into()),
-        ("allowed_cidrs", vec!["198.51.100.0/24".to_owned()].into()),
+        ("consul_external_endpoint_allowed_cidrs", vec!["198.51.100.0/24".to_owned()].into()),
         ("tags", Value::map([("team", Value::from("blue"))])),
         ("consul_version", "1.21.5".into()),
         ("timeouts", Value::object([("create", Value::from("60m"))])),
@@ -409,10 +418,12 @@ fn fitting(ground: &Ground<'_>, leaf: &Leaf) -> Value {
         }
         // What goes with it is configured, or it could only ever be one thing.
         _ if first("ssh_allowed_cidrs") => config.clone().with("ssh_public_key", SSH_KEY),
-        _ if first("allowed_cidrs") => config.clone().with("consul_external_endpoint", true),
-        "consul_external_endpoint" => {
-            config.clone().with("allowed_cidrs", vec!["198.51.100.0/24".to_owned()])
+        _ if first("consul_external_endpoint_allowed_cidrs") => {
+            config.clone().with("consul_external_endpoint", true)
         }
+        "consul_external_endpoint" => config
+            .clone()
+            .with("consul_external_endpoint_allowed_cidrs", vec!["198.51.100.0/24".to_owned()]),
         _ if first("image") && leaf.len() > 1 => {
             let names = ["publisher", "offer", "sku", "version"];
             config.clone().with("image", Value::object(names.map(|name| (name, Value::from("i")))))
