@@ -92,43 +92,58 @@ fn written(duration: Duration) -> String {
     }
 }
 
-/// Reads a duration as Go and Terraform write it, `90s`, `1h30m` or `1d`; the error says what is
+/// Reads a duration as Go and Terraform write it: `90s`, `1h30m`, `1.5h`, `250ms`, and `1d` besides; the error says what is
 /// wrong with it.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if text.starts_with('-') {
         return Err("it is negative".to_owned());
     }
-    let mut total_seconds: u64 = 0;
-    let mut number = String::new();
-    let mut parts = 0;
-    for character in text.chars() {
-        if character.is_ascii_digit() {
-            number.push(character);
-            continue;
-        }
-        let unit = match character {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            other => return Err(format!("{other:?} is none of the units s, m, h, d")),
-        };
-        let count: u64 = number.parse().map_err(|_| format!("{character:?} has no number"))?;
-        total_seconds = count
-            .checked_mul(unit)
-            .and_then(|seconds| total_seconds.checked_add(seconds))
-            .ok_or("it is too long")?;
-        number.clear();
-        parts += 1;
-    }
-    if !number.is_empty() {
-        return Err(format!("{number} has no unit; write {number}s, {number}m or {number}h"));
-    }
-    if parts == 0 {
+    if text.is_empty() {
         return Err("it is empty".to_owned());
     }
-    Ok(Duration::from_secs(total_seconds))
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(end);
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        if unit.is_empty() {
+            return Err(format!("{number} has no unit; write {number}s, {number}m or {number}h"));
+        }
+        let unit_ns: u64 = match unit {
+            "ns" => 1,
+            "us" | "µs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            "d" => 86_400_000_000_000,
+            _ => return Err(format!("{unit:?} is none of the units ms, s, m, h, d")),
+        };
+        if number.is_empty() {
+            return Err(format!("{unit:?} has no number"));
+        }
+        let part = part(number, unit_ns).ok_or_else(|| format!("{number}{unit} is no duration"))?;
+        total = total.checked_add(part).ok_or("it is too long")?;
+        rest = after;
+    }
+    Ok(total)
+}
+
+/// So many units.
+fn part(number: &str, unit_ns: u64) -> Option<Duration> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let mut ns = u128::from(whole) * u128::from(unit_ns);
+    let mut place = u128::from(unit_ns);
+    for digit in fraction.chars() {
+        place /= 10;
+        ns += u128::from(digit.to_digit(10)?) * place;
+    }
+    let seconds = u64::try_from(ns / 1_000_000_000).ok()?;
+    Some(Duration::new(seconds, u32::try_from(ns % 1_000_000_000).ok()?))
 }
 
 #[cfg(test)]
@@ -137,11 +152,14 @@ mod tests {
 
     #[test]
     fn durations_read_as_go_writes_them() {
-        let good = [("90s", 90), ("1h30m", 5400), ("2d", 172_800), ("0s", 0)];
+        let good =
+            [("90s", 90), ("1h30m", 5400), ("1.5h", 5400), ("2d", 172_800), ("0s", 0), (".5m", 30)];
         for (text, seconds) in good {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "soon", "-1h", "10", "h", "1w", "99999999999999999999h"] {
+        assert_eq!(parse_duration("1s250ms"), Ok(Duration::from_millis(1250)));
+        let bad = ["", "soon", "-1h", "10", "h", "1w", "1.2.3s", ".", "99999999999999999999h"];
+        for text in bad {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }
@@ -163,7 +181,7 @@ mod tests {
     #[test]
     fn a_bad_limit_is_told_with_its_path() {
         let timeouts = Timeouts::none().create(Duration::from_hours(1));
-        for (text, told) in [("soon", "has no number"), ("0s", "no time"), ("10", "no unit")] {
+        for (text, told) in [("soon", "none of the units"), ("0s", "no time"), ("10", "no unit")] {
             let inner = Value::object([("create", Value::from(text))]);
             let found = timeouts.validate(&Value::object([("timeouts", inner)]));
             let first = found.iter().next().unwrap();

@@ -1,9 +1,7 @@
 //! `example_bell`: something that is done and leaves nothing behind.
 
 use tfplugin::validate::{range, text_rule};
-use tfplugin::{
-    ActionPlan, Attr, Context, Deferred, Diagnostics, Model, Progress, TypedAction, async_trait,
-};
+use tfplugin::{Attr, Context, Diagnostics, Model, Progress, TypedAction, async_trait};
 
 /// Rings a bell.
 #[derive(Model)]
@@ -27,11 +25,6 @@ impl TypedAction for Bell {
 
     fn type_name(&self) -> &'static str {
         "example_bell"
-    }
-
-    async fn plan(&self, _: &Context, ring: Ring) -> ActionPlan {
-        let deferred = ring.times.is_unknown().then_some(Deferred::ResourceConfigUnknown);
-        ActionPlan { deferred, ..ActionPlan::default() }
     }
 
     async fn invoke(&self, ctx: &Context, ring: Ring, progress: Progress) -> Diagnostics {

@@ -199,8 +199,9 @@ impl Resource for Boxes {
     }
 
     async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
-        let id = request.id_or("id");
-        match self.load(ctx, id) {
+        // Whoever writes an id by hand may write it in capitals.
+        let id = request.id_or("id").replacen("BOX-", "box-", 1);
+        match self.load(ctx, &id) {
             Ok(Some(state)) => ImportResponse::new(state),
             Ok(None) => ImportResponse::failed(Diagnostic::error(
                 "No such box",

@@ -38,6 +38,11 @@ impl TypedEphemeral for Keys {
     }
 
     async fn renew(&self, _: &Context, private: Vec<u8>) -> RenewResponse {
+        if private == b"jammed" {
+            let diagnostics =
+                Diagnostics::error("The lock is jammed", "It cannot be turned again.");
+            return RenewResponse { diagnostics, ..RenewResponse::default() };
+        }
         tracing::warn!(door = %String::from_utf8_lossy(&private), "renewed");
         RenewResponse { private, renew_at: soon(), ..RenewResponse::default() }
     }

@@ -40,9 +40,6 @@ fn attributes(all: &[Attribute], prior: &Value, config: &Value) -> Value {
 }
 
 fn attribute(attribute: &Attribute, prior: &Value, config: &Value) -> Value {
-    if attribute.write_only {
-        return Value::Null;
-    }
     if config.is_null() && attribute.computed {
         return prior.clone();
     }

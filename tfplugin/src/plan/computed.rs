@@ -1,6 +1,6 @@
 //! Unknowns in place of what only the provider can tell.
 
-use super::elements::{Pairing, member, nested, visit};
+use super::elements::{Pairing, member, nested, of_block, visit};
 use crate::schema::{Attribute, Block};
 use crate::value::Value;
 
@@ -9,7 +9,7 @@ pub(super) fn mark(block: &Block, prior: &Value, config: &Value, planned: &mut V
     for inner in &block.blocks {
         let Some(value) = planned.get_mut(&inner.name) else { continue };
         let (prior, config) = (prior.get(&inner.name), config.get(&inner.name));
-        let pairing = inner.nesting.into();
+        let pairing = of_block(inner);
         visit(pairing, prior, config, value, &mut |prior, config, element| {
             if !settled(pairing, prior, element) {
                 mark(&inner.block, prior, config, element);
@@ -43,6 +43,6 @@ fn attributes(all: &[Attribute], prior: &Value, config: &Value, planned: &mut Va
 }
 
 /// An element of a set that is as it was: opening it would make another element of it.
-fn settled(pairing: Pairing, prior: &Value, element: &Value) -> bool {
+fn settled(pairing: Pairing<'_>, prior: &Value, element: &Value) -> bool {
     pairing == Pairing::Set && !prior.is_null() && prior == element
 }

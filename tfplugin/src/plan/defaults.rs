@@ -1,6 +1,6 @@
 //! Defaults in place of what the configuration leaves open.
 
-use super::elements::{member, nested, visit};
+use super::elements::{member, nested, of_block, visit};
 use crate::schema::{Attribute, Block};
 use crate::value::Value;
 
@@ -9,7 +9,7 @@ pub(super) fn fill(block: &Block, config: &Value, planned: &mut Value) {
     for inner in &block.blocks {
         let Some(value) = planned.get_mut(&inner.name) else { continue };
         let config = config.get(&inner.name);
-        let pairing = inner.nesting.into();
+        let pairing = of_block(inner);
         visit(pairing, &Value::Null, config, value, &mut |_, config, element| {
             fill(&inner.block, config, element);
         });

@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use crate::schema::{Attribute, BlockNesting, Kind, Nesting};
+use crate::schema::{Attribute, BlockNesting, Kind, NestedBlock, Nesting};
 use crate::value::Value;
 
 /// How the elements of a nested attribute or block find each other.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pairing {
+pub(super) enum Pairing<'a> {
     /// One object.
     Single,
     /// By position.
     List,
+    /// In a list, by an attribute of theirs.
+    Named(&'a str),
     /// By content.
     Set,
     /// By key.
     Map,
 }
 
-impl From<Nesting> for Pairing {
+impl From<Nesting> for Pairing<'_> {
     fn from(nesting: Nesting) -> Self {
         match nesting {
             Nesting::Single => Self::Single,
@@ -29,14 +31,14 @@ impl From<Nesting> for Pairing {
     }
 }
 
-impl From<BlockNesting> for Pairing {
-    fn from(nesting: BlockNesting) -> Self {
-        match nesting {
-            BlockNesting::Single | BlockNesting::Group => Self::Single,
-            BlockNesting::List => Self::List,
-            BlockNesting::Set => Self::Set,
-            BlockNesting::Map => Self::Map,
-        }
+/// How the blocks of a nested block find each other.
+pub(super) fn of_block(nested: &NestedBlock) -> Pairing<'_> {
+    match (nested.nesting, &nested.identified_by) {
+        (BlockNesting::Single | BlockNesting::Group, _) => Pairing::Single,
+        (BlockNesting::List, Some(name)) => Pairing::Named(name),
+        (BlockNesting::List, None) => Pairing::List,
+        (BlockNesting::Set, _) => Pairing::Set,
+        (BlockNesting::Map, _) => Pairing::Map,
     }
 }
 
@@ -45,7 +47,7 @@ impl From<BlockNesting> for Pairing {
 /// A planned element of a set belongs to the configured element that it fits, and to the prior
 /// element that it equals.
 pub(super) fn visit(
-    pairing: Pairing,
+    pairing: Pairing<'_>,
     prior: &Value,
     config: &Value,
     planned: &mut Value,
@@ -74,9 +76,14 @@ pub(super) fn visit(
                 value.as_list().and_then(|all| all.get(position)).cloned().unwrap_or_default()
             };
             for (position, element) in elements.iter_mut().enumerate() {
-                if element.is_set() {
-                    visit(&at(prior, position), &at(config, position), element);
+                if !element.is_set() {
+                    continue;
                 }
+                let before = match pairing {
+                    Pairing::Named(name) => named(prior, name, element.get(name)),
+                    _ => at(prior, position),
+                };
+                visit(&before, &at(config, position), element);
             }
         }
         Value::Map(elements) => {
@@ -86,6 +93,13 @@ pub(super) fn visit(
         }
         _ => {}
     }
+}
+
+/// The element of a list that has this name; null where none has, or the name is not known.
+fn named(elements: &Value, attribute: &str, name: &Value) -> Value {
+    let mut all = elements.as_list().unwrap_or_default().iter();
+    let found = all.find(|element| name.is_set() && element.get(attribute) == name);
+    found.cloned().unwrap_or_default()
 }
 
 /// Whether a planned object can have come from a configured one: all that is configured is there.
@@ -104,8 +118,12 @@ fn fits(planned: &Value, configured: &Value) -> bool {
 }
 
 /// The nested attributes of an attribute, with their pairing.
-pub(super) fn nested(attribute: &Attribute) -> Option<(Pairing, &[Attribute])> {
+pub(super) fn nested(attribute: &Attribute) -> Option<(Pairing<'_>, &[Attribute])> {
     match &attribute.kind {
+        Kind::Nested(Nesting::List, attributes) if attribute.rules.identified_by.is_some() => {
+            let name = attribute.rules.identified_by.as_deref()?;
+            Some((Pairing::Named(name), attributes))
+        }
         Kind::Nested(nesting, attributes) => Some(((*nesting).into(), attributes)),
         Kind::Plain(_) => None,
     }

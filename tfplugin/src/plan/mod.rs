@@ -11,7 +11,8 @@ mod elements;
 pub mod equality;
 mod replace;
 
-use crate::schema::Schema;
+use crate::oracle::equal;
+use crate::schema::{Schema, null_write_only};
 use crate::value::Value;
 use crate::{Path, PlanRequest, PlanResponse};
 
@@ -24,9 +25,11 @@ pub fn by_schema(schema: &Schema, request: PlanRequest) -> PlanResponse {
         return PlanResponse::new(Value::Null);
     }
     let PlanRequest { prior, proposed: mut planned, config, .. } = request;
+    // A proposal carries what is configured; neither a plan nor a state does.
+    null_write_only(&mut planned, &schema.block);
     defaults::fill(&schema.block, &config, &mut planned);
     equality::keep_equal(schema, &prior, &mut planned);
-    if planned != prior {
+    if !equal(&schema.implied_type(), &planned, &prior) {
         computed::mark(&schema.block, &prior, &config, &mut planned);
     }
     let requires_replace = replaced(schema, &prior, &planned);
@@ -64,7 +67,9 @@ mod tests {
             .attribute(Attribute::string("note").default("none"))
             .attribute(Attribute::nested_map("disks", disk()).optional())
             .attribute(Attribute::nested_set("parts", disk()).optional())
-            .block(NestedBlock::list("shelf", Block::new().attributes(disk())))
+            .block(
+                NestedBlock::list("shelf", Block::new().attributes(disk())).identified_by("name"),
+            )
     }
 
     fn config(name: &str, disk_size: Value) -> Value {
@@ -140,6 +145,46 @@ mod tests {
         // An element of a set that is as it was stays as it was.
         assert_eq!(plan.planned.get("parts"), made("a", 8).get("parts"));
         assert!(plan.requires_replace.is_empty());
+    }
+
+    #[test]
+    fn a_named_element_keeps_its_own_wherever_it_stands() {
+        let shelf = |name: &str, path: Value| {
+            Value::object([
+                ("name", Value::from(name)),
+                ("size", Value::from(8)),
+                ("path", path),
+                ("serial", Value::from("s")),
+            ])
+        };
+        let two = Value::list([shelf("a", "/a".into()), shelf("b", "/b".into())]);
+        let prior = made("x", 8).with("shelf", two);
+        let bare = |name: &str| Value::object([("name", Value::from(name))]);
+        let config = config("x", 8.into()).with("shelf", Value::list(["new", "b"].map(bare)));
+        // As Terraform proposes: by position.
+        let proposed = prior
+            .clone()
+            .with("shelf", Value::list([shelf("new", "/a".into()), shelf("b", "/b".into())]));
+        let plan = planned(prior, config, proposed).planned;
+        let shelves = plan.get("shelf").as_list().unwrap().to_vec();
+        assert!(shelves[0].get("path").is_unknown(), "it is new, and not the one that stood there");
+        assert_eq!(shelves[1].get("path").as_str(), Some("/b"));
+    }
+
+    #[test]
+    fn a_written_write_only_value_is_no_change() {
+        let schema = Schema::new(0)
+            .attribute(Attribute::string("name").required())
+            .attribute(Attribute::string("revision").computed())
+            .attribute(Attribute::string("secret").optional().write_only());
+        let prior = Value::object([("name", Value::from("a")), ("revision", "r1".into())]);
+        let config = Value::object([("name", Value::from("a")), ("secret", "s3cret".into())]);
+        // Terraform leaves the configured value in the proposal.
+        let proposed = prior.clone().with("secret", "s3cret");
+        let request = PlanRequest { prior, proposed, config, ..PlanRequest::default() };
+        let plan = by_schema(&schema, request);
+        assert_eq!(plan.planned.get("revision").as_str(), Some("r1"));
+        assert!(plan.planned.get("secret").is_null() && plan.requires_replace.is_empty());
     }
 
     #[test]

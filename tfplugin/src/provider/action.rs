@@ -35,7 +35,8 @@ pub trait Action: Send + Sync {
 /// Whether an action could be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActionPlan {
-    /// Why it has to wait for another round, if it has to.
+    /// Why it has to wait for another round, if it has to. Terraform knows one reason here, an unknown configuration of the
+    /// provider; any other is not passed on: a plan goes on, and the action is asked again when all is known.
     pub deferred: Option<Deferred>,
     /// Messages.
     pub diagnostics: Diagnostics,

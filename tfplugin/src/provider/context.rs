@@ -23,6 +23,8 @@ pub struct Context {
     /// Whether Terraform understands write-only attributes.
     pub write_only_allowed: bool,
     /// Whether Terraform lets a call be put off, see [`crate::Deferred`].
+    ///
+    /// It says so in every call of an apply, too, where it then refuses what was put off: put off only what is not known yet.
     pub deferral_allowed: bool,
     /// What the module says to the provider in `provider_meta`; null where it says nothing.
     pub provider_meta: Value,

@@ -14,6 +14,8 @@ pub struct IdentitySchema {
     pub version: i64,
     /// The attributes.
     pub attributes: Vec<IdentityAttribute>,
+    /// Whether an object may get another identity in its life, as when somebody renames it.
+    pub mutable: bool,
 }
 
 /// One attribute of an identity: a text, number or truth value, or a list of them.
@@ -32,7 +34,13 @@ pub struct IdentityAttribute {
 impl IdentitySchema {
     /// An identity without attributes.
     pub fn new(version: i64) -> Self {
-        Self { version, attributes: Vec::new() }
+        Self { version, attributes: Vec::new(), mutable: false }
+    }
+
+    /// An object may get another identity in its life. Without this one that changes is told as the provider's mistake.
+    #[must_use]
+    pub fn mutable(self) -> Self {
+        Self { mutable: true, ..self }
     }
 
     /// Adds an attribute that an import must give.

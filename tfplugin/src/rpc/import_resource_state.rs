@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::import_resource_state::{ImportedResource, Request
 
 use super::wire;
 use crate::server::Server;
-use crate::{Context, Diagnostics, ImportRequest, Value};
+use crate::{Context, Diagnostics, ImportRequest};
 
 pub(super) async fn call(
     server: Arc<Server>,
@@ -28,7 +28,8 @@ pub(super) async fn call(
         _ => ImportRequest::Id(request.id.clone()),
     };
     let mut imported = resource.author.import(&ctx, wanted.clone()).await;
-    if imported.state.is_null() && !imported.diagnostics.has_errors() {
+    let nothing = imported.state.is_null() && imported.deferred.is_none();
+    if nothing && !imported.diagnostics.has_errors() {
         let name = &request.type_name;
         let detail = match &wanted {
             ImportRequest::Id(id) => format!("No {name} has the id {id:?}."),
@@ -39,26 +40,26 @@ pub(super) async fn call(
     if imported.diagnostics.has_errors() {
         return Err(imported.diagnostics);
     }
+    let deferred = wire::deferred(&ctx, imported.deferred)?;
+    let is_deferred = deferred.is_some();
+    // Who imports by identity may spell it in another way than the provider, which has the last word.
     let identity = match identity {
         Some(shape) => {
             let named = resource.author.identify(&imported.state);
-            let before = match wanted {
-                ImportRequest::Identity(identity) => identity,
-                ImportRequest::Id(_) => Value::Null,
-            };
-            Some(shape.encode_lasting(&before, named)?)
+            let is_known = !imported.state.is_null() && named.is_wholly_known();
+            if is_known || !is_deferred { Some(shape.encode(named)?) } else { None }
         }
         None => None,
     };
     let imported_resource = ImportedResource {
         type_name: request.type_name,
-        state: Some(resource.shape.encode_known(imported.state)?),
+        state: Some(resource.shape.encode_unless(is_deferred, imported.state)?),
         private: imported.private,
         identity,
     };
     Ok(Response {
         imported_resources: vec![imported_resource],
         diagnostics: wire::diagnostics(imported.diagnostics),
-        deferred: wire::deferred(&ctx, imported.deferred)?,
+        deferred,
     })
 }

@@ -32,7 +32,7 @@ async fn invoke(
 ) -> Result<Diagnostics, Diagnostics> {
     let action = server.catalog().action(&request.action_type)?;
     wire::capable(&mut ctx, request.client_capabilities.as_ref());
-    let config = action.shape.decode(request.config.as_ref())?;
+    let config = action.shape.decode_block(request.config.as_ref())?;
     let (progress, mut said) = Progress::channel();
     let told = ctx.clone();
     let done = catch(async move { action.author.invoke(&ctx, config, progress).await });

@@ -20,11 +20,12 @@ pub(super) async fn call(
     if opened.diagnostics.has_errors() {
         return Err(opened.diagnostics);
     }
+    let deferred = wire::deferred(&ctx, opened.deferred)?;
     Ok(Response {
-        result: Some(ephemeral.shape.encode_known(opened.result)?),
+        result: Some(ephemeral.shape.encode_unless(deferred.is_some(), opened.result)?),
         private: Some(opened.private),
         renew_at: opened.renew_at.map(Into::into),
         diagnostics: wire::diagnostics(opened.diagnostics),
-        deferred: wire::deferred(&ctx, opened.deferred)?,
+        deferred,
     })
 }

@@ -29,6 +29,7 @@ pub(super) async fn call(
         private: request.prior_private,
     };
     let kept = change.private.clone();
+    let is_create = change.prior.is_null();
     let asked = server.judges.then(|| change.clone());
     let mut plan = resource.author.plan(&ctx, change).await;
     null_write_only(&mut plan.planned, &shape.schema.block);
@@ -46,6 +47,8 @@ pub(super) async fn call(
     let planned_identity = match identity {
         Some(shape) if plan.requires_replace.is_empty() && !plan.planned.is_null() => {
             match resource.author.identify(&plan.planned) {
+                // The create of a replacement comes with the identity of the object that goes.
+                named if named.is_wholly_known() && is_create => Some(shape.encode(named)?),
                 named if named.is_wholly_known() => {
                     Some(shape.encode_lasting(&prior_identity, named)?)
                 }

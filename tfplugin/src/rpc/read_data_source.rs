@@ -21,9 +21,10 @@ pub(super) async fn call(
     if found.diagnostics.has_errors() {
         return Err(found.diagnostics);
     }
+    let deferred = wire::deferred(&ctx, found.deferred)?;
     Ok(Response {
-        state: Some(data_source.shape.encode_known(found.state)?),
+        state: Some(data_source.shape.encode_unless(deferred.is_some(), found.state)?),
         diagnostics: wire::diagnostics(found.diagnostics),
-        deferred: wire::deferred(&ctx, found.deferred)?,
+        deferred,
     })
 }

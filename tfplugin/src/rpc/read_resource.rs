@@ -34,7 +34,10 @@ pub(super) async fn call(
         // Without a state and with an error Terraform keeps what it has.
         return Err(seen.diagnostics);
     }
+    let deferred = wire::deferred(&ctx, seen.deferred)?;
+    let is_deferred = deferred.is_some();
     let new_identity = match identity {
+        Some(_) if is_deferred => None,
         Some(shape) if !seen.state.is_null() => {
             Some(shape.encode_lasting(&before, resource.author.identify(&seen.state))?)
         }
@@ -42,8 +45,8 @@ pub(super) async fn call(
     };
     Ok(Response {
         new_identity,
-        deferred: wire::deferred(&ctx, seen.deferred)?,
-        new_state: Some(resource.shape.encode_known(seen.state)?),
+        deferred,
+        new_state: Some(resource.shape.encode_unless(is_deferred, seen.state)?),
         private: seen.private.unwrap_or(kept),
         diagnostics: wire::diagnostics(seen.diagnostics),
     })

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tfplugin_proto::tfplugin6::upgrade_resource_identity::{Request, Response};
 
 use super::wire;
-use crate::provider::upgrade_by_type;
+use crate::provider::{RawState, upgrade_by_type};
 use crate::server::Server;
-use crate::{Context, Diagnostics, UpgradeRequest};
+use crate::{Context, Diagnostics, UpgradeRequest, Value};
 
 pub(super) async fn call(
     server: Arc<Server>,
@@ -21,6 +21,12 @@ pub(super) async fn call(
         return Err(Diagnostics::error("Unknown identity", detail));
     };
     let raw = wire::raw_state(request.raw_identity);
+    // A state from before there were identities has none; it gets one when the object is read.
+    if matches!(&raw, RawState::Json(json) if json.trim_ascii() == b"null" || json.trim_ascii() == b"{}")
+    {
+        let upgraded_identity = Some(identity.encode(Value::Null)?);
+        return Ok(Response { upgraded_identity, ..Response::default() });
+    }
     let stored = UpgradeRequest { version: request.version, raw };
     let (version, ty) = (identity.schema.version, identity.schema.implied_type());
     let upgraders = resource.author.identity_upgraders();

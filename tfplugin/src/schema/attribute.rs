@@ -234,6 +234,13 @@ impl Attribute {
         self
     }
 
+    /// Elements of this list of objects are found again by this attribute of theirs, and not by their position.
+    #[must_use]
+    pub fn identified_by(mut self, name: impl Into<String>) -> Self {
+        self.rules.identified_by = Some(name.into());
+        self
+    }
+
     /// Two values mean the same if this says so, although they differ: then the prior one stays, in plans and in what is
     /// read. See [`crate::plan::equality`] for the usual ones.
     #[must_use]

@@ -35,6 +35,8 @@ pub struct NestedBlock {
     pub items_min: i64,
     /// Most blocks; zero for no limit; lists and sets only.
     pub items_max: i64,
+    /// The attribute by which blocks of a list are found again, and not by their position.
+    pub identified_by: Option<String>,
 }
 
 /// How often a nested block may stand, and how its instances are told apart.
@@ -136,7 +138,14 @@ impl NestedBlock {
     }
 
     fn new(name: impl Into<String>, nesting: BlockNesting, block: Block) -> Self {
-        Self { name: name.into(), nesting, block, items_min: 0, items_max: 0 }
+        Self { name: name.into(), nesting, block, items_min: 0, items_max: 0, identified_by: None }
+    }
+
+    /// Blocks of this list are found again by this attribute of theirs, and not by their position.
+    #[must_use]
+    pub fn identified_by(mut self, name: impl Into<String>) -> Self {
+        self.identified_by = Some(name.into());
+        self
     }
 
     /// Describes it, in Markdown.

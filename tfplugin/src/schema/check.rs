@@ -34,6 +34,8 @@ struct Surroundings {
     in_set: bool,
     /// Inside blocks of which there may be many, types must agree.
     in_many_blocks: bool,
+    /// Inside a list, elements are found again by position: what comes first shifts all others.
+    in_list: bool,
 }
 
 #[derive(Default)]
@@ -100,11 +102,17 @@ impl Findings {
             _ => self.add("the number of such blocks cannot be limited"),
         }
         let many = !matches!(nested.nesting, BlockNesting::Single | BlockNesting::Group);
+        let in_list = self.is_unnamed(
+            nested.nesting == BlockNesting::List,
+            nested.identified_by.as_deref(),
+            &nested.block.attributes,
+        );
         self.block(
             &nested.block,
             Surroundings {
                 in_set: around.in_set || nested.nesting == BlockNesting::Set,
                 in_many_blocks: around.in_many_blocks || many,
+                in_list,
             },
         );
     }
@@ -120,8 +128,15 @@ impl Findings {
                 if attribute.write_only && attributes.iter().any(|inner| !inner.write_only) {
                     self.add("all attributes inside a write-only attribute must be write-only");
                 }
-                let around =
-                    Surroundings { in_set: around.in_set || *nesting == Nesting::Set, ..around };
+                let around = Surroundings {
+                    in_set: around.in_set || *nesting == Nesting::Set,
+                    in_list: self.is_unnamed(
+                        *nesting == Nesting::List,
+                        attribute.rules.identified_by.as_deref(),
+                        attributes,
+                    ),
+                    ..around
+                };
                 self.names(attributes.iter().map(|inner| inner.name.as_str()));
                 for inner in attributes {
                     self.inside(&inner.name, |findings| findings.attribute(inner, around));
@@ -130,12 +145,37 @@ impl Findings {
         }
     }
 
+    /// Whether the elements of a list have no name by which they are found again; a name has to be one of their attributes.
+    fn is_unnamed(&mut self, is_list: bool, by: Option<&str>, attributes: &[Attribute]) -> bool {
+        if let Some(name) = by {
+            if !is_list {
+                self.add("only elements of a list are identified by an attribute");
+            } else if !attributes.iter().any(|one| one.name == name && one.required) {
+                self.add(format!(
+                    "its elements are identified by `{name}`, which none has to have"
+                ));
+            }
+        }
+        is_list && by.is_none()
+    }
+
     fn flags(&mut self, attribute: &Attribute, around: Surroundings) {
         match (attribute.required, attribute.optional, attribute.computed) {
             (false, false, false) => self.add("it must be required, optional or computed"),
             (true, true, _) => self.add("it cannot be both required and optional"),
             (true, _, true) => self.add("it cannot be both required and computed"),
             _ => {}
+        }
+        if attribute.rules.keeps_prior && around.in_list {
+            self.add(
+                "elements of a list are found again by their position, so a prior value may be another element's: say \
+                 `identified_by` at the list, or do without `keeps_prior`",
+            );
+        }
+        if attribute.write_only && attribute.rules.replaces.is_some() {
+            self.add(
+                "what is write-only is never stored, so no change of it is seen: it cannot replace",
+            );
         }
         if attribute.rules.keeps_prior && !attribute.computed {
             self.add("only a computed attribute can keep its prior value");

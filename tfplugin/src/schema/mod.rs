@@ -19,7 +19,7 @@ pub(crate) use proto::schema_to_proto;
 pub(crate) use rules::GroupKind;
 pub use rules::{Group, Rules};
 pub use ty::{Type, TypeError};
-pub(crate) use write_only::null_write_only;
+pub(crate) use write_only::{copy_write_only, empty_blocks, null_write_only};
 
 use crate::typed::{Model, ModelField};
 

@@ -17,6 +17,8 @@ pub struct Rules {
     pub(crate) replaces: Option<Replaces>,
     /// Whether two values that differ mean the same.
     pub(crate) equal: Option<Replaces>,
+    /// The attribute by which elements of a list are found again.
+    pub(crate) identified_by: Option<String>,
     pub(crate) validators: Vec<Arc<dyn Validator>>,
 }
 
@@ -31,6 +33,7 @@ impl fmt::Debug for Rules {
             .field("keeps_prior", &self.keeps_prior)
             .field("replaces", &self.replaces.is_some())
             .field("equal", &self.equal.is_some())
+            .field("identified_by", &self.identified_by)
             .field("validators", &checks)
             .finish()
     }

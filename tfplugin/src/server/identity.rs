@@ -52,12 +52,14 @@ impl IdentityShape {
         Ok(proto::ResourceIdentityData { identity_data })
     }
 
-    /// Writes the identity of an object, which is for good: it may become known and not change.
+    /// Writes the identity of an object that had one before. It may become known, and does not change unless the author
+    /// says that it may. (No Terraform compares; whoever refers to the object by its identity would lose it.)
     pub(crate) fn encode_lasting(
         &self,
         before: &Value,
         now: Value,
     ) -> Result<proto::ResourceIdentityData, Diagnostics> {
+        let before = if self.schema.mutable { &Value::Null } else { before };
         let changed = before.as_map().into_iter().flatten().find(|(name, value)| {
             !value.is_null() && value.is_wholly_known() && now.get(name) != *value
         });

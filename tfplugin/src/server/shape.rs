@@ -2,7 +2,7 @@
 
 use tfplugin_proto::tfplugin6 as proto;
 
-use crate::schema::{Schema, Type, check, null_write_only, schema_to_proto};
+use crate::schema::{Schema, Type, check, empty_blocks, null_write_only, schema_to_proto};
 use crate::value::{Value, ValueError, first_unknown};
 use crate::{Diagnostic, Diagnostics};
 
@@ -56,12 +56,36 @@ impl Shape {
         })
     }
 
+    /// Reads a block that may be left out as a whole, as an action's: then it is an object of nulls.
+    pub(crate) fn decode_block(
+        &self,
+        sent: Option<&proto::DynamicValue>,
+    ) -> Result<Value, Diagnostics> {
+        let mut block = self.decode(sent)?;
+        if block.is_null() {
+            let Type::Object(types) = &self.ty else { return Ok(block) };
+            block = Value::object(types.keys().map(|name| (name.clone(), Value::Null)));
+            empty_blocks(&mut block, &self.schema.block);
+        }
+        Ok(block)
+    }
+
     /// Writes a value that may hold unknowns.
     pub(crate) fn encode(&self, mut value: Value) -> Result<proto::DynamicValue, Diagnostics> {
         // What is write-only must not come back; authors pass on what they got.
         null_write_only(&mut value, &self.schema.block);
+        empty_blocks(&mut value, &self.schema.block);
         let msgpack = value.to_msgpack(&self.ty).map_err(|error| self.bug(error))?;
         Ok(proto::DynamicValue { msgpack: msgpack.into(), ..Default::default() })
+    }
+
+    /// Writes a value that must be wholly known, unless the answer is that it has to wait.
+    pub(crate) fn encode_unless(
+        &self,
+        deferred: bool,
+        value: Value,
+    ) -> Result<proto::DynamicValue, Diagnostics> {
+        if deferred { self.encode(value) } else { self.encode_known(value) }
     }
 
     /// Writes a value that must be wholly known.
@@ -90,7 +114,7 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Attribute;
+    use crate::{Attribute, Block, NestedBlock};
 
     fn shape() -> Shape {
         let schema = Schema::new(0)
@@ -126,6 +150,27 @@ mod tests {
     fn what_is_write_only_never_comes_back() {
         let sent = shape().encode(Value::object([("secret", Value::from("s3cret"))])).unwrap();
         assert!(shape().decode(Some(&sent)).unwrap().get("secret").is_null());
+    }
+
+    #[test]
+    fn blocks_that_are_not_there_are_empty_at_every_depth() {
+        let inner = || Block::new().attribute(Attribute::string("a").optional());
+        let deep = inner().block(NestedBlock::set("deep", inner()));
+        let schema = Schema::new(0)
+            .block(NestedBlock::list("many", deep))
+            .block(NestedBlock::map("named", inner()))
+            .block(NestedBlock::group("one", inner()))
+            .block(NestedBlock::single("maybe", inner()));
+        let shape = Shape::new("example_box", schema);
+        let many = Value::list([Value::object([("a", Value::from("x"))])]);
+        let sent = shape.encode(Value::object([("many", many)])).unwrap();
+        let read = shape.decode(Some(&sent)).unwrap();
+        assert_eq!(read.get("many").as_list().unwrap()[0].get("deep"), &Value::list([]));
+        assert_eq!(read.get("named"), &Value::Map(std::collections::BTreeMap::new()));
+        assert!(read.get("one").is_set() && read.get("one").get("a").is_null());
+        assert!(read.get("maybe").is_null());
+        let none = shape.decode(Some(&shape.encode(Value::Null).unwrap())).unwrap();
+        assert!(none.is_null(), "an object that is gone stays so");
     }
 
     #[test]

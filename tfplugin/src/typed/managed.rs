@@ -9,6 +9,7 @@ use super::{Failure, Model};
 use crate::plan::by_schema;
 use crate::plan::equality::keep_equal;
 use crate::private::Private;
+use crate::schema::copy_write_only;
 use crate::timeouts::Timeouts;
 use crate::value::{Value, ValueError};
 use crate::{
@@ -175,7 +176,7 @@ impl<R: ManagedResource> Managed<R> {
     async fn make(&self, ctx: &Context, request: &ApplyRequest) -> Result<Value, Reached> {
         // What is write-only reaches the author, and is taken out again on the way back.
         let mut given = request.planned.clone();
-        copy_write_only(&self.schema, &request.config, &mut given);
+        copy_write_only(&self.schema.block, &request.config, &mut given);
         let plan = self.model(&given).map_err(Reached::nothing)?;
         let before = self.model(&given).map_err(Reached::nothing)?.into_value();
         let made = if request.is_create() {
@@ -400,11 +401,4 @@ fn merged(object: Value, before: &Value, after: Value) -> Value {
         }
     }
     object
-}
-
-/// Write-only values of the configuration at the top level, where Terraform plans null.
-fn copy_write_only(schema: &Schema, config: &Value, given: &mut Value) {
-    for attribute in schema.block.attributes.iter().filter(|attribute| attribute.write_only) {
-        given.set(attribute.name.as_str(), config.get(&attribute.name).clone());
-    }
 }

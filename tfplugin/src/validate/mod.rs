@@ -7,12 +7,14 @@ mod groups;
 mod nulls;
 mod standard;
 mod walk;
+mod write_only;
 
 pub use nulls::null_elements;
 pub use standard::{
     all, any, check, each, items, keys, length, matches, not, one_of, range, rule, text_rule, warn,
 };
 pub use walk::by_schema;
+pub(crate) use write_only::write_only_values;
 
 use crate::path::Path;
 use crate::value::Value;

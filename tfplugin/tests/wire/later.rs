@@ -189,6 +189,13 @@ async fn an_object_is_imported_by_its_identity() {
     assert_eq!(state.get("name").as_str(), Some("a"));
     assert_eq!(id_of(first.identity).as_deref(), Some("box-a"));
 
+    // In another spelling: the provider's own is what is stored.
+    let other = session.client.import_resource_state(import(identity("BOX-a"))).await.unwrap();
+    let other = other.into_inner();
+    assert_eq!(all_texts(&other.diagnostics), "");
+    let first = other.imported_resources.into_iter().next().unwrap();
+    assert_eq!(id_of(first.identity).as_deref(), Some("box-a"));
+
     for (wrong, told) in [
         (identity(Value::Null), "`id` must be given"),
         (identity(Value::unknown()), "`id` must be given"),
@@ -217,8 +224,15 @@ async fn a_stored_identity_of_an_earlier_version_is_upgraded() {
         let upgraded = upgraded.unwrap().into_inner();
         assert_eq!(id_of(upgraded.upgraded_identity).as_deref(), Some("box-a"));
     }
-    let newer = session.client.upgrade_resource_identity(upgrade(2, "{}")).await;
+    let newer = session.client.upgrade_resource_identity(upgrade(2, r#"{"id":"box-a"}"#)).await;
     assert!(all_texts(&newer.unwrap().into_inner().diagnostics).contains("newer"));
+    // Terraform asks for every state from before there were identities.
+    for json in ["", "null", "{}"] {
+        let none = session.client.upgrade_resource_identity(upgrade(0, json)).await;
+        let none = none.unwrap().into_inner();
+        assert_eq!(all_texts(&none.diagnostics), "", "{json:?}");
+        assert_eq!(none.upgraded_identity.unwrap().identity_data.unwrap().msgpack[..], [0xc0]);
+    }
 }
 
 async fn list(
@@ -251,10 +265,10 @@ async fn objects_are_listed_with_filter_limit_and_state() {
     let names = |events: &[proto::list_resource::Event]| {
         events.iter().map(|event| event.display_name.clone()).collect::<Vec<_>>()
     };
-    let all = list(&mut session, None, false, 0).await;
+    let all = list(&mut session, None, false, 100).await;
     assert_eq!(names(&all), ["ash", "asp", "oak"]);
     assert!(all.iter().all(|event| event.resource_object.is_none() && event.identity.is_some()));
-    let some = list(&mut session, Some("as"), true, 0).await;
+    let some = list(&mut session, Some("as"), true, 100).await;
     assert_eq!(names(&some), ["ash", "asp"]);
     let state = some[0].resource_object.as_ref().unwrap();
     let state = Value::from_msgpack(&state.msgpack, &session.box_type).unwrap();
@@ -262,8 +276,11 @@ async fn objects_are_listed_with_filter_limit_and_state() {
     assert_eq!(names(&list(&mut session, None, false, 2).await), ["ash", "asp"]);
 
     std::fs::write(session.folder.path().join("box-bad.box"), "no json").unwrap();
-    let broken = list(&mut session, None, false, 0).await;
+    assert!(list(&mut session, None, false, 0).await.is_empty(), "nothing is wanted");
+    // The last object brings it: Terraform reads no further than the last that it wants.
+    let broken = list(&mut session, None, false, 100).await;
     let told = broken.last().unwrap();
+    assert_eq!(told.display_name, "asp");
     assert!(all_texts(&told.diagnostic).contains("The box is broken"), "{told:?}");
 }
 
@@ -289,11 +306,10 @@ async fn an_action_is_checked_planned_and_tells_how_far_it_is() {
             ..Default::default()
         }),
     };
-    let planned = session.client.plan_action(plan(true)).await.unwrap().into_inner();
-    let reason = planned.deferred.unwrap().reason();
-    assert_eq!(reason, proto::deferred::Reason::ResourceConfigUnknown);
-    let refused = session.client.plan_action(plan(false)).await.unwrap().into_inner();
-    assert!(all_texts(&refused.diagnostics).contains("Not possible yet"));
+    for allowed in [true, false] {
+        let planned = session.client.plan_action(plan(allowed)).await.unwrap().into_inner();
+        assert!(planned.deferred.is_none() && planned.diagnostics.is_empty());
+    }
 
     let invoke = |name: &str| proto::invoke_action::Request {
         action_type: name.to_owned(),
@@ -316,12 +332,35 @@ async fn an_action_is_checked_planned_and_tells_how_far_it_is() {
     assert_eq!(said, ["1 of 3", "2 of 3", "3 of 3"]);
     assert_eq!(completed, 1);
 
+    // Without a `config` block Terraform sends null.
+    let bare = proto::invoke_action::Request { config: None, ..invoke("example_bell") };
+    let mut stream = session.client.invoke_action(bare).await.unwrap().into_inner();
+    let Some(Event::Completed(end)) = stream.message().await.unwrap().unwrap().r#type else {
+        panic!("it rings no times");
+    };
+    assert_eq!(all_texts(&end.diagnostics), "");
+
     let mut stream =
         session.client.invoke_action(invoke("example_gong")).await.unwrap().into_inner();
     let Some(Event::Completed(end)) = stream.message().await.unwrap().unwrap().r#type else {
         panic!("an unknown action has nothing to tell");
     };
     assert!(all_texts(&end.diagnostics).contains("no action \"example_gong\""));
+}
+
+#[tokio::test]
+async fn what_cannot_be_renewed_is_given_back_with_what_it_was_opened_with() {
+    let mut session = Session::new().await;
+    let renew = |private: &[u8]| proto::renew_ephemeral_resource::Request {
+        type_name: "example_key".to_owned(),
+        private: Some(private.to_vec()),
+    };
+    for (private, told) in [(&b"cellar"[..], ""), (b"jammed", "The lock is jammed")] {
+        let renewed = session.client.renew_ephemeral_resource(renew(private)).await.unwrap();
+        let renewed = renewed.into_inner();
+        assert!(all_texts(&renewed.diagnostics).contains(told));
+        assert_eq!(renewed.private.as_deref(), Some(private), "OpenTofu closes with these bytes");
+    }
 }
 
 #[tokio::test]
