@@ -1,4 +1,4 @@
-//! Wire types, servers and clients of Terraform's plugin protocol 6 (revision 6.10) and of the
+//! Wire types, servers and clients of Terraform's plugin protocol 6 (revision 6.11) and of the
 //! go-plugin services that share its connection.
 //!
 //! Everything here is generated from `proto/*.proto`; this crate must never hold logic.

@@ -20,9 +20,11 @@ use tfplugin::{
 };
 
 pub(crate) use model::Cluster;
+pub(crate) use plan::no_size;
 pub(crate) use read::{ca_certificate, unseen};
 pub(crate) use spec::tag_map;
 pub(crate) use state::{computed, incarnation};
+pub(crate) use validate::version as exact_version;
 
 /// Type name in configurations.
 pub(crate) const TYPE_NAME: &str = "hcs_cluster";

@@ -11,6 +11,7 @@ mod cluster;
 mod cluster_data;
 mod diagnostics;
 mod ephemeral;
+mod functions;
 mod helm_data;
 mod leg;
 mod policy;
@@ -20,6 +21,8 @@ mod tagging;
 #[cfg(test)]
 mod testing;
 mod traces;
+mod versions_data;
+mod zones_data;
 
 use std::process::ExitCode;
 

@@ -336,7 +336,7 @@ fn plan(request: &PlanRequest) -> PlanResponse {
     let mut planned = request.proposed.clone();
     fill_defaults(&schema, &request.config, &mut planned);
     keep_equal(&schema, prior, &mut planned);
-    let requires_replace = replaced(&schema, prior, &planned);
+    let requires_replace = replaced(&schema, prior, &planned, &request.config);
     let is_new = prior.is_null() || !requires_replace.is_empty();
     for name in [Policy::ID, Policy::INCARNATION_ID].iter().chain(&VOLATILE) {
         let value = if is_new { Value::unknown() } else { prior.get(name).clone() };
@@ -461,6 +461,7 @@ mod tests {
             proposed: prior.clone(),
             config: prior.clone(),
             private: vec![],
+            planned_private: None,
         };
         assert_eq!(plan(&request).planned, prior);
     }
@@ -469,7 +470,8 @@ mod tests {
     fn another_spelling_of_the_same_interval_is_no_change() {
         let prior = Value::object([("interval", Value::from("1m")), ("name", "a".into())]);
         let config = prior.clone().with("interval", "60s");
-        let request = PlanRequest { prior, proposed: config.clone(), config, private: vec![] };
+        let request =
+            PlanRequest { prior, proposed: config.clone(), config, ..PlanRequest::default() };
         assert_eq!(plan(&request).planned.get("interval").as_str(), Some("1m"));
     }
 

@@ -10,17 +10,20 @@ use tfplugin::typed::Model as _;
 use tfplugin::validate::{one_of, text_rule};
 use tfplugin::{
     Attr, ConfigureRequest, ConfigureResponse, Context, DataSource, Diagnostic, Diagnostics,
-    Ephemeral, Model, Path, Provider, Resource, Schema, Sensitive, Value, async_trait, data_source,
-    ephemeral,
+    Ephemeral, Function, Model, Path, Provider, Resource, Schema, Sensitive, Value, async_trait,
+    data_source, ephemeral, function,
 };
 
 use crate::client::{Client, Ports, Registrations};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
 use crate::ephemeral::{ClientConfig, RootToken};
+use crate::functions::{ParseClusterIdFunction, QuorumFunction, ZonePlacementFunction};
 use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
 use crate::tagging::{self, Tagging};
+use crate::versions_data::ConsulVersionsDataSource;
+use crate::zones_data::ZonesDataSource;
 
 /// Highly available Consul clusters in your own Azure subscription.
 #[derive(Model)]
@@ -126,7 +129,20 @@ impl Provider for HcsProvider {
     }
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
-        vec![Arc::new(ClusterDataSource), data_source(HelmConfigDataSource)]
+        vec![
+            Arc::new(ClusterDataSource),
+            data_source(HelmConfigDataSource),
+            data_source(ConsulVersionsDataSource),
+            data_source(ZonesDataSource),
+        ]
+    }
+
+    fn functions(&self) -> Vec<Arc<dyn Function>> {
+        vec![
+            function(ZonePlacementFunction),
+            function(QuorumFunction),
+            function(ParseClusterIdFunction),
+        ]
     }
 
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {

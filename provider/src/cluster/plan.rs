@@ -29,6 +29,7 @@ use crate::client::Client;
 use crate::leg;
 use crate::regions::Region;
 use change::Change;
+pub(crate) use inputs::no_size;
 use worlds::{World, common, worlds};
 
 /// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
@@ -189,7 +190,7 @@ impl Planner {
         if self.is_create() {
             return vec![];
         }
-        tfplugin::plan::replaced(&self.schema, &self.prior, &self.planned)
+        tfplugin::plan::replaced(&self.schema, &self.prior, &self.planned, &self.config)
     }
 
     fn same(&self, name: &str) -> bool {

@@ -57,7 +57,7 @@ impl Validator for ZoneList {
     }
 }
 
-pub(super) fn version(text: &str) -> Result<(), String> {
+pub(crate) fn version(text: &str) -> Result<(), String> {
     let version = text.parse().map_err(|_| {
         format!("{text:?} is no exact version; write three numbers, e.g. \"1.22.2\".")
     })?;

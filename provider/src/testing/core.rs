@@ -89,7 +89,7 @@ pub(crate) async fn plan(
     told(&resource.validate(&Context::new(), &config).await)?;
     let proposed = proposed_new_state(&schema, prior, &config);
     let (prior, private) = (prior.clone(), private.to_vec());
-    let request = PlanRequest { prior, proposed, config, private };
+    let request = PlanRequest { prior, proposed, config, private, planned_private: None };
     let response = resource.plan(&Context::new(), request.clone()).await;
     told(&response.diagnostics)?;
     judged(oracle::plan(&schema, &request, &response))?;

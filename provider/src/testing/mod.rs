@@ -22,6 +22,7 @@ use crate::ephemeral::{ClientConfig, RootToken};
 use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
 use crate::tagging::Tagging;
+use crate::zones_data::ZonesDataSource;
 use configured::Configured;
 
 /// Where a run ends: at a call, on one side of it.
@@ -195,6 +196,10 @@ impl Provider {
 
     pub(crate) fn cluster_data(&self) -> Arc<dyn DataSource> {
         self.with::<dyn DataSource>(Arc::new(ClusterDataSource))
+    }
+
+    pub(crate) fn zones_data(&self) -> Arc<dyn DataSource> {
+        self.with(data_source(ZonesDataSource))
     }
 
     pub(crate) fn helm_data(&self) -> Arc<dyn DataSource> {

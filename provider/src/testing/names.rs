@@ -57,7 +57,12 @@ fn no_literal_of_the_product_is_an_attributes_name() {
     assert!(files.len() > 25, "{}", files.len());
     let mut found = Vec::new();
     for (path, text) in files {
+        // The name of a function or type is its own, whatever attributes are called.
+        let mut names_itself = false;
         for (number, line) in (1..).zip(text.lines()) {
+            if std::mem::replace(&mut names_itself, line.contains("name(&self) -> &'static str")) {
+                continue;
+            }
             let code = line.split("//").next().unwrap_or_default();
             let literals = code.split('"').skip(1).step_by(2);
             let named = literals.filter(|literal| all.contains(*literal));

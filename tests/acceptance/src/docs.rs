@@ -35,7 +35,65 @@ pub fn generate(workspace: &Workspace) -> Result<BTreeMap<String, String>, Harne
             pages.insert(format!("{folder}/{short}.md"), page);
         }
     }
+    for (name, signature) in provider["functions"].as_object().into_iter().flatten() {
+        pages.insert(format!("functions/{name}.md"), function(name, signature));
+    }
     Ok(pages)
+}
+
+/// A call of each function, and what it gives.
+fn call(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "zone_placement" => ("5, [\"1\", \"2\", \"3\"]", "[\"1\", \"2\", \"3\", \"1\", \"2\"]"),
+        "quorum" => ("5", "3"),
+        _ => (
+            "hcs_cluster.main.id",
+            "{ id = \"/subscriptions/...\", subscription_id = \"...\", managed_resource_group_name = \"platform-rg-mrg-demo\" }",
+        ),
+    }
+}
+
+fn function(name: &str, signature: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut page = head(&format!("{name} (Function)"), &text(&signature["description"]));
+    let (arguments, result) = call(name);
+    let _ = write!(
+        page,
+        "\n## Example Usage\n\n```terraform\n# {result}\nprovider::hcs::{name}({arguments})\n```\n\n## Signature\n\n```text\n"
+    );
+    let parameters = signature["parameters"].as_array().into_iter().flatten();
+    let parameters: Vec<(String, String, String)> = parameters
+        .map(|one| (text(&one["name"]), signature_type(&one["type"]), text(&one["description"])))
+        .collect();
+    let taken: Vec<String> =
+        parameters.iter().map(|(name, ty, _)| format!("{name} {ty}")).collect();
+    let given = signature_type(&signature["return_type"]);
+    let _ = write!(page, "{name}({}) {given}\n```\n\n## Arguments\n\n", taken.join(", "));
+    for (name, ty, description) in parameters {
+        let _ = writeln!(page, "- `{name}` ({ty}) {description}");
+    }
+    page
+}
+
+/// A type as signatures write it.
+fn signature_type(ty: &Value) -> String {
+    match ty {
+        Value::String(name) => name.clone(),
+        Value::Array(parts) => match parts.as_slice() {
+            [kind, Value::Object(inner)] => {
+                let inner: Vec<String> = inner
+                    .iter()
+                    .map(|(name, ty)| format!("{name} {}", signature_type(ty)))
+                    .collect();
+                format!("{}({})", kind.as_str().unwrap_or_default(), inner.join(", "))
+            }
+            [kind, inner] => {
+                format!("{} of {}", kind.as_str().unwrap_or_default(), signature_type(inner))
+            }
+            _ => String::new(),
+        },
+        _ => String::new(),
+    }
 }
 
 /// Writes the pages; returns how many.
@@ -70,6 +128,8 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
             let _ = write!(text, "{ROOT_TOKEN_EXAMPLE}\n{CONSUL_PROVIDER}```\n");
         }
         ("Data Source", "hcs_agent_helm_config") => text.push_str(&example("client-aks")?),
+        ("Data Source", "hcs_consul_versions") => text.push_str(VERSIONS_EXAMPLE),
+        ("Data Source", "hcs_zones") => text.push_str(ZONES_EXAMPLE),
         _ => text.push_str(
             "\n## Example Usage\n\n```terraform\ndata \"hcs_cluster\" \"main\" {\n  name                \
              = \"quickstart\"\n  resource_group_name = \"platform-rg\"\n}\n```\n",
@@ -98,6 +158,36 @@ resource "azurerm_key_vault_secret" "consul_client" {
   key_vault_id     = azurerm_key_vault.platform.id
   value_wo         = ephemeral.hcs_cluster_client_config.main.consul_config_file
   value_wo_version = 1
+}
+```
+"#;
+
+/// The next version of a cluster, and zones with room for two sizes; run as they stand by `tests/functions.rs`.
+pub const VERSIONS_EXAMPLE: &str = r#"
+## Example Usage
+
+```terraform
+data "hcs_consul_versions" "next" {
+  upgrade_from = "1.21.5"
+}
+
+output "newest_in_one_step" {
+  value = data.hcs_consul_versions.next.newest_version
+}
+```
+"#;
+
+/// See [`VERSIONS_EXAMPLE`].
+pub const ZONES_EXAMPLE: &str = r#"
+## Example Usage
+
+```terraform
+data "hcs_zones" "small" {
+  location = "westeurope"
+}
+
+output "places_of_five_servers" {
+  value = provider::hcs::zone_placement(5, data.hcs_zones.small.zones)
 }
 ```
 "#;

@@ -57,7 +57,7 @@ impl<'a> Field<'a> {
                 let value: Expr = meta.value()?.parse()?;
                 self.calls.push(quote!(.default(#value)));
             }
-            "replaces_if" | "equal_if" | "identified_by" | "validate" => {
+            "replaces_if" | "equal_if" | "modify_plan" | "identified_by" | "validate" => {
                 let (name, value) = (&meta.path, meta.value()?.parse::<Expr>()?);
                 self.calls.push(quote!(.#name(#value)));
             }
@@ -79,7 +79,7 @@ impl<'a> Field<'a> {
             other => {
                 return Err(meta.error(format!(
                     "`{other}` is none of required, optional, computed, default, keeps_prior, \
-                     replaces, replaces_if, equal_if, identified_by, validate, write_only, deprecated, identity, block"
+                     replaces, replaces_if, equal_if, modify_plan, identified_by, validate, write_only, deprecated, identity, block"
                 )));
             }
         }

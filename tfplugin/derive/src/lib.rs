@@ -23,7 +23,7 @@ use syn::{DeriveInput, Error, parse_macro_input};
 /// |---|---|
 /// | `required`, `optional`, `computed` | is set by the user, by the provider, or by both; `optional` where nothing is said |
 /// | `default = EXPR` | has this value where nobody sets one |
-/// | `keeps_prior`, `replaces`, `replaces_if = EXPR`, `equal_if = EXPR`, `identified_by = "..."` | see the methods of `tfplugin::Attribute` |
+/// | `keeps_prior`, `replaces`, `replaces_if = EXPR`, `equal_if = EXPR`, `modify_plan = EXPR`, `identified_by = "..."` | see the methods of `tfplugin::Attribute` |
 /// | `validate = EXPR` | is checked; may be repeated |
 /// | `write_only`, `deprecated = "..."` | is never stored; should not be used |
 /// | `identity` | identifies the object, see `tfplugin::IdentitySchema` |

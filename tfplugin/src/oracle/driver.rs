@@ -140,6 +140,7 @@ impl Driver {
             prior,
             config: config.clone(),
             private: self.private.clone(),
+            planned_private: None,
         };
         let response = self.resource.plan(&self.ctx, request.clone()).await;
         refuse(response.diagnostics.clone())?;

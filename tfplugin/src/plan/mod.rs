@@ -9,10 +9,11 @@ mod computed;
 mod defaults;
 mod elements;
 pub mod equality;
+mod modifiers;
 mod replace;
 
 use crate::oracle::equal;
-use crate::schema::{Schema, null_write_only};
+use crate::schema::{Change, Schema, null_write_only};
 use crate::value::Value;
 use crate::{Path, PlanRequest, PlanResponse};
 
@@ -32,7 +33,8 @@ pub fn by_schema(schema: &Schema, request: PlanRequest) -> PlanResponse {
     if !equal(&schema.implied_type(), &planned, &prior) {
         computed::mark(&schema.block, &prior, &config, &mut planned);
     }
-    let requires_replace = replaced(schema, &prior, &planned);
+    modifiers::apply(&schema.block, &prior, &config, &mut planned);
+    let requires_replace = replaced(schema, &prior, &planned, &config);
     PlanResponse { requires_replace, ..PlanResponse::new(planned) }
 }
 
@@ -42,8 +44,11 @@ pub fn fill_defaults(schema: &Schema, config: &Value, planned: &mut Value) {
 }
 
 /// The attributes whose change needs a new object: for authors who plan by themselves. None where nothing exists.
-pub fn replaced(schema: &Schema, prior: &Value, planned: &Value) -> Vec<Path> {
-    if prior.is_null() { Vec::new() } else { replace::changes(&schema.block, prior, planned) }
+pub fn replaced(schema: &Schema, prior: &Value, planned: &Value, config: &Value) -> Vec<Path> {
+    if prior.is_null() {
+        return Vec::new();
+    }
+    replace::changes(&schema.block, Change { prior, planned, config })
 }
 
 #[cfg(test)]

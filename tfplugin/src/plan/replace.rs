@@ -2,22 +2,29 @@
 
 use crate::oracle::equal;
 use crate::path::Path;
-use crate::schema::{Attribute, Block, BlockNesting, Kind, Nesting, Type};
+use crate::schema::{Attribute, Block, BlockNesting, Change, Kind, Nesting, Type};
 use crate::value::Value;
 
 /// The paths of attributes whose change needs a new object. None leads into a set: its elements
 /// have no name, so the set itself is told.
-pub(super) fn changes(block: &Block, prior: &Value, planned: &Value) -> Vec<Path> {
+pub(super) fn changes(block: &Block, change: Change<'_>) -> Vec<Path> {
     let mut found = Vec::new();
-    in_block(block, prior, planned, &Path::empty(), &mut found);
+    in_block(block, change, &Path::empty(), &mut found);
     found
 }
 
-fn in_block(block: &Block, prior: &Value, planned: &Value, at: &Path, found: &mut Vec<Path>) {
-    in_attributes(&block.attributes, prior, planned, at, found);
+/// The same change of one member.
+fn member<'v>(change: Change<'v>, name: &str) -> Change<'v> {
+    let Change { prior, planned, config } = change;
+    Change { prior: prior.get(name), planned: planned.get(name), config: config.get(name) }
+}
+
+fn in_block(block: &Block, change: Change<'_>, at: &Path, found: &mut Vec<Path>) {
+    in_attributes(&block.attributes, change, at, found);
     for inner in &block.blocks {
         let at = at.clone().attr(inner.name.as_str());
-        let (prior, planned) = (prior.get(&inner.name), planned.get(&inner.name));
+        let change = member(change, &inner.name);
+        let Change { prior, planned, .. } = change;
         if inner.nesting == BlockNesting::Set {
             let ty = inner.block.implied_type();
             let key = |element: &Value| replacing_of_block(&inner.block, element);
@@ -26,26 +33,21 @@ fn in_block(block: &Block, prior: &Value, planned: &Value, at: &Path, found: &mu
             }
             continue;
         }
-        for (at, prior, planned) in pairs(prior, planned, &at, one_block(inner.nesting)) {
-            in_block(&inner.block, prior, planned, &at, found);
+        for (at, change) in pairs(change, &at, one_block(inner.nesting)) {
+            in_block(&inner.block, change, &at, found);
         }
     }
 }
 
-fn in_attributes(
-    attributes: &[Attribute],
-    prior: &Value,
-    planned: &Value,
-    at: &Path,
-    found: &mut Vec<Path>,
-) {
+fn in_attributes(attributes: &[Attribute], change: Change<'_>, at: &Path, found: &mut Vec<Path>) {
     for attribute in attributes {
-        let (prior, planned) = (prior.get(&attribute.name), planned.get(&attribute.name));
+        let change = member(change, &attribute.name);
+        let Change { prior, planned, .. } = change;
         if equal(&attribute.implied_type(), prior, planned) {
             continue;
         }
         let at = at.clone().attr(attribute.name.as_str());
-        if attribute.rules.replaces.as_ref().is_some_and(|replaces| replaces(prior, planned)) {
+        if attribute.rules.replaces.as_ref().is_some_and(|replaces| replaces(change)) {
             found.push(at);
             continue;
         }
@@ -66,8 +68,8 @@ fn in_attributes(
             }
             Kind::Nested(nesting, inner) => {
                 let one = *nesting == Nesting::Single;
-                for (at, prior, planned) in pairs(prior, planned, &at, one) {
-                    in_attributes(inner, prior, planned, &at, found);
+                for (at, change) in pairs(change, &at, one) {
+                    in_attributes(inner, change, &at, found);
                 }
             }
             Kind::Plain(_) => {}
@@ -160,25 +162,28 @@ fn element_type(ty: &Type) -> Type {
 }
 
 /// Elements that are there before and after. What comes or goes is a change of its own kind.
-fn pairs<'v>(
-    prior: &'v Value,
-    planned: &'v Value,
-    at: &Path,
-    one: bool,
-) -> Vec<(Path, &'v Value, &'v Value)> {
+fn pairs<'v>(change: Change<'v>, at: &Path, one: bool) -> Vec<(Path, Change<'v>)> {
+    let Change { prior, planned, config } = change;
     match (prior.plain(), planned.plain()) {
-        _ if one && prior.is_set() && planned.is_set() => vec![(at.clone(), prior, planned)],
+        _ if one && prior.is_set() && planned.is_set() => vec![(at.clone(), change)],
         _ if one => Vec::new(),
         (Value::List(prior), Value::List(planned)) => {
-            let both = prior.iter().zip(planned).zip(0..);
-            both.map(|((prior, planned), index)| (at.clone().index(index), prior, planned))
-                .collect()
+            let config = config.as_list().unwrap_or_default();
+            let both = prior.iter().zip(planned).enumerate();
+            both.map(|(index, (prior, planned))| {
+                let config = config.get(index).unwrap_or(&Value::Null);
+                (at.clone().index(index), Change { prior, planned, config })
+            })
+            .collect()
         }
         (Value::Map(prior), Value::Map(planned)) => {
             let both =
                 prior.iter().filter_map(|(key, prior)| Some((key, prior, planned.get(key)?)));
-            both.map(|(key, prior, planned)| (at.clone().key(key.as_str()), prior, planned))
-                .collect()
+            both.map(|(key, prior, planned)| {
+                let config = config.get(key);
+                (at.clone().key(key.as_str()), Change { prior, planned, config })
+            })
+            .collect()
         }
         _ => Vec::new(),
     }
@@ -197,7 +202,7 @@ mod tests {
             .attribute(Attribute::nested_single("one", disk()).optional())
             .attribute(Attribute::nested_set("set", disk()).optional())
             .attribute(Attribute::set("zones", Type::String).optional().replaces());
-        let found = changes(&schema.block, prior, planned);
+        let found = changes(&schema.block, Change { prior, planned, config: planned });
         found.iter().map(ToString::to_string).collect()
     }
 

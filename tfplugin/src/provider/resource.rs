@@ -125,6 +125,9 @@ pub struct PlanRequest {
     pub config: Value,
     /// The provider's own bytes from the last apply, read or import.
     pub private: Vec<u8>,
+    /// The bytes that an earlier plan of the same change answered, where Terraform keeps them until it plans again within the
+    /// apply (1.16 and later). What is known must come out the same all the same: no older client sends them.
+    pub planned_private: Option<Vec<u8>>,
 }
 
 impl PlanRequest {

@@ -27,6 +27,7 @@ pub(super) async fn call(
         proposed: shape.decode(request.proposed_new_state.as_ref())?,
         config: shape.decode(request.config.as_ref())?,
         private: request.prior_private,
+        planned_private: (!request.planned_private.is_empty()).then_some(request.planned_private),
     };
     let kept = change.private.clone();
     let is_create = change.prior.is_null();

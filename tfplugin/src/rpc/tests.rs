@@ -40,6 +40,9 @@ impl Resource for Thing {
 
     async fn plan(&self, _: &Context, request: PlanRequest) -> PlanResponse {
         assert_ne!(mode(&request.config), "panic in plan");
+        if let Some(earlier) = request.planned_private {
+            return PlanResponse { private: Some(earlier), ..PlanResponse::new(request.proposed) };
+        }
         PlanResponse {
             requires_replace: vec![Path::root("mode").index(0).key("k")],
             ..PlanResponse::new(request.proposed)
@@ -228,6 +231,20 @@ async fn a_panic_in_any_other_call_is_a_diagnostic() {
 
     let response = plan(thing("panic in plan", Value::Null)).await;
     assert!(texts(&response.diagnostics).contains("panicked"));
+}
+
+#[tokio::test]
+async fn what_was_planned_before_reaches_the_author_where_the_client_keeps_it() {
+    let request = proto::plan_resource_change::Request {
+        type_name: "test_thing".to_owned(),
+        prior_state: Some(sent(&Value::Null)),
+        proposed_new_state: Some(sent(&thing("plain", Value::unknown()))),
+        config: Some(sent(&thing("plain", Value::Null))),
+        planned_private: b"earlier".to_vec(),
+        ..Default::default()
+    };
+    let again = calls().0.plan_resource_change(Request::new(request)).await.unwrap().into_inner();
+    assert_eq!(again.planned_private, b"earlier");
 }
 
 async fn plan(config: Value) -> proto::plan_resource_change::Response {

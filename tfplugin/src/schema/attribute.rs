@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Rules, Type};
+use super::{Change, Rules, Type};
 use crate::validate::Validator;
 use crate::value::Value;
 
@@ -221,14 +221,14 @@ impl Attribute {
     /// A change of it needs a new object.
     #[must_use]
     pub fn replaces(self) -> Self {
-        self.replaces_if(|_, _| true)
+        self.replaces_if(|_| true)
     }
 
-    /// A change of it needs a new object if prior and planned value, which differ, say so.
+    /// A change of it needs a new object if prior and planned value, which differ, and the configured one say so.
     #[must_use]
     pub fn replaces_if(
         mut self,
-        needs: impl Fn(&Value, &Value) -> bool + Send + Sync + 'static,
+        needs: impl Fn(Change<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.rules.replaces = Some(Arc::new(needs));
         self
@@ -238,6 +238,17 @@ impl Attribute {
     #[must_use]
     pub fn identified_by(mut self, name: impl Into<String>) -> Self {
         self.rules.identified_by = Some(name.into());
+        self
+    }
+
+    /// A plan modifier of one's own, after defaults, equality and `keeps_prior`: another planned value, or none. What is
+    /// configured has to stay as it is; Terraform refuses anything else.
+    #[must_use]
+    pub fn modify_plan(
+        mut self,
+        modify: impl Fn(Change<'_>) -> Option<Value> + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.modifiers.push(Arc::new(modify));
         self
     }
 

@@ -17,7 +17,7 @@ pub use block::{Block, BlockNesting, NestedBlock};
 pub use check::check;
 pub(crate) use proto::schema_to_proto;
 pub(crate) use rules::GroupKind;
-pub use rules::{Group, Rules};
+pub use rules::{Change, Group, Rules};
 pub use ty::{Type, TypeError};
 pub(crate) use write_only::{copy_write_only, empty_blocks, null_write_only};
 

@@ -18,6 +18,8 @@ fn block(block: &Block) -> proto::schema::Block {
         description_kind: proto::StringKind::Markdown.into(),
         deprecated: block.deprecated.is_some(),
         deprecation_message: block.deprecated.clone().unwrap_or_default(),
+        // A schema cannot know who reads it, and older clients would refuse every plan of such a block.
+        computed: false,
     }
 }
 

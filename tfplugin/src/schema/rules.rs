@@ -16,14 +16,32 @@ pub struct Rules {
     /// Whether a change needs a new object.
     pub(crate) replaces: Option<Replaces>,
     /// Whether two values that differ mean the same.
-    pub(crate) equal: Option<Replaces>,
+    pub(crate) equal: Option<Equal>,
+    /// What is planned in place of what the other rules gave.
+    pub(crate) modifiers: Vec<Modifier>,
     /// The attribute by which elements of a list are found again.
     pub(crate) identified_by: Option<String>,
     pub(crate) validators: Vec<Arc<dyn Validator>>,
 }
 
-/// Decides on prior and planned value.
-pub(crate) type Replaces = Arc<dyn Fn(&Value, &Value) -> bool + Send + Sync>;
+/// One attribute before and after, and what the configuration says of it.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Change<'v> {
+    /// The value in the state; null where there is no object.
+    pub prior: &'v Value,
+    /// The value that is planned.
+    pub planned: &'v Value,
+    /// The value in the configuration.
+    pub config: &'v Value,
+}
+
+/// Decides whether a change needs a new object.
+pub(crate) type Replaces = Arc<dyn Fn(Change<'_>) -> bool + Send + Sync>;
+/// Decides whether two values mean the same.
+pub(crate) type Equal = Arc<dyn Fn(&Value, &Value) -> bool + Send + Sync>;
+/// Gives another planned value, or none.
+pub(crate) type Modifier = Arc<dyn Fn(Change<'_>) -> Option<Value> + Send + Sync>;
 
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,6 +51,7 @@ impl fmt::Debug for Rules {
             .field("keeps_prior", &self.keeps_prior)
             .field("replaces", &self.replaces.is_some())
             .field("equal", &self.equal.is_some())
+            .field("modifiers", &self.modifiers.len())
             .field("identified_by", &self.identified_by)
             .field("validators", &checks)
             .finish()

@@ -82,6 +82,7 @@ impl Session {
             client_capabilities: Some(proto::ClientCapabilities {
                 deferral_allowed,
                 write_only_attributes_allowed: true,
+                ..Default::default()
             }),
             prior_identity,
             ..Default::default()

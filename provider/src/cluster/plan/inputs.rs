@@ -267,7 +267,7 @@ impl Planner {
     }
 }
 
-fn no_size(location: &str, size: &str, reason: &NoSize, others: &[&str]) -> String {
+pub(crate) fn no_size(location: &str, size: &str, reason: &NoSize, others: &[&str]) -> String {
     let why = match reason {
         NoSize::Absent => format!("{location} does not have the VM size {size}."),
         NoSize::Restricted(code) => {

@@ -176,3 +176,26 @@ async fn helm_values_are_for_a_cluster_that_there_is_in_either_form_of_its_id() 
         assert!(refused.contains(why) && refused.contains("cluster_id"), "{id}: {refused}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn zones_are_what_a_cluster_would_take_and_a_wrong_size_is_told() {
+    let azure = Azure::new().await;
+    let data = azure.provider(Value::Null, None).zones_data();
+    let read = async |location: &str, size: Option<&str>| {
+        let asking =
+            Value::object([("location", Value::from(location)), ("vm_size", Value::from(size))]);
+        data.read(&Context::new(), asking).await
+    };
+    let found = read("West Europe", None).await;
+    assert!(!found.diagnostics.has_errors(), "{:?}", found.diagnostics);
+    let config = demo([("location", "westeurope".into())]);
+    let cluster = azure.provider(Value::Null, None).cluster();
+    let planned = plan(&cluster, &Value::Null, &[], &config).await.unwrap().planned;
+    assert_eq!(found.state.get("zones"), planned.get("zones"));
+    assert_eq!(found.state.get("vm_size"), planned.get("vm_size"));
+    assert_eq!(found.state.get("physical_zones").as_map().unwrap().len(), 3);
+    let told = |response: &tfplugin::DataResponse| format!("{:?}", response.diagnostics);
+    let wrong = read("westeurope", Some("Standard_Z99")).await;
+    assert!(told(&wrong).contains("does not have the VM size Standard_Z99"), "{}", told(&wrong));
+    assert!(told(&read("atlantis", None).await).contains("no region"));
+}
