@@ -7,14 +7,13 @@ pub(crate) fn text(attributes: &[Attribute]) -> String {
     let mut text = String::new();
     for line in attributes.iter().filter_map(line) {
         let line = line.trim();
-        let starts_anew = line.is_empty() || line.starts_with("- ");
-        match (text.is_empty(), starts_anew, text.ends_with('\n')) {
-            (true, ..) | (_, false, true) => {}
-            (_, false, false) => text.push(' '),
-            (_, true, _) => text.push('\n'),
-        }
         if line.is_empty() {
-            text.push('\n');
+            text.truncate(text.trim_end().len());
+            text.push_str("\n\n");
+            continue;
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push(if line.starts_with("- ") { '\n' } else { ' ' });
         }
         text.push_str(line);
     }
@@ -38,7 +37,7 @@ mod tests {
 
     #[test]
     fn lines_of_a_paragraph_are_one() {
-        let item: syn::ItemStruct = syn::parse_quote! {
+        let item: syn::DeriveInput = syn::parse_quote! {
             /// The first line
             /// goes on.
             ///

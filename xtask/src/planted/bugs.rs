@@ -342,8 +342,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a protected cluster is destroyed",
         file: "provider/src/cluster/plan.rs",
-        right: "    prior.get(\"deletion_protection\").as_bool() == Some(true)\n",
-        wrong: "    prior.get(\"deletion_protection\").as_bool() == Some(true) && false\n",
+        right: "    prior.get(Cluster::DELETION_PROTECTION).as_bool() == Some(true)\n",
+        wrong: "    prior.get(Cluster::DELETION_PROTECTION).as_bool() == Some(true) && false\n",
         test: &provider("a_protected_cluster_is_not_planned_away"),
     },
     Bug {
