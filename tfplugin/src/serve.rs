@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tfplugin_proto::plugin::grpc_broker_server::GrpcBrokerServer;
 use tfplugin_proto::plugin::grpc_controller_server::GrpcControllerServer;
 use tfplugin_proto::plugin::grpc_stdio_server::GrpcStdioServer;
 use tfplugin_proto::tfplugin6::provider_server::ProviderServer;
+use tokio::runtime::Runtime;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server as GrpcServer;
@@ -75,8 +77,34 @@ enum ServeError {
 ///     tfplugin::serve(MyProvider)
 /// }
 /// ```
+///
+/// The author's code runs on the one thread that also answers Terraform, which makes the start fast
+/// and costs nothing where code waits for others. Code that blocks its thread, by a library without
+/// `async` or by long computing, belongs into `tokio::task::spawn_blocking`, or the provider is
+/// served by [`serve_with`].
 pub fn serve(provider: impl Provider) -> ExitCode {
-    match run(provider) {
+    serve_with(provider, Options::default())
+}
+
+/// How a provider is served.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    threads: Option<NonZeroUsize>,
+}
+
+impl Options {
+    /// Gives the author's code so many threads of its own. A call that blocks its thread then keeps
+    /// others from running only when all threads are blocked, and never keeps Terraform from being
+    /// answered: a stop reaches the call's token at once.
+    #[must_use]
+    pub fn threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads: Some(threads) }
+    }
+}
+
+/// [`serve`] with options.
+pub fn serve_with(provider: impl Provider, options: Options) -> ExitCode {
+    match run(provider, options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mut sentence = error.to_string();
@@ -91,7 +119,7 @@ pub fn serve(provider: impl Provider) -> ExitCode {
     }
 }
 
-fn run(provider: impl Provider) -> Result<(), ServeError> {
+fn run(provider: impl Provider, options: Options) -> Result<(), ServeError> {
     let debug = std::env::args().skip(1).eq(["--debug"]);
     let environment = if debug {
         Environment::by_hand()
@@ -105,23 +133,34 @@ fn run(provider: impl Provider) -> Result<(), ServeError> {
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
+    let threads = options.threads.map(author_threads).transpose().map_err(ServeError::Runtime)?;
+    let handle = threads.as_ref().map(|runtime| runtime.handle().clone());
+    let server = Arc::new(Server::new(provider).on(handle));
     let result = runtime.block_on(async {
         if debug {
-            serve_by_hand(provider, environment).await
+            serve_by_hand(server, environment).await
         } else {
-            serve_terraform(provider, environment).await
+            serve_terraform(server, environment).await
         }
     });
     // A blocking task of the author does not keep the process alive.
-    runtime.shutdown_background();
+    for runtime in [Some(runtime), threads].into_iter().flatten() {
+        runtime.shutdown_background();
+    }
     result
 }
 
+/// Threads for the author's code alone.
+fn author_threads(count: NonZeroUsize) -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count.get())
+        .thread_name("provider")
+        .enable_all()
+        .build()
+}
+
 /// Serves the Terraform that started this process.
-async fn serve_terraform(
-    provider: impl Provider,
-    environment: Environment,
-) -> Result<(), ServeError> {
+async fn serve_terraform(server: Arc<Server>, environment: Environment) -> Result<(), ServeError> {
     ignore_interrupts().map_err(ServeError::Listen)?;
     let listener = Listener::bind(&environment).map_err(ServeError::Listen)?;
     let address = listener.address().map_err(ServeError::Listen)?;
@@ -134,7 +173,6 @@ async fn serve_terraform(
     say(&Announcement { address: &address, certificate: certificate.as_ref() })
         .map_err(ServeError::Announce)?;
 
-    let server = Arc::new(Server::new(provider));
     // Its connection is closed by then, which cancels the calls; they may come to their own end.
     let orphaned = async {
         parent_gone().await;
@@ -149,13 +187,9 @@ async fn serve_terraform(
 
 /// Serves every Terraform that is told where to find this process, until Ctrl-C. What runs then is
 /// asked to stop, and comes to its own end, so that no object is lost.
-async fn serve_by_hand(
-    provider: impl Provider,
-    environment: Environment,
-) -> Result<(), ServeError> {
+async fn serve_by_hand(server: Arc<Server>, environment: Environment) -> Result<(), ServeError> {
     let listener = Listener::bind(&environment).map_err(ServeError::Listen)?;
     let address = listener.address().map_err(ServeError::Listen)?;
-    let server = Arc::new(Server::new(provider));
     let program = std::env::current_exe().unwrap_or_default();
     let named = server.address().unwrap_or_else(|| address_of(&program));
     let connections = accept(listener, None);

@@ -41,6 +41,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tfplugin_proto::tfplugin6::{self as proto, provider_server::Provider};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -64,9 +65,10 @@ impl Calls {
         Self { server }
     }
 
-    /// Runs a call; its failure and its panic become a reply with diagnostics.
+    /// Runs a call on these threads; its failure and its panic become a reply with diagnostics.
     async fn run<Q, R, F>(
         &self,
+        threads: &Handle,
         name: &str,
         request: Request<Q>,
         call: impl FnOnce(Arc<Server>, Context, Q) -> F,
@@ -80,7 +82,7 @@ impl Calls {
         let (span, started) = (call_span(name, &request_id()), Instant::now());
         let reply = self
             .server
-            .run(|server, ctx| {
+            .run(threads, |server, ctx| {
                 told = ctx.clone();
                 call(server, ctx, request).instrument(span.clone())
             })
@@ -128,7 +130,7 @@ fn request_id() -> String {
 
 /// Names the calls that are answered, and who answers them.
 macro_rules! calls {
-    ($($call:ident),* $(,)?; streaming $($stream:ident),* $(,)?) => {
+    ($($call:ident),* $(,)?; streaming $($stream:ident),*; at once $($now:ident),*) => {
         #[async_trait]
         impl Provider for Calls {
             $(
@@ -136,7 +138,16 @@ macro_rules! calls {
                     &self,
                     request: Request<proto::$call::Request>,
                 ) -> Result<Response<proto::$call::Response>, Status> {
-                    self.run(stringify!($call), request, $call::call).await
+                    self.run(&self.server.threads(), stringify!($call), request, $call::call).await
+                }
+            )*
+            $(
+                // Waits for none of the author's threads: they may all be taken.
+                async fn $now(
+                    &self,
+                    request: Request<proto::$now::Request>,
+                ) -> Result<Response<proto::$now::Response>, Status> {
+                    self.run(&Handle::current(), stringify!($now), request, $now::call).await
                 }
             )*
             $(
@@ -153,13 +164,17 @@ macro_rules! calls {
         #[cfg(test)]
         impl Calls {
             pub(crate) const NAMES: &[&str] =
-                &[$(stringify!($call),)* $(stringify!($stream)),*];
+                &[$(stringify!($call),)* $(stringify!($now),)* $(stringify!($stream)),*];
 
             /// Makes a call; whether its request was understood and answered.
             pub(crate) async fn answers(&self, name: &str, request: &[u8]) -> bool {
                 match name {
                     $(stringify!($call) => match prost::Message::decode(request) {
                         Ok(request) => self.$call(Request::new(request)).await.is_ok(),
+                        Err(_) => false,
+                    },)*
+                    $(stringify!($now) => match prost::Message::decode(request) {
+                        Ok(request) => self.$now(Request::new(request)).await.is_ok(),
                         Err(_) => false,
                     },)*
                     $(stringify!($stream) => match prost::Message::decode(request) {
@@ -194,7 +209,6 @@ calls!(
     read_data_source,
     read_resource,
     renew_ephemeral_resource,
-    stop_provider,
     upgrade_resource_identity,
     upgrade_resource_state,
     validate_action_config,
@@ -203,5 +217,6 @@ calls!(
     validate_list_resource_config,
     validate_provider_config,
     validate_resource_config;
-    streaming invoke_action, list_resource
+    streaming invoke_action, list_resource;
+    at once stop_provider
 );

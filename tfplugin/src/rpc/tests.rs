@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tfplugin_proto::tfplugin6::provider_server::Provider as _;
 use tfplugin_proto::tfplugin6::{self as proto, DynamicValue};
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 use tonic::Request;
 
@@ -57,6 +58,13 @@ impl Resource for Thing {
             "unknown" => ApplyResponse::new(state.with("id", Value::unknown())),
             "null" => ApplyResponse::new(Value::Null),
             "other" => ApplyResponse::new(state.with("mode", "another")),
+            "block" => {
+                self.began.notify_one();
+                while !ctx.cancel.is_cancelled() {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                ApplyResponse::new(state.with("id", "cancelled"))
+            }
             "wait" => {
                 self.began.notify_one();
                 ctx.cancel.cancelled().await;
@@ -101,9 +109,13 @@ impl Provider for Things {
 }
 
 fn calls_with(schema: Schema) -> (Arc<Calls>, Arc<Thing>) {
+    calls_on(None, schema)
+}
+
+fn calls_on(threads: Option<Handle>, schema: Schema) -> (Arc<Calls>, Arc<Thing>) {
     let thing = Arc::new(Thing { began: Arc::default(), ended: Arc::default() });
     let provider = Things { thing: Arc::clone(&thing), schema };
-    (Arc::new(Calls::new(Arc::new(Server::new(provider)))), thing)
+    (Arc::new(Calls::new(Arc::new(Server::new(provider).on(threads)))), thing)
 }
 
 fn calls() -> (Arc<Calls>, Arc<Thing>) {
@@ -205,6 +217,23 @@ async fn a_stop_cancels_what_runs_and_later_calls_run_again() {
     let later = apply(&Value::Null, &thing("plain", Value::Null));
     let later = calls.apply_resource_change(later).await.unwrap().into_inner();
     assert_eq!(received(later.new_state), thing("plain", "id-1"));
+}
+
+#[test]
+fn a_stop_reaches_a_call_that_blocks_its_thread_where_the_author_has_threads() {
+    let threads = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let here = Builder::new_current_thread().enable_all().build().unwrap();
+    here.block_on(async {
+        let (calls, author) = calls_on(Some(threads.handle().clone()), Schema::new(0));
+        let running = Arc::clone(&calls);
+        let running = tokio::spawn(async move {
+            running.apply_resource_change(apply(&Value::Null, &thing("block", Value::Null))).await
+        });
+        author.began.notified().await;
+        calls.stop_provider(Request::new(proto::stop_provider::Request {})).await.unwrap();
+        let stopped = running.await.unwrap().unwrap().into_inner();
+        assert_eq!(received(stopped.new_state), thing("block", "cancelled"));
+    });
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
 
+use futures::FutureExt as _;
+use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use crate::{Diagnostic, Diagnostics};
@@ -28,14 +31,24 @@ pub(crate) fn remember_places() {
 pub(crate) async fn catch<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Diagnostics> {
-    tokio::spawn(future.in_current_span()).await.map_err(|failure| {
-        let cause = match failure.try_into_panic() {
-            Ok(payload) => {
-                let place = LAST_PLACE.take().map(|place| format!(" at {place}"));
-                format!("panicked{}: {}", place.unwrap_or_default(), message(&*payload))
-            }
-            Err(_) => "was cut off because the provider ends".to_owned(),
-        };
+    catch_on(&Handle::current(), future).await
+}
+
+/// The same, on the threads of this runtime.
+pub(crate) async fn catch_on<T: Send + 'static>(
+    threads: &Handle,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Diagnostics> {
+    let caught = async move {
+        // The place is known on the thread that panicked, and nowhere else.
+        AssertUnwindSafe(future).catch_unwind().await.map_err(|payload| {
+            let place = LAST_PLACE.take().map(|place| format!(" at {place}"));
+            format!("panicked{}: {}", place.unwrap_or_default(), message(&*payload))
+        })
+    };
+    let ended = threads.spawn(caught.in_current_span()).await;
+    let cut_off = |_| Err("was cut off because the provider ends".to_owned());
+    ended.unwrap_or_else(cut_off).map_err(|cause| {
         Diagnostic::error(
             "Bug in the provider: an operation broke down",
             format!("The operation {cause}.\n\nPlease report this to the provider's developers."),
@@ -62,5 +75,16 @@ mod tests {
         let failed: Result<(), _> = failed;
         let detail = failed.unwrap_err().iter().next().unwrap().detail.clone();
         assert!(detail.contains("the roof is on fire") && detail.contains("report"), "{detail}");
+    }
+
+    #[test]
+    fn a_panic_on_another_thread_is_told_with_its_place() {
+        remember_places();
+        let others = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let here = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let failed: Result<(), _> =
+            here.block_on(catch_on(others.handle(), async { panic!("the roof is on fire") }));
+        let detail = failed.unwrap_err().iter().next().unwrap().detail.clone();
+        assert!(detail.contains("panicked at ") && detail.contains("barrier.rs:"), "{detail}");
     }
 }

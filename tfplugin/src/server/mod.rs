@@ -10,12 +10,14 @@ mod stop;
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::provider::ProviderData;
 use crate::{Context, Diagnostics, Provider};
 
+use barrier::catch_on;
 pub(crate) use barrier::{catch, remember_places};
 use catalog::Catalog;
 pub(crate) use catalog::Entry;
@@ -29,6 +31,8 @@ pub(crate) struct Server {
     catalog: OnceLock<Catalog>,
     pub(crate) stop: Stop,
     running: TaskTracker,
+    /// Where the author's code runs, if not on the thread that answers.
+    threads: Option<Handle>,
     data: RwLock<Option<ProviderData>>,
     /// Whether every response is held against the contract, see [`crate::oracle`].
     pub(crate) judges: bool,
@@ -41,9 +45,20 @@ impl Server {
             catalog: OnceLock::new(),
             stop: Stop::default(),
             running: TaskTracker::new(),
+            threads: None,
             data: RwLock::default(),
             judges: std::env::var_os("TFPLUGIN_ORACLE").is_some_and(|value| value == "1"),
         }
+    }
+
+    /// The same with the author's code on the threads of another runtime.
+    pub(crate) fn on(self, threads: Option<Handle>) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// Where the author's code runs.
+    pub(crate) fn threads(&self) -> Handle {
+        self.threads.clone().unwrap_or_else(Handle::current)
     }
 
     /// The surroundings of a call that begins now.
@@ -69,12 +84,13 @@ impl Server {
         self.catalog.get_or_init(|| Catalog::of(&self.provider))
     }
 
-    /// Runs one call behind the panic barrier and with a token that a stop cancels.
+    /// Runs one call on these threads, behind the panic barrier and with a token that a stop cancels.
     ///
     /// A caller that goes away cancels the call as well; it is not dropped in the middle, but may
     /// come to its own end.
     pub(crate) async fn run<T, F>(
         self: &Arc<Self>,
+        threads: &Handle,
         call: impl FnOnce(Arc<Self>, Context) -> F,
     ) -> Result<T, Diagnostics>
     where
@@ -84,14 +100,14 @@ impl Server {
         let cancel = self.stop.token();
         let gone = cancel.clone().drop_guard();
         let call = call(Arc::clone(self), self.context(cancel));
-        let result = catch(self.running.track_future(call)).await;
+        let result = catch_on(threads, self.running.track_future(call)).await;
         gone.disarm();
         result.and_then(|result| result)
     }
 
     /// Starts something that goes on after its call, such as a stream; it is waited for at the end.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.running.spawn(work);
+        self.running.spawn_on(work, &self.threads());
     }
 
     /// Waits until the calls that run have ended.

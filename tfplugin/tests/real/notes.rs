@@ -79,13 +79,17 @@ fn a_note_that_exists_is_not_overwritten_and_can_be_imported_with_its_configurat
     assert!(refused.contains("Import it: its id is its title"), "{refused}");
     assert!(!workspace.folder("terraform.tfstate").exists() || !workspace.state().contains("milk"));
 
-    workspace.write("import {\n  to = notes_note.a\n  id = \"shopping\"\n}\n");
+    // Where there is no block yet, the import says whose it is; beside a block it must not.
+    let import =
+        |more: &str| format!("import {{\n  to = notes_note.a\n  id = \"shopping\"\n{more}}}\n");
+    workspace.write(&import("  provider = notes\n"));
     workspace.run(&["plan", "-generate-config-out=generated.tf"]);
     let generated = std::fs::read_to_string(workspace.folder("generated.tf")).unwrap();
     assert!(
         generated.contains("\"milk and bread\"") && !generated.contains("words"),
         "{generated}"
     );
+    workspace.write(&import(""));
     assert!(workspace.apply().contains("1 imported, 0 added, 0 changed, 0 destroyed"));
     assert!(workspace.plan_is_empty());
 }

@@ -161,7 +161,8 @@ impl Workspace {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("terraform");
+        let client = std::env::var_os("TFPLUGIN_CLIENT_BIN");
+        let mut command = Command::new(client.unwrap_or_else(|| "terraform".into()));
         command
             .args(arguments)
             .current_dir(self.folder.path())
