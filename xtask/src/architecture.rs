@@ -44,17 +44,31 @@ mod tests {
         "uuid",
     ];
 
-    /// Normal dependencies by package.
-    fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    /// What generated code uses, which no source of ours names.
+    const GENERATED: [(&str, &str); 3] = [
+        ("tfplugin-proto", "prost"),
+        ("tfplugin-proto", "prost-types"),
+        ("tfplugin-proto", "tonic-prost"),
+    ];
+
+    /// What cargo knows of our packages.
+    fn packages() -> Vec<Value> {
         let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["metadata", "--no-deps", "--format-version", "1"])
             .current_dir(repository())
             .output()
             .expect("cargo runs");
         let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        let packages = metadata["packages"].as_array().expect("packages");
-        let text = |value: &Value| value.as_str().expect("text").to_owned();
-        packages
+        metadata["packages"].as_array().expect("packages").clone()
+    }
+
+    fn text(value: &Value) -> String {
+        value.as_str().expect("text").to_owned()
+    }
+
+    /// Normal dependencies by package.
+    fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+        packages()
             .iter()
             .map(|package| {
                 let all = package["dependencies"].as_array().expect("dependencies");
@@ -101,6 +115,40 @@ mod tests {
                 Some((name.to_owned(), fs::read_to_string(repository().join(name)).ok()?))
             })
             .collect()
+    }
+
+    #[test]
+    fn every_dependency_is_used() {
+        let files = tracked();
+        let root = repository();
+        let mut wanted = BTreeSet::new();
+        for package in packages() {
+            let name = text(&package["name"]);
+            let folder = text(&package["manifest_path"]).replace("Cargo.toml", "");
+            let folder = folder.trim_start_matches(&format!("{}/", root.display())).to_owned();
+            let sources: Vec<&str> = files
+                .iter()
+                .filter(|(path, _)| path.starts_with(&folder) && path.ends_with(".rs"))
+                .map(|(_, text)| text.as_str())
+                .collect();
+            for dependency in package["dependencies"].as_array().expect("dependencies") {
+                let needed = text(&dependency["name"]);
+                let word = needed.replace('-', "_");
+                let is_named = sources.iter().any(|text| {
+                    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word)
+                });
+                let is_generated = GENERATED.contains(&(name.as_str(), needed.as_str()));
+                assert!(is_named || is_generated, "{name} depends on {needed} and never names it");
+                wanted.insert(needed);
+            }
+        }
+        let manifest = &files.iter().find(|(name, _)| name == "Cargo.toml").expect("it").1;
+        let shared = manifest.split("[workspace.dependencies]").nth(1).expect("dependencies");
+        let shared = shared.split("\n[").next().unwrap_or_default();
+        for line in shared.lines() {
+            let Some((name, _)) = line.split_once(" = ") else { continue };
+            assert!(wanted.contains(name), "Cargo.toml shares {name}, which no package uses");
+        }
     }
 
     #[test]

@@ -9,10 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hcs_acceptance::bins::{repository, target};
-use hcs_acceptance::packages::{
-    ADDRESSES, Elf, Packed, archive_name, manifest, pack, provider_name, sha256,
-};
+use hcs_acceptance::bins::{ADDRESSES, repository, target};
+use hcs_acceptance::packages::{Elf, Packed, archive_name, manifest, pack, provider_name, sha256};
 
 use crate::shell::{Failure, cargo_with};
 

@@ -1,4 +1,4 @@
-//! The only door for developers: `cargo xtask demo`, `cargo xtask test`.
+//! The only door for developers: `cargo xtask demo`, `cargo xtask test`, `cargo xtask doctor`.
 
 // A developer's tool talks to a person on the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -7,10 +7,12 @@
 #[cfg(test)]
 mod architecture;
 mod bench;
+mod clients;
 mod conformance;
 mod demo;
 mod dist;
 mod docs;
+mod doctor;
 mod machine;
 mod planted;
 mod shell;
@@ -38,7 +40,21 @@ enum Command {
         keep: bool,
     },
     /// Sets up what is missing and runs every test and check.
-    Test,
+    Test {
+        /// Only the tests of this folder, or of this file of tests/acceptance/tests.
+        room: Option<String>,
+        /// Only formatting, lints and the tests that need neither Terraform nor Consul.
+        #[arg(long, conflicts_with = "room")]
+        quick: bool,
+    },
+    /// Says what this machine lacks, and how to get it.
+    Doctor,
+    /// Runs the tests with a real client in them under each client that the environment names: `HCS_TOFU_BIN`, `HCS_TERRAFORM_BINS`.
+    Clients {
+        /// Only these files of tests/acceptance/tests; may be repeated.
+        #[arg(long)]
+        only: Vec<String>,
+    },
     /// Builds the release archives for every platform, and a mirror from which `terraform init` installs them.
     Dist {
         /// Only platforms whose `os_arch` contains this.
@@ -120,7 +136,11 @@ enum Simulation {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo { keep } => demo::run(keep),
-        Command::Test => test::run(),
+        Command::Test { quick: true, .. } => test::run_quick(),
+        Command::Test { room: Some(room), .. } => test::run_room(&room),
+        Command::Test { .. } => test::run(),
+        Command::Doctor => doctor::run(),
+        Command::Clients { only } => clients::run(&only),
         Command::Dist { only } => dist::run(only.as_deref()),
         Command::Docs => docs::run(),
         Command::Conformance => conformance::run(),

@@ -97,11 +97,21 @@ fn check_dependencies() -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err("a dependency breaks deny.toml".into()) }
 }
 
+/// The framework can be uploaded: its packages hold what they need and name versions of each other.
+fn check_packages() -> Result<(), Failure> {
+    let packages = ["tfplugin-proto", "tfplugin-derive", "tfplugin"];
+    let named = packages.iter().flat_map(|name| ["--package", *name]);
+    let words: Vec<&str> =
+        ["package", "--no-verify", "--allow-dirty"].into_iter().chain(named).collect();
+    cargo(&words)
+}
+
 /// Formatting, lints, and every test of the workspace, cheap ones first.
 pub(crate) fn run() -> Result<(), Failure> {
     set_up()?;
     cargo(&["fmt", "--all", "--check"])?;
     check_dependencies()?;
+    check_packages()?;
     build_binaries()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     let started = Instant::now();
@@ -114,8 +124,73 @@ pub(crate) fn run() -> Result<(), Failure> {
     let explored = exploration.finish();
     let seconds = started.elapsed().as_secs();
     println!("\nAll tests took {} min {} s.", seconds / 60, seconds % 60);
-    println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
+    tell(&count);
     rooms.and(clusters).and(explored)
+}
+
+/// Counts, the files of tests that took longest, and what this machine cannot run.
+fn tell(count: &Count) {
+    println!("\nLongest:");
+    for suite in count.slowest(12) {
+        println!("{:>8.1} s  {}", suite.duration_seconds, suite.name);
+    }
+    if tools::other_clients().is_empty() {
+        println!(
+            "\nNot run: other clients than {} (HCS_TOFU_BIN, HCS_TERRAFORM_BINS; `cargo xtask clients`)",
+            tools::terraform()
+                .map_or_else(|_| "terraform".to_owned(), |path| path.display().to_string())
+        );
+    }
+    println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
+}
+
+/// Formatting, lints and the tests that need neither Terraform nor Consul, for the minutes between two commits.
+pub(crate) fn run_quick() -> Result<(), Failure> {
+    let started = Instant::now();
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    let mut count = Count::default();
+    let ran = cargo_test(
+        &["--workspace", "--exclude", "hcs-acceptance", "--lib", "--bins", "--no-fail-fast"],
+        &mut count,
+    );
+    tell(&count);
+    println!("in {} s", started.elapsed().as_secs());
+    ran
+}
+
+/// The tests of one room: a folder of the repository, or a file of `tests/acceptance/tests`.
+pub(crate) fn run_room(room: &str) -> Result<(), Failure> {
+    let room = room.trim_end_matches('/');
+    let mut count = Count::default();
+    let file = repository().join("tests/acceptance/tests").join(format!("{room}.rs"));
+    let ran = if file.is_file() {
+        set_up()?;
+        build_binaries()?;
+        cargo_test(&["-p", "hcs-acceptance", "--test", room, "--", "--test-threads=1"], &mut count)
+    } else {
+        let package = package_of(room)?;
+        if package == "hcs-acceptance" {
+            set_up()?;
+            build_binaries()?;
+        }
+        cargo_test(&["-p", &package, "--no-fail-fast", "--", "--test-threads=2"], &mut count)
+    };
+    tell(&count);
+    ran
+}
+
+/// Name of the package in a folder.
+fn package_of(room: &str) -> Result<String, Failure> {
+    let manifest = [room.to_owned(), format!("tests/{room}")].into_iter().find_map(|folder| {
+        std::fs::read_to_string(repository().join(folder).join("Cargo.toml")).ok()
+    });
+    let manifest = manifest.ok_or_else(|| {
+        format!("{room:?} is no room: name a folder that has a Cargo.toml, such as planner or tests/exploration, or a \
+                 file of tests/acceptance/tests without its ending")
+    })?;
+    let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    name.map(str::to_owned).ok_or_else(|| format!("{room}/Cargo.toml names no package").into())
 }
 
 /// Tests of whole clusters that take longest: a lane of their own.
@@ -149,9 +224,7 @@ fn run_clusters(count: &mut Count) -> Result<(), Failure> {
             return Err("the lane of long tests broke off".into());
         };
         println!("\n{text}");
-        count.passed += own.passed;
-        count.failed += own.failed;
-        count.ignored += own.ignored;
+        count.add(own);
         here.and(ended.map_err(Into::into))
     })
 }

@@ -32,14 +32,16 @@ pub fn binary(name: &str) -> Result<PathBuf, HarnessError> {
     })
 }
 
-/// A folder in the form of a Terraform filesystem mirror that holds the provider as it was just built, with the host
-/// manager beside it as in a release archive. `dir` is the mirror's own.
+/// The provider's source address as Terraform and OpenTofu complete it: each has a registry of its own.
+pub const ADDRESSES: [&str; 2] =
+    ["registry.terraform.io/hcs-community/hcs", "registry.opentofu.org/hcs-community/hcs"];
+
+/// A folder in the form of a filesystem mirror, for either client, that holds the provider as it was just built, with
+/// the host manager beside it as in a release archive. `dir` is the mirror's own.
 pub fn provider_mirror(dir: &Path) -> Result<PathBuf, HarnessError> {
     let version = env!("CARGO_PKG_VERSION");
     let platform =
         format!("linux_{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" });
-    let package = dir.join("registry.terraform.io/hcs-community/hcs").join(version).join(platform);
-    fs::create_dir_all(&package).map_err(HarnessError::file(&package))?;
     let files = [
         ("terraform-provider-hcs", format!("terraform-provider-hcs_v{version}")),
         ("hcs-host-manager", "hcs-host-manager".to_owned()),
@@ -47,10 +49,14 @@ pub fn provider_mirror(dir: &Path) -> Result<PathBuf, HarnessError> {
     for (name, installed) in files {
         let chosen = std::env::var_os(HOST_MANAGER).filter(|_| name == "hcs-host-manager");
         let from = chosen.map_or_else(|| binary(name), |path| Ok(path.into()))?;
-        let to = package.join(installed);
-        let _ = fs::remove_file(&to);
-        if fs::hard_link(&from, &to).is_err() {
-            fs::copy(&from, &to).map_err(HarnessError::file(&to))?;
+        for address in ADDRESSES {
+            let package = dir.join(address).join(version).join(&platform);
+            fs::create_dir_all(&package).map_err(HarnessError::file(&package))?;
+            let to = package.join(&installed);
+            let _ = fs::remove_file(&to);
+            if fs::hard_link(&from, &to).is_err() {
+                fs::copy(&from, &to).map_err(HarnessError::file(&to))?;
+            }
         }
     }
     Ok(dir.to_owned())

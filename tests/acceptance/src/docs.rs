@@ -8,10 +8,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::bins::repository;
+use crate::bins::{ADDRESSES, repository};
 use crate::{HarnessError, Workspace};
-
-const ADDRESS: &str = "registry.terraform.io/hcs-community/hcs";
 
 /// Pages by their path below `docs/`.
 pub fn generate(workspace: &Workspace) -> Result<BTreeMap<String, String>, HarnessError> {
@@ -21,7 +19,10 @@ pub fn generate(workspace: &Workspace) -> Result<BTreeMap<String, String>, Harne
     let shown = workspace.run(&["providers", "schema", "-json"])?.expect_code(0)?;
     let schema: Value = serde_json::from_str(&shown.stdout)
         .map_err(|error| HarnessError::Unexpected(format!("no schema: {error}")))?;
-    let provider = &schema["provider_schemas"][ADDRESS];
+    let schemas = &schema["provider_schemas"];
+    let provider = ADDRESSES.iter().find_map(|address| schemas.get(address));
+    let provider = provider
+        .ok_or_else(|| HarnessError::Unexpected("the client shows no schema of ours".to_owned()))?;
     let mut pages = BTreeMap::new();
     pages.insert("index.md".to_owned(), index(&provider["provider"]["block"])?);
     for (folder, key, kind) in [
@@ -128,6 +129,7 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
             let _ = write!(text, "{ROOT_TOKEN_EXAMPLE}\n{CONSUL_PROVIDER}```\n");
         }
         ("Data Source", "hcs_agent_helm_config") => text.push_str(&example("client-aks")?),
+        ("Data Source", "hcs_clusters") => text.push_str(CLUSTERS_EXAMPLE),
         ("Data Source", "hcs_consul_versions") => text.push_str(VERSIONS_EXAMPLE),
         ("Data Source", "hcs_zones") => text.push_str(ZONES_EXAMPLE),
         _ => text.push_str(
@@ -158,6 +160,22 @@ resource "azurerm_key_vault_secret" "consul_client" {
   key_vault_id     = azurerm_key_vault.platform.id
   value_wo         = ephemeral.hcs_cluster_client_config.main.consul_config_file
   value_wo_version = 1
+}
+```
+"#;
+
+/// Run as it stands by `tests/composition.rs`.
+pub const CLUSTERS_EXAMPLE: &str = r#"
+## Example Usage
+
+```terraform
+data "hcs_clusters" "billing" {
+  location = "westeurope"
+  tags     = { managed-by = "platform" }
+}
+
+output "billing" {
+  value = { for cluster in data.hcs_clusters.billing.clusters : cluster.name => cluster.id }
 }
 ```
 "#;

@@ -14,10 +14,6 @@ use zip::write::SimpleFileOptions;
 
 use crate::HarnessError;
 
-/// Where a mirror holds the archives of this provider: for Terraform, and for `OpenTofu`.
-pub const ADDRESSES: [&str; 2] =
-    ["registry.terraform.io/hcs-community/hcs", "registry.opentofu.org/hcs-community/hcs"];
-
 /// A file of an archive: where it is, and its name in there.
 #[derive(Clone, Debug)]
 pub struct Packed {

@@ -7,12 +7,25 @@ use std::process::Command;
 use crate::HarnessError;
 use crate::bins::target;
 
-/// The Terraform that the tests drive.
+/// Names the client that the tests drive instead of `terraform` on PATH: another Terraform, or an OpenTofu.
+pub const CLIENT: &str = "HCS_CLIENT_BIN";
+
+/// The Terraform, or the OpenTofu, that the tests drive.
 pub fn terraform() -> Result<PathBuf, HarnessError> {
+    if let Some(path) = std::env::var_os(CLIENT) {
+        return Ok(path.into());
+    }
     on_path("terraform").ok_or_else(|| HarnessError::Missing {
         program: "terraform".to_owned(),
         mend: "install Terraform 1.11 and put it on PATH".to_owned(),
     })
+}
+
+/// Clients that are there beside the one the tests drive: an OpenTofu (`HCS_TOFU_BIN`), and other Terraforms
+/// (`HCS_TERRAFORM_BINS`, between colons).
+pub fn other_clients() -> Vec<PathBuf> {
+    let named = ["HCS_TOFU_BIN", "HCS_TERRAFORM_BINS"].into_iter().filter_map(std::env::var_os);
+    named.flat_map(|list| std::env::split_paths(&list).collect::<Vec<_>>()).collect()
 }
 
 /// A Consul binary: `HCS_CONSUL_BIN`, else what is set up already, else `consul` on PATH, else the one that Debian 11
@@ -103,7 +116,8 @@ fn debian_mirror() -> Option<String> {
         .find(|word| word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian"))
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+/// Where a program is on PATH.
+pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.is_file())
 }

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fs;
 use std::process::Command;
 
-use hcs_acceptance::bins::{binary, target};
-use hcs_acceptance::packages::{ADDRESSES, Packed, archive_name, pack, provider_name};
+use hcs_acceptance::bins::{ADDRESSES, binary, target};
+use hcs_acceptance::packages::{Packed, archive_name, pack, provider_name};
 use hcs_acceptance::tools;
 
 type Done = Result<(), Box<dyn Error>>;
@@ -62,7 +62,7 @@ fn an_archive_in_a_mirror_is_installed_by_a_plain_init() -> Done {
         ),
     )?;
     let mut programs = vec![tools::terraform()?];
-    programs.extend(std::env::var_os("HCS_TOFU_BIN").map(Into::into));
+    programs.extend(tools::other_clients());
     for program in programs {
         let data = dir.path().join(format!("data-{}", program.display().to_string().len()));
         let run = |words: &[&str]| -> Result<String, Box<dyn Error>> {
