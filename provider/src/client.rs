@@ -185,32 +185,8 @@ impl Client {
         let failed = |error: &EngineError| crate::diagnostics::read(&what, error);
         let group = arm.get_group(cluster_id).await;
         let Some(group) = group.map_err(|error| failed(&error))? else { return Ok(None) };
-        let account_id = storage_account(cluster_id);
-        let account = arm.get(&account_id, Kind::StorageAccount).await;
-        let account = account.map_err(|error| failed(&error))?;
-        let endpoint = account
-            .as_ref()
-            .and_then(|account| account.pointer("/properties/primaryEndpoints/blob"))
-            .and_then(Json::as_str)
-            .ok_or_else(|| not_a_cluster(cluster_id, &group))?;
-        let store = self.stores().open(endpoint).map_err(|error| failed(&error.into()))?;
-        let content = store
-            .get(hcs_planner::dataplane::container::CONFIG, hcs_planner::dataplane::blob::SPEC);
-        let content = match content.await {
-            Ok(content) => content,
-            Err(BlobError::NoContainer { .. }) => None,
-            Err(error) => return Err(failed(&error.into())),
-        };
-        let Some(content) = content else { return Err(not_a_cluster(cluster_id, &group)) };
-        let spec: ClusterSpec = serde_json::from_slice(&content.bytes).map_err(|error| {
-            Diagnostic::error(
-                format!("Cannot read the stored description of {cluster_id}"),
-                format!(
-                    "config/spec.json in its storage account does not fit this provider version: \
-                     {error}. Use the provider version that wrote it, or a newer one."
-                ),
-            )
-        })?;
+        let spec = self.declaration(arm, cluster_id).await?;
+        let spec = spec.ok_or_else(|| not_a_cluster(cluster_id, &group))?;
         let names = Names::new(&spec);
         let observed = observe_arm(arm, &names).await;
         let mut observed = observed.map_err(|error| failed(&error))?;
@@ -225,6 +201,41 @@ impl Client {
             blobs.map_err(|error| failed(&error))?;
         }
         Ok(Some((spec, observed)))
+    }
+
+    /// What a cluster declares, by its own storage account alone; `None` where its create has not come so far.
+    pub(crate) async fn declaration(
+        &self,
+        arm: &Arm,
+        cluster_id: &ArmId,
+    ) -> Result<Option<ClusterSpec>, Diagnostic> {
+        let what = format!("cluster {cluster_id}");
+        let failed = |error: &EngineError| crate::diagnostics::read(&what, error);
+        let account = arm.get(&storage_account(cluster_id), Kind::StorageAccount).await;
+        let account = account.map_err(|error| failed(&error))?;
+        let endpoint = account
+            .as_ref()
+            .and_then(|account| account.pointer("/properties/primaryEndpoints/blob"))
+            .and_then(Json::as_str);
+        let Some(endpoint) = endpoint else { return Ok(None) };
+        let store = self.stores().open(endpoint).map_err(|error| failed(&error.into()))?;
+        let content = store
+            .get(hcs_planner::dataplane::container::CONFIG, hcs_planner::dataplane::blob::SPEC);
+        let content = match content.await {
+            Ok(content) => content,
+            Err(BlobError::NoContainer { .. }) => None,
+            Err(error) => return Err(failed(&error.into())),
+        };
+        let Some(content) = content else { return Ok(None) };
+        serde_json::from_slice(&content.bytes).map(Some).map_err(|error| {
+            Diagnostic::error(
+                format!("Cannot read the stored description of {cluster_id}"),
+                format!(
+                    "config/spec.json in its storage account does not fit this provider version: \
+                     {error}. Use the provider version that wrote it, or a newer one."
+                ),
+            )
+        })
     }
 }
 

@@ -19,6 +19,7 @@ use tfplugin::{
     Timeouts, Value, async_trait,
 };
 
+pub(crate) use import::restored;
 pub(crate) use model::Cluster;
 pub(crate) use plan::no_size;
 pub(crate) use read::{ca_certificate, unseen};

@@ -10,13 +10,15 @@ use tfplugin::typed::Model as _;
 use tfplugin::validate::{one_of, text_rule};
 use tfplugin::{
     Attr, ConfigureRequest, ConfigureResponse, Context, DataSource, Diagnostic, Diagnostics,
-    Ephemeral, Function, Model, Path, Provider, Resource, Schema, Sensitive, Value, async_trait,
-    data_source, ephemeral, function,
+    Ephemeral, Function, ListResource, Model, Path, Provider, Resource, Schema, Sensitive, Value,
+    async_trait, data_source, ephemeral, function,
 };
 
 use crate::client::{Client, Ports, Registrations};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
+use crate::cluster_list::ClusterList;
+use crate::clusters_data::ClustersDataSource;
 use crate::ephemeral::{ClientConfig, RootToken};
 use crate::functions::{ParseClusterIdFunction, QuorumFunction, ZonePlacementFunction};
 use crate::helm_data::HelmConfigDataSource;
@@ -132,9 +134,14 @@ impl Provider for HcsProvider {
         vec![
             Arc::new(ClusterDataSource),
             data_source(HelmConfigDataSource),
+            data_source(ClustersDataSource),
             data_source(ConsulVersionsDataSource),
             data_source(ZonesDataSource),
         ]
+    }
+
+    fn list_resources(&self) -> Vec<Arc<dyn ListResource>> {
+        vec![Arc::new(ClusterList)]
     }
 
     fn functions(&self) -> Vec<Arc<dyn Function>> {

@@ -3,9 +3,11 @@
 use hcs_engine::lease::told;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::parse_cluster_id;
+use hcs_planner::observed::Observed;
 use hcs_planner::ownership::{FixedInputs, RunRecord};
+use hcs_planner::spec::ClusterSpec;
 use tfplugin::typed::Model as _;
-use tfplugin::{Context, Diagnostic, ImportResponse};
+use tfplugin::{Context, Diagnostic, Diagnostics, ImportResponse, ReadRequest, Value};
 
 use super::model::Cluster;
 use super::{spec, state};
@@ -42,14 +44,46 @@ pub(super) async fn import(ctx: &Context, id: &str) -> ImportResponse {
     if let Some(run) = observed.run.as_ref().filter(|run| !run.is_held()) {
         return ImportResponse::failed(unfinished(&cluster_id, run));
     }
-    let mut imported = Cluster::of_spec(&spec, &client.tagging.defaults).into_value();
-    for (name, value) in state::computed(&spec, &observed, None, None) {
+    ImportResponse::new(state_of(&client, &spec, &observed))
+}
+
+/// The whole state of a cluster, as its own storage restores it and a read completes it; `None` where its create has not
+/// come so far.
+pub(crate) async fn restored(
+    ctx: &Context,
+    cluster_id: &ArmId,
+) -> Result<Option<Value>, Diagnostic> {
+    let client =
+        ctx.data::<Client>().map_err(|found| first(&found, "The provider has no connection"))?;
+    let stored = client.stored_spec(&client.arm(&ctx.cancel), cluster_id).await?;
+    let Some((spec, observed)) = stored else { return Ok(None) };
+    if observed.run.as_ref().is_some_and(|run| !run.is_held()) {
+        return Ok(None);
+    }
+    let request =
+        ReadRequest { state: state_of(&client, &spec, &observed), ..ReadRequest::default() };
+    let read = super::read::read(ctx, request).await;
+    if read.diagnostics.has_errors() {
+        return Err(first(&read.diagnostics, "The cluster cannot be read"));
+    }
+    Ok(Some(read.state).filter(|state| !state.is_null()))
+}
+
+/// The first of several messages.
+fn first(found: &Diagnostics, otherwise: &str) -> Diagnostic {
+    let first = found.iter().next().cloned();
+    first.unwrap_or_else(|| Diagnostic::error(otherwise, ""))
+}
+
+fn state_of(client: &Client, spec: &ClusterSpec, observed: &Observed) -> Value {
+    let mut imported = Cluster::of_spec(spec, &client.tagging.defaults).into_value();
+    for (name, value) in state::computed(spec, observed, None, None) {
         imported.set(name, value);
     }
-    let (incarnation_id, value) = state::incarnation(&spec, &observed);
+    let (incarnation_id, value) = state::incarnation(spec, observed);
     imported.set(incarnation_id, value);
-    imported.set(spec::TIMEOUTS, spec::timeouts(&spec));
-    ImportResponse::new(imported)
+    imported.set(spec::TIMEOUTS, spec::timeouts(spec));
+    imported
 }
 
 /// A create that died or failed before any state held it: an import would hold what the next create goes on with.

@@ -13,11 +13,14 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::names::storage_account_name;
 use hcs_simulator::{Calls, Programs, Script, Settings, SimClock, SimCloud, Strike};
 use serde_json::{Value as Json, json};
-use tfplugin::{CancellationToken, DataSource, Ephemeral, Resource, Value, data_source, ephemeral};
+use tfplugin::{
+    CancellationToken, Context, DataSource, Ephemeral, Resource, Value, data_source, ephemeral,
+};
 
 use crate::client::{Client, Ports, Registrations};
 use crate::cluster::ClusterResource;
 use crate::cluster_data::ClusterDataSource;
+use crate::clusters_data::ClustersDataSource;
 use crate::ephemeral::{ClientConfig, RootToken};
 use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
@@ -192,6 +195,15 @@ impl Provider {
     /// ARM requests of it that write.
     pub(crate) fn writes(&self) -> usize {
         self.script.requests().1
+    }
+
+    pub(crate) fn clusters_data(&self) -> Arc<dyn DataSource> {
+        self.with(data_source(ClustersDataSource))
+    }
+
+    /// The surroundings of a call of it.
+    pub(crate) fn context(&self) -> Context {
+        Context::new().with_data(Arc::clone(&self.client))
     }
 
     pub(crate) fn cluster_data(&self) -> Arc<dyn DataSource> {

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use hcs_acceptance::Scenario;
+use hcs_acceptance::docs::CLUSTERS_EXAMPLE;
 use hcs_acceptance::scenario::{CLUSTER, GROUP, example_dir};
 use serde_json::{Value, json};
 
@@ -35,8 +36,26 @@ fn a_module_is_called_twice_with_for_each_under_a_platforms_policies() -> Done {
     let state = scenario.terraform.attributes("module.consul[\"orders\"].hcs_cluster.this")?;
     assert_eq!(state["tags_all"], json!({ "managed-by": "platform", "service": "consul" }));
     assert_eq!(state["servers"].as_array().map(Vec::len), Some(1));
+    a_list_names_the_clusters_of_a_region(&scenario, ids[0])?;
     scenario.terraform.destroy(&[])?;
     assert_eq!(scenario.made()?, Vec::<String>::new());
+    Ok(())
+}
+
+/// The reference's own example, as it stands.
+fn a_list_names_the_clusters_of_a_region(scenario: &Scenario, billing: &Value) -> Done {
+    let listing = hcs_acceptance::Workspace::new(&scenario.dir.join("listing"), &scenario.azure)?;
+    let code = CLUSTERS_EXAMPLE.split("```terraform\n").nth(1).ok_or("no code")?;
+    let code = code.split("```").next().unwrap_or_default();
+    listing.write("main.tf", &head(&format!("{code}data \"hcs_clusters\" \"all\" {{}}\n")))?;
+    listing.init()?;
+    listing.apply(&[])?;
+    let output = listing.run(&["output", "-json", "billing"])?.expect_code(0)?;
+    assert_eq!(serde_json::from_str::<Value>(&output.stdout)?, json!({ "billing": billing }));
+    let all = listing.attributes("data.hcs_clusters.all")?["clusters"].clone();
+    let names: Vec<&str> =
+        all.as_array().ok_or("clusters")?.iter().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(names, ["billing", "orders"]);
     Ok(())
 }
 
@@ -92,13 +111,15 @@ fn policies_have_left_their_marks(scenario: &Scenario) -> Done {
 fn generated_configuration_plans_empty(scenario: &Scenario, id: &str) -> Done {
     let dir = scenario.dir.join("generating");
     let generating = hcs_acceptance::Workspace::new(&dir, &scenario.azure)?;
-    generating.write(
-        "main.tf",
-        &head(&format!("import {{\n  to = hcs_cluster.found\n  id = \"{id}\"\n}}\n")),
-    )?;
+    let import = |provider: &str| {
+        head(&format!("import {{\n  to = hcs_cluster.found\n  id = \"{id}\"\n{provider}}}\n"))
+    };
+    // Where there is no block yet, the import says whose it is; beside a block it must not.
+    generating.write("main.tf", &import("  provider = hcs\n"))?;
     generating.init()?;
     let plan = generating.run(&["plan", "-no-color", "-generate-config-out=found.tf"])?;
     assert!(plan.stdout.contains("1 to import, 0 to add, 0 to change"), "{}", plan.text());
+    generating.write("main.tf", &import(""))?;
     generating.apply(&[])?;
     generating.plan(&[])?.expect_code(0)?;
     Ok(())
