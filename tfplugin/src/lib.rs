@@ -6,7 +6,8 @@
 //! done here: the handshake, mutual TLS, the wire form of values and schemas, planning by the
 //! schema's rules, cancellation, logs, and a barrier that turns panics into diagnostics.
 //!
-//! [`oracle`] holds the responses of any provider against Terraform's contract.
+//! [`oracle`] holds the responses of any provider against Terraform's contract, and [`testing`] is
+//! a kit for the tests of an author.
 //!
 //! # A first provider
 //!
@@ -113,6 +114,7 @@ pub mod schema;
 mod serve;
 mod server;
 mod services;
+pub mod testing;
 mod timeouts;
 mod transport;
 pub mod typed;

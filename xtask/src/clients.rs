@@ -62,5 +62,7 @@ pub(crate) fn run(only: &[String]) -> Result<(), Failure> {
 /// The line by which a client names itself: `Terraform v1.16.0`.
 fn version(client: &Path) -> Result<String, Failure> {
     let shown = tools::run(Command::new(client).arg("version").env("CHECKPOINT_DISABLE", "1"))?;
-    Ok(shown.lines().next().unwrap_or_default().to_owned())
+    let mut lines = shown.lines();
+    let line = lines.find(|line| line.contains("Terraform v") || line.contains("OpenTofu v"));
+    Ok(line.ok_or_else(|| format!("{} says {shown:?}", client.display()))?.to_owned())
 }

@@ -56,6 +56,11 @@ impl Server {
         Self { threads, ..self }
     }
 
+    /// The same, which holds every response against the contract.
+    pub(crate) fn judged(self) -> Self {
+        Self { judges: true, ..self }
+    }
+
     /// Where the author's code runs.
     pub(crate) fn threads(&self) -> Handle {
         self.threads.clone().unwrap_or_else(Handle::current)

@@ -61,13 +61,16 @@ impl Shape {
         &self,
         sent: Option<&proto::DynamicValue>,
     ) -> Result<Value, Diagnostics> {
-        let mut block = self.decode(sent)?;
-        if block.is_null() {
-            let Type::Object(types) = &self.ty else { return Ok(block) };
-            block = Value::object(types.keys().map(|name| (name.clone(), Value::Null)));
-            empty_blocks(&mut block, &self.schema.block);
-        }
-        Ok(block)
+        let block = self.decode(sent)?;
+        Ok(if block.is_null() { self.empty_block() } else { block })
+    }
+
+    /// A block in which nothing is set.
+    pub(crate) fn empty_block(&self) -> Value {
+        let Type::Object(types) = &self.ty else { return Value::Null };
+        let mut block = Value::object(types.keys().map(|name| (name.clone(), Value::Null)));
+        empty_blocks(&mut block, &self.schema.block);
+        block
     }
 
     /// Writes a value that may hold unknowns.

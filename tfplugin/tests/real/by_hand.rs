@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-use crate::workspace::{Workspace, program};
+use crate::workspace::{Workspace, example, program};
 
 const CONFIGURATION: &str = r#"
 resource "example_box" "one" {
@@ -45,7 +45,7 @@ impl ByHand {
     }
 
     fn workspace(&self, configuration: &str) -> Workspace {
-        Workspace::new(configuration).with("TF_REATTACH_PROVIDERS", self.variable.as_str())
+        example(configuration).with("TF_REATTACH_PROVIDERS", self.variable.as_str())
     }
 
     fn interrupt(&self) {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, example};
 
 fn a_box(attributes: &str) -> String {
     format!("resource \"example_box\" \"a\" {{\n  name = \"a\"\n{attributes}\n}}\n")
@@ -10,7 +10,7 @@ fn a_box(attributes: &str) -> String {
 
 /// Applies a configuration and then others over it; each must plan empty afterwards.
 fn applies(configurations: &[&str]) -> Workspace {
-    let workspace = Workspace::new("");
+    let workspace = example("");
     for attributes in configurations {
         workspace.write(&a_box(attributes));
         workspace.apply();
@@ -88,7 +88,7 @@ resource "example_box" "a" {
   stickers = [{ text = example_timer.t.state }, { text = "x", size = length(example_timer.t.state) }]
 }
 "#;
-    let workspace = Workspace::new(later);
+    let workspace = example(later);
     workspace.apply();
     assert!(workspace.plan_is_empty());
     let stickers = workspace.object("example_box")["stickers"].clone();
@@ -139,7 +139,7 @@ fn state_of_an_earlier_version_is_upgraded_json_and_flat_map_alike() {
 #[test]
 fn a_timeout_ends_an_operation_and_says_so() {
     let slow = "resource \"example_timer\" \"t\" {\n  seconds = 60\n  timeouts {\n    create = \"1s\"\n  }\n}\n";
-    let workspace = Workspace::new(slow);
+    let workspace = example(slow);
     let failed = workspace.fails(&["apply", "-auto-approve"]);
     let failed = failed.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(failed.contains("timeouts.create allows 1 s"), "{failed}");
@@ -159,7 +159,7 @@ output "asked_by" {
   value = data.example_boxes.all.asked_by
 }
 "#;
-    let applied = Workspace::new(configuration).apply();
+    let applied = example(configuration).apply();
     assert!(applied.contains("asked_by = \"network/1.2\""), "{applied}");
 }
 
@@ -183,7 +183,7 @@ fn eighty_megabytes_pass_create_update_and_read() {
             "colour = join(\"\", [for n in range(80) : join(\"\", [for m in range(1024) : format(\"%1024s\", \"{letter}\")])])"
         )
     };
-    let workspace = Workspace::new(&a_box(&text("a")));
+    let workspace = example(&a_box(&text("a")));
     workspace.apply();
     // The update reads what is there first, and carries the value three times in one message.
     workspace.write(&a_box(&text("b")));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, example};
 use serde_json::Value as Json;
 
 const BOX: &str = r#"
@@ -29,7 +29,7 @@ fn box_values(workspace: &Workspace) -> String {
 
 #[test]
 fn a_box_is_made_kept_changed_and_removed() {
-    let workspace = Workspace::new(BOX);
+    let workspace = example(BOX);
     workspace.apply();
     assert!(workspace.folder("boxes").join("box-a.box").exists());
     assert!(workspace.plan_is_empty(), "the plan after an apply is empty");
@@ -50,7 +50,7 @@ fn a_box_is_made_kept_changed_and_removed() {
 
 #[test]
 fn numbers_of_any_size_survive_in_the_state_and_secrets_do_not() {
-    let workspace = Workspace::new(BOX);
+    let workspace = example(BOX);
     workspace.apply();
     let values = box_values(&workspace);
     assert!(values.contains("\"size\":12345678901234567890123"), "{values}");
@@ -75,7 +75,7 @@ resource "example_box" "a" {
   content = { third = 1 / 3, big = pow(2, 62), list = tolist([0.1, 1e40]) }
 }
 "#;
-    let workspace = Workspace::new(odd);
+    let workspace = example(odd);
     // `pow(2, 63)` is not among them: Terraform itself rounds it on the way to the provider.
     // Terraform compares plan, configuration and state itself, to the last of its 512 bits.
     workspace.apply();
@@ -84,7 +84,7 @@ resource "example_box" "a" {
 
 #[test]
 fn the_schema_shows_nested_attributes_and_descriptions() {
-    let workspace = Workspace::new(BOX);
+    let workspace = example(BOX);
     let json = workspace.run(&["providers", "schema", "-json"]);
     let json: Json = serde_json::from_str(json.trim()).unwrap();
     let schemas = json["provider_schemas"].as_object().unwrap().values().next().unwrap();
@@ -103,7 +103,7 @@ fn the_schema_shows_nested_attributes_and_descriptions() {
 
 #[test]
 fn an_object_that_exists_is_imported_and_plans_empty() {
-    let workspace = Workspace::new(BOX);
+    let workspace = example(BOX);
     workspace.apply();
     workspace.run(&["state", "rm", "example_box.a"]);
     workspace.run(&["import", "example_box.a", "box-a"]);
@@ -116,7 +116,7 @@ fn an_object_that_exists_is_imported_and_plans_empty() {
 
 #[test]
 fn an_object_that_is_gone_is_made_again() {
-    let workspace = Workspace::new(BOX);
+    let workspace = example(BOX);
     workspace.apply();
     std::fs::remove_file(workspace.folder("boxes").join("box-a.box")).unwrap();
     assert!(!workspace.plan_is_empty());
@@ -125,7 +125,7 @@ fn an_object_that_is_gone_is_made_again() {
 
 #[test]
 fn a_diagnostic_points_at_the_line() {
-    let workspace = Workspace::new(&BOX.replace("12345678901234567890123\n", "-1\n"));
+    let workspace = example(&BOX.replace("12345678901234567890123\n", "-1\n"));
     let failed = workspace.fails(&["plan"]);
     assert!(failed.contains("`size` must be above zero. It is -1."), "{failed}");
     assert!(failed.contains("4:   size    = -1"), "{failed}");
@@ -145,13 +145,13 @@ output "ids" {
   value = data.example_boxes.all.ids
 }
 "#;
-    let workspace = Workspace::new(&format!("{BOX}{listing}"));
+    let workspace = example(&format!("{BOX}{listing}"));
     assert!(workspace.apply().contains("box-a"));
 }
 
 #[test]
 fn an_interrupt_keeps_what_was_being_made() {
-    let workspace = Workspace::new("resource \"example_timer\" \"t\" {\n  seconds = 3600\n}\n");
+    let workspace = example("resource \"example_timer\" \"t\" {\n  seconds = 3600\n}\n");
     let mut running = workspace.spawn(&["apply", "-auto-approve"]);
     running.wait_for("example_timer.t: Creating...");
     // The provider must be in the middle of the call, which its log tells.
@@ -181,7 +181,7 @@ resource "example_box" "a" {
   shelves = { (example_timer.t.seconds) = { height = 1, label = example_timer.t.state } }
 }
 "#;
-    let workspace = Workspace::new(later);
+    let workspace = example(later);
     workspace.apply();
     assert!(workspace.plan_is_empty());
     let values = box_values(&workspace);
@@ -194,7 +194,7 @@ fn a_function_is_called_and_blames_an_argument() {
     let call = |arguments| {
         format!("output \"longest\" {{\n  value = provider::example::longest({arguments})\n}}\n")
     };
-    let workspace = Workspace::new(&call("\"a\", \"bcd\", \"efg\""));
+    let workspace = example(&call("\"a\", \"bcd\", \"efg\""));
     assert!(workspace.apply().contains("longest = \"bcd\""));
     workspace.write(&call("\"a\", \"\""));
     let failed = workspace.fails(&["plan"]);
@@ -206,7 +206,7 @@ fn a_function_over_a_struct_takes_null_where_it_may_and_blames_an_argument() {
     let call = |arguments| {
         format!("output \"repeated\" {{\n  value = provider::example::repeated({arguments})\n}}\n")
     };
-    let workspace = Workspace::new(&call("\"ab\", 2, null"));
+    let workspace = example(&call("\"ab\", 2, null"));
     assert!(workspace.apply().contains("repeated = \"abab\""));
     workspace.write(&call("\"ab\", 2, \"-\""));
     assert!(workspace.apply().contains("repeated = \"ab-ab\""));
@@ -234,7 +234,7 @@ resource "example_box" "a" {
   depends_on = [example_timer.t]
 }
 "#;
-    let workspace = Workspace::new(key);
+    let workspace = example(key);
     let mut running = workspace.spawn(&["apply", "-auto-approve"]);
     running.wait_for("Apply complete!");
     for event in ["opened", "renewed", "closed"] {
@@ -247,7 +247,7 @@ resource "example_box" "a" {
 
 #[test]
 fn a_connection_without_tls_works_when_terraform_asks_for_it() {
-    let workspace = Workspace::new(BOX).with("TF_DISABLE_PLUGIN_TLS", "1");
+    let workspace = example(BOX).with("TF_DISABLE_PLUGIN_TLS", "1");
     workspace.apply();
     assert!(workspace.plan_is_empty());
 }

@@ -1,6 +1,6 @@
 //! What Terraform gives each half of a replacement: read from a provider that writes it down.
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, example};
 
 /// What was written down by one run of Terraform, without repetitions: core plans again and again.
 fn told(workspace: &Workspace, arguments: &[&str]) -> Vec<String> {
@@ -25,7 +25,7 @@ const CREATE_FIRST: &str = "  lifecycle {\n    create_before_destroy = true\n  }
 
 #[test]
 fn a_plain_destroy_is_given_the_bytes_of_its_own_plan() {
-    let workspace = Workspace::new(&leg("x", "a", ""));
+    let workspace = example(&leg("x", "a", ""));
     workspace.apply();
     let expected = [r#"plan a1 -> a1 given "kept""#, r#"plan a1 -> - given "kept""#];
     let applied = r#"apply a1 -> - given "planned destroy""#;
@@ -45,7 +45,7 @@ fn a_plain_destroy_is_given_the_bytes_of_its_own_plan() {
 #[test]
 fn the_destroy_of_a_replacement_is_given_the_bytes_of_the_creates_plan() {
     let tainted = leg("x", "a", "  fails = true");
-    let workspace = Workspace::new(&tainted);
+    let workspace = example(&tainted);
     workspace.fails(&APPLY);
     workspace.write(&leg("x", "a", ""));
     let create = [
@@ -75,7 +75,7 @@ fn the_destroy_of_a_replacement_is_given_the_bytes_of_the_creates_plan() {
 
 #[test]
 fn the_destroy_after_a_create_is_planned_within_the_apply_as_a_plain_one() {
-    let workspace = Workspace::new(&leg("x", "a", CREATE_FIRST));
+    let workspace = example(&leg("x", "a", CREATE_FIRST));
     workspace.apply();
     let deposed = told(&workspace, &["apply", "-auto-approve", "-replace=example_leg.x"]);
     let expected = [

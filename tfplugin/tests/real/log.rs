@@ -5,11 +5,11 @@ use std::fs;
 
 use serde_json::Value as Json;
 
-use crate::workspace::Workspace;
+use crate::workspace::example;
 
 #[test]
 fn every_line_of_a_call_carries_its_name_its_resource_and_an_id_of_its_own() {
-    let workspace = Workspace::new("resource \"example_box\" \"one\" {\n  name = \"one\"\n}\n");
+    let workspace = example("resource \"example_box\" \"one\" {\n  name = \"one\"\n}\n");
     let log = workspace.folder("log.json");
     let workspace = workspace.with("TF_LOG", "JSON").with("TF_LOG_PATH", log.to_str().unwrap());
     workspace.apply();

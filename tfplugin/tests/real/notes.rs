@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::workspace::Workspace;
+use crate::workspace::of;
 
 const NOTE: &str = r#"
 resource "notes_note" "a" {
@@ -14,7 +14,7 @@ resource "notes_note" "a" {
 
 #[test]
 fn a_note_lives_from_create_to_destroy() {
-    let workspace = Workspace::of("notes", NOTE);
+    let workspace = of("notes", NOTE);
     let plan = workspace.run(&["plan"]);
     assert!(plan.contains("+ mood  = \"calm\""), "a default is planned: {plan}");
     assert!(plan.contains("+ words = (known after apply)"), "{plan}");
@@ -65,7 +65,7 @@ fn a_bad_configuration_is_refused_with_place_reason_and_value() {
         ),
     ];
     for (configuration, told) in cases {
-        let refused = Workspace::of("notes", &configuration).fails(&["validate"]);
+        let refused = of("notes", &configuration).fails(&["validate"]);
         let refused = refused.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(refused.contains(told), "{told}: {refused}");
     }
@@ -73,7 +73,7 @@ fn a_bad_configuration_is_refused_with_place_reason_and_value() {
 
 #[test]
 fn a_note_that_exists_is_not_overwritten_and_can_be_imported_with_its_configuration() {
-    let workspace = Workspace::of("notes", NOTE);
+    let workspace = of("notes", NOTE);
     std::fs::write(workspace.folder("boxes/shopping.note"), "milk and bread").unwrap();
     let refused = workspace.fails(&["apply", "-auto-approve"]);
     assert!(refused.contains("Import it: its id is its title"), "{refused}");
@@ -108,7 +108,7 @@ resource "notes_note" "a" {
   tags  = [for n in range(notes_note.first.words) : "t${n}"]
 }
 "#;
-    let workspace = Workspace::of("notes", chain);
+    let workspace = of("notes", chain);
     workspace.apply();
     assert!(workspace.plan_is_empty());
     assert!(workspace.state().contains("\"title\": \"about 2\""));
