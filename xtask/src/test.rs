@@ -101,8 +101,8 @@ fn check_dependencies() -> Result<(), Failure> {
 fn check_packages() -> Result<(), Failure> {
     let packages = ["tfplugin-proto", "tfplugin-derive", "tfplugin"];
     let named = packages.iter().flat_map(|name| ["--package", *name]);
-    let words: Vec<&str> =
-        ["package", "--no-verify", "--allow-dirty"].into_iter().chain(named).collect();
+    let start = ["publish", "--dry-run", "--no-verify", "--allow-dirty"];
+    let words: Vec<&str> = start.into_iter().chain(named).collect();
     cargo(&words)
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Field<'a> {
     calls: Vec<TokenStream>,
     /// Whether the words say who sets it.
     says_who: bool,
+    /// Words said so far.
+    words: Vec<String>,
     pub(crate) is_identity: bool,
     block: Option<TokenStream>,
 }
@@ -30,6 +32,7 @@ impl<'a> Field<'a> {
             docs: docs::text(&field.attrs),
             calls: Vec::new(),
             says_who: false,
+            words: Vec::new(),
             is_identity: false,
             block: None,
         };
@@ -46,6 +49,7 @@ impl<'a> Field<'a> {
         let Some(word) = meta.path.get_ident().map(ToString::to_string) else {
             return Err(meta.error("a word is wanted"));
         };
+        self.fits(&word).map_err(|reason| meta.error(reason))?;
         match word.as_str() {
             "required" | "optional" | "computed" => {
                 self.says_who = true;
@@ -83,6 +87,28 @@ impl<'a> Field<'a> {
                 )));
             }
         }
+        Ok(())
+    }
+
+    /// Takes the word down unless one before it rules it out.
+    fn fits(&mut self, word: &str) -> Result<(), String> {
+        const APART: [(&str, &str); 6] = [
+            ("required", "optional"),
+            ("required", "computed"),
+            ("required", "default"),
+            ("write_only", "computed"),
+            ("write_only", "default"),
+            ("write_only", "keeps_prior"),
+        ];
+        for said in &self.words {
+            if said == word && word != "validate" {
+                return Err(format!("`{word}` is said twice"));
+            }
+            if APART.contains(&(said, word)) || APART.contains(&(word, said)) {
+                return Err(format!("`{said}` and `{word}` rule each other out"));
+            }
+        }
+        self.words.push(word.to_owned());
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 //!
 //! The derive only writes out, field by field, what `tfplugin::typed` defines; every rule is there.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
 mod docs;
 mod field;
 mod object;

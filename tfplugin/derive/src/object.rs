@@ -160,3 +160,71 @@ fn schema(input: &DeriveInput, words: &Words, fields: &[Field<'_>]) -> TokenStre
         #identity
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use syn::DeriveInput;
+
+    use super::expand;
+
+    /// What a model must not be, and what the compiler then says.
+    const REFUSED: [(&str, &str); 14] = [
+        ("enum Any { One }", "a model is a struct"),
+        ("struct Any(String);", "a model has named fields"),
+        ("struct Any;", "a model has named fields"),
+        ("struct Any<T> { a: Attr<T> }", "a model is not generic"),
+        ("#[tf(sort)] struct Any {}", "none of version, computed, group, deprecated"),
+        ("#[tf(version = \"1\")] struct Any {}", "expected integer literal"),
+        ("struct Any { #[tf(require)] a: Attr<bool> }", "`require` is none of required, optional,"),
+        ("struct Any { #[tf(a::b)] a: Attr<bool> }", "a word is wanted"),
+        ("struct Any { #[tf(default)] a: Attr<bool> }", "expected `=`"),
+        ("struct Any { #[tf(deprecated = 1)] a: Attr<bool> }", "expected string literal"),
+        (
+            "struct Any { #[tf(block, required)] a: Vec<Other> }",
+            "a block has no words of an attribute",
+        ),
+        (
+            "struct Any { #[tf(optional)] #[tf(optional)] a: Attr<bool> }",
+            "`optional` is said twice",
+        ),
+        (
+            "struct Any { #[tf(default = true, required)] a: Attr<bool> }",
+            "`default` and `required` rule each other out",
+        ),
+        (
+            "struct Any { #[tf(optional, write_only, computed)] a: Attr<bool> }",
+            "`write_only` and `computed` rule each other out",
+        ),
+    ];
+
+    #[test]
+    fn what_a_model_must_not_be_is_refused_in_words() {
+        for (text, reason) in REFUSED {
+            let input: DeriveInput = syn::parse_str(text).unwrap();
+            let told = expand(&input).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(told.contains(reason), "{text}: {told:?} instead of {reason:?}");
+        }
+    }
+
+    #[test]
+    fn every_word_is_taken() {
+        let fields = [
+            "#[tf(required, replaces, identity)] a: Attr<String>",
+            "#[tf(optional, write_only, validate = length(1..), validate = length(..9))] a: Attr<String>",
+            "#[tf(default = 3, replaces_if = grew, equal_if = same, modify_plan = next)] a: Attr<i64>",
+            "#[tf(computed, keeps_prior, deprecated = \"gone soon\")] a: Attr<i64>",
+            "#[tf(identified_by = \"name\")] a: Attr<Vec<Other>>",
+            "#[tf(block)] a: Vec<Other>",
+            "#[tf(block(1..=2))] a: Vec<Other>",
+        ];
+        for field in fields {
+            let head =
+                "#[tf(version = 2, computed, group = one_of([\"a\"]), deprecated = \"gone\")]";
+            let text = format!("{head} struct Any {{ {field} }}");
+            let input: DeriveInput = syn::parse_str(&text).unwrap();
+            if let Err(error) = expand(&input) {
+                panic!("{field}: {error}");
+            }
+        }
+    }
+}
