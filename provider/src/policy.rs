@@ -456,13 +456,7 @@ mod tests {
             ("next_run_at", "2026-11-22T11:00:00Z".into()),
             ("snapshot_count", 3.into()),
         ]);
-        let request = PlanRequest {
-            prior: prior.clone(),
-            proposed: prior.clone(),
-            config: prior.clone(),
-            private: vec![],
-            planned_private: None,
-        };
+        let request = PlanRequest::new(prior.clone(), prior.clone(), prior.clone());
         assert_eq!(plan(&request).planned, prior);
     }
 
@@ -470,8 +464,7 @@ mod tests {
     fn another_spelling_of_the_same_interval_is_no_change() {
         let prior = Value::object([("interval", Value::from("1m")), ("name", "a".into())]);
         let config = prior.clone().with("interval", "60s");
-        let request =
-            PlanRequest { prior, proposed: config.clone(), config, ..PlanRequest::default() };
+        let request = PlanRequest::new(prior, config.clone(), config);
         assert_eq!(plan(&request).planned.get("interval").as_str(), Some("1m"));
     }
 

@@ -60,8 +60,7 @@ pub(crate) async fn restored(
     if observed.run.as_ref().is_some_and(|run| !run.is_held()) {
         return Ok(None);
     }
-    let request =
-        ReadRequest { state: state_of(&client, &spec, &observed), ..ReadRequest::default() };
+    let request = ReadRequest::new(state_of(&client, &spec, &observed));
     let read = super::read::read(ctx, request).await;
     if read.diagnostics.has_errors() {
         return Err(first(&read.diagnostics, "The cluster cannot be read"));

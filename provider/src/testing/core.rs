@@ -89,7 +89,7 @@ pub(crate) async fn plan(
     told(&resource.validate(&Context::new(), &config).await)?;
     let proposed = proposed_new_state(&schema, prior, &config);
     let (prior, private) = (prior.clone(), private.to_vec());
-    let request = PlanRequest { prior, proposed, config, private, planned_private: None };
+    let request = PlanRequest::new(prior, proposed, config).with_private(private);
     let response = resource.plan(&Context::new(), request.clone()).await;
     told(&response.diagnostics)?;
     judged(oracle::plan(&schema, &request, &response))?;
@@ -106,7 +106,7 @@ pub(crate) async fn refresh(
     let mut failure = Ok(());
     for object in &mut objects {
         let Some(known) = object.clone() else { continue };
-        let request = ReadRequest { state: known.state.clone(), private: known.private.clone() };
+        let request = ReadRequest::new(known.state.clone()).with_private(known.private.clone());
         let seen = resource.read(&Context::new(), request).await;
         if let Err(told) = told(&seen.diagnostics) {
             failure = Err(told);
@@ -199,12 +199,9 @@ async fn create(
     let planned = plan(resource, &Value::Null, &[], config).await?;
     let ty = resource.schema().implied_type();
     judged(compatible(&ty, &first.planned, &planned.planned))?;
-    let request = ApplyRequest {
-        prior: Value::Null,
-        planned: planned.planned,
-        config: whole(resource.as_ref(), config),
-        private: planned.private.unwrap_or_default(),
-    };
+    let config = whole(resource.as_ref(), config);
+    let request = ApplyRequest::new(Value::Null, planned.planned, config)
+        .with_private(planned.private.unwrap_or_default());
     let response = carry_out(resource, &request).await?;
     let failed = told(&response.diagnostics);
     instance.current = (!response.state.is_null()).then(|| Object {
@@ -225,12 +222,9 @@ async fn update(
     let planned = plan(resource, &object.state, &object.private, config).await?;
     let ty = resource.schema().implied_type();
     judged(compatible(&ty, &first.planned, &planned.planned))?;
-    let request = ApplyRequest {
-        prior: object.state.clone(),
-        planned: planned.planned,
-        config: whole(resource.as_ref(), config),
-        private: planned.private.unwrap_or_default(),
-    };
+    let config = whole(resource.as_ref(), config);
+    let request = ApplyRequest::new(object.state.clone(), planned.planned, config)
+        .with_private(planned.private.unwrap_or_default());
     let response = carry_out(resource, &request).await?;
     let failed = told(&response.diagnostics);
     if !(failed.is_err() && response.state.is_null()) {
@@ -246,7 +240,8 @@ async fn destroy_planned(
     object: Object,
 ) -> (Option<Object>, Result<(), Failure>) {
     let prior = object.state.clone();
-    let request = PlanRequest { prior, private: object.private.clone(), ..PlanRequest::default() };
+    let request =
+        PlanRequest::new(prior, Value::Null, Value::Null).with_private(object.private.clone());
     let planned = resource.plan(&Context::new(), request).await;
     if let Err(failed) = told(&planned.diagnostics) {
         return (Some(object), Err(failed));
@@ -261,7 +256,7 @@ async fn destroy(
     private: Vec<u8>,
 ) -> (Option<Object>, Result<(), Failure>) {
     let prior = object.state.clone();
-    let request = ApplyRequest { prior, private, ..ApplyRequest::default() };
+    let request = ApplyRequest::new(prior, Value::Null, Value::Null).with_private(private);
     let response = match carry_out(resource, &request).await {
         Ok(response) => response,
         Err(bug) => return (Some(object), Err(bug)),

@@ -9,6 +9,7 @@ use crate::{Diagnostic, Diagnostics, Value};
 
 /// The configuration of a provider.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ConfigureRequest {
     /// The `provider` block.
     pub config: Value,
@@ -18,6 +19,11 @@ pub struct ConfigureRequest {
 }
 
 impl ConfigureRequest {
+    /// A configuration; for tests and tools.
+    pub fn new(config: Value) -> Self {
+        Self { config, ..Self::default() }
+    }
+
     /// The block as a struct.
     pub fn read<M: Model>(&self) -> Result<M, Diagnostics> {
         M::from_value(&self.config).map_err(|error| {

@@ -28,6 +28,7 @@ pub trait ListResource: Send + Sync {
 
 /// What is to be listed.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ListRequest {
     /// The `list` block.
     pub config: Value,
@@ -35,6 +36,13 @@ pub struct ListRequest {
     pub include_resource: bool,
     /// Most objects that are wanted; a hint for paging, [`Found`] stops by itself.
     pub limit: Option<usize>,
+}
+
+impl ListRequest {
+    /// A listing without a limit; for tests and tools.
+    pub fn new(config: Value, include_resource: bool) -> Self {
+        Self { config, include_resource, limit: None }
+    }
 }
 
 /// One object that was found.

@@ -5,6 +5,7 @@ use crate::{Diagnostics, Value};
 
 /// State that a `moved` block hands over.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct MoveRequest {
     /// The provider that stored it, such as `registry.terraform.io/example/boxes`.
     pub source_provider: String,

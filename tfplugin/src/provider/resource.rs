@@ -115,6 +115,7 @@ pub trait Resource: Send + Sync {
 
 /// What is to be planned.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct PlanRequest {
     /// The state now; null for a create.
     pub prior: Value,
@@ -131,6 +132,17 @@ pub struct PlanRequest {
 }
 
 impl PlanRequest {
+    /// A plan as Terraform asks for it, without bytes of the provider's own; for tests and tools.
+    pub fn new(prior: Value, proposed: Value, config: Value) -> Self {
+        Self { prior, proposed, config, ..Self::default() }
+    }
+
+    /// The same with the provider's own bytes.
+    #[must_use]
+    pub fn with_private(self, private: Vec<u8>) -> Self {
+        Self { private, ..self }
+    }
+
     /// Whether there is no object yet.
     pub fn is_create(&self) -> bool {
         self.prior.is_null()
@@ -179,6 +191,7 @@ impl PlanResponse {
 
 /// What is to be done.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ApplyRequest {
     /// The state now; null for a create.
     pub prior: Value,
@@ -191,6 +204,17 @@ pub struct ApplyRequest {
 }
 
 impl ApplyRequest {
+    /// An apply as Terraform asks for it, without bytes of the provider's own; for tests and tools.
+    pub fn new(prior: Value, planned: Value, config: Value) -> Self {
+        Self { prior, planned, config, ..Self::default() }
+    }
+
+    /// The same with the provider's own bytes.
+    #[must_use]
+    pub fn with_private(self, private: Vec<u8>) -> Self {
+        Self { private, ..self }
+    }
+
     /// Whether there is no object yet.
     pub fn is_create(&self) -> bool {
         self.prior.is_null()
@@ -227,11 +251,25 @@ impl ApplyResponse {
 
 /// What is to be looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ReadRequest {
     /// The state as stored.
     pub state: Value,
     /// The provider's own bytes.
     pub private: Vec<u8>,
+}
+
+impl ReadRequest {
+    /// A look at the object with this state, without bytes of the provider's own; for tests and tools.
+    pub fn new(state: Value) -> Self {
+        Self { state, ..Self::default() }
+    }
+
+    /// The same with the provider's own bytes.
+    #[must_use]
+    pub fn with_private(self, private: Vec<u8>) -> Self {
+        Self { private, ..self }
+    }
 }
 
 /// What is there.

@@ -10,6 +10,7 @@ use crate::{Diagnostic, Diagnostics, Value};
 
 /// State as it was stored.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct UpgradeRequest {
     /// The schema version that it was stored with.
     pub version: i64,

@@ -49,7 +49,7 @@ fn filter(set: &[(&str, Value)]) -> Value {
 async fn listed(provider: &Provider, include_resource: bool) -> Vec<ListItem> {
     let (found, mut items) = Found::channel(None);
     let config = Value::object([("location", Value::Null), ("tags", Value::Null)]);
-    let request = ListRequest { config, include_resource, limit: None };
+    let request = ListRequest::new(config, include_resource);
     let ctx = provider.context();
     let (told, items) = tokio::join!(ClusterList.list(&ctx, request, found), async {
         let mut all = Vec::new();

@@ -125,7 +125,7 @@ async fn a_purge_without_its_document_deletes_no_snapshot() {
     azure.cloud.remove_blob(&account(), "config", PATH);
     let prior = instance.current.unwrap().state;
     let private = crate::leg::destroy();
-    let request = ApplyRequest { prior, private, ..ApplyRequest::default() };
+    let request = ApplyRequest::new(prior, Value::Null, Value::Null).with_private(private);
     let response = policy.apply(&Context::new(), request).await;
     assert!(response.state.is_null() && !response.diagnostics.has_errors());
     assert!(has_snapshot(&azure));

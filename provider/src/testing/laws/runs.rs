@@ -56,12 +56,9 @@ async fn a_stop_by_the_user_ends_in_warnings_and_the_next_apply_goes_on() {
     let resource = provider.cluster();
     let object = instance.current.clone().unwrap();
     let planned = plan(&resource, &object.state, &[], &config).await.unwrap();
-    let request = ApplyRequest {
-        prior: object.state.clone(),
-        planned: planned.planned,
-        config: whole(resource.as_ref(), &config),
-        private: planned.private.unwrap_or_default(),
-    };
+    let whole_config = whole(resource.as_ref(), &config);
+    let request = ApplyRequest::new(object.state.clone(), planned.planned, whole_config)
+        .with_private(planned.private.unwrap_or_default());
     let cancel = CancellationToken::new();
     let ctx = Context::with_cancel(cancel.clone());
     let (response, ()) = tokio::join!(resource.apply(&ctx, request), async {
@@ -89,12 +86,9 @@ async fn a_stopped_foundation_and_a_killed_run_after_it_are_finished_or_removed(
                 let resource = azure.provider(Value::Null, None).cluster();
                 let config = servers(1);
                 let planned = plan(&resource, &Value::Null, &[], &config).await.unwrap();
-                let request = ApplyRequest {
-                    planned: planned.planned,
-                    config: whole(resource.as_ref(), &config),
-                    private: planned.private.unwrap_or_default(),
-                    ..ApplyRequest::default()
-                };
+                let whole_config = whole(resource.as_ref(), &config);
+                let request = ApplyRequest::new(Value::Null, planned.planned, whole_config)
+                    .with_private(planned.private.unwrap_or_default());
                 let cancel = CancellationToken::new();
                 let ctx = Context::with_cancel(cancel.clone());
                 let (response, ()) = tokio::join!(resource.apply(&ctx, request), async {
@@ -191,10 +185,10 @@ async fn a_cluster_without_its_storage_can_be_destroyed_by_its_owner_only() {
 
 /// What core sends for a destroy without a refresh.
 async fn destroy(resource: &Arc<dyn Resource>, prior: Value) -> ApplyResponse {
-    let request = PlanRequest { prior: prior.clone(), ..PlanRequest::default() };
+    let request = PlanRequest::new(prior.clone(), Value::Null, Value::Null);
     let planned = resource.plan(&Context::new(), request).await;
     let private = planned.private.unwrap_or_default();
-    let request = ApplyRequest { prior, private, ..ApplyRequest::default() };
+    let request = ApplyRequest::new(prior, Value::Null, Value::Null).with_private(private);
     resource.apply(&Context::new(), request).await
 }
 

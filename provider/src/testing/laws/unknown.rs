@@ -527,7 +527,7 @@ async fn an_unknown_setting_of_the_connection_is_one_clear_error() {
     assert!(settings.len() >= 15, "{settings:?}");
     for leaf in settings {
         let config = set(&Value::Map(BTreeMap::new()), &leaf, &Value::unknown());
-        let request = ConfigureRequest { config, ..ConfigureRequest::default() };
+        let request = ConfigureRequest::new(config);
         let found = provider.configure(&Context::new(), request).await.diagnostics;
         let named: Leaf =
             leaf.iter().filter(|step| matches!(step, Step::Name(_))).cloned().collect();
