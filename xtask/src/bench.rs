@@ -55,7 +55,8 @@ pub(crate) fn run(json_file: Option<&Path>) -> Result<(), Failure> {
         let rows: Vec<_> = figures.iter().map(Figure::json).collect();
         std::fs::write(path, format!("{:#}\n", json!({ "figures": rows })))?;
     }
-    Ok(())
+    let missed = figures.iter().filter(|figure| figure.is_missed()).count();
+    if missed == 0 { Ok(()) } else { Err(format!("{missed} figures are missed").into()) }
 }
 
 /// Clusters of one state, refreshed in a simulated Azure with its buckets: the law that counts them prints figures.

@@ -47,6 +47,8 @@ enum Command {
         #[arg(long, conflicts_with = "room")]
         quick: bool,
     },
+    /// Formatting, lints, dependencies and packages, without a test.
+    Check,
     /// Says what this machine lacks, and how to get it.
     Doctor,
     /// Runs the tests with a real client in them under each client that the environment names: `HCS_TOFU_BIN`, `HCS_TERRAFORM_BINS`.
@@ -139,6 +141,7 @@ fn main() -> ExitCode {
         Command::Test { quick: true, .. } => test::run_quick(),
         Command::Test { room: Some(room), .. } => test::run_room(&room),
         Command::Test { .. } => test::run(),
+        Command::Check => test::check(),
         Command::Doctor => doctor::run(),
         Command::Clients { only } => clients::run(&only),
         Command::Dist { only } => dist::run(only.as_deref()),

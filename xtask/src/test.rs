@@ -144,6 +144,14 @@ fn tell(count: &Count) {
     println!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
 }
 
+/// Formatting, lints, dependencies and packages.
+pub(crate) fn check() -> Result<(), Failure> {
+    cargo(&["fmt", "--all", "--check"])?;
+    check_dependencies()?;
+    check_packages()?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
 /// Formatting, lints and the tests that need neither Terraform nor Consul, for the minutes between two commits.
 pub(crate) fn run_quick() -> Result<(), Failure> {
     let started = Instant::now();

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+/// Two runs of one program differ by up to this much.
+const NOISE: f64 = 1.1;
+
 /// One figure.
 pub(crate) struct Figure {
     name: String,
@@ -40,6 +43,11 @@ impl Figure {
         self.value
     }
 
+    /// Whether it is over its promise by more than a machine's noise explains.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.promised_max.is_some_and(|max| self.value > max * NOISE)
+    }
+
     pub(crate) fn json(&self) -> Value {
         json!({ "name": self.name, "value": self.value, "unit": self.unit, "promised_max": self.promised_max })
     }
@@ -73,4 +81,16 @@ pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "figures are rounded to two digits anyway")]
 pub(crate) fn count(value: u64) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Figure;
+
+    #[test]
+    fn a_figure_is_missed_beyond_noise_alone() {
+        let missed = |value, max| Figure::new("any", value, "ms", max).is_missed();
+        assert!(!missed(5.0, Some(5.0)) && !missed(5.4, Some(5.0)) && !missed(1e9, None));
+        assert!(missed(5.6, Some(5.0)));
+    }
 }
