@@ -7,7 +7,7 @@ use std::process::Command;
 
 use hcs_acceptance::tools;
 
-use crate::shell::{Count, Failure, build_binaries, cargo_test_with};
+use crate::shell::{Count, Failure, build_binaries, cargo, cargo_test_with};
 
 /// Where the framework's own tests look for their client.
 const FRAMEWORKS_CLIENT: &str = "TFPLUGIN_CLIENT_BIN";
@@ -28,6 +28,7 @@ pub(crate) fn run(only: &[String]) -> Result<(), Failure> {
     }
     crate::test::set_up()?;
     build_binaries()?;
+    cargo(&["build", "--package", "tfplugin", "--examples"])?;
     let mut rows = Vec::new();
     for client in &clients {
         let version = version(client)?;
