@@ -10,10 +10,7 @@ use hcs_planner::dataplane::{blob, container};
 use hcs_planner::names::Names;
 use hcs_planner::plan::Secret;
 use hcs_planner::spec::ClusterSpec;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
-};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
@@ -24,8 +21,6 @@ use crate::error::EngineError;
 
 /// Ten years: a CA change touches every client.
 const CA_DAYS: i64 = 3650;
-/// Three years, until servers renew their certificates themselves.
-const SERVER_DAYS: i64 = 1095;
 /// Clocks of servers may run behind ours.
 const BACKDATE_MINUTES: i64 = 10;
 
@@ -62,7 +57,6 @@ impl Mint<'_> {
                 self.once(&container::secrets(slot), blob::AGENT_TOKEN, token).await?;
             }
             Secret::CertificateAuthority => self.authority().await?,
-            Secret::ServerCertificate { slot } => self.server(slot).await?,
         }
         Ok(())
     }
@@ -83,54 +77,11 @@ impl Mint<'_> {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        self.validity(&mut params, CA_DAYS)?;
-        Ok(params)
-    }
-
-    /// CN and SAN `server.<dc>.consul` are what `verify_server_hostname` demands; the other names serve clients.
-    async fn server(&self, slot: u32) -> Result<(), EngineError> {
-        let secrets = container::secrets(slot);
-        let key = self.key(&secrets, blob::SERVER_KEY).await?;
-        if self.store.get(&secrets, blob::SERVER_CERTIFICATE).await?.is_some() {
-            return Ok(());
-        }
-        let ca_key = self.key(container::SECRETS_SHARED, blob::CA_KEY).await?;
-        let ca = self.read(container::CERTIFICATES, blob::CA_CERTIFICATE).await?;
-        let ca = String::from_utf8_lossy(&ca).into_owned();
-        let issuer = Issuer::from_ca_cert_pem(&ca, ca_key).map_err(crypto("the CA"))?;
-        let what = "a server certificate";
-        let server_name = format!("server.{}.consul", self.spec.consul_datacenter);
-        let domain = self.names.dns_domain();
-        let names = vec![
-            server_name.clone(),
-            "localhost".to_owned(),
-            self.names.join_name(),
-            format!("server-{slot}.{domain}"),
-            // Whether there is an endpoint or not: one that comes later needs no new certificate.
-            self.names.endpoint_name(),
-            format!("{}.server.{}.consul", self.names.server(slot), self.spec.consul_datacenter),
-        ];
-        let mut params = CertificateParams::new(names).map_err(crypto(what))?;
-        params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
-        params.distinguished_name.push(DnType::CommonName, server_name);
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages =
-            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.use_authority_key_identifier_extension = true;
-        self.validity(&mut params, SERVER_DAYS)?;
-        let certificate = params.signed_by(&key, &issuer).map_err(crypto(what))?;
-        self.once(&secrets, blob::SERVER_CERTIFICATE, certificate.pem()).await?;
-        Ok(())
-    }
-
-    fn validity(&self, params: &mut CertificateParams, days: i64) -> Result<(), EngineError> {
         let seconds = i64::try_from(self.now_unix_ms / 1000).unwrap_or(i64::MAX);
         let now = OffsetDateTime::from_unix_timestamp(seconds).map_err(crypto("a validity"))?;
         params.not_before = now - Duration::minutes(BACKDATE_MINUTES);
-        params.not_after = now + Duration::days(days);
-        Ok(())
+        params.not_after = now + Duration::days(CA_DAYS);
+        Ok(params)
     }
 
     /// The private key under this name, made if it is not there.

@@ -371,9 +371,13 @@ async fn authority(store: &dyn BlobStore) -> Result<Option<String>, EngineError>
         Err(BlobError::Denied { .. } | BlobError::NoContainer { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    Ok(content.and_then(|content| {
-        let (_, pem) = parse_x509_pem(&content.bytes).ok()?;
-        let seconds = pem.parse_x509().ok()?.validity().not_after.timestamp();
-        u64::try_from(seconds).ok().map(|seconds| rfc3339(seconds * 1000))
-    }))
+    let pem = content.and_then(|content| String::from_utf8(content.bytes.to_vec()).ok());
+    Ok(pem.as_deref().and_then(authority_expires_at))
+}
+
+/// When the CA that signs ends, RFC 3339; it is the first in its document.
+pub fn authority_expires_at(ca_pem: &str) -> Option<String> {
+    let (_, pem) = parse_x509_pem(ca_pem.as_bytes()).ok()?;
+    let seconds = pem.parse_x509().ok()?.validity().not_after.timestamp();
+    u64::try_from(seconds).ok().map(|seconds| rfc3339(seconds * 1000))
 }

@@ -76,10 +76,6 @@ pub enum DocumentError {
 pub struct ServerSecrets {
     /// Certificate of the cluster's CA, PEM; public.
     pub ca_pem: String,
-    /// The server's certificate chain, PEM; public.
-    pub certificate_pem: String,
-    /// Its private key, PEM.
-    pub key_pem: Secret,
     /// Secret id of the agent token.
     pub agent_token: Secret,
     /// 32 bytes, base64.
@@ -117,22 +113,23 @@ impl Stores {
     pub async fn secrets(&self, slot: u32) -> Result<ServerSecrets, DocumentError> {
         let own = container::secrets(slot);
         let (shared, certificates) = (container::SECRETS_SHARED, container::CERTIFICATES);
-        let (ca_pem, certificate_pem, key_pem, agent_token, gossip_key, management_token) = tokio::try_join!(
+        let (ca_pem, agent_token, gossip_key, management_token) = tokio::try_join!(
             text(&*self.shared, certificates, blob::CA_CERTIFICATE),
-            text(&*self.own, &own, blob::SERVER_CERTIFICATE),
-            text(&*self.own, &own, blob::SERVER_KEY),
             text(&*self.own, &own, blob::AGENT_TOKEN),
             text(&*self.shared, shared, blob::GOSSIP_KEY),
             text(&*self.shared, shared, blob::MANAGEMENT_TOKEN),
         )?;
         Ok(ServerSecrets {
             ca_pem: ca_pem.expose().to_owned(),
-            certificate_pem: certificate_pem.expose().to_owned(),
-            key_pem,
             agent_token: uuid_text(&agent_token, &own, blob::AGENT_TOKEN)?,
             gossip_key: gossip_text(&gossip_key)?,
             management_token: Some(uuid_text(&management_token, shared, blob::MANAGEMENT_TOKEN)?),
         })
+    }
+
+    /// The key with which the CA signs: read when something is to be signed, and kept nowhere.
+    pub async fn authority_key(&self) -> Result<Secret, DocumentError> {
+        text(&*self.shared, container::SECRETS_SHARED, blob::CA_KEY).await
     }
 
     /// The token of client agents; the first server that asks makes it up.

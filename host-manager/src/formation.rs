@@ -89,7 +89,7 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hcs_planner::dataplane::{ConsulArtifact, ConsulStatus};
+    use hcs_planner::dataplane::{ConsulArtifact, ConsulStatus, ServerCertificates};
 
     fn cluster(server_count: u32) -> ClusterDocument {
         ClusterDocument {
@@ -103,6 +103,7 @@ mod tests {
                 sha256: String::new(),
                 file_name: "consul".into(),
             },
+            certificates: ServerCertificates::default(),
         }
     }
 

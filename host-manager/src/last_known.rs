@@ -1,6 +1,7 @@
 //! What this server needs to start Consul again while Entra, the storage account or the way to them is away.
 //!
-//! It is what Consul was last started with, in one file that only root may read: leaf key, gossip key and agent token.
+//! It is what Consul was last started with, in one file that only root may read: gossip key and agent token. Its
+//! certificate and key lie beside it, see [`crate::leaf`].
 //! The management token and the key of the CA are in no file of ours on a disk.
 
 use hcs_planner::dataplane::ClusterDocument;
@@ -13,7 +14,7 @@ use crate::paths::Paths;
 use crate::secrets::Secret;
 
 /// The form of the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What was known when the storage last answered.
 #[derive(Clone, Debug)]
@@ -40,15 +41,13 @@ struct Stored {
     format: u32,
     cluster: ClusterDocument,
     ca_pem: String,
-    certificate_pem: String,
-    key_pem: String,
     agent_token: String,
     gossip_key: String,
 }
 
 impl Drop for Stored {
     fn drop(&mut self) {
-        for secret in [&mut self.key_pem, &mut self.agent_token, &mut self.gossip_key] {
+        for secret in [&mut self.agent_token, &mut self.gossip_key] {
             secret.zeroize();
         }
     }
@@ -69,8 +68,6 @@ impl LastKnown {
             cluster: stored.cluster.clone(),
             secrets: ServerSecrets {
                 ca_pem: stored.ca_pem.clone(),
-                certificate_pem: stored.certificate_pem.clone(),
-                key_pem: Secret::new(stored.key_pem.as_str()),
                 agent_token: Secret::new(stored.agent_token.as_str()),
                 gossip_key: Secret::new(stored.gossip_key.as_str()),
                 management_token: None,
@@ -93,8 +90,6 @@ impl LastKnown {
             format: FORMAT,
             cluster: cluster.clone(),
             ca_pem: secrets.ca_pem.clone(),
-            certificate_pem: secrets.certificate_pem.clone(),
-            key_pem: secrets.key_pem.expose().to_owned(),
             agent_token: secrets.agent_token.expose().to_owned(),
             gossip_key: secrets.gossip_key.expose().to_owned(),
         };
@@ -112,10 +107,8 @@ mod tests {
     fn secrets(key: &str) -> ServerSecrets {
         ServerSecrets {
             ca_pem: "ca".into(),
-            certificate_pem: "certificate".into(),
-            key_pem: Secret::new(key),
             agent_token: Secret::new("agent"),
-            gossip_key: Secret::new("gossip"),
+            gossip_key: Secret::new(key),
             management_token: Some(Secret::new("management")),
         }
     }

@@ -18,6 +18,7 @@ pub mod formation;
 pub mod host;
 pub mod instance;
 pub mod last_known;
+pub mod leaf;
 pub mod lock;
 pub mod machine_files;
 pub mod membership;

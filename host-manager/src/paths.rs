@@ -6,6 +6,16 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 
+/// Files in the folder of [`Paths::tls_dir`].
+pub mod tls_file {
+    /// The CAs that are trusted.
+    pub const AUTHORITIES: &str = "ca.pem";
+    /// The server's certificate.
+    pub const CERTIFICATE: &str = "server.pem";
+    /// Its private key.
+    pub const KEY: &str = "server-key.pem";
+}
+
 /// The folder tree of one server.
 #[derive(Clone, Debug)]
 pub struct Paths {
@@ -42,6 +52,11 @@ impl Paths {
     /// What a start without the storage account needs.
     pub fn last_known(&self) -> PathBuf {
         self.state_dir().join("last-known.json")
+    }
+
+    /// This server's certificate with its key.
+    pub fn leaf(&self) -> PathBuf {
+        self.state_dir().join("leaf.pem")
     }
 
     /// What the metadata service said last of this machine.

@@ -151,7 +151,7 @@ async fn recovered(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hcs_planner::dataplane::{ConsulArtifact, ServerPhase};
+    use hcs_planner::dataplane::{ConsulArtifact, ServerCertificates, ServerPhase};
 
     fn consul(version: &str, is_leader: bool) -> ConsulStatus {
         ConsulStatus {
@@ -198,6 +198,7 @@ mod tests {
                 sha256: String::new(),
                 file_name: String::new(),
             },
+            certificates: ServerCertificates::default(),
         };
         let (old, new) = ("1.21.0", "1.22.2");
         let leader = consul(old, true);

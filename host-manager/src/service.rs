@@ -24,6 +24,8 @@ pub enum Verb {
     Stop,
     /// Stop and start Consul.
     Restart,
+    /// Have Consul read its configuration and certificates again.
+    Reload,
 }
 
 impl Verb {
@@ -36,6 +38,7 @@ impl Verb {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Restart => "restart",
+            Self::Reload => "reload",
         }
     }
 }

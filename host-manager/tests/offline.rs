@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use hcs_host_manager::artifact;
 use hcs_host_manager::formation::Formation;
+use hcs_host_manager::host::Host;
 use hcs_host_manager::last_known::LastKnown;
+use hcs_host_manager::leaf;
 use hcs_host_manager::memory::{Leave, Memory};
 use support::world::{Server, World};
 
@@ -35,12 +37,25 @@ async fn member(world: &World) -> Server {
     let (cluster, secrets) = (stores.cluster().await.unwrap(), stores.secrets(0).await.unwrap());
     let folder = paths.consul_dir(&cluster.consul.version);
     artifact::install(&*stores.shared, &cluster.consul, &folder).await.unwrap();
+    let now_unix_s = jiff::Timestamp::now().as_second();
+    keep_leaf(&server, now_unix_s).await;
+    let paths = &server.host.paths;
     LastKnown { cluster, secrets }.keep(paths).unwrap();
     let formation = Some(Formation::Found { expect: 3 });
     Memory { formation, member: true, ..Memory::default() }.save(paths).unwrap();
     std::fs::create_dir_all(paths.data_dir().join("raft")).unwrap();
     std::fs::write(paths.data_dir().join("raft/raft.db"), "data").unwrap();
     server
+}
+
+/// The certificate that the server made for itself at this time.
+async fn keep_leaf(server: &Server, made_unix_s: i64) {
+    let Host { bootstrap, instance, paths, stores, .. } = &server.host;
+    let (cluster, secrets) = (stores.cluster().await.unwrap(), stores.secrets(0).await.unwrap());
+    let wanted = leaf::Wanted::new(&cluster, bootstrap, instance.address);
+    let authorities = leaf::authorities(&secrets.ca_pem).unwrap();
+    let key = stores.authority_key().await.unwrap();
+    leaf::keep(paths, &leaf::sign(&wanted, &authorities, &key, made_unix_s).unwrap()).unwrap();
 }
 
 /// Looks for as long as a start may take, and a good while where none is expected.
@@ -60,8 +75,15 @@ async fn is_started(world: &World, server: &mut Server, tenths: u32) -> bool {
 async fn only_a_member_whose_data_are_there_is_started_without_the_storage() {
     let folder = tempfile::tempdir().unwrap();
     let program = consul(folder.path());
-    let cases: [(&str, bool, Spoil); 7] = [
+    let cases: [(&str, bool, Spoil); 9] = [
         ("a member", true, |_| {}),
+        ("one without a certificate", false, |server| {
+            std::fs::remove_file(server.host.paths.leaf()).unwrap();
+        }),
+        ("one with half a certificate", false, |server| {
+            let text = std::fs::read_to_string(server.host.paths.leaf()).unwrap();
+            std::fs::write(server.host.paths.leaf(), &text[..text.len() / 2]).unwrap();
+        }),
         ("no member", false, |server| {
             let memory = Memory::load(&server.host.paths).unwrap();
             Memory { member: false, ..memory }.save(&server.host.paths).unwrap();
@@ -92,4 +114,9 @@ async fn only_a_member_whose_data_are_there_is_started_without_the_storage() {
         let tenths = if expected { 200 } else { 15 };
         assert_eq!(is_started(&world, &mut server, tenths).await, expected, "{name}");
     }
+    // Better alone than down: others talk to it again when it has renewed its certificate.
+    let world = World::new(&program, 3);
+    let mut server = member(&world).await;
+    keep_leaf(&server, jiff::Timestamp::now().as_second() - 7200).await;
+    assert!(is_started(&world, &mut server, 200).await, "one whose certificate has ended");
 }

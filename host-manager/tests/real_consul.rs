@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use hcs_host_manager::consul::client::ConsulError;
 use hcs_host_manager::consul::store::{LogStore, RaftData};
+use hcs_host_manager::leaf;
+use hcs_host_manager::paths::tls_file;
 use hcs_host_manager::snapshot::archive;
 use hcs_planner::dataplane::{
     OnDelete, Request, RequestAction, ServerPhase, ServerStatus, SnapshotPolicyDocument, blob,
-    container,
+    container, port,
 };
 use support::client::ClientAgent;
 use support::world::{GOSSIP_KEY, MANAGEMENT, Server, World, agent_token};
@@ -173,27 +175,50 @@ async fn manager_comes_and_goes(world: &World, servers: &mut [Server]) {
     world.account.set_away(false);
 }
 
+/// By overlap: all trust both, the new one signs, the old one goes. Nobody is restarted, and a client that asks all the
+/// time is never refused.
 async fn certificate_and_ca_change_without_a_restart(world: &mut World, servers: &[Server]) {
+    let starts = |server: &Server| server.service.process();
+    let before: Vec<_> = servers.iter().map(starts).collect();
+    let old = servers[1].leaf();
+    assert!(old.facts.names.contains("server-1.demo.example"), "{:?}", old.facts.names);
+    assert!(old.facts.addresses.contains(&world.address(1)), "{:?}", old.facts.addresses);
     world.add_ca();
-    let world = &*world;
-    eventually("all servers trust both CAs", SOON, || async {
-        let trusts_both = |server: &Server| {
-            let file = server.host.paths.tls_dir().join(blob::CA_CERTIFICATE);
-            std::fs::read_to_string(file).is_ok_and(|pem| pem == world.ca_pem)
+    let trusts = |pem: &str| {
+        let is_file = |server: &Server| {
+            let file = server.host.paths.tls_dir().join(tls_file::AUTHORITIES);
+            std::fs::read_to_string(file).is_ok_and(|found| found == pem)
         };
-        servers.iter().all(trusts_both).then_some(())
-    })
-    .await;
-    let before = servers[1].service.process();
+        servers.iter().all(is_file)
+    };
+    let both = world.ca_pem.clone();
+    eventually("all servers trust both CAs", SOON, || async { trusts(&both).then_some(()) }).await;
+    assert_eq!(servers[1].leaf(), old, "a CA that does not sign changes no certificate");
     let client = world.client(1, MANAGEMENT);
-    let old = client.served_certificate("dc1").await.unwrap().unwrap();
-    world.issue_certificate(1);
-    eventually("the new certificate is served", SOON, || async {
-        let now = client.served_certificate("dc1").await.ok()??;
-        (now.serial != old.serial).then_some(())
-    })
-    .await;
-    assert_eq!(servers[1].service.process(), before, "a reload, not a restart");
+    world.turn_to_the_new_ca();
+    for server in servers {
+        eventually("a certificate of the new CA is served on every port", SOON, || async {
+            assert!(client.leader().await.unwrap().is_some(), "served meanwhile");
+            let is_new = server.leaf().facts.serial != old.facts.serial;
+            let ports = [port::HTTPS, port::RPC];
+            let mut is_served = is_new;
+            for port in ports {
+                is_served &= server.serves_its_leaf(port).await;
+            }
+            let authorities = leaf::authorities(&world.ca_pem).unwrap();
+            let is_of_new = server.leaf().is_signed_by(&authorities[..1], "server.dc1.consul");
+            (is_served && is_of_new).then_some(())
+        })
+        .await;
+    }
+    world.drop_the_old_ca();
+    let new = world.ca_pem.clone();
+    eventually("all servers trust the new CA alone", SOON, || async { trusts(&new).then_some(()) })
+        .await;
+    let after: Vec<_> = servers.iter().map(starts).collect();
+    assert_eq!(after, before, "reloads, and no restart");
+    assert!(world.client(1, MANAGEMENT).leader().await.unwrap().is_some());
+    all_well(world, &[0, 1, 2]).await;
 }
 
 async fn snapshots_are_taken_verified_and_pruned(world: &World) {
@@ -227,10 +252,14 @@ async fn snapshots_are_taken_verified_and_pruned(world: &World) {
 }
 
 fn secrets_stay_where_they_belong(world: &World, servers: &[Server]) {
-    let key = world.account.read(&container::secrets(0), blob::SERVER_KEY).unwrap();
-    let key = String::from_utf8_lossy(&key).lines().nth(1).unwrap().to_owned();
-    let secrets = [GOSSIP_KEY.to_owned(), MANAGEMENT.to_owned(), agent_token(0), key];
+    let second_line = |pem: &str| pem.lines().nth(1).unwrap().to_owned();
+    let key = second_line(servers[0].leaf().key_pem.expose());
+    let authority = world.account.read(container::SECRETS_SHARED, blob::CA_KEY).unwrap();
+    let authority = second_line(&String::from_utf8_lossy(&authority));
+    let secrets = [GOSSIP_KEY.to_owned(), MANAGEMENT.to_owned(), agent_token(0), key, authority];
     for (name, bytes) in world.account.all() {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(!text.contains(&secrets[3]), "the key of server 0 left it: {name}");
         if name.starts_with("status-") {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             assert!(!secrets.iter().any(|secret| text.contains(secret)), "{name}: {text}");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::dataplane::{ClusterDocument, ConsulArtifact};
+use crate::dataplane::{ClusterDocument, ConsulArtifact, ServerCertificates};
 use crate::desired::{Desired, moved_to, object, place_in};
 use crate::diff::without_absent;
 use crate::names::Names;
@@ -48,6 +48,7 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
             sha256: String::new(),
             file_name: String::new(),
         },
+        certificates: ServerCertificates::new(spec, &Names::new(spec)),
     });
     observed.ready = Some(ReadyDocument { generation: 1 });
     observed.stored_spec = Some(spec.clone());

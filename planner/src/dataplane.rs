@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::deterministic_guid;
+use crate::names::{Names, deterministic_guid};
+use crate::spec::{ClusterSpec, defaults};
 
 /// Blob containers of a cluster's storage account.
 pub mod container {
@@ -70,18 +71,14 @@ pub mod blob {
     pub const RUN: &str = "run.json";
     /// In `config`: folder of [`super::SnapshotPolicyDocument`]s.
     pub const SNAPSHOT_POLICIES: &str = "snapshot-policies/";
-    /// In `certificates`: the cluster's CA certificate, PEM.
+    /// In `certificates`: the cluster's CA, PEM. Every certificate in it is trusted; the first one signs.
     pub const CA_CERTIFICATE: &str = "ca.pem";
     /// In `secrets-shared`: 32 bytes, base64.
     pub const GOSSIP_KEY: &str = "gossip-key";
     /// In `secrets-shared`: the secret id of the management token, a UUID.
     pub const MANAGEMENT_TOKEN: &str = "management-token";
-    /// In `secrets-shared`: the CA's private key, PEM.
+    /// In `secrets-shared`: the private key of the CA that signs, PEM. Servers sign their own certificates with it.
     pub const CA_KEY: &str = "ca-key.pem";
-    /// In `secrets-{slot}`: the server's certificate, PEM.
-    pub const SERVER_CERTIFICATE: &str = "server.pem";
-    /// In `secrets-{slot}`: the server's private key, PEM.
-    pub const SERVER_KEY: &str = "server-key.pem";
     /// In `secrets-{slot}`: the secret id of the server's agent token, a UUID.
     pub const AGENT_TOKEN: &str = "agent-token";
     /// Secret id of the token of client agents.
@@ -156,6 +153,43 @@ pub struct ClusterDocument {
     pub others: Vec<u32>,
     /// Which Consul to run.
     pub consul: ConsulArtifact,
+    /// What the servers' certificates say.
+    #[serde(default)]
+    pub certificates: ServerCertificates,
+}
+
+/// What each server puts into the certificate that it makes for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerCertificates {
+    /// How long one is good for. It is renewed when half of that is over.
+    pub ttl_seconds: u64,
+    /// The domain below which each server has a name, `server-{slot}.{domain}`.
+    pub domain: String,
+    /// Names that all servers answer to.
+    pub names: Vec<String>,
+}
+
+impl ServerCertificates {
+    /// Of the servers of a cluster.
+    pub fn new(spec: &ClusterSpec, names: &Names) -> Self {
+        Self {
+            ttl_seconds: spec.server_certificate_ttl_seconds,
+            domain: names.dns_domain(),
+            // Whether there is an endpoint or not: one that comes later needs no new certificate.
+            names: vec![names.join_name(), names.endpoint_name()],
+        }
+    }
+}
+
+impl Default for ServerCertificates {
+    /// Of documents before servers renewed their certificates.
+    fn default() -> Self {
+        Self {
+            ttl_seconds: defaults::SERVER_CERTIFICATE_TTL_SECONDS,
+            domain: String::new(),
+            names: Vec::new(),
+        }
+    }
 }
 
 /// A Consul program in the `artifacts` container.

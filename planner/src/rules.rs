@@ -144,6 +144,27 @@ pub fn disk_gib(name: &str, range: &RangeInclusive<f64>, gib: f64) -> Result<(),
     Err(format!("{name} is {gib}; it is a whole number from {min} to {max}."))
 }
 
+/// How long a server's certificate may be good for.
+pub const SERVER_CERTIFICATE_TTL_SECONDS: RangeInclusive<u64> = 3600..=365 * 24 * 3600;
+
+/// How long a server's certificate is good for.
+pub fn server_certificate_ttl(seconds: u64) -> Result<(), String> {
+    let range = SERVER_CERTIFICATE_TTL_SECONDS;
+    if seconds < *range.start() {
+        return Err(format!(
+            "server_certificate_ttl is {seconds} seconds; the smallest is \"1h\": servers renew theirs when half of it is \
+             over, and the storage account may be away meanwhile."
+        ));
+    }
+    if seconds > *range.end() {
+        return Err(format!(
+            "server_certificate_ttl is {} hours; the largest is \"8760h\", a year.",
+            seconds / 3600
+        ));
+    }
+    Ok(())
+}
+
 /// The version of Consul.
 pub fn consul_version(version: &Version) -> Result<(), String> {
     // Below 1.8 the operator API that gates every change is not there.
@@ -299,6 +320,7 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
     for (name, range, gib) in disks {
         check(name, disk_gib(name, &range, f64::from(gib)));
     }
+    check("server_certificate_ttl", server_certificate_ttl(spec.server_certificate_ttl_seconds));
     if let Some(key) = &spec.ssh_public_key {
         check("ssh_public_key", ssh_public_key(key));
     }

@@ -22,8 +22,14 @@ pub mod defaults {
     pub const DATA_DISK_GIB: u32 = 32;
     /// Network of the cluster's own, as the retired provider had it.
     pub const VNET_CIDR: &str = "172.25.16.0/24";
+    /// Certificates of servers: a week.
+    pub const SERVER_CERTIFICATE_TTL_SECONDS: u64 = 168 * 3600;
     /// Lock on the managed group.
     pub const LOCK_NAME: &str = "hcs-cannot-delete";
+
+    pub(super) fn server_certificate_ttl_seconds() -> u64 {
+        SERVER_CERTIFICATE_TTL_SECONDS
+    }
 
     pub(super) fn lock_name() -> String {
         LOCK_NAME.to_owned()
@@ -85,6 +91,9 @@ pub struct ClusterSpec {
     pub consul_version: semver::Version,
     /// Where Consul's archive comes from; absent: releases of its maker.
     pub artifact_source: Option<ArtifactSource>,
+    /// How long a server's certificate is good for; servers renew theirs when half of it is over.
+    #[serde(default = "defaults::server_certificate_ttl_seconds")]
+    pub server_certificate_ttl_seconds: u64,
     /// Lock on the managed group.
     pub lock: LockLevel,
     /// Name of that lock.
@@ -137,6 +146,7 @@ impl ClusterSpec {
             external_endpoint: None,
             consul_version: default_version(),
             artifact_source: None,
+            server_certificate_ttl_seconds: defaults::SERVER_CERTIFICATE_TTL_SECONDS,
             lock: LockLevel::CanNotDelete,
             lock_name: defaults::lock_name(),
             deletion_protection: false,

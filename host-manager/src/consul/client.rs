@@ -11,7 +11,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::certificate::CertificateFacts;
 use crate::consul::types::{
     AgentSelf, AutopilotConfiguration, AutopilotHealth, Member, RaftConfiguration, SessionCreated,
 };
@@ -90,7 +89,6 @@ pub struct ConsulClient {
     token: Secret,
     /// Used for `agent/` calls: the agent knows it without asking the leader.
     local_token: Option<Secret>,
-    ca: Vec<Certificate>,
 }
 
 /// The name that servers prove by their certificates.
@@ -111,7 +109,7 @@ impl ConsulClient {
         let name = server_name(datacenter);
         let http = builder(&name, address, &ca).build().map_err(ConsulError::Client)?;
         let base = format!("https://{name}:{}/v1/", port::HTTPS);
-        Ok(Self { http, address, base, token, local_token: None, ca })
+        Ok(Self { http, address, base, token, local_token: None })
     }
 
     /// The same server as another token.
@@ -235,23 +233,6 @@ impl ConsulClient {
     /// A snapshot of the whole state.
     pub async fn snapshot(&self) -> Result<Bytes, ConsulError> {
         self.call(Method::GET, "snapshot", None::<&()>, SNAPSHOT_TIMEOUT).await
-    }
-
-    /// The certificate that the server serves now, by a new connection.
-    pub async fn served_certificate(
-        &self,
-        datacenter: &str,
-    ) -> Result<Option<CertificateFacts>, ConsulError> {
-        let fresh = builder(&server_name(datacenter), self.address, &self.ca)
-            .tls_info(true)
-            .build()
-            .map_err(ConsulError::Client)?;
-        let path = "status/leader";
-        let response = fresh.get(format!("{}{path}", self.base)).send().await;
-        let response = response.map_err(|source| self.unreachable(Method::GET, path, source))?;
-        let info = response.extensions().get::<reqwest::tls::TlsInfo>();
-        let der = info.and_then(reqwest::tls::TlsInfo::peer_certificate);
-        Ok(der.and_then(CertificateFacts::of_der))
     }
 
     /// GET with a JSON answer.

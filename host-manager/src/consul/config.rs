@@ -10,9 +10,10 @@ use semver::Version;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use hcs_planner::dataplane::{blob, port};
+use hcs_planner::dataplane::port;
 
 use super::store::{LogStore, core};
+use crate::paths::tls_file;
 use crate::secrets::Secret;
 
 /// Which keys a version reads.
@@ -116,9 +117,9 @@ pub fn server_json(config: &ServerConfig<'_>) -> Result<String, ConfigError> {
     let file = |name: &str| json!(config.tls_dir.join(name));
     match family {
         Family::Flat => {
-            root["ca_file"] = file(blob::CA_CERTIFICATE);
-            root["cert_file"] = file(blob::SERVER_CERTIFICATE);
-            root["key_file"] = file(blob::SERVER_KEY);
+            root["ca_file"] = file(tls_file::AUTHORITIES);
+            root["cert_file"] = file(tls_file::CERTIFICATE);
+            root["key_file"] = file(tls_file::KEY);
             root["verify_incoming"] = json!(false);
             root["verify_incoming_rpc"] = json!(true);
             root["verify_incoming_https"] = json!(false);
@@ -130,9 +131,9 @@ pub fn server_json(config: &ServerConfig<'_>) -> Result<String, ConfigError> {
         Family::Stanza => {
             root["tls"] = json!({
                 "defaults": {
-                    "ca_file": file(blob::CA_CERTIFICATE),
-                    "cert_file": file(blob::SERVER_CERTIFICATE),
-                    "key_file": file(blob::SERVER_KEY),
+                    "ca_file": file(tls_file::AUTHORITIES),
+                    "cert_file": file(tls_file::CERTIFICATE),
+                    "key_file": file(tls_file::KEY),
                     "tls_min_version": "TLSv1_2",
                     "verify_incoming": false,
                     "verify_outgoing": true,

@@ -2,6 +2,7 @@
 //!
 //! Every round starts from what is there, so a round may fail or be cut off anywhere.
 
+mod certificate;
 mod member;
 mod offline;
 mod process;
@@ -15,7 +16,7 @@ use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact};
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::ArtifactError;
-use crate::certificate::{self, CertificateError, CertificateFacts};
+use crate::certificate::InstallError;
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::config::ConfigError;
 use crate::converge::{InvalidConfig, RenderError};
@@ -23,6 +24,7 @@ use crate::documents::{DocumentError, ServerSecrets};
 use crate::files::FileError;
 use crate::host::Host;
 use crate::last_known::LastKnownError;
+use crate::leaf::{Leaf, LeafError};
 use crate::membership::{self, Introductions};
 use crate::memory::{Memory, MemoryError};
 use crate::reader::ReaderError;
@@ -43,7 +45,9 @@ pub enum RoundError {
     /// The Consul program.
     Artifact(#[from] ArtifactError),
     /// Certificate and key.
-    Certificate(#[from] CertificateError),
+    Leaf(#[from] LeafError),
+    /// Their way to Consul.
+    Install(#[from] InstallError),
     /// A version that we do not know.
     Version(#[from] ConfigError),
     /// A configuration that Consul refuses.
@@ -88,7 +92,7 @@ impl RoundError {
 struct Documents {
     cluster: ClusterDocument,
     secrets: ServerSecrets,
-    certificate: CertificateFacts,
+    leaf: Leaf,
     client: ConsulClient,
 }
 
@@ -108,8 +112,8 @@ struct Manager {
     waits_for: Option<&'static str>,
     /// CA, certificate or key changed on disk since Consul last read them.
     reload_due: bool,
-    /// The certificate that Consul was last seen to serve.
-    served: Option<CertificateFacts>,
+    /// The certificate, DER, that every port of Consul was last seen to serve.
+    served: Option<Vec<u8>>,
     round: u32,
     /// The last round failed.
     is_troubled: bool,
@@ -229,12 +233,12 @@ impl Manager {
     async fn read(&self) -> Result<Documents, RoundError> {
         let cluster = self.host.stores.cluster().await?;
         let secrets = self.host.stores.secrets(self.host.bootstrap.slot).await?;
-        let certificate = certificate::check(&secrets)?;
+        let leaf = self.ensure_leaf(&cluster, &secrets).await?;
         let token = secrets.strongest_token();
         let address = self.host.instance.address;
         let client = ConsulClient::new(address, &cluster.datacenter, &secrets.ca_pem, token)?
             .with_local_token(secrets.local_token());
-        Ok(Documents { cluster, secrets, certificate, client })
+        Ok(Documents { cluster, secrets, leaf, client })
     }
 
     async fn work(&mut self, documents: &Documents) -> Result<(), RoundError> {

@@ -45,15 +45,14 @@ impl Manager {
         let consul = &known.cluster.consul;
         let folder = host.paths.consul_dir(&consul.version);
         let Some(program) = artifact::installed(consul, &folder)? else { return Ok(()) };
-        let facts = certificate::check(&known.secrets)?;
-        let now_unix_s = i64::try_from(host.clock.now_unix_ms() / 1000).unwrap_or(i64::MAX);
-        if facts.expires_unix_s < now_unix_s {
+        let Some(leaf) = self.leaf_on_disk()? else { return Ok(()) };
+        if leaf.left_s(self.now_unix_s()) < 0 {
             tracing::warn!(
                 "the certificate that is kept has expired: others will not talk to this server"
             );
         }
         let wanted = Wanted::render(&host, &known.cluster, &known.secrets, program, formation)?;
-        certificate::install(&host.paths, &known.secrets)?;
+        certificate::install(&host.paths, &known.secrets.ca_pem, &leaf)?;
         if files::read(&host.paths.join_config())?.is_none() {
             converge::write_join(&host, &[])?;
         }

@@ -7,7 +7,6 @@ use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus};
 use super::{Documents, Manager, RoundError};
 use crate::artifact::{self, ArtifactError};
 use crate::certificate;
-use crate::consul::client::ConsulError;
 use crate::consul::store::{self, RaftData};
 use crate::converge::{self, Wanted};
 use crate::files::FileError;
@@ -37,8 +36,9 @@ impl Manager {
         let formation = self.decide_formation(cluster).await?;
         let wanted = Wanted::render(&host, cluster, &documents.secrets, program, formation)?;
         converge::write_join(&host, &peers.iter().map(|peer| peer.address).collect::<Vec<_>>())?;
-        self.reload_due |= certificate::install(&host.paths, &documents.secrets)?;
-        self.board.set_certificate_expires_at(documents.certificate.expires_at());
+        self.reload_due |=
+            certificate::install(&host.paths, &documents.secrets.ca_pem, &documents.leaf)?;
+        self.tell_of_the_certificate(&documents.leaf);
         let is_current = self.memory.started_with.as_ref() == Some(&wanted.fingerprint);
         // A machine that came back elsewhere: the Consul that started with it serves nobody.
         let address = Some(host.instance.address);
@@ -156,38 +156,5 @@ impl Manager {
             }
             Err(error) => self.board.problem("rollout", chain(&error)),
         }
-    }
-
-    /// A new certificate is reloaded, never restarted for, and looked at from outside.
-    async fn serve_certificate(&mut self, documents: &Documents) {
-        if self.served.as_ref() == Some(&documents.certificate) && !self.reload_due {
-            return;
-        }
-        match self.reload_certificate(documents).await {
-            Ok(()) => self.board.solved("certificate"),
-            // Consul has just been started; the next round looks again.
-            Err(error @ ConsulError::Unreachable { .. }) => {
-                tracing::debug!(error = %chain(&error), "certificate not looked at yet");
-            }
-            Err(error) => self.board.problem("certificate", chain(&error)),
-        }
-    }
-
-    async fn reload_certificate(&mut self, documents: &Documents) -> Result<(), ConsulError> {
-        let datacenter = &documents.cluster.datacenter;
-        let served = documents.client.served_certificate(datacenter).await?;
-        if self.reload_due || served.as_ref() != Some(&documents.certificate) {
-            documents.client.reload().await?;
-            self.reload_due = false;
-            let served = documents.client.served_certificate(datacenter).await?;
-            if served.as_ref() != Some(&documents.certificate) {
-                self.board
-                    .problem("certificate", "Consul serves another one after a reload".into());
-                return Ok(());
-            }
-            tracing::info!(serial = %documents.certificate.serial, "Consul serves the new certificate");
-        }
-        self.served = Some(documents.certificate.clone());
-        Ok(())
     }
 }

@@ -100,6 +100,11 @@ impl Service for Systemctl {
                 state.is_wanted = false;
                 stop(&mut state);
             }
+            Verb::Reload => {
+                let process = state.child.as_ref().unwrap().id().to_string();
+                let sent = Command::new("kill").args(["-HUP", &process]).status().unwrap();
+                assert!(sent.success());
+            }
             Verb::Restart => {
                 stop(&mut state);
                 self.start(&mut state);

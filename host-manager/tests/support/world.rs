@@ -10,8 +10,10 @@ use std::time::Duration;
 use hcs_engine::clock::SystemClock;
 use hcs_host_manager::artifact::hex;
 use hcs_host_manager::consul::client::ConsulClient;
+use hcs_host_manager::consul::served;
 use hcs_host_manager::documents::Stores;
 use hcs_host_manager::host::Host;
+use hcs_host_manager::leaf::{self, Leaf};
 use hcs_host_manager::metadata::Instance;
 use hcs_host_manager::paths::Paths;
 use hcs_host_manager::run;
@@ -19,12 +21,11 @@ use hcs_host_manager::secrets::Secret;
 use hcs_host_manager::timing::Timing;
 use hcs_planner::client_config::{ClientSecrets, client_config_with_secrets};
 use hcs_planner::dataplane::{
-    BootstrapConfig, ClusterDocument, ConsulArtifact, ServerStatus, blob, container,
+    BootstrapConfig, ClusterDocument, ConsulArtifact, ServerCertificates, ServerStatus, blob,
+    container,
 };
 use hcs_planner::spec::ClusterSpec;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,10 @@ pub struct World {
     pub ca_pem: String,
     pub version: semver::Version,
     artifact: ConsulArtifact,
-    issuer: Issuer<'static, KeyPair>,
+    certificates: ServerCertificates,
+    signing_ca: String,
+    /// Key and certificate of the CA that signs next.
+    next_ca: Option<(String, String)>,
     /// Third byte of the servers' addresses, so that two runs at once do not meet.
     net: u8,
 }
@@ -56,14 +60,14 @@ pub fn agent_token(slot: u32) -> String {
     format!("a6e27000-0000-4000-8000-00000000000{slot}")
 }
 
-fn new_ca() -> (Issuer<'static, KeyPair>, String) {
+/// A CA's key and certificate, PEM.
+fn new_ca() -> (String, String) {
     let number = WORLDS.fetch_add(3, Ordering::Relaxed);
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, format!("hcs test CA {number}"));
     let key = KeyPair::generate().unwrap();
-    let pem = params.self_signed(&key).unwrap().pem();
-    (Issuer::new(params, key), pem)
+    (key.serialize_pem(), params.self_signed(&key).unwrap().pem())
 }
 
 impl World {
@@ -79,7 +83,7 @@ impl World {
         ] {
             account.make_container(name);
         }
-        let (issuer, ca_pem) = new_ca();
+        let (ca_key, ca_pem) = new_ca();
         let program = std::fs::read(consul).unwrap();
         let said = std::process::Command::new(consul).arg("version").output().unwrap().stdout;
         let said = String::from_utf8(said).unwrap();
@@ -91,12 +95,30 @@ impl World {
         let name = blob::consul_artifact(&artifact.sha256, &artifact.file_name);
         account.write(container::ARTIFACTS, &name, program);
         account.write(container::CERTIFICATES, blob::CA_CERTIFICATE, ca_pem.clone());
+        account.write(container::SECRETS_SHARED, blob::CA_KEY, ca_key);
         account.write(container::SECRETS_SHARED, blob::GOSSIP_KEY, GOSSIP_KEY);
         account.write(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN, MANAGEMENT);
         let process = u8::try_from(std::process::id() % 80).unwrap();
         let net = process * 3 + 1 + WORLDS.fetch_add(1, Ordering::Relaxed) % 3;
         let folder = tempfile::tempdir().unwrap();
-        let world = Self { account, folder, ca_pem, version, artifact, issuer, net };
+        let certificates = ServerCertificates {
+            ttl_seconds: 3600,
+            domain: "demo.example".to_owned(),
+            names: vec!["consul.demo.example".to_owned()],
+        };
+        let signing_ca = ca_pem.clone();
+        let next_ca = None;
+        let world = Self {
+            account,
+            folder,
+            ca_pem,
+            version,
+            artifact,
+            certificates,
+            signing_ca,
+            next_ca,
+            net,
+        };
         world.set_server_count(server_count);
         world
     }
@@ -105,9 +127,7 @@ impl World {
     pub fn set_server_count(&self, server_count: u32) {
         for slot in 0..server_count {
             self.account.make_container(&container::status(slot));
-            if self.account.read(&container::secrets(slot), blob::SERVER_KEY).is_none() {
-                self.issue_certificate(slot);
-            }
+            self.account.make_container(&container::secrets(slot));
             let token = agent_token(slot);
             self.account.write(&container::secrets(slot), blob::AGENT_TOKEN, token);
         }
@@ -118,16 +138,34 @@ impl World {
             slots: (0..server_count).collect(),
             others: vec![],
             consul: self.artifact.clone(),
+            certificates: self.certificates.clone(),
         };
         let text = serde_json::to_vec(&document).unwrap();
         self.account.write(container::CONFIG, blob::CLUSTER, text);
     }
 
-    /// First half of a change of the CA: all trust the new one, then certificates may change.
+    /// First step of a change of the CA: all trust the new one, which does not sign yet.
     pub fn add_ca(&mut self) {
-        let (issuer, pem) = new_ca();
-        self.issuer = issuer;
-        self.ca_pem.push_str(&pem);
+        let (key, pem) = new_ca();
+        self.next_ca = Some((key, pem.clone()));
+        self.write_cas(&[&self.signing_ca.clone(), &pem]);
+    }
+
+    /// Second step: the new one signs, and the old one is trusted still.
+    pub fn turn_to_the_new_ca(&mut self) {
+        let (key, pem) = self.next_ca.take().unwrap();
+        self.account.write(container::SECRETS_SHARED, blob::CA_KEY, key);
+        let old = std::mem::replace(&mut self.signing_ca, pem.clone());
+        self.write_cas(&[&pem, &old]);
+    }
+
+    /// Last step: the old one is trusted no more.
+    pub fn drop_the_old_ca(&mut self) {
+        self.write_cas(&[&self.signing_ca.clone()]);
+    }
+
+    fn write_cas(&mut self, all: &[&str]) {
+        self.ca_pem = all.concat();
         self.account.write(container::CERTIFICATES, blob::CA_CERTIFICATE, self.ca_pem.clone());
     }
 
@@ -147,20 +185,10 @@ impl World {
         self.set_server_count(server_count);
     }
 
-    pub fn issue_certificate(&self, slot: u32) {
-        let names = vec![
-            format!("server.{DATACENTER}.consul"),
-            "localhost".to_owned(),
-            "127.0.0.1".to_owned(),
-        ];
-        let mut params = CertificateParams::new(names).unwrap();
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let secrets = container::secrets(slot);
-        self.account.write(&secrets, blob::SERVER_CERTIFICATE, certificate.pem());
-        self.account.write(&secrets, blob::SERVER_KEY, key.serialize_pem());
+    /// What a change of `server_certificate_ttl` writes.
+    pub fn set_certificate_ttl(&mut self, ttl_seconds: u64, server_count: u32) {
+        self.certificates.ttl_seconds = ttl_seconds;
+        self.set_server_count(server_count);
     }
 
     pub fn address(&self, slot: u32) -> IpAddr {
@@ -256,6 +284,17 @@ impl Server {
             stop.cancel();
             tokio::time::timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
         }
+    }
+
+    /// The certificate that this server keeps, with its key.
+    pub fn leaf(&self) -> Leaf {
+        leaf::load(&self.host.paths).unwrap().unwrap().unwrap()
+    }
+
+    /// Whether this port serves the certificate that the server keeps.
+    pub async fn serves_its_leaf(&self, port: u16) -> bool {
+        let (address, leaf) = ((self.host.instance.address, port).into(), self.leaf());
+        served::certificate(address, &leaf).await.is_ok_and(|der| der == leaf.facts.der)
     }
 
     pub fn log(&self) -> String {

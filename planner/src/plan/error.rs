@@ -128,7 +128,7 @@ pub enum PlanError {
     },
     /// The servers' names cannot move.
     #[error(
-        "the servers' certificates carry the names of {was}, and private_dns_zone_id says {wanted} now; put it back, or \
+        "clients find the servers by their names in {was}, and private_dns_zone_id says {wanted} now; put it back, or \
          make another cluster and move over"
     )]
     OtherZone {

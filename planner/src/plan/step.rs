@@ -150,11 +150,6 @@ pub enum Secret {
     GossipKey,
     /// Management token.
     ManagementToken,
-    /// Key and certificate of one server.
-    ServerCertificate {
-        /// Its slot.
-        slot: u32,
-    },
     /// Agent token of one server.
     AgentToken {
         /// Its slot.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use hcs_planner::rules;
 use hcs_planner::spec::{ImageReference, LockLevel, ZoneFallback, defaults};
-use tfplugin::plan::equality::ignoring_case;
+use tfplugin::plan::equality::{by_duration, ignoring_case};
 use tfplugin::typed::Content as _;
 use tfplugin::validate::{each, text_rule};
 use tfplugin::{Attr, Model, Value};
 
-use super::validate::{lock, number_rule, same_location, version, zone_fallback, zone_list};
+use super::validate::{
+    lock, number_rule, same_location, server_certificate_ttl, version, zone_fallback, zone_list,
+};
 use crate::tagging;
 
 /// A highly available Consul cluster in your own subscription: one server a zone in turn, TLS and ACLs on from the
@@ -93,6 +95,11 @@ pub(crate) struct Cluster {
     /// Data disk of a server in GiB, which holds Consul's data; default 32. Changing it makes the servers anew.
     #[tf(default = defaults::DATA_DISK_GIB, validate = number_rule(|gib| rules::disk_gib(Cluster::DATA_DISK_GIB, &rules::DATA_DISK_GIB, gib)))]
     pub(crate) data_disk_gib: Attr<u32>,
+    /// How long a server's certificate is good for, from `1h` to `8760h`; default `168h`. Each server makes its own,
+    /// renews it when half of that is over, and Consul reads it without a restart. The storage account may be away for
+    /// about half of it.
+    #[tf(default = super::spec::hours(defaults::SERVER_CERTIFICATE_TTL_SECONDS), equal_if = by_duration, validate = text_rule("a duration", server_certificate_ttl))]
+    pub(crate) server_certificate_ttl: Attr<String>,
     /// Address space of the cluster's network, /27 or larger; default `172.25.16.0/24`.
     #[tf(optional, computed, replaces, validate = text_rule("a network", |cidr| rules::vnet_cidr(cidr).map(|_| ())))]
     pub(crate) vnet_cidr: Attr<String>,
@@ -176,6 +183,9 @@ pub(crate) struct Cluster {
     /// When the first server certificate expires, as last read.
     #[tf(computed)]
     pub(crate) certificates_expire_at: Attr<String>,
+    /// When the cluster's CA ends, as last read.
+    #[tf(computed)]
+    pub(crate) ca_certificate_expires_at: Attr<String>,
     /// Address of the internal balancer of Consul's HTTPS API.
     #[tf(computed)]
     pub(crate) consul_private_endpoint_ip_address: Attr<String>,

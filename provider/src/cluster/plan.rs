@@ -34,22 +34,24 @@ use worlds::{World, common, worlds};
 
 /// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
 /// plan and apply, and only a read changes it.
-const UNKNOWN_ON_CREATE: [&str; 8] = [
+const UNKNOWN_ON_CREATE: [&str; 9] = [
     Cluster::ID,
     Cluster::INCARNATION_ID,
     Cluster::VNET_ID,
     Cluster::STATE,
     Cluster::CONSUL_CA_FILE,
     Cluster::CERTIFICATES_EXPIRE_AT,
+    Cluster::CA_CERTIFICATE_EXPIRES_AT,
     Cluster::IMAGE_VERSION,
     Cluster::CONSUL_PRIVATE_ENDPOINT_IP_ADDRESS,
 ];
 /// What an interrupted create may not have learned, and an update then learns.
-const LEARNED_LATE: [&str; 6] = [
+const LEARNED_LATE: [&str; 7] = [
     Cluster::ID,
     Cluster::INCARNATION_ID,
     Cluster::VNET_ID,
     Cluster::CONSUL_CA_FILE,
+    Cluster::CA_CERTIFICATE_EXPIRES_AT,
     Cluster::IMAGE_VERSION,
     Cluster::CONSUL_PRIVATE_ENDPOINT_IP_ADDRESS,
 ];

@@ -15,8 +15,12 @@ use crate::client::Client;
 use crate::{advice, diagnostics};
 
 /// Attributes that come from blobs: without access to them they keep their last value.
-const FROM_BLOBS: [&str; 3] =
-    [Cluster::STATE, Cluster::CONSUL_CA_FILE, Cluster::CERTIFICATES_EXPIRE_AT];
+const FROM_BLOBS: [&str; 4] = [
+    Cluster::STATE,
+    Cluster::CONSUL_CA_FILE,
+    Cluster::CERTIFICATES_EXPIRE_AT,
+    Cluster::CA_CERTIFICATE_EXPIRES_AT,
+];
 
 pub(super) async fn read(ctx: &Context, request: ReadRequest) -> ReadResponse {
     let client = match ctx.data::<Client>() {

@@ -10,7 +10,7 @@ use hcs_planner::spec::{
 };
 use ipnet::Ipv4Net;
 use tfplugin::typed::{Content as _, Model as _};
-use tfplugin::{Attr, Schema, Value};
+use tfplugin::{Attr, Schema, Value, parse_duration};
 
 use super::model::{self, Cluster};
 use crate::tagging::Tagging;
@@ -68,6 +68,15 @@ fn spec_with(
     })
 }
 
+/// A duration as it is written in configurations.
+pub(super) fn hours(seconds: u64) -> String {
+    match seconds {
+        whole if whole.is_multiple_of(3600) => format!("{}h", whole / 3600),
+        whole if whole.is_multiple_of(60) => format!("{}m", whole / 60),
+        odd => format!("{odd}s"),
+    }
+}
+
 impl Cluster {
     /// What the inputs declare; the error names the first that is not known, or not usable. Tags and timeouts are not
     /// theirs alone.
@@ -95,6 +104,15 @@ impl Cluster {
                 .map_or_else(|| Ok(ImageReference::default()), |image| image.to_spec())?,
             os_disk_gib: known(&self.os_disk_gib, Self::OS_DISK_GIB)?,
             data_disk_gib: known(&self.data_disk_gib, Self::DATA_DISK_GIB)?,
+            server_certificate_ttl_seconds: match set(
+                &self.server_certificate_ttl,
+                Self::SERVER_CERTIFICATE_TTL,
+            )? {
+                None => defaults::SERVER_CERTIFICATE_TTL_SECONDS,
+                Some(text) => parse_duration(&text)
+                    .map_err(|_| Self::SERVER_CERTIFICATE_TTL.to_owned())?
+                    .as_secs(),
+            },
             ssh_public_key: set(&self.ssh_public_key, Self::SSH_PUBLIC_KEY)?,
             ssh_allowed_cidrs: cidrs(&self.ssh_allowed_cidrs, Self::SSH_ALLOWED_CIDRS)?,
             artifact_source: set(&self.artifact_source, Self::ARTIFACT_SOURCE)?
@@ -156,6 +174,7 @@ impl Cluster {
             image: image(&spec.image).into(),
             os_disk_gib: spec.os_disk_gib.into(),
             data_disk_gib: spec.data_disk_gib.into(),
+            server_certificate_ttl: hours(spec.server_certificate_ttl_seconds).into(),
             ssh_public_key: spec.ssh_public_key.clone().into(),
             ssh_allowed_cidrs: written(&spec.ssh_allowed_cidrs).into(),
             artifact_source: spec.artifact_source.as_ref().map(artifact_source).into(),

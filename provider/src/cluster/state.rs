@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hcs_engine::status::authority_expires_at;
 use hcs_planner::client_config::client_config;
 use hcs_planner::dataplane::container;
 use hcs_planner::desired::{Desired, DesiredObject, place_in};
@@ -143,6 +144,10 @@ pub(crate) fn computed(
         (Cluster::CONSUL_CA_FILE, Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
         (Cluster::CONSUL_EXTERNAL_ENDPOINT_URL, Value::from(endpoint_url(&names, observed))),
         (Cluster::CERTIFICATES_EXPIRE_AT, Value::from(first_expiry(observed))),
+        (
+            Cluster::CA_CERTIFICATE_EXPIRES_AT,
+            Value::from(ca_certificate.and_then(authority_expires_at)),
+        ),
         (
             Cluster::CONSUL_PRIVATE_ENDPOINT_IP_ADDRESS,
             Value::from(balancer_address(&names, observed)),

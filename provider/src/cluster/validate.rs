@@ -4,7 +4,7 @@
 use hcs_planner::rules;
 use hcs_planner::spec::{LockLevel, ZoneFallback};
 use tfplugin::validate::{Finding, Validator, null_elements, rule};
-use tfplugin::{Diagnostic, Diagnostics, Path, Value};
+use tfplugin::{Diagnostic, Diagnostics, Path, Value, parse_duration};
 
 use super::model::{Cluster, Lock};
 
@@ -143,6 +143,15 @@ fn same_group(config: &Value, found: &mut Diagnostics) {
     }
 }
 
+/// How long a server's certificate is good for.
+pub(super) fn server_certificate_ttl(text: &str) -> Result<(), String> {
+    let name = Cluster::SERVER_CERTIFICATE_TTL;
+    let ttl = parse_duration(text).map_err(|reason| {
+        format!("{name} is {text:?}: {reason}. Write e.g. \"168h\" or \"7d\".")
+    })?;
+    rules::server_certificate_ttl(ttl.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +176,13 @@ mod tests {
             ("lock", Value::object([("kind", Value::from("ReadOnly"))]), "CanNotDelete"),
             ("lock", Value::object([("name", Value::from("a/b"))]), "no name for a lock"),
             ("data_disk_gib", 1.into(), "data_disk_gib is 1; it is a whole number from 8 to 4096"),
+            ("server_certificate_ttl", "30m".into(), "the smallest is \"1h\""),
+            (
+                "server_certificate_ttl",
+                "400d".into(),
+                "server_certificate_ttl is 9600 hours; the largest is \"8760h\"",
+            ),
+            ("server_certificate_ttl", "a week".into(), "Write e.g. \"168h\""),
             ("zones", vec!["a".to_owned()].into(), "zones are"),
             ("zones", vec!["1".to_owned(), "1".to_owned()].into(), "twice"),
             ("peer_vnet_ids", vec!["vnet".to_owned()].into(), "not the id"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{MARK_READY, Planner, Servers, WAIT_HEALTHY, WRITE_DOCUMENT, WRITE_SPEC};
 use crate::arm::Kind;
-use crate::dataplane::{ClusterDocument, ConsulArtifact, blob, container};
+use crate::dataplane::{ClusterDocument, ConsulArtifact, ServerCertificates, blob, container};
 use crate::desired::object;
 use crate::observed::{READY_BLOB, ReadyDocument};
 use crate::plan::graph::StepRef;
@@ -47,6 +47,7 @@ impl Planner<'_> {
                 },
                 |document| document.consul.clone(),
             ),
+            certificates: ServerCertificates::new(self.spec, &self.names),
         };
         if stored != Some(&wanted) || (servers.change() && self.observed.is_ready()) {
             wanted.generation += 1;
@@ -120,14 +121,13 @@ impl Planner<'_> {
             return;
         }
         let mut shared = Vec::new();
-        let mut authority = None;
         if self.situation.present.is_empty() {
             let mint = |draft: &mut super::Draft, id: &str, secret| {
                 draft.add(id, Action::MintSecret { secret }, None)
             };
             let draft = &mut self.draft;
-            authority =
-                Some(mint(draft, "mint certificate authority", Secret::CertificateAuthority));
+            // Each server signs its own certificate.
+            shared.push(mint(draft, "mint certificate authority", Secret::CertificateAuthority));
             shared.push(mint(draft, "mint gossip key", Secret::GossipKey));
             shared.push(mint(draft, "mint management token", Secret::ManagementToken));
         }
@@ -142,17 +142,10 @@ impl Planner<'_> {
             if is_anew {
                 continue;
             }
-            let secrets = [
-                (format!("mint certificate of server {slot}"), Secret::ServerCertificate { slot }),
-                (format!("mint agent token of server {slot}"), Secret::AgentToken { slot }),
-            ];
-            for (id, secret) in secrets {
-                let mint = self.draft.add(id, Action::MintSecret { secret }, Some(slot));
-                if let (Some(authority), Secret::ServerCertificate { .. }) = (authority, secret) {
-                    self.draft.edge(authority, mint);
-                }
-                self.draft.edge(mint, server);
-            }
+            let action = Action::MintSecret { secret: Secret::AgentToken { slot } };
+            let id = format!("mint agent token of server {slot}");
+            let mint = self.draft.add(id, action, Some(slot));
+            self.draft.edge(mint, server);
         }
     }
 

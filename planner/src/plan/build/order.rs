@@ -178,9 +178,7 @@ fn blob_containers(action: &Action) -> Vec<String> {
                 vec![container::SECRETS_SHARED.into(), container::CERTIFICATES.into()]
             }
             Secret::GossipKey | Secret::ManagementToken => one(container::SECRETS_SHARED),
-            Secret::ServerCertificate { slot } | Secret::AgentToken { slot } => {
-                vec![container::secrets(*slot)]
-            }
+            Secret::AgentToken { slot } => one(&container::secrets(*slot)),
         },
         Action::Ask { .. } | Action::Withdraw { .. } => one(container::REQUESTS),
         Action::WaitHealthy { .. } => one(container::CONFIG),

@@ -165,13 +165,9 @@ impl<'w> Run<'w> {
             Secret::CertificateAuthority => (container::SECRETS_SHARED.to_owned(), "ca"),
             Secret::GossipKey => (container::SECRETS_SHARED.to_owned(), "gossip"),
             Secret::ManagementToken => (container::SECRETS_SHARED.to_owned(), "management"),
-            Secret::ServerCertificate { slot } => (container::secrets(slot), "certificate"),
             Secret::AgentToken { slot } => (container::secrets(slot), "token"),
         };
         self.container(&within)?;
-        if name == "certificate" && !self.world.blobs.contains("secrets-shared/ca") {
-            return Err("no certificate authority signs it".into());
-        }
         self.world.blobs.insert(format!("{within}/{name}"));
         Ok(())
     }
@@ -268,10 +264,8 @@ impl<'w> Run<'w> {
             }
         }
         let own = container::secrets(slot);
-        for secret in ["certificate", "token"] {
-            if !self.world.blobs.contains(&format!("{own}/{secret}")) {
-                return Err(format!("its {secret} was not made"));
-            }
+        if !self.world.blobs.contains(&format!("{own}/token")) {
+            return Err("its token was not made".into());
         }
         if !self.world.blobs.contains("host manager") {
             return Err("the host manager was not uploaded".into());

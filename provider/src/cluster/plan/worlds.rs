@@ -214,6 +214,7 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         Cluster::CONSUL_EXTERNAL_ENDPOINT_ALLOWED_CIDRS => {
             format!("203.0.{}.0/24", 100 * turn + number)
         }
+        Cluster::SERVER_CERTIFICATE_TTL => format!("{}h", 24 + 24 * turn + number),
         Cluster::SSH_ALLOWED_CIDRS => format!("10.{}.0.0/24", 100 * turn + number),
         Cluster::PEER_VNET_IDS => format!("{network}/{unique}"),
         Cluster::SUBNET_ID => format!("{network}/{unique}/subnets/{unique}"),

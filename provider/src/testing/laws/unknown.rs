@@ -125,6 +125,7 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         }
         "os_disk_gib" => i64::try_from(64 + number).ok()?.into(),
         "data_disk_gib" => i64::try_from(32 + number).ok()?.into(),
+        "server_certificate_ttl" => format!("{}h", 168 + number).into(),
         "ssh_public_key" => {
             let key = [
                 "AAAAC3NzaC1lZDI1NTE5AAAAIN76zuqnjypL54/w4763l7q1Sn3IBYHptJ5wcYfEWkzb",
