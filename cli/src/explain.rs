@@ -80,7 +80,7 @@ mod tests {
         let file = demo();
         let text = explain(&files(&file), "create server_4").unwrap().text;
         assert!(
-            text.contains("waits for") && text.contains("mint certificate of server 4"),
+            text.contains("waits for") && text.contains("mint agent token of server 4"),
             "{text}"
         );
         assert!(text.contains("is waited for by") && text.contains("wait until healthy"), "{text}");

@@ -1,7 +1,7 @@
 //! Where secrets could have got to on a machine that runs Terraform, and what must not be found there.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,9 +22,7 @@ pub fn secrets(
         shared.iter().map(|name| ("secrets-shared".to_owned(), *name)).collect();
     places.push(("secrets-client".to_owned(), "client-token"));
     for slot in 0..servers {
-        places.extend(
-            ["agent-token", "server-key.pem"].map(|name| (format!("secrets-{slot}"), name)),
-        );
+        places.push((format!("secrets-{slot}"), "agent-token"));
     }
     let mut found = Vec::new();
     for (container, name) in places {
@@ -33,6 +31,16 @@ pub fn secrets(
             found.push(Secret { name: format!("{container}/{name}"), text });
         }
     }
+    // Servers make their keys themselves: they are on the servers' disks and nowhere else.
+    walk(&scenario.azure.dir, &mut |path| {
+        if !path.ends_with("leaf.pem") {
+            return;
+        }
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if let Some(at) = text.find("-----BEGIN PRIVATE") {
+            found.push(Secret { name: path.display().to_string(), text: text[at..].to_owned() });
+        }
+    });
     let secret = scenario.azure.variable("ARM_CLIENT_SECRET").to_owned();
     found.push(Secret { name: "ARM_CLIENT_SECRET".to_owned(), text: secret });
     Ok(found)
@@ -43,20 +51,25 @@ pub fn file(name: &str, path: &Path) -> Sink {
     Sink { name: name.to_owned(), bytes: fs::read(path).unwrap_or_default() }
 }
 
+/// Every file below a folder.
+fn walk(folder: &Path, look: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => walk(&entry.path(), look),
+            Ok(kind) if kind.is_file() => look(&entry.path()),
+            _ => {}
+        }
+    }
+}
+
 /// All files below a folder whose path `wanted` likes, as one sink.
 pub fn files(name: &str, folder: &Path, wanted: impl Fn(&Path) -> bool) -> Sink {
     let mut bytes = Vec::new();
-    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if wanted(&path) {
-                bytes.extend(fs::read(path).unwrap_or_default());
-            }
+    walk(folder, &mut |path| {
+        if wanted(path) {
+            bytes.extend(fs::read(path).unwrap_or_default());
         }
-    }
+    });
     Sink { name: name.to_owned(), bytes }
 }
 

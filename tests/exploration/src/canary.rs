@@ -60,8 +60,6 @@ pub fn found(estate: &Estate, end: &End, log: Vec<u8>) -> Vec<String> {
     let all = || estate.blobs.all();
     let secrets: Vec<Secret> = all()
         .filter(|(_, container, ..)| container.starts_with("secrets-"))
-        // A certificate is no secret, and the key beside it is.
-        .filter(|(_, _, name, _)| *name != "server.pem")
         .map(|(_, container, name, blob)| Secret {
             name: format!("{container}/{name}"),
             text: String::from_utf8_lossy(&blob.bytes).into_owned(),
