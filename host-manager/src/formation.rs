@@ -104,6 +104,7 @@ mod tests {
                 file_name: "consul".into(),
             },
             certificates: ServerCertificates::default(),
+            host_manager: None,
         }
     }
 
@@ -131,6 +132,7 @@ mod tests {
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: String::new(),
+            host_manager_sha256: String::new(),
             attention: vec![],
         }
     }

@@ -7,6 +7,7 @@ use hcs_planner::dataplane::BootstrapConfig;
 
 use crate::documents::Stores;
 use crate::metadata::Instance;
+use crate::own_program::OwnProgram;
 use crate::paths::Paths;
 use crate::service::Service;
 use crate::timing::Timing;
@@ -18,6 +19,8 @@ pub struct Host {
     pub bootstrap: BootstrapConfig,
     /// From the metadata service.
     pub instance: Instance,
+    /// The program that runs.
+    pub own: OwnProgram,
     /// The disk.
     pub paths: Paths,
     /// The storage account.

@@ -24,6 +24,7 @@ pub mod machine_files;
 pub mod membership;
 pub mod memory;
 pub mod metadata;
+pub mod own_program;
 pub mod paths;
 pub mod reader;
 pub mod report;

@@ -9,15 +9,19 @@ use clap::{Parser, Subcommand};
 use hcs_azure::{AzureBlobStores, HttpClient, HttpSettings, ManagedIdentity};
 use hcs_engine::blob::{BlobStore, BlobStores as _};
 use hcs_engine::clock::SystemClock;
+use hcs_host_manager::consul::config::Family;
 use hcs_host_manager::documents::Stores;
 use hcs_host_manager::host::Host;
+use hcs_host_manager::last_known::LastKnown;
 use hcs_host_manager::machine_files::{self, Renewed};
+use hcs_host_manager::memory::Memory;
 use hcs_host_manager::metadata;
+use hcs_host_manager::own_program::{OwnProgram, SelfTest};
 use hcs_host_manager::paths::Paths;
 use hcs_host_manager::report::chain;
 use hcs_host_manager::service::{Service as _, Systemd, Verb};
 use hcs_host_manager::timing::Timing;
-use hcs_host_manager::{bootstrap, instance, run};
+use hcs_host_manager::{bootstrap, instance, leaf, own_program, run, status};
 use hcs_planner::dataplane::BootstrapConfig;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -40,9 +44,10 @@ Files (below $HCS_ROOT, which is empty on a real VM):
   /run/hcs/                 written: keys and tokens for Consul, in memory; others may not look
   /etc/systemd/system/hcs-* written: the units of this server, this program's own too
   /opt/hcs/consul/VERSION/  written: Consul programs, checked by SHA-256
-  /opt/hcs/state/           written: what must survive a reboot; last-known.json holds this server's
-                            key, gossip key and agent token (0600), so that Consul starts again
-                            while the storage account is away
+  /opt/hcs/host-managers/   written: versions of this program that came after the first
+  /opt/hcs/state/           written: what must survive a reboot; leaf.pem and last-known.json hold
+                            this server's key, gossip key and agent token (0600), so that Consul
+                            starts again while the storage account is away
 
 Environment:
   HCS_ROOT          folder that stands for / (emulated VMs)
@@ -67,6 +72,8 @@ struct Arguments {
 enum Command {
     /// Manages this server until stopped; what systemd starts.
     Run,
+    /// Says whether this program understands what this server has on its disk, and changes nothing: `{"version": "..."}`.
+    SelfTest,
 }
 
 /// The environment, read once.
@@ -89,7 +96,10 @@ impl Environment {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command: Command::Run } = Arguments::parse();
+    let Arguments { command } = Arguments::parse();
+    if let Command::SelfTest = command {
+        return self_test(&Paths::new(Environment::read().root));
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -113,6 +123,31 @@ fn main() -> ExitCode {
     }
 }
 
+/// Reads all that lies on the disk, as a start would.
+fn self_test(paths: &Paths) -> ExitCode {
+    let tested = || -> Result<(), Box<dyn std::error::Error>> {
+        bootstrap::load(paths)?;
+        Memory::load(paths)?;
+        if let Some(known) = LastKnown::load(paths)? {
+            Family::of(&known.cluster.consul.version)?;
+        }
+        if let Some(Err(error)) = leaf::load(paths)? {
+            tracing::warn!(error = chain(&error), "the certificate on the disk would be made anew");
+        }
+        Ok(())
+    };
+    match tested() {
+        Ok(()) => {
+            println!("{}", serde_json::json!(SelfTest { version: status::VERSION.to_owned() }));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
 async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Error>> {
     let stop = stop_on_signal()?;
     let scale = metadata::time_scale(environment.time_scale.as_deref(), &environment.endpoint)?;
@@ -120,7 +155,12 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
     let paths = Paths::new(environment.root);
     let (service, clock) = (Arc::new(Systemd), Arc::new(SystemClock));
     let bootstrap = bootstrap::load(&paths)?;
-    if renew_machine(&paths, &bootstrap, &service).await {
+    let own = OwnProgram {
+        sha256: own_program::own_sha256()?,
+        is_on_trial: std::env::var_os(own_program::ON_TRIAL).is_some(),
+    };
+    // On trial it leaves alone what puts the one before it back.
+    if !own.is_on_trial && renew_machine(&paths, &bootstrap, &service).await {
         tracing::info!("the unit of this program was of another version: starting again under it");
         return Ok(());
     }
@@ -145,7 +185,7 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
         version = env!("CARGO_PKG_VERSION"),
         "managing this server"
     );
-    let host = Host { bootstrap, instance, paths, stores, service, clock, timing };
+    let host = Host { bootstrap, instance, own, paths, stores, service, clock, timing };
     run::run(host, stop).await?;
     tracing::info!("stopped; Consul goes on");
     Ok(())

@@ -181,6 +181,7 @@ mod tests {
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: String::new(),
+            host_manager_sha256: String::new(),
             attention: vec![],
         }
     }
@@ -199,6 +200,7 @@ mod tests {
                 file_name: String::new(),
             },
             certificates: ServerCertificates::default(),
+            host_manager: None,
         };
         let (old, new) = ("1.21.0", "1.22.2");
         let leader = consul(old, true);

@@ -42,6 +42,8 @@ struct Facts {
     done_requests: Vec<String>,
     /// Earlier lives of this slot were read, so that their requests are not done again.
     recalled: bool,
+    /// A status was written.
+    published: bool,
     /// The latest last.
     problems: Vec<Problem>,
     /// By area.
@@ -128,6 +130,11 @@ impl Board {
         facts.consul = None;
     }
 
+    /// Whether a status was written since this program began.
+    pub fn was_published(&self) -> bool {
+        self.facts().published
+    }
+
     /// Whether the agent token works.
     pub fn set_acl_ready(&self, ready: bool) {
         self.facts().acl_ready = ready;
@@ -199,6 +206,7 @@ impl Board {
             certificate_expires_at: facts.certificate_expires_at.clone(),
             consul_silent_seconds: consul_silent_seconds(&facts, host.clock.now_unix_ms()),
             host_manager_version: VERSION.to_owned(),
+            host_manager_sha256: host.own.sha256.clone(),
             attention: facts.attention.values().cloned().collect(),
         }
     }
@@ -225,7 +233,10 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
         observe(&host, &board).await;
         sequence += 1;
         match publish(&host, &board, sequence).await {
-            Ok(()) => board.solved("status"),
+            Ok(()) => {
+                board.facts().published = true;
+                board.solved("status");
+            }
             Err(error) => {
                 board.problem("status", format!("cannot publish the status: {}", chain(&error)));
             }

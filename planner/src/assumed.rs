@@ -49,6 +49,7 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
             file_name: String::new(),
         },
         certificates: ServerCertificates::new(spec, &Names::new(spec)),
+        host_manager: None,
     });
     observed.ready = Some(ReadyDocument { generation: 1 });
     observed.stored_spec = Some(spec.clone());

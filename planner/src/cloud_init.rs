@@ -22,6 +22,10 @@ use crate::dataplane::{BootstrapConfig, blob, container};
 pub const BOOTSTRAP_PATH: &str = "/etc/hcs/bootstrap.json";
 /// Where the host manager is installed.
 pub const HOST_MANAGER_PATH: &str = "/opt/hcs/bin/hcs-host-manager";
+/// Where the host managers that came later lie, each in a folder of its hash, with the links `current` and `previous`.
+pub const HOST_MANAGERS_PATH: &str = "/opt/hcs/host-managers";
+/// What the host manager and the script that starts it must not forget.
+pub const STATE_PATH: &str = "/opt/hcs/state";
 /// The host manager's systemd unit.
 pub const UNIT: &str = "hcs-host-manager.service";
 /// The unit that mounts the data disk.
@@ -57,6 +61,7 @@ pub fn machine_files(bootstrap: &BootstrapConfig) -> Vec<MachineFile> {
     };
     vec![
         script(FETCH_PATH, fetch_script(bootstrap)),
+        script(scripts::START_PATH, scripts::start()),
         script(scripts::DATA_DISK_PATH, scripts::data_disk()),
         script(scripts::SERVER_SETUP_PATH, scripts::server_setup()),
         unit(DATA_DISK_UNIT, units::data_disk()),
@@ -161,6 +166,8 @@ sync "$(dirname "$target")"
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
 
     fn bootstrap() -> BootstrapConfig {
@@ -268,11 +275,139 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "newer");
     }
 
+    /// A machine with host managers in a folder; each is a script.
+    struct Trial {
+        root: tempfile::TempDir,
+    }
+
+    impl Trial {
+        fn new() -> Self {
+            let trial = Self { root: machine() };
+            trial.put("opt/hcs/fetch-host-manager.sh", "echo fetched >> $HCS_ROOT/ran");
+            trial.put("opt/hcs/bin/hcs-host-manager", "#!/bin/sh\necho born >> $HCS_ROOT/ran");
+            trial
+        }
+
+        fn put(&self, path: &str, text: &str) {
+            let path = self.root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            let chmod = std::process::Command::new("chmod").arg("755").arg(&path).status();
+            assert!(chmod.unwrap().success());
+        }
+
+        /// Puts a program down under its hash and lets a link lead to it.
+        fn program(&self, link: &str, text: &str) -> String {
+            let text = format!("#!/bin/sh\n{text}\n");
+            let hash = format!("{:x}", Sha256::digest(&text));
+            self.put(&format!("opt/hcs/host-managers/{hash}/hcs-host-manager"), &text);
+            let link = self.root.path().join("opt/hcs/host-managers").join(link);
+            let _ = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(&hash, link).unwrap();
+            hash
+        }
+
+        fn tell(&self, name: &str, text: &str) {
+            self.put(&format!("opt/hcs/state/{name}"), text);
+        }
+
+        fn told(&self, name: &str) -> String {
+            let path = self.root.path().join("opt/hcs/state").join(name);
+            std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+        }
+
+        /// What was run, one word each, since somebody asked.
+        fn starts(&self, times: usize) -> String {
+            for _ in 0..times {
+                // Six hundred seconds of a trial are one here.
+                let scaled =
+                    format!("HCS_TIME_SCALE=600\nexport HCS_TIME_SCALE\n{}", scripts::start());
+                sh(&scaled, self.root.path());
+            }
+            let ran = self.root.path().join("ran");
+            let words = std::fs::read_to_string(&ran).unwrap_or_default();
+            let _ = std::fs::remove_file(ran);
+            words.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
+    }
+
+    const CONFIRMS: &str = "echo new >> $HCS_ROOT/ran\nmkdir -p $HCS_ROOT/opt/hcs/state\n\
+        basename $(dirname $0) > $HCS_ROOT/opt/hcs/state/confirmed";
+
+    #[test]
+    fn a_server_starts_with_what_it_was_born_with() {
+        let trial = Trial::new();
+        assert_eq!(trial.starts(2), "fetched born fetched born");
+    }
+
+    #[test]
+    fn a_program_that_works_is_on_trial_once() {
+        let trial = Trial::new();
+        trial.program("current", CONFIRMS);
+        assert_eq!(trial.starts(5), "new new new new new");
+        assert_eq!(trial.told("put-back"), "");
+    }
+
+    /// A program that exits at once, hangs, is killed, is no program, or says nothing: three starts, then the one before.
+    #[test]
+    fn a_bad_program_is_put_back_after_three_starts_without_a_network() {
+        for bad in ["exit 1", "exit 0", "sleep 100", "kill -9 $$", "exec /nowhere", "kill -SEGV $$"]
+        {
+            let trial = Trial::new();
+            let old = trial.program("previous", "echo old >> $HCS_ROOT/ran");
+            trial.tell("confirmed", &old);
+            trial
+                .put("opt/hcs/fetch-host-manager.sh", "echo 'no network' >> $HCS_ROOT/ran; exit 1");
+            let new = trial.program("current", &format!("echo new >> $HCS_ROOT/ran\n{bad}"));
+            assert_eq!(trial.starts(5), "new new new old old", "{bad}");
+            assert_eq!(trial.told("put-back"), new, "{bad}");
+            // The same one again, by hand or by the one before: its starts are not forgiven.
+            trial.program("current", &format!("echo new >> $HCS_ROOT/ran\n{bad}"));
+            assert_eq!(trial.starts(1), "old", "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_first_change_falls_back_to_what_the_server_was_born_with() {
+        let trial = Trial::new();
+        trial.program("current", "exit 1");
+        assert_eq!(trial.starts(5), "fetched born fetched born");
+    }
+
+    /// Whatever a power cut leaves of links, programs and notes, something starts.
+    #[test]
+    fn what_a_power_cut_leaves_starts_the_one_before() {
+        let spoils: [fn(&Trial, &str); 6] = [
+            |trial, new| {
+                trial.put(&format!("opt/hcs/host-managers/{new}/hcs-host-manager"), "#!/bin");
+            },
+            |trial, new| {
+                let folder = trial.root.path().join("opt/hcs/host-managers").join(new);
+                std::fs::remove_dir_all(folder).unwrap();
+            },
+            |trial, new| trial.tell("starts", &format!("{new} 3")),
+            |trial, _| trial.tell("starts", ""),
+            |trial, _| trial.tell("starts", "\u{1}\u{1}"),
+            |trial, _| {
+                std::fs::remove_file(trial.root.path().join("opt/hcs/host-managers/current"))
+                    .unwrap();
+            },
+        ];
+        for (at, spoil) in spoils.into_iter().enumerate() {
+            let trial = Trial::new();
+            let old = trial.program("previous", "echo old >> $HCS_ROOT/ran");
+            trial.tell("confirmed", &old);
+            let new = trial.program("current", "echo new >> $HCS_ROOT/ran; exit 1");
+            spoil(&trial, &new);
+            assert!(trial.starts(5).ends_with("old"), "{at}");
+        }
+    }
+
     #[test]
     fn the_scripts_parse_and_one_fetches_one_blob() {
         let fetch = fetch_script(&bootstrap());
         let setup = scripts::server_setup();
-        for script in [&fetch, &scripts::data_disk(), &setup, &script()] {
+        for script in [&fetch, &scripts::start(), &scripts::data_disk(), &setup, &script()] {
             let check = std::process::Command::new("sh").args(["-n", "-c", script]).status();
             assert!(check.unwrap().success());
         }

@@ -156,6 +156,18 @@ pub struct ClusterDocument {
     /// What the servers' certificates say.
     #[serde(default)]
     pub certificates: ServerCertificates,
+    /// Which host manager looks after the servers; none in documents before it was renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_manager: Option<HostManagerArtifact>,
+}
+
+/// A host manager in the `artifacts` container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostManagerArtifact {
+    /// The version that it must report.
+    pub version: semver::Version,
+    /// SHA-256 of the program, lower-case hex.
+    pub sha256: String,
 }
 
 /// What each server puts into the certificate that it makes for itself.
@@ -309,6 +321,9 @@ pub struct ServerStatus {
     pub consul_silent_seconds: u64,
     /// The host manager's own version.
     pub host_manager_version: String,
+    /// SHA-256 of the host manager that wrote this, lower-case hex.
+    #[serde(default)]
+    pub host_manager_sha256: String,
     /// What works, and will not for long: each a sentence with its mend.
     #[serde(default)]
     pub attention: Vec<String>,

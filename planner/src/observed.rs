@@ -289,6 +289,7 @@ mod tests {
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: String::new(),
+            host_manager_sha256: String::new(),
             attention: vec![],
         }
     }

@@ -5,6 +5,7 @@
 mod certificate;
 mod member;
 mod offline;
+mod own_program;
 mod process;
 
 use std::path::PathBuf;
@@ -104,6 +105,10 @@ struct Manager {
     installed: Option<(ConsulArtifact, PathBuf)>,
     /// A program that failed a check, and why: until then (Unix milliseconds) it is not fetched again.
     refused: Option<(ConsulArtifact, String, u64)>,
+    /// A host manager that was put back or failed its test; until then (Unix milliseconds) it is not tried again.
+    refused_own: Option<(String, u64)>,
+    /// Ends this program, so that it starts again.
+    stop: CancellationToken,
     introductions: Introductions,
     marked_formed: bool,
     /// The token of client agents, once this server as the leader has seen that it works.
@@ -143,6 +148,8 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         documents: None,
         installed: None,
         refused: None,
+        refused_own: None,
+        stop: stop.clone(),
         introductions: Introductions::default(),
         marked_formed: false,
         client_token: None,
@@ -170,6 +177,7 @@ impl Manager {
                     failures = 0;
                     self.is_troubled = false;
                     self.board.solved("server");
+                    self.end_the_trial();
                     self.host.timing.tick
                 }
                 Err(error) => {
@@ -252,6 +260,7 @@ impl Manager {
         if self.host.service.is_active().await? {
             self.board.started(documents.client.clone());
         }
+        self.renew_own_program(documents, &peers).await;
         let converged = match self.memory.leave {
             None => self.converge(documents, &peers).await,
             Some(_) => Ok(()),

@@ -15,6 +15,7 @@ use hcs_host_manager::documents::Stores;
 use hcs_host_manager::host::Host;
 use hcs_host_manager::leaf::{self, Leaf};
 use hcs_host_manager::metadata::Instance;
+use hcs_host_manager::own_program::OwnProgram;
 use hcs_host_manager::paths::Paths;
 use hcs_host_manager::run;
 use hcs_host_manager::secrets::Secret;
@@ -138,6 +139,7 @@ impl World {
             slots: (0..server_count).collect(),
             others: vec![],
             consul: self.artifact.clone(),
+            host_manager: None,
             certificates: self.certificates.clone(),
         };
         let text = serde_json::to_vec(&document).unwrap();
@@ -241,6 +243,7 @@ impl World {
                 zone: None,
                 name: format!("vm-{slot}"),
             },
+            own: OwnProgram { sha256: "own".to_owned(), is_on_trial: false },
             paths,
             stores: Stores { shared: Arc::new(shared), own: Arc::new(own) },
             service: service.clone(),

@@ -1,11 +1,96 @@
 //! What a server's units run: POSIX shell, each safe to run again.
 
-use super::{CONSUL_USER, DATA_DISK_PATH as MOUNT_POINT};
+use super::{
+    CONSUL_USER, DATA_DISK_PATH as MOUNT_POINT, FETCH_PATH, HOST_MANAGER_PATH, HOST_MANAGERS_PATH,
+    STATE_PATH,
+};
 
 /// Where the script that mounts the data disk lies.
 pub(super) const DATA_DISK_PATH: &str = "/opt/hcs/mount-data-disk.sh";
 /// Where the script that sets a server up lies.
 pub(super) const SERVER_SETUP_PATH: &str = "/opt/hcs/set-up-server.sh";
+
+/// Where the script that starts the host manager lies.
+pub(super) const START_PATH: &str = "/opt/hcs/start-host-manager.sh";
+
+/// Starts the host manager.
+pub(super) fn start() -> String {
+    START
+        .replace("@FETCH@", FETCH_PATH)
+        .replace("@BORN@", HOST_MANAGER_PATH)
+        .replace("@PROGRAMS@", HOST_MANAGERS_PATH)
+        .replace("@STATE@", STATE_PATH)
+        .replace("@STARTS_MAX@", &STARTS_MAX.to_string())
+        .replace("@TRIAL_SECONDS@", &TRIAL_SECONDS.to_string())
+}
+
+/// So often a host manager on trial may be started without having been seen to work.
+pub(super) const STARTS_MAX: u32 = 3;
+/// So long each of these starts may take.
+const TRIAL_SECONDS: u32 = 600;
+
+/// A program is on trial until `confirmed` holds its hash, which it writes when it has done a round of its work and told
+/// of it. Not the program decides over its trial, but this script, which a program on trial does not replace.
+const START: &str = r#"#!/bin/sh
+# Starts the host manager. One that is new is on trial: when @STARTS_MAX@ starts of it come to nothing, the one before it
+# comes back. Needs no network where a program is on the disk.
+set -eu
+umask 077
+root="${HCS_ROOT:-}"
+programs="$root@PROGRAMS@"
+state="$root@STATE@"
+mkdir -p "$programs" "$state"
+
+# The hash that a link leads to; nothing where the program there is not whole.
+whole() {
+  hash=$(readlink "$programs/$1" 2>/dev/null) || return 0
+  program="$programs/$hash/hcs-host-manager"
+  if [ -x "$program" ] && echo "$hash  $program" | sha256sum -c - >/dev/null 2>&1; then echo "$hash"; fi
+}
+told() { cat "$state/$1" 2>/dev/null || true; }
+# A power cut leaves the old text or the new one.
+tell() {
+  echo "$2" > "$state/$1.new"
+  sync "$state/$1.new"
+  mv -f "$state/$1.new" "$state/$1"
+  sync "$state"
+}
+point() {
+  ln -sfn "$2" "$programs/$1.new"
+  mv -fT "$programs/$1.new" "$programs/$1"
+  sync "$programs"
+}
+
+current=$(whole current)
+if [ -n "$current" ] && [ "$current" != "$(told confirmed)" ]; then
+  case $(told starts) in
+    "$current "[0-9]|"$current "[0-9][0-9]) starts=$(told starts); starts=${starts#* } ;;
+    *) starts=0 ;;
+  esac
+  if [ "$starts" -lt @STARTS_MAX@ ]; then
+    tell starts "$current $((starts + 1))"
+    limit=$(awk "BEGIN { print @TRIAL_SECONDS@ / ${HCS_TIME_SCALE:-1} }")
+    HCS_ON_TRIAL=1 exec timeout -k 10 "$limit" "$programs/$current/hcs-host-manager" run
+  fi
+  echo "hcs: host manager $current was started $starts times and did not come to work: the one before it comes back" >&2
+  tell put-back "$current"
+  previous=$(whole previous)
+  if [ -n "$previous" ] && [ "$previous" != "$current" ]; then
+    tell confirmed "$previous"
+    point current "$previous"
+    current=$previous
+  else
+    rm -f "$programs/current"
+    current=
+  fi
+fi
+if [ -z "$current" ] && [ -n "$(whole previous)" ] && [ "$(whole previous)" = "$(told confirmed)" ]; then
+  current=$(whole previous)
+fi
+if [ -n "$current" ]; then exec "$programs/$current/hcs-host-manager" run; fi
+/bin/sh "$root@FETCH@"
+exec "$root@BORN@" run
+"#;
 
 /// Mounts the data disk.
 pub(super) fn data_disk() -> String {

@@ -2,9 +2,8 @@
 //!
 //! `$$` is a dollar for the shell: systemd would put its own variables in.
 
-use super::{
-    DATA_DISK_PATH, DATA_DISK_UNIT, FETCH_PATH, HOST_MANAGER_PATH, SERVER_SETUP_UNIT, scripts,
-};
+use super::scripts::START_PATH;
+use super::{DATA_DISK_PATH, DATA_DISK_UNIT, SERVER_SETUP_UNIT, scripts};
 
 /// Root, as it tells systemd what to do and writes units, but with nothing else of root's: three capabilities for files
 /// of Consul's user, and a disk of which it may write its own places. Its folder in memory is made by the server's setup:
@@ -21,7 +20,7 @@ Requires={DATA_DISK_UNIT}
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/bin/sh -c '/bin/sh \"$${{HCS_ROOT}}{FETCH_PATH}\" && exec \"$${{HCS_ROOT}}{HOST_MANAGER_PATH}\" run'
+ExecStart=/bin/sh -c 'exec /bin/sh \"$${{HCS_ROOT}}{START_PATH}\"'
 Restart=always
 RestartSec=5
 LimitCORE=0

@@ -222,6 +222,7 @@ impl World {
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: String::new(),
+            host_manager_sha256: String::new(),
             attention: vec![],
         };
         ObservedServer { status, age_seconds: Some(1) }

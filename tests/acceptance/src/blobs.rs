@@ -1,5 +1,7 @@
 //! Blobs of a cluster, read as the configured principal.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::curl::{self, Answer, Request};
@@ -45,6 +47,31 @@ pub fn list(
     let mut names: Vec<String> = names.map(str::to_owned).collect();
     names.sort();
     Ok(names)
+}
+
+/// Writes a blob from a file.
+pub fn put(
+    emulator: &Emulator,
+    account: &str,
+    container: &str,
+    name: &str,
+    file: &Path,
+) -> Result<(), HarnessError> {
+    let ca = emulator.ca();
+    let token = emulator.token("https://storage.azure.com/.default")?;
+    let headers = vec![
+        ("Authorization", format!("Bearer {token}")),
+        ("x-ms-version", VERSION.to_owned()),
+        ("x-ms-blob-type", "BlockBlob".to_owned()),
+        ("Content-Type", "application/octet-stream".to_owned()),
+    ];
+    let url = format!("{}/{account}/{container}/{name}", emulator.url);
+    let (ca, body_file) = (Some(ca.as_path()), Some(file));
+    let request = Request { method: "PUT", url, ca, headers, body_file, ..Request::default() };
+    match curl::send(&request)? {
+        Answer { status: 201, .. } => Ok(()),
+        other => Err(HarnessError::Unexpected(format!("PUT {container}/{name}: {}", other.text()))),
+    }
 }
 
 fn request(emulator: &Emulator, path: &str) -> Result<Answer, HarnessError> {

@@ -67,6 +67,7 @@ impl Consul {
             ca: Some(&self.ca),
             headers,
             body,
+            body_file: None,
             resolve: Some(format!("{host}:8501:{address}")),
         })
     }

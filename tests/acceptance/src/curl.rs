@@ -43,6 +43,8 @@ pub struct Request<'a> {
     pub headers: Vec<(&'a str, String)>,
     /// Body.
     pub body: Option<&'a str>,
+    /// Body, from a file.
+    pub body_file: Option<&'a Path>,
     /// `host:port:address`, instead of DNS.
     pub resolve: Option<String>,
 }
@@ -68,6 +70,9 @@ pub fn send(request: &Request<'_>) -> Result<Answer, HarnessError> {
     if let Some(body) = request.body {
         let escaped = body.replace('\\', "\\\\").replace('"', "\\\"");
         let _ = writeln!(config, "data-binary = \"{escaped}\"");
+    }
+    if let Some(file) = request.body_file {
+        let _ = writeln!(config, "data-binary = \"@{}\"", file.display());
     }
     let text = format!("curl {}", request.url);
     let mut child = curl

@@ -127,7 +127,7 @@ impl Emulator {
             ("Content-Type", "application/json".to_owned()),
         ];
         let url = format!("{}{path}", self.url);
-        curl::send(&Request { method, url, ca: Some(&ca), headers, body, resolve: None })
+        curl::send(&Request { method, url, ca: Some(&ca), headers, body, ..Request::default() })
     }
 
     /// Makes a resource group, as a platform team would have done before.
@@ -164,8 +164,14 @@ impl Emulator {
         let url = format!("{}/{tenant}/oauth2/v2.0/token", self.url);
         let method = "POST";
         let body = Some(body.as_str());
-        let answer =
-            curl::send(&Request { method, url, ca: Some(&ca), headers, body, resolve: None })?;
+        let answer = curl::send(&Request {
+            method,
+            url,
+            ca: Some(&ca),
+            headers,
+            body,
+            ..Request::default()
+        })?;
         let answer = answer.json();
         let token = answer.get("access_token").and_then(Value::as_str).map(str::to_owned);
         token.ok_or_else(|| HarnessError::Unexpected(format!("no token: {answer}")))

@@ -48,6 +48,7 @@ impl Planner<'_> {
                 |document| document.consul.clone(),
             ),
             certificates: ServerCertificates::new(self.spec, &self.names),
+            host_manager: stored.and_then(|document| document.host_manager.clone()),
         };
         if stored != Some(&wanted) || (servers.change() && self.observed.is_ready()) {
             wanted.generation += 1;
