@@ -105,6 +105,7 @@ mod tests {
             },
             certificates: ServerCertificates::default(),
             host_manager: None,
+            host_manager_before: None,
         }
     }
 

@@ -257,6 +257,7 @@ mod tests {
                 version: Version::new(2, 0, 0),
                 sha256: sha256.to_owned(),
             }),
+            host_manager_before: None,
         }
     }
 

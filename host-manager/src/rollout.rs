@@ -201,6 +201,7 @@ mod tests {
             },
             certificates: ServerCertificates::default(),
             host_manager: None,
+            host_manager_before: None,
         };
         let (old, new) = ("1.21.0", "1.22.2");
         let leader = consul(old, true);

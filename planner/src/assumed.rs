@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::dataplane::{ClusterDocument, ConsulArtifact, ServerCertificates};
+use crate::dataplane::{
+    ClusterDocument, ConsulArtifact, HostManagerArtifact, ServerCertificates, own_version,
+};
 use crate::desired::{Desired, moved_to, object, place_in};
 use crate::diff::without_absent;
 use crate::names::Names;
@@ -49,7 +51,11 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
             file_name: String::new(),
         },
         certificates: ServerCertificates::new(spec, &Names::new(spec)),
-        host_manager: None,
+        host_manager: Some(HostManagerArtifact {
+            version: spec.host_manager_version.clone().unwrap_or_else(own_version),
+            sha256: String::new(),
+        }),
+        host_manager_before: None,
     });
     observed.ready = Some(ReadyDocument { generation: 1 });
     observed.stored_spec = Some(spec.clone());

@@ -159,6 +159,14 @@ pub struct ClusterDocument {
     /// Which host manager looks after the servers; none in documents before it was renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_manager: Option<HostManagerArtifact>,
+    /// The one before, to which a pin may go back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_manager_before: Option<HostManagerArtifact>,
+}
+
+/// Version of the host manager that belongs to this code: all programs of a release have one.
+pub fn own_version() -> semver::Version {
+    semver::Version::parse(env!("CARGO_PKG_VERSION")).unwrap_or(semver::Version::new(0, 0, 0))
 }
 
 /// A host manager in the `artifacts` container.

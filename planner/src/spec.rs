@@ -94,6 +94,9 @@ pub struct ClusterSpec {
     /// How long a server's certificate is good for; servers renew theirs when half of it is over.
     #[serde(default = "defaults::server_certificate_ttl_seconds")]
     pub server_certificate_ttl_seconds: u64,
+    /// The host manager that looks after the servers; absent: the one that belongs to the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_manager_version: Option<semver::Version>,
     /// Lock on the managed group.
     pub lock: LockLevel,
     /// Name of that lock.
@@ -147,6 +150,7 @@ impl ClusterSpec {
             consul_version: default_version(),
             artifact_source: None,
             server_certificate_ttl_seconds: defaults::SERVER_CERTIFICATE_TTL_SECONDS,
+            host_manager_version: None,
             lock: LockLevel::CanNotDelete,
             lock_name: defaults::lock_name(),
             deletion_protection: false,

@@ -75,7 +75,7 @@ impl Resource for ClusterResource {
     }
 
     async fn apply(&self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
-        apply::apply(ctx, request).await
+        Box::pin(apply::apply(ctx, request)).await
     }
 
     async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {

@@ -140,6 +140,7 @@ impl World {
             others: vec![],
             consul: self.artifact.clone(),
             host_manager: None,
+            host_manager_before: None,
             certificates: self.certificates.clone(),
         };
         let text = serde_json::to_vec(&document).unwrap();

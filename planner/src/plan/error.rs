@@ -126,6 +126,18 @@ pub enum PlanError {
         /// Whose it is, where it says so.
         owner: Option<String>,
     },
+    /// A host manager that nobody has.
+    #[error(
+        "there is no host manager {version}, which host_manager_version asks for, but {}; take one of these, leave it \
+         out, or use the provider of version {version}, which brings it",
+        known.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+    )]
+    HostManager {
+        /// What is wanted.
+        version: semver::Version,
+        /// What runs, and what this provider brings.
+        known: std::collections::BTreeSet<semver::Version>,
+    },
     /// The servers' names cannot move.
     #[error(
         "clients find the servers by their names in {was}, and private_dns_zone_id says {wanted} now; put it back, or \

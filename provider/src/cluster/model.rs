@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hcs_planner::dataplane::own_version;
 use hcs_planner::rules;
 use hcs_planner::spec::{ImageReference, LockLevel, ZoneFallback, defaults};
 use tfplugin::plan::equality::{by_duration, ignoring_case};
@@ -10,7 +11,8 @@ use tfplugin::validate::{each, text_rule};
 use tfplugin::{Attr, Model, Value};
 
 use super::validate::{
-    lock, number_rule, same_location, server_certificate_ttl, version, zone_fallback, zone_list,
+    exact_version, lock, number_rule, same_location, server_certificate_ttl, version,
+    zone_fallback, zone_list,
 };
 use crate::tagging;
 
@@ -100,6 +102,11 @@ pub(crate) struct Cluster {
     /// about half of it.
     #[tf(default = super::spec::hours(defaults::SERVER_CERTIFICATE_TTL_SECONDS), equal_if = by_duration, validate = text_rule("a duration", server_certificate_ttl))]
     pub(crate) server_certificate_ttl: Attr<String>,
+    /// Version of the program that looks after each server; default: the one that belongs to the provider, so that
+    /// another provider brings another one. Servers take it one after the other while Consul goes on, and put a bad one
+    /// back by themselves. Set it to stay at what runs, or to go back to the one before.
+    #[tf(default = own_version().to_string(), validate = text_rule("a version", exact_version))]
+    pub(crate) host_manager_version: Attr<String>,
     /// Address space of the cluster's network, /27 or larger; default `172.25.16.0/24`.
     #[tf(optional, computed, replaces, validate = text_rule("a network", |cidr| rules::vnet_cidr(cidr).map(|_| ())))]
     pub(crate) vnet_cidr: Attr<String>,
@@ -252,6 +259,8 @@ pub(crate) struct Server {
     pub(crate) private_ip: Attr<String>,
     /// Version that runs, as last read.
     pub(crate) consul_version: Attr<String>,
+    /// Version of the host manager that looks after it, as last read.
+    pub(crate) host_manager_version: Attr<String>,
 }
 
 /// What the cluster survives.

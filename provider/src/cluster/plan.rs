@@ -381,7 +381,7 @@ impl Planner {
                 private_ip: Attr::Unknown,
                 ..Server::default()
             };
-            [Server::VMSS_ID, Server::CONSUL_VERSION]
+            [Server::VMSS_ID, Server::CONSUL_VERSION, Server::HOST_MANAGER_VERSION]
                 .into_iter()
                 .fold(server.into_value(), |server, name| server.with(name, kept(name)))
         }))
@@ -441,6 +441,7 @@ pub(crate) mod tests {
     fn every_input_is_restored_by_an_import() {
         let spec = ClusterSpec {
             ssh_public_key: Some("key".into()),
+            host_manager_version: Some(semver::Version::new(0, 1, 0)),
             private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),
             artifact_source: Some(hcs_planner::spec::ArtifactSource {
                 location: "/folder".into(),

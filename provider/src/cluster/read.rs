@@ -62,12 +62,13 @@ pub(super) async fn read(ctx: &Context, request: ReadRequest) -> ReadResponse {
             response.state.set(name, state.get(name).clone());
         }
         keep(&mut response.state, &state, Server::CONSUL_VERSION);
+        keep(&mut response.state, &state, Server::HOST_MANAGER_VERSION);
     }
     if region.is_none() {
         keep(&mut response.state, &state, Server::PHYSICAL_ZONE);
     }
     response.diagnostics = unseen(&spec, &observed);
-    for warning in wanting_attention(&observed) {
+    for warning in wanting_attention(&observed).into_iter().chain(host_managers_behind(&observed)) {
         response.diagnostics.push(warning);
     }
     response
@@ -81,6 +82,33 @@ fn wanting_attention(observed: &Observed) -> Vec<Diagnostic> {
         })
     });
     told.collect()
+}
+
+/// Servers whose host manager is not the one that the document names: on its way, or stuck.
+fn host_managers_behind(observed: &Observed) -> Option<Diagnostic> {
+    let document = observed.document.as_ref()?;
+    let wanted = &document.host_manager.as_ref()?.version;
+    let behind = observed.fresh().filter(|status| {
+        let runs = &status.host_manager_version;
+        document.slots.contains(&status.slot) && *runs != wanted.to_string()
+    });
+    let told: Vec<String> = behind
+        .map(|status| {
+            let error = status.last_error.as_deref().unwrap_or("no error reported");
+            format!("{} runs {} ({error})", status.node_name, status.host_manager_version)
+        })
+        .collect();
+    (!told.is_empty()).then(|| {
+        Diagnostic::warning(
+            format!("Host manager {wanted} is not on every server yet"),
+            format!(
+                "Servers take it one after the other, each when the one before works with it; Consul goes on \
+                 meanwhile. So far {}. When it was put back, set host_manager_version to the version that runs, \
+                 and please report it.",
+                told.join(", ")
+            ),
+        )
+    })
 }
 
 /// Whether the cluster that is there is not the one that the state holds: group and record must both say so, where both

@@ -113,6 +113,9 @@ impl Cluster {
                     .map_err(|_| Self::SERVER_CERTIFICATE_TTL.to_owned())?
                     .as_secs(),
             },
+            host_manager_version: set(&self.host_manager_version, Self::HOST_MANAGER_VERSION)?
+                .map(|text| text.parse().map_err(|_| Self::HOST_MANAGER_VERSION))
+                .transpose()?,
             ssh_public_key: set(&self.ssh_public_key, Self::SSH_PUBLIC_KEY)?,
             ssh_allowed_cidrs: cidrs(&self.ssh_allowed_cidrs, Self::SSH_ALLOWED_CIDRS)?,
             artifact_source: set(&self.artifact_source, Self::ARTIFACT_SOURCE)?
@@ -175,6 +178,11 @@ impl Cluster {
             os_disk_gib: spec.os_disk_gib.into(),
             data_disk_gib: spec.data_disk_gib.into(),
             server_certificate_ttl: hours(spec.server_certificate_ttl_seconds).into(),
+            host_manager_version: spec
+                .host_manager_version
+                .as_ref()
+                .map(ToString::to_string)
+                .into(),
             ssh_public_key: spec.ssh_public_key.clone().into(),
             ssh_allowed_cidrs: written(&spec.ssh_allowed_cidrs).into(),
             artifact_source: spec.artifact_source.as_ref().map(artifact_source).into(),

@@ -186,6 +186,8 @@ fn server(
         .get(&slot)
         .and_then(|server| server.status.consul.as_ref())
         .map(|consul| consul.version.clone());
+    let status = observed.servers.get(&slot).map(|server| &server.status);
+    let host_manager = status.map(|status| status.host_manager_version.clone());
     let server = Server {
         name: names.server(slot).into(),
         slot: slot.into(),
@@ -194,6 +196,7 @@ fn server(
         vmss_id: names.scale_set(slot).as_str().into(),
         private_ip: observed.addresses.get(&slot).cloned().into(),
         consul_version: version.into(),
+        host_manager_version: host_manager.into(),
     };
     server.into_value()
 }

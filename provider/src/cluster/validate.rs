@@ -3,6 +3,7 @@
 
 use hcs_planner::rules;
 use hcs_planner::spec::{LockLevel, ZoneFallback};
+use semver::Version;
 use tfplugin::validate::{Finding, Validator, null_elements, rule};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value, parse_duration};
 
@@ -58,10 +59,18 @@ impl Validator for ZoneList {
 }
 
 pub(crate) fn version(text: &str) -> Result<(), String> {
-    let version = text.parse().map_err(|_| {
-        format!("{text:?} is no exact version; write three numbers, e.g. \"1.22.2\".")
-    })?;
-    rules::consul_version(&version)
+    rules::consul_version(&parsed(text, "1.22.2")?)
+}
+
+/// A version of a program of ours.
+pub(super) fn exact_version(text: &str) -> Result<(), String> {
+    parsed(text, "0.2.0").map(drop)
+}
+
+fn parsed(text: &str, example: &str) -> Result<Version, String> {
+    let refused =
+        |_| format!("{text:?} is no exact version; write three numbers, e.g. {example:?}.");
+    text.parse().map_err(refused)
 }
 
 pub(super) fn lock(text: &str) -> Result<(), String> {

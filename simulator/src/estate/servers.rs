@@ -215,7 +215,7 @@ impl Servers {
             done_requests: left.cloned().into_iter().collect(),
             certificate_expires_at: None,
             consul_silent_seconds: 0,
-            host_manager_version: "0".into(),
+            host_manager_version: env!("CARGO_PKG_VERSION").into(),
             host_manager_sha256: String::new(),
             attention: self.attention.get(name).cloned().into_iter().collect(),
         }

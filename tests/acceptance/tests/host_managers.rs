@@ -61,7 +61,33 @@ fn a_good_host_manager_reaches_every_server_and_a_bad_one_no_second() -> Done {
     assert_eq!(world.consuls()?, consuls, "Consul was restarted");
     world.wait("nothing is wrong any more", || Ok(world.status(0)?["last_error"].is_null()))?;
     world.scenario.terraform.plan(&[])?.expect_code(0)?;
+    another_provider_brings_its_own(&world, &good)?;
+    assert_eq!(world.consuls()?, consuls, "Consul was restarted");
     world.scenario.terraform.destroy(&[])?;
+    Ok(())
+}
+
+/// A cluster of an earlier provider: the plan writes a document and touches no machine.
+fn another_provider_brings_its_own(world: &World, earlier: &str) -> Done {
+    world.name("0.0.1", earlier)?;
+    let terraform = &world.scenario.terraform;
+    let file = terraform.dir.join("terraform.tfstate");
+    let state = fs::read_to_string(&file)?;
+    let own = format!("\"host_manager_version\": \"{}\"", world.version()?);
+    assert!(state.contains(&own), "{own}");
+    fs::write(&file, state.replacen(&own, "\"host_manager_version\": \"0.0.1\"", 1))?;
+    let plan = terraform.plan(&[])?.expect_code(2)?;
+    assert!(plan.text().contains("0 to add, 1 to change, 0 to destroy"), "{}", plan.text());
+    terraform.apply(&[])?;
+    let own = format!("{:x}", Sha256::digest(fs::read(bins::binary("hcs-host-manager")?)?));
+    world.wait("every server runs the provider's own", || {
+        let runs =
+            |slot| Ok::<_, Box<dyn Error>>(world.status(slot)?["host_manager_sha256"] == own);
+        Ok(runs(0)? && runs(1)? && runs(2)?)
+    })?;
+    terraform.plan(&[])?.expect_code(0)?;
+    let servers = terraform.attributes(CLUSTER)?["servers"].clone();
+    assert_eq!(servers[0]["host_manager_version"], world.version()?.as_str(), "{servers}");
     Ok(())
 }
 
@@ -92,12 +118,18 @@ impl World {
         fs::write(&file, program)?;
         let name = format!("host-manager/{sha256}/hcs-host-manager");
         blobs::put(azure, account, "artifacts", &name, &file)?;
+        self.name(version, &sha256)?;
+        Ok(sha256)
+    }
+
+    fn name(&self, version: &str, sha256: &str) -> Done {
+        let (azure, account) = (&self.scenario.azure, &self.account);
         let document = blobs::json(azure, account, "config", "cluster.json")?;
         let mut document = document.ok_or("no document")?;
         document["host_manager"] = json!({ "version": version, "sha256": sha256 });
+        let file = self.scenario.dir.join("document");
         fs::write(&file, document.to_string())?;
-        blobs::put(azure, account, "config", "cluster.json", &file)?;
-        Ok(sha256)
+        Ok(blobs::put(azure, account, "config", "cluster.json", &file)?)
     }
 
     fn status(&self, slot: u32) -> Result<Value, Box<dyn Error>> {
@@ -114,8 +146,8 @@ impl World {
                 let value: Value = serde_json::from_str(&text).ok()?;
                 return (value["slot"] == slot).then(|| folder.to_owned());
             }
-            let entries = fs::read_dir(folder).ok()?.flatten().filter(|_| depth > 0);
-            entries.filter_map(|entry| find(&entry.path(), slot, depth - 1)).next()
+            let mut entries = fs::read_dir(folder).ok()?.flatten().filter(|_| depth > 0);
+            entries.find_map(|entry| find(&entry.path(), slot, depth - 1))
         }
         find(&self.scenario.azure.dir, slot, 4).unwrap_or_default()
     }

@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 
 use super::{MARK_READY, Planner, Servers, WAIT_HEALTHY, WRITE_DOCUMENT, WRITE_SPEC};
 use crate::arm::Kind;
-use crate::dataplane::{ClusterDocument, ConsulArtifact, ServerCertificates, blob, container};
+use crate::dataplane::{
+    ClusterDocument, ConsulArtifact, HostManagerArtifact, ServerCertificates, blob, container,
+    own_version,
+};
 use crate::desired::object;
 use crate::observed::{READY_BLOB, ReadyDocument};
 use crate::plan::graph::StepRef;
 use crate::plan::{Action, Artifact, PlanError, Secret};
 use crate::reference;
-use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256};
+use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256, HOST_MANAGER_SHA256};
 use crate::releases::{check_choice, check_upgrade};
 
 const UPLOAD_CONSUL: &str = "upload consul";
@@ -48,19 +51,24 @@ impl Planner<'_> {
                 |document| document.consul.clone(),
             ),
             certificates: ServerCertificates::new(self.spec, &self.names),
-            host_manager: stored.and_then(|document| document.host_manager.clone()),
+            host_manager: None,
+            host_manager_before: None,
         };
+        let brings_host_manager = self.name_host_manager(&mut wanted)?;
         if stored != Some(&wanted) || (servers.change() && self.observed.is_ready()) {
             wanted.generation += 1;
             let content = content(&wanted);
-            let mut upload = None;
+            let mut uploads = Vec::new();
+            if brings_host_manager {
+                uploads.push(self.upload_host_manager());
+            }
             if keeps_consul.is_none() {
                 let artifact = Artifact::Consul { version: version.clone() };
                 let action = Action::UploadArtifact { artifact };
-                upload = Some(self.draft.add(UPLOAD_CONSUL, action, None));
+                uploads.push(self.draft.add(UPLOAD_CONSUL, action, None));
             }
             let document = self.write(WRITE_DOCUMENT, blob::CLUSTER, content, upgrades);
-            if let Some(upload) = upload {
+            for upload in uploads {
                 self.draft.edge(upload, document);
             }
         }
@@ -68,6 +76,41 @@ impl Planner<'_> {
             self.write(WRITE_SPEC, blob::SPEC, json!(self.spec), false);
         }
         Ok(wanted)
+    }
+
+    /// The host manager that the servers shall have: what runs while its version is the wanted one, else the one before or
+    /// the one that this provider brings. Says whether it is the last, whose hash is known when it is uploaded.
+    fn name_host_manager(&self, wanted: &mut ClusterDocument) -> Result<bool, PlanError> {
+        let stored = self.observed.document.as_ref();
+        let runs = stored.and_then(|document| document.host_manager.clone());
+        let before = stored.and_then(|document| document.host_manager_before.clone());
+        let own = own_version();
+        let version = self.spec.host_manager_version.clone().unwrap_or_else(|| own.clone());
+        if runs.as_ref().is_some_and(|program| program.version == version) {
+            (wanted.host_manager, wanted.host_manager_before) = (runs, before);
+            return Ok(false);
+        }
+        let before = before.filter(|program| program.version == version);
+        let brings = before.is_none();
+        wanted.host_manager = match before {
+            Some(program) => Some(program),
+            None if version == own => Some(HostManagerArtifact { version, sha256: String::new() }),
+            None => {
+                let known = runs.into_iter().map(|program| program.version).chain([own]);
+                let known: BTreeSet<_> = known.collect();
+                return Err(PlanError::HostManager { version, known });
+            }
+        };
+        wanted.host_manager_before = runs;
+        Ok(brings)
+    }
+
+    /// Once in a plan, whoever needs it.
+    fn upload_host_manager(&mut self) -> StepRef {
+        self.draft.find(UPLOAD_HOST_MANAGER).unwrap_or_else(|| {
+            let action = Action::UploadArtifact { artifact: Artifact::HostManager };
+            self.draft.add(UPLOAD_HOST_MANAGER, action, None)
+        })
     }
 
     /// Who is there for a while. Nobody is forgotten before all of them are gone.
@@ -132,8 +175,7 @@ impl Planner<'_> {
             shared.push(mint(draft, "mint gossip key", Secret::GossipKey));
             shared.push(mint(draft, "mint management token", Secret::ManagementToken));
         }
-        let action = Action::UploadArtifact { artifact: Artifact::HostManager };
-        shared.push(self.draft.add(UPLOAD_HOST_MANAGER, action, None));
+        shared.push(self.upload_host_manager());
         shared.extend([UPLOAD_CONSUL, WRITE_DOCUMENT].iter().filter_map(|id| self.draft.find(id)));
         for (server, slot, is_anew) in new {
             for before in &shared {
@@ -187,6 +229,9 @@ fn content(document: &ClusterDocument) -> Value {
     if document.consul.sha256.is_empty() {
         content["consul"]["sha256"] = reference::parameter(CONSUL_SHA256);
         content["consul"]["file_name"] = reference::parameter(CONSUL_FILE_NAME);
+    }
+    if document.host_manager.as_ref().is_some_and(|program| program.sha256.is_empty()) {
+        content["host_manager"]["sha256"] = reference::parameter(HOST_MANAGER_SHA256);
     }
     content
 }

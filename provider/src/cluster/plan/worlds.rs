@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use hcs_planner::dataplane::own_version;
 use hcs_planner::spec::{ClusterSpec, LockLevel, ZoneFallback, defaults};
 use tfplugin::{Schema, Type, Value};
 
@@ -214,6 +215,8 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         Cluster::CONSUL_EXTERNAL_ENDPOINT_ALLOWED_CIDRS => {
             format!("203.0.{}.0/24", 100 * turn + number)
         }
+        // Any other is in no account, and a plan that names it is none.
+        Cluster::HOST_MANAGER_VERSION => own_version().to_string(),
         Cluster::SERVER_CERTIFICATE_TTL => format!("{}h", 24 + 24 * turn + number),
         Cluster::SSH_ALLOWED_CIDRS => format!("10.{}.0.0/24", 100 * turn + number),
         Cluster::PEER_VNET_IDS => format!("{network}/{unique}"),
