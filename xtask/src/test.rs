@@ -116,8 +116,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     let started = Instant::now();
     let mut count = Count::default();
-    let rooms =
-        cargo_test(&["--workspace", "--exclude", "hcs-acceptance", "--no-fail-fast"], &mut count);
+    let rooms = ["--workspace", "--exclude", "hcs-acceptance", "--exclude", SERVERS];
+    let rooms = cargo_test(&[&rooms[..], &["--no-fail-fast"]].concat(), &mut count);
     // Whole clusters mostly wait; what they leave of the processors explores.
     let exploration = Background::start()?;
     let clusters = run_clusters(&mut count);
@@ -204,7 +204,11 @@ fn package_of(room: &str) -> Result<String, Failure> {
 /// Tests of whole clusters that take longest: a lane of their own.
 const LONG: [&str; 4] = ["rolling", "lost", "alone", "client_network"];
 
-/// Whole clusters, in two lanes beside each other: they mostly wait. In a lane one at a time.
+/// Real Consuls without Terraform, and one test of clusters to fill the lane.
+const SERVERS: &str = "hcs-host-manager";
+const BESIDE_SERVERS: [&str; 1] = ["host_managers"];
+
+/// Whole clusters and single servers, in three lanes beside each other: they mostly wait. In a lane one at a time.
 fn run_clusters(count: &mut Count) -> Result<(), Failure> {
     let mut names = Vec::new();
     for file in std::fs::read_dir(repository().join("tests/acceptance/tests"))? {
@@ -215,25 +219,40 @@ fn run_clusters(count: &mut Count) -> Result<(), Failure> {
         }
     }
     names.sort();
-    let (long, short): (Vec<&str>, Vec<&str>) =
-        names.iter().map(String::as_str).partition(|name| LONG.contains(name));
-    let words = |start: &[&'static str], names: &[&str]| -> Vec<String> {
-        let names = names.iter().flat_map(|name| ["--test", name]);
+    let words = |start: &[&'static str], wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let names = names.iter().map(String::as_str).filter(|name| wanted(name));
+        let names = names.flat_map(|name| ["--test", name]);
         let start =
             ["-p", "hcs-acceptance", "--no-fail-fast"].into_iter().chain(start.iter().copied());
         let words = start.chain(names).chain(["--", "--test-threads=1"]);
         words.map(str::to_owned).collect()
     };
-    let (long, short) = (words(&[], &long), words(&["--lib"], &short));
+    let is_long = |name: &str| LONG.contains(&name);
+    let is_beside = |name: &str| BESIDE_SERVERS.contains(&name);
+    let short = words(&["--lib"], &|name| !is_long(name) && !is_beside(name));
+    let servers = ["-p", SERVERS, "--no-fail-fast", "--", "--test-threads=2"];
+    let lanes = [
+        vec![words(&[], &is_long)],
+        vec![servers.map(str::to_owned).to_vec(), words(&[], &is_beside)],
+    ];
     std::thread::scope(|scope| {
-        let beside = scope.spawn(|| cargo_test_beside(&texts(&long)));
-        let here = cargo_test(&texts(&short), count);
-        let Ok((own, text, ended)) = beside.join() else {
-            return Err("the lane of long tests broke off".into());
-        };
-        println!("\n{text}");
-        count.add(own);
-        here.and(ended.map_err(Into::into))
+        let beside = lanes.map(|lane| {
+            scope.spawn(move || {
+                lane.iter().map(|words| cargo_test_beside(&texts(words))).collect::<Vec<_>>()
+            })
+        });
+        let mut outcome = cargo_test(&texts(&short), count);
+        for lane in beside {
+            let Ok(runs) = lane.join() else {
+                return Err("a lane of long tests broke off".into());
+            };
+            for (own, text, ended) in runs {
+                println!("\n{text}");
+                count.add(own);
+                outcome = outcome.and(ended.map_err(Into::into));
+            }
+        }
+        outcome
     })
 }
 
