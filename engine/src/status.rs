@@ -322,6 +322,7 @@ fn server_row(
         Some(ServerPhase::Starting) => "starting",
         Some(ServerPhase::Running) => "running",
         Some(ServerPhase::Left) => "left",
+        Some(ServerPhase::Unknown) => "unknown",
         None => "silent",
     };
     let consul = status.and_then(|status| status.consul.as_ref());

@@ -59,6 +59,19 @@ pub enum DocumentError {
         #[source]
         source: serde_json::Error,
     },
+    /// A newer version wrote it, and only a newer one may act on it.
+    #[error(
+        "{container}/{name} needs form {needs}, and this host manager knows {}",
+        hcs_planner::dataplane::FORMAT
+    )]
+    Newer {
+        /// Container.
+        container: String,
+        /// Blob.
+        name: String,
+        /// The form.
+        needs: u32,
+    },
     /// A secret or certificate of a wrong form. Says what was expected, never what was found.
     #[error("{container}/{name} must be {expected}")]
     Invalid {
@@ -205,6 +218,13 @@ fn check_policy(
     let fits = blob::snapshot_policy(&policy.name) == blob_name
         && !policy.name.is_empty()
         && policy.name.chars().all(plain);
+    if !policy.form.is_understood() {
+        return Err(DocumentError::Newer {
+            container: container::CONFIG.to_owned(),
+            name: blob_name.to_owned(),
+            needs: policy.form.needs_format,
+        });
+    }
     let expected = if !fits {
         "named as the policy inside (letters, digits, '-', '_', '.')"
     } else if policy.interval_seconds == 0 {
@@ -309,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_policy_must_carry_the_name_of_its_blob() {
-        use hcs_planner::dataplane::OnDelete;
+        use hcs_planner::dataplane::{Form, OnDelete};
         let policy = |name: &str, interval_seconds| SnapshotPolicyDocument {
             name: name.to_owned(),
             interval_seconds,
@@ -318,6 +338,7 @@ mod tests {
             incarnation_id: None,
             is_held: true,
             on_delete: OnDelete::Keep,
+            form: Form::default(),
         };
         assert!(check_policy(policy("hourly", 60), "snapshot-policies/hourly.json").is_ok());
         assert!(check_policy(policy("hourly", 0), "snapshot-policies/hourly.json").is_err());

@@ -89,7 +89,7 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hcs_planner::dataplane::{ConsulArtifact, ConsulStatus, ServerCertificates};
+    use hcs_planner::dataplane::{ConsulArtifact, ConsulStatus, Form, ServerCertificates};
 
     fn cluster(server_count: u32) -> ClusterDocument {
         ClusterDocument {
@@ -106,6 +106,7 @@ mod tests {
             certificates: ServerCertificates::default(),
             host_manager: None,
             host_manager_before: None,
+            form: Form::default(),
         }
     }
 

@@ -233,7 +233,7 @@ pub fn own_sha256() -> std::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use hcs_planner::dataplane::{ConsulArtifact, ServerCertificates, ServerPhase};
+    use hcs_planner::dataplane::{ConsulArtifact, Form, ServerCertificates, ServerPhase};
     use semver::Version;
 
     use super::*;
@@ -258,6 +258,7 @@ mod tests {
                 sha256: sha256.to_owned(),
             }),
             host_manager_before: None,
+            form: Form::default(),
         }
     }
 

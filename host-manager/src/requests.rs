@@ -19,6 +19,9 @@ pub enum LeaveError {
     /// The request cannot be read.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// A request of a newer version.
+    #[error("request {0} asks for something that this host manager does not know")]
+    NotUnderstood(String),
     /// A request that names someone else.
     #[error("the request to leave is for slot {0}")]
     WrongSlot(u32),
@@ -59,7 +62,10 @@ pub async fn begin(
     memory: &mut Memory,
     request: &Request,
 ) -> Result<(), LeaveError> {
-    let RequestAction::Leave = request.action;
+    match request.action {
+        RequestAction::Leave => {}
+        RequestAction::Unknown => return Err(LeaveError::NotUnderstood(request.id.clone())),
+    }
     let host = leaving.host;
     if request.slot != host.bootstrap.slot {
         return Err(LeaveError::WrongSlot(request.slot));

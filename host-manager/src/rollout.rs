@@ -151,7 +151,7 @@ async fn recovered(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hcs_planner::dataplane::{ConsulArtifact, ServerCertificates, ServerPhase};
+    use hcs_planner::dataplane::{ConsulArtifact, Form, ServerCertificates, ServerPhase};
 
     fn consul(version: &str, is_leader: bool) -> ConsulStatus {
         ConsulStatus {
@@ -202,6 +202,7 @@ mod tests {
             certificates: ServerCertificates::default(),
             host_manager: None,
             host_manager_before: None,
+            form: Form::default(),
         };
         let (old, new) = ("1.21.0", "1.22.2");
         let leader = consul(old, true);

@@ -15,8 +15,8 @@ use hcs_host_manager::leaf;
 use hcs_host_manager::paths::tls_file;
 use hcs_host_manager::snapshot::archive;
 use hcs_planner::dataplane::{
-    OnDelete, Request, RequestAction, ServerPhase, ServerStatus, SnapshotPolicyDocument, blob,
-    container, port,
+    Form, OnDelete, Request, RequestAction, ServerPhase, ServerStatus, SnapshotPolicyDocument,
+    blob, container, port,
 };
 use support::client::ClientAgent;
 use support::world::{GOSSIP_KEY, MANAGEMENT, Server, World, agent_token};
@@ -231,6 +231,7 @@ async fn snapshots_are_taken_verified_and_pruned(world: &World) {
         incarnation_id: None,
         is_held: true,
         on_delete: OnDelete::Keep,
+        form: Form::default(),
     };
     let name = blob::snapshot_policy(&policy.name);
     world.account.write(container::CONFIG, &name, serde_json::to_vec(&policy).unwrap());

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::dataplane::{
-    ClusterDocument, ConsulArtifact, HostManagerArtifact, ServerCertificates, own_version,
+    ClusterDocument, ConsulArtifact, Form, HostManagerArtifact, ServerCertificates, own_version,
 };
 use crate::desired::{Desired, moved_to, object, place_in};
 use crate::diff::without_absent;
@@ -56,6 +56,7 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
             sha256: String::new(),
         }),
         host_manager_before: None,
+        form: Form::default(),
     });
     observed.ready = Some(ReadyDocument { generation: 1 });
     observed.stored_spec = Some(spec.clone());

@@ -2,9 +2,11 @@
 //!
 //! Owns the words that both sides read. Never does I/O, and no document here ever holds a secret.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::names::{Names, deterministic_guid};
 use crate::spec::{ClusterSpec, defaults};
@@ -136,6 +138,43 @@ pub struct BootstrapConfig {
     pub host_manager_sha256: String,
 }
 
+/// The form in which this version writes documents, and the newest that it understands.
+///
+/// Fields are added and never change their meaning or type, and words are added to lists of words: for that the form
+/// stays. It grows when a program that does not know something must not act on the document, or not write it again.
+pub const FORMAT: u32 = 1;
+
+/// Who may act on a document, and what a newer version wrote into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Form {
+    /// The form in which it was written.
+    #[serde(default = "first_format")]
+    pub format: u32,
+    /// The oldest form that a program must know to act on it or to write it again.
+    #[serde(default = "first_format")]
+    pub needs_format: u32,
+    /// Fields that this version does not know; they are written again as they are.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self { format: FORMAT, needs_format: 1, unknown: BTreeMap::new() }
+    }
+}
+
+impl Form {
+    /// Whether this version may act on the document and write it again.
+    pub fn is_understood(&self) -> bool {
+        self.needs_format <= FORMAT
+    }
+}
+
+fn first_format() -> u32 {
+    1
+}
+
 /// `config/cluster.json`: what every server runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterDocument {
@@ -162,6 +201,9 @@ pub struct ClusterDocument {
     /// The one before, to which a pin may go back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_manager_before: Option<HostManagerArtifact>,
+    /// Its form.
+    #[serde(flatten)]
+    pub form: Form,
 }
 
 /// Version of the host manager that belongs to this code: all programs of a release have one.
@@ -244,6 +286,9 @@ pub struct SnapshotPolicyDocument {
     /// What a destroy does with its snapshots; kept so that an import gives it back.
     #[serde(default)]
     pub on_delete: OnDelete,
+    /// Its form.
+    #[serde(flatten)]
+    pub form: Form,
 }
 
 /// Documents of earlier versions were.
@@ -260,6 +305,9 @@ pub enum OnDelete {
     Keep,
     /// They go.
     Purge,
+    /// Something that a newer version knows.
+    #[serde(other)]
+    Unknown,
 }
 
 impl OnDelete {
@@ -268,6 +316,7 @@ impl OnDelete {
         match self {
             Self::Keep => "keep",
             Self::Purge => "purge",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -295,6 +344,9 @@ pub fn leave_request_id(node_name: &str, unique_id: &str) -> String {
 pub enum RequestAction {
     /// Hand over leadership if it leads, leave Raft and gossip, stop Consul and keep it stopped.
     Leave,
+    /// Something that a newer version knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// `status-{slot}/status.json`: what a server says of itself and of the cluster, every few seconds.
@@ -349,6 +401,9 @@ pub enum ServerPhase {
     Running,
     /// The server left the cluster at the provider's request.
     Left,
+    /// Something that a newer version knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What Consul reports through one server.

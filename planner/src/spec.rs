@@ -31,6 +31,15 @@ pub mod defaults {
         SERVER_CERTIFICATE_TTL_SECONDS
     }
 
+    pub(super) fn needs_format() -> u32 {
+        1
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+    pub(super) fn is_first(format: &u32) -> bool {
+        *format == 1
+    }
+
     pub(super) fn lock_name() -> String {
         LOCK_NAME.to_owned()
     }
@@ -112,6 +121,9 @@ pub struct ClusterSpec {
     pub timeouts: Option<BTreeMap<String, String>>,
     /// The user's tags, default tags included and ignored ones left out.
     pub tags: BTreeMap<String, String>,
+    /// The oldest form of documents that a program must know to change this cluster, see [`crate::dataplane::FORMAT`].
+    #[serde(default = "defaults::needs_format", skip_serializing_if = "defaults::is_first")]
+    pub needs_format: u32,
     /// Tags that others look after.
     #[serde(default, skip_serializing_if = "IgnoredTags::is_empty")]
     pub ignored_tags: IgnoredTags,
@@ -157,6 +169,7 @@ impl ClusterSpec {
             force_destroy: false,
             timeouts: None,
             tags: BTreeMap::new(),
+            needs_format: 1,
             ignored_tags: IgnoredTags::default(),
         }
     }

@@ -5,7 +5,7 @@ mod store;
 use std::time::Duration;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::dataplane::{OnDelete, SnapshotPolicyDocument};
+use hcs_planner::dataplane::{Form, OnDelete, SnapshotPolicyDocument};
 use hcs_planner::names::parse_cluster_id;
 use hcs_planner::rules;
 use tfplugin::plan::equality::{by_duration, ignoring_case, keep_equal};
@@ -389,6 +389,7 @@ fn document_of(value: &Value) -> SnapshotPolicyDocument {
             Some("purge") => OnDelete::Purge,
             _ => OnDelete::Keep,
         },
+        form: Form::default(),
     }
 }
 

@@ -238,8 +238,11 @@ impl Manager {
         }
     }
 
-    async fn read(&self) -> Result<Documents, RoundError> {
+    async fn read(&mut self) -> Result<Documents, RoundError> {
         let cluster = self.host.stores.cluster().await?;
+        if !cluster.form.is_understood() {
+            return self.leave_to_a_newer_one(&cluster).await;
+        }
         let secrets = self.host.stores.secrets(self.host.bootstrap.slot).await?;
         let leaf = self.ensure_leaf(&cluster, &secrets).await?;
         let token = secrets.strongest_token();
@@ -260,7 +263,7 @@ impl Manager {
         if self.host.service.is_active().await? {
             self.board.started(documents.client.clone());
         }
-        self.renew_own_program(documents, &peers).await;
+        self.renew_own_program(&documents.cluster, &peers).await;
         let converged = match self.memory.leave {
             None => self.converge(documents, &peers).await,
             Some(_) => Ok(()),

@@ -1,11 +1,13 @@
 //! This program renews itself: takes another one in its turn, and tells the start script that it works.
 
+use hcs_planner::dataplane::{ClusterDocument, HostManagerArtifact, ServerStatus, blob, container};
 use jiff::Timestamp;
 
-use super::{Documents, Manager};
+use super::{Documents, Manager, RoundError};
+use crate::documents::DocumentError;
+use crate::membership;
 use crate::own_program::{self, ProgramError, Turn};
 use crate::report::chain;
-use hcs_planner::dataplane::{HostManagerArtifact, ServerStatus};
 
 /// A program that was put back, or fails its test, is tried again so much later: it may have been bad luck.
 const RETRY_SECONDS: u64 = 3600;
@@ -25,13 +27,26 @@ impl Manager {
         }
     }
 
+    /// A document that only a newer host manager may act on: Consul goes on as it is, and the newer one is taken, as the
+    /// document says in every form which it is.
+    pub(super) async fn leave_to_a_newer_one(
+        &mut self,
+        cluster: &ClusterDocument,
+    ) -> Result<Documents, RoundError> {
+        let peers = membership::peers(&self.host.stores, self.host.bootstrap.slot, cluster).await;
+        self.renew_own_program(cluster, &peers).await;
+        let needs = cluster.form.needs_format;
+        let (container, name) = (container::CONFIG.to_owned(), blob::CLUSTER.to_owned());
+        Err(DocumentError::Newer { container, name, needs }.into())
+    }
+
     /// Takes the program that the document names, when it is this server's turn.
     pub(super) async fn renew_own_program(
         &mut self,
-        documents: &Documents,
+        cluster: &ClusterDocument,
         peers: &[ServerStatus],
     ) {
-        let (host, cluster) = (self.host.clone(), &documents.cluster);
+        let host = self.host.clone();
         if host.own.is_on_trial || self.memory.leave.is_some() {
             return;
         }

@@ -22,7 +22,7 @@ use hcs_host_manager::secrets::Secret;
 use hcs_host_manager::timing::Timing;
 use hcs_planner::client_config::{ClientSecrets, client_config_with_secrets};
 use hcs_planner::dataplane::{
-    BootstrapConfig, ClusterDocument, ConsulArtifact, ServerCertificates, ServerStatus, blob,
+    BootstrapConfig, ClusterDocument, ConsulArtifact, Form, ServerCertificates, ServerStatus, blob,
     container,
 };
 use hcs_planner::spec::ClusterSpec;
@@ -141,6 +141,7 @@ impl World {
             consul: self.artifact.clone(),
             host_manager: None,
             host_manager_before: None,
+            form: Form::default(),
             certificates: self.certificates.clone(),
         };
         let text = serde_json::to_vec(&document).unwrap();

@@ -126,6 +126,17 @@ pub enum PlanError {
         /// Whose it is, where it says so.
         owner: Option<String>,
     },
+    /// A document that only a newer version understands.
+    #[error(
+        "{name} was written by a newer provider (form {needs}; this one knows {}): use that version; nothing was changed",
+        crate::dataplane::FORMAT
+    )]
+    NewerForm {
+        /// The document.
+        name: String,
+        /// The form that it needs.
+        needs: u32,
+    },
     /// A host manager that nobody has.
     #[error(
         "there is no host manager {version}, which host_manager_version asks for, but {}; take one of these, leave it \

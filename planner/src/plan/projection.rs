@@ -43,9 +43,11 @@ pub(super) fn change(step: &Step) -> Option<Change> {
         (Action::Put { body, .. }, Some(slot)) if step.action.boots_server() => {
             Some(Change::Joins { slot, zone: place_in(body).zone })
         }
-        (Action::Ask { slot, request: RequestAction::Leave, remaining, .. }, _) => {
-            Some(Change::Leaves { slot: *slot, seen: slots(remaining) })
-        }
+        (Action::Ask { slot, request, remaining, .. }, _) => match request {
+            RequestAction::Leave => Some(Change::Leaves { slot: *slot, seen: slots(remaining) }),
+            // No plan asks for what this version does not know.
+            RequestAction::Unknown => None,
+        },
         (Action::Delete { kind: Kind::ScaleSet, .. }, Some(slot)) => Some(Change::Dies { slot }),
         (Action::Restart { is_off: true, .. }, _) => None,
         (Action::Restart { slot, .. }, _) => Some(Change::Restarts { slot: *slot }),

@@ -146,6 +146,7 @@ impl Cluster {
             consul_version: known(&self.consul_version, Self::CONSUL_VERSION)?
                 .parse()
                 .map_err(|_| Self::CONSUL_VERSION)?,
+            needs_format: 1,
             lock: lock.0,
             lock_name: lock.1,
             deletion_protection: self.deletion_protection.known().copied().unwrap_or(false),

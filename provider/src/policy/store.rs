@@ -6,7 +6,7 @@ use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
 use hcs_planner::arm::ArmId;
-use hcs_planner::dataplane::{SnapshotPolicyDocument, blob, container};
+use hcs_planner::dataplane::{OnDelete, SnapshotPolicyDocument, blob, container};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -176,9 +176,15 @@ impl PolicyStore {
         &self,
         document: &SnapshotPolicyDocument,
     ) -> Result<Written, Diagnostics> {
+        let mut document = document.clone();
         let condition = match self.read(&document.name).await? {
             None => WriteCondition::Absent,
             Some((found, etag)) if found.incarnation_id == document.incarnation_id => {
+                if !found.form.is_understood() || found.on_delete == OnDelete::Unknown {
+                    return Err(newer(&document.name));
+                }
+                // What a newer version wrote beside it stays.
+                document.form = found.form;
                 WriteCondition::Matches(etag)
             }
             Some(_) => {
@@ -189,7 +195,7 @@ impl PolicyStore {
                 .into());
             }
         };
-        if self.put(document, condition).await?.is_some() {
+        if self.put(&document, condition).await?.is_some() {
             return Ok(Written::Now);
         }
         Err(changed(&document.name))
@@ -240,6 +246,14 @@ impl PolicyStore {
         };
         Ok(entries.iter().filter_map(|entry| taken_at(&entry.name)).collect())
     }
+}
+
+/// A policy that only a newer provider understands.
+fn newer(name: &str) -> Diagnostics {
+    Diagnostics::error(
+        format!("Snapshot policy {name:?} was written by a newer provider"),
+        "This version does not understand all of it, so nothing was changed. Use the newer version.",
+    )
 }
 
 fn changed(name: &str) -> Diagnostics {

@@ -6,5 +6,6 @@ mod corner;
 mod example;
 mod legs;
 mod log;
+mod newer;
 mod notes;
 mod workspace;

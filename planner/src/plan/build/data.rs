@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{MARK_READY, Planner, Servers, WAIT_HEALTHY, WRITE_DOCUMENT, WRITE_SPEC};
 use crate::arm::Kind;
 use crate::dataplane::{
-    ClusterDocument, ConsulArtifact, HostManagerArtifact, ServerCertificates, blob, container,
-    own_version,
+    ClusterDocument, ConsulArtifact, FORMAT, Form, HostManagerArtifact, ServerCertificates, blob,
+    container, own_version,
 };
 use crate::desired::object;
 use crate::observed::{READY_BLOB, ReadyDocument};
@@ -26,6 +26,7 @@ impl Planner<'_> {
     /// `spec.json` and `cluster.json` where they differ; returns the document that will be in force.
     pub(super) fn documents(&mut self, servers: &Servers) -> Result<ClusterDocument, PlanError> {
         let stored = self.observed.document.as_ref();
+        self.check_forms()?;
         let version = &self.spec.consul_version;
         let runs = stored.filter(|_| !self.situation.present.is_empty());
         match (runs, stored) {
@@ -53,6 +54,10 @@ impl Planner<'_> {
             certificates: ServerCertificates::new(self.spec, &self.names),
             host_manager: None,
             host_manager_before: None,
+            form: stored.map_or_else(Form::default, |document| Form {
+                format: document.form.format.max(FORMAT),
+                ..document.form.clone()
+            }),
         };
         let brings_host_manager = self.name_host_manager(&mut wanted)?;
         if stored != Some(&wanted) || (servers.change() && self.observed.is_ready()) {
@@ -76,6 +81,18 @@ impl Planner<'_> {
             self.write(WRITE_SPEC, blob::SPEC, json!(self.spec), false);
         }
         Ok(wanted)
+    }
+
+    /// What a newer provider wrote and this one does not understand is left as it is.
+    fn check_forms(&self) -> Result<(), PlanError> {
+        let document = self.observed.document.as_ref().map(|document| document.form.needs_format);
+        let spec = self.observed.stored_spec.as_ref().map(|spec| spec.needs_format);
+        for (name, needs) in [(blob::CLUSTER, document), (blob::SPEC, spec)] {
+            if let Some(needs) = needs.filter(|needs| *needs > FORMAT) {
+                return Err(PlanError::NewerForm { name: name.to_owned(), needs });
+            }
+        }
+        Ok(())
     }
 
     /// The host manager that the servers shall have: what runs while its version is the wanted one, else the one before or
