@@ -64,7 +64,7 @@ fn a_new_certificate_says_what_was_wanted_and_is_kept() {
     assert!(!format!("{found:?}").contains(leaf.key_pem.expose().lines().nth(1).unwrap()));
 }
 
-/// In every second of its life: kept in the first half, renewed in the last four tenths, and in between when its own
+/// Every four hours of its life: kept in the first half, renewed in the last four tenths, and in between when its own
 /// number says.
 #[test]
 fn it_is_renewed_when_half_is_over_and_not_by_all_at_once() {
@@ -73,11 +73,11 @@ fn it_is_renewed_when_half_is_over_and_not_by_all_at_once() {
     for _ in 0..20 {
         let leaf = authority.leaf(&wanted, NOW);
         let verdict = |at: i64| wanted.verdict(Some(&leaf), &authority.der(), NOW + at);
-        for minute in (0..WEEK / 2).step_by(4 * 3600) {
-            assert_eq!(verdict(minute), None, "{minute}");
+        for at_s in (0..WEEK / 2).step_by(4 * 3600) {
+            assert_eq!(verdict(at_s), None, "{at_s}");
         }
-        for minute in (WEEK * 6 / 10..WEEK + 3600).step_by(4 * 3600) {
-            assert_eq!(verdict(minute), Some(Reason::Due), "{minute}");
+        for at_s in (WEEK * 6 / 10..WEEK + 3600).step_by(4 * 3600) {
+            assert_eq!(verdict(at_s), Some(Reason::Due), "{at_s}");
         }
         let first = (WEEK / 2..WEEK).step_by(600).find(|at| verdict(*at) == Some(Reason::Due));
         firsts.insert(first.unwrap());
