@@ -11,7 +11,7 @@ use tfplugin::validate::{one_of, text_rule};
 use tfplugin::{
     Attr, ConfigureRequest, ConfigureResponse, Context, DataSource, Diagnostic, Diagnostics,
     Ephemeral, Function, ListResource, Model, Path, Provider, Resource, Schema, Sensitive, Value,
-    async_trait, data_source, ephemeral, function,
+    async_trait, data_source, ephemeral, function, list,
 };
 
 use crate::client::{Client, Ports, Registrations};
@@ -141,7 +141,7 @@ impl Provider for HcsProvider {
     }
 
     fn list_resources(&self) -> Vec<Arc<dyn ListResource>> {
-        vec![Arc::new(ClusterList)]
+        vec![list(ClusterList)]
     }
 
     fn functions(&self) -> Vec<Arc<dyn Function>> {

@@ -141,7 +141,8 @@ pub use serve::{Options, serve, serve_with};
 pub use tfplugin_derive::Model;
 pub use timeouts::{Timeouts, parse_duration};
 pub use typed::{
-    Attr, Failure, ManagedResource, Opened, Planned, Sensitive, TypedAction, TypedDataSource,
-    TypedEphemeral, TypedFunction, action, data_source, ephemeral, function, managed,
+    Attr, Failure, Finds, Listed, ManagedResource, Opened, Planned, Sensitive, TypedAction,
+    TypedDataSource, TypedEphemeral, TypedFunction, TypedList, action, data_source, ephemeral,
+    function, list, managed,
 };
 pub use value::{Number, Refinement, Value};

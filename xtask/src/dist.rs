@@ -1,6 +1,6 @@
 //! `cargo xtask dist`: release archives for every platform, checked, as the Terraform Registry wants them.
 //!
-//! One compiler for all: `cargo zigbuild` with zig as linker and C compiler (both from PyPI, under `target/tools`). The
+//! One compiler for all: `cargo zigbuild` with zig as linker and C compiler (both from PyPI, by their hashes). The
 //! host manager is one static program for x86-64 Linux and lies beside each provider: it is uploaded, never run there.
 //! Signing the sums needs the owner's key, so it is the one step that is left to them.
 
@@ -11,12 +11,18 @@ use std::process::Command;
 
 use hcs_acceptance::bins::{ADDRESSES, repository, target};
 use hcs_acceptance::packages::{Elf, Packed, archive_name, manifest, pack, provider_name, sha256};
+use hcs_acceptance::tools::{PyPi, cache, requirements};
 
 use crate::shell::{Failure, cargo_with};
 
 /// Versions from PyPI.
-const ZIG: &str = "ziglang==0.17.1";
-const ZIGBUILD: &str = "cargo-zigbuild==0.24.1";
+const ZIG: PyPi<'_> =
+    PyPi("ziglang", "0.17.1", "ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54");
+const ZIGBUILD: PyPi<'_> = PyPi(
+    "cargo-zigbuild",
+    "0.24.1",
+    "238a1ab54a95053a4eadc34775c81f795a8ad75f80bfed63f3f445f518102375",
+);
 
 /// A platform, in Go's words and in Rust's.
 struct Platform {
@@ -129,14 +135,15 @@ fn package(
 
 /// The folder of zig and cargo-zigbuild, installed where they are missing.
 fn set_up() -> Result<PathBuf, Failure> {
-    let root = target().join("tools/zig");
+    let root = cache().join("zig").join(ZIG.2);
     let bin = root.join("bin");
     if !bin.join("cargo-zigbuild").is_file() {
-        println!("$ pip install {ZIG} {ZIGBUILD}");
+        println!("$ pip install {}=={} {}=={}", ZIG.0, ZIG.1, ZIGBUILD.0, ZIGBUILD.1);
         let mut venv = Command::new("python3");
         done(venv.args(["-m", "venv"]).arg(&root))?;
+        let wanted = requirements(&root, &[ZIG, ZIGBUILD])?;
         let mut pip = Command::new(bin.join("pip"));
-        done(pip.args(["install", "--quiet", ZIG, ZIGBUILD]))?;
+        done(pip.args(["install", "--quiet", "--no-deps", "--require-hashes", "-r"]).arg(wanted))?;
     }
     Ok(bin)
 }

@@ -1,11 +1,12 @@
-//! `cargo xtask machine`: servers that really boot. The customData of an apply, unchanged, on Debian machines under QEMU;
-//! then everything that a machine can meet. No KVM is needed, and no rights once the image is there.
+//! `cargo xtask machine`: servers that really boot. The customData of an apply, unchanged, on machines under QEMU; then
+//! everything that a machine can meet. No KVM is needed, and no rights once the image is there.
 
 mod agent;
 mod cells;
 mod estate;
 mod image;
 mod network;
+mod system;
 mod vm;
 
 use std::fs;
@@ -19,6 +20,7 @@ use hcs_acceptance::{Emulator, Workspace};
 
 use self::estate::Estate;
 use self::image::Image;
+pub(crate) use self::system::System;
 use crate::shell::{Failure, build_binaries, cargo};
 
 /// ARM's minutes become seconds; the machines' own do not.
@@ -34,9 +36,9 @@ pub(crate) struct Stage {
     dir: PathBuf,
 }
 
-/// Runs the cells whose names contain one of `only`, or all.
-pub(crate) fn run(only: &[String]) -> Result<(), Failure> {
-    let image = Image::get()?;
+/// Runs the cells whose names contain one of `only`, or all, on machines of one system.
+pub(crate) fn run(system: System, only: &[String]) -> Result<(), Failure> {
+    let image = Image::get(system)?;
     crate::test::set_up()?;
     build_binaries()?;
     // Without KVM an unoptimised one takes minutes for what takes seconds.

@@ -112,11 +112,14 @@ enum Command {
     Conformance,
     /// Boots the servers of an apply as machines under QEMU, and does to them what can happen to a machine.
     Machine {
+        /// What they boot.
+        #[arg(long, value_enum, default_value = "debian-12")]
+        system: machine::System,
         /// Only what contains this; may be repeated.
         #[arg(long)]
         only: Vec<String>,
     },
-    /// Sets up the tools that tests and demo need, under target/tools.
+    /// Sets up the tools that tests and demo need, in the user's cache.
     Setup,
 }
 
@@ -147,7 +150,7 @@ fn main() -> ExitCode {
         Command::Dist { only } => dist::run(only.as_deref()),
         Command::Docs => docs::run(),
         Command::Conformance => conformance::run(),
-        Command::Machine { only } => machine::run(&only),
+        Command::Machine { system, only } => machine::run(system, &only),
         Command::Bench { json } => bench::run(json.as_deref()),
         Command::Sim { what: Simulation::Crash, .. } => test::explore(&["crash"]),
         Command::Sim { what: Simulation::Faults, .. } => test::explore(&test::EVERY_FAULT),

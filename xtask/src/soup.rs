@@ -89,9 +89,9 @@ pub(crate) fn run() -> Result<(), Failure> {
     check_nothing_is_left(&mut azure, &before)
 }
 
-/// Installs tofusoup once under `target/tools/soup`, away from the system's Python.
+/// Installs tofusoup once, away from the system's Python.
 fn install() -> Result<PathBuf, Failure> {
-    let venv = target().join("tools/soup");
+    let venv = tools::cache().join("soup").join(TOFUSOUP);
     let soup = venv.join("bin/soup");
     if !soup.is_file() {
         println!("installing {TOFUSOUP}");

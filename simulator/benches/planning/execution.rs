@@ -39,10 +39,15 @@ pub(crate) async fn measure() {
             None,
         );
         if before.is_none() {
-            // The caller's own right on blobs is one more write.
+            // The caller's own right on blobs, and the mark on the group that says whose the cluster is.
             let objects = Desired::new(&now).objects.len();
-            let more = writes as f64 - objects as f64 - 1.0;
-            figure(&format!("{name}: writes beyond one an object"), more, "", Some(0.0));
+            let more = writes as f64 - objects as f64 - 2.0;
+            figure(
+                &format!("{name}: writes beyond one an object, right and mark"),
+                more,
+                "",
+                Some(0.0),
+            );
         }
         let (reads, writes) = azure.requests();
         assert!(azure.plan(&now).await.is_empty());
@@ -55,42 +60,66 @@ pub(crate) async fn measure() {
 }
 
 /// Seconds that the run took, that its longest chain of steps took, and that a walk of ten steps at a time takes, with
-/// each step as long as it was.
+/// each step as long as it was. Nothing but the foundation of a create begins before the cluster is claimed, which the
+/// chain knows: it is what may not be done earlier.
 fn times(plan: &Plan, spans: &[Span]) -> (f64, f64, f64) {
     let begun = spans.iter().map(|span| span.started_ms).min().unwrap_or(0);
     let ended = spans.iter().map(|span| span.ended_ms).max().unwrap_or(0);
-    let took: BTreeMap<&str, u64> =
-        spans.iter().map(|span| (span.step.as_str(), span.ended_ms - span.started_ms)).collect();
-    let took = |index: StepIndex| {
-        plan.step(index).and_then(|step| took.get(step.id.as_str())).copied().unwrap_or(0)
-    };
+    // A step of the foundation that the second plan looks at again is done at once there.
+    let mut took: BTreeMap<&str, u64> = BTreeMap::new();
+    for span in spans {
+        let longest = took.entry(span.step.as_str()).or_default();
+        *longest = (*longest).max(span.ended_ms - span.started_ms);
+    }
+    let id = |index: StepIndex| plan.step(index).map(|step| step.id.as_str()).unwrap_or_default();
+    let took = |index: StepIndex| took.get(id(index)).copied().unwrap_or(0);
+    let foundation = plan.foundation().unwrap();
+    let is_founded = |index: StepIndex| foundation.find(id(index)).is_some();
     let mut ends: BTreeMap<StepIndex, u64> = BTreeMap::new();
-    for (index, _) in plan.steps() {
-        let start = plan.needs(index).iter().map(|need| ends[need]).max().unwrap_or(0);
-        ends.insert(index, start + took(index));
+    let mut claimed = 0;
+    for is_foundation in [true, false] {
+        for (index, _) in plan.steps() {
+            if is_founded(index) == is_foundation {
+                let start = plan.needs(index).iter().map(|need| ends[need]).max().unwrap_or(0);
+                ends.insert(index, start.max(claimed) + took(index));
+            }
+        }
+        claimed = ends.values().max().copied().unwrap_or(0);
     }
     let ideal = ends.values().max().copied().unwrap_or(0);
-    ((ended - begun) as f64 / 1000.0, ideal as f64 / 1000.0, walk(plan, &took) as f64 / 1000.0)
+    (
+        (ended - begun) as f64 / 1000.0,
+        ideal as f64 / 1000.0,
+        walk(plan, &took, &is_founded) as f64 / 1000.0,
+    )
 }
 
-/// A walk that starts what is ready, in the order of the plan, ten at a time.
-fn walk(plan: &Plan, took: &dyn Fn(StepIndex) -> u64) -> u64 {
-    let mut waiting: Vec<StepIndex> = plan.steps().iter().map(|(index, _)| *index).collect();
+/// A walk that starts what is ready, in the order of the plan, ten at a time; the foundation first.
+fn walk(
+    plan: &Plan,
+    took: &dyn Fn(StepIndex) -> u64,
+    is_founded: &dyn Fn(StepIndex) -> bool,
+) -> u64 {
+    let (foundation, rest): (Vec<StepIndex>, Vec<StepIndex>) =
+        plan.steps().iter().map(|(index, _)| *index).partition(|index| is_founded(*index));
     let mut done: Vec<StepIndex> = Vec::new();
     let mut running: Vec<(u64, StepIndex)> = Vec::new();
     let mut now = 0;
-    while !(waiting.is_empty() && running.is_empty()) {
-        let ready = |index: &StepIndex| plan.needs(*index).iter().all(|need| done.contains(need));
-        while running.len() < TERRAFORM_PARALLEL
-            && let Some(at) = waiting.iter().position(ready)
-        {
-            let index = waiting.remove(at);
-            running.push((now + took(index), index));
+    for mut waiting in [foundation, rest] {
+        while !(waiting.is_empty() && running.is_empty()) {
+            let ready =
+                |index: &StepIndex| plan.needs(*index).iter().all(|need| done.contains(need));
+            while running.len() < TERRAFORM_PARALLEL
+                && let Some(at) = waiting.iter().position(ready)
+            {
+                let index = waiting.remove(at);
+                running.push((now + took(index), index));
+            }
+            running.sort_unstable();
+            let (end, index) = running.remove(0);
+            now = end;
+            done.push(index);
         }
-        running.sort_unstable();
-        let (end, index) = running.remove(0);
-        now = end;
-        done.push(index);
     }
     now
 }

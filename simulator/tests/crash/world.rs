@@ -115,6 +115,10 @@ impl Azure {
 
     fn count(&self, script: &Script) {
         *self.has_struck.lock().unwrap() = !script.struck().is_empty();
+        self.count_requests(script);
+    }
+
+    fn count_requests(&self, script: &Script) {
         let (reads, writes) = script.requests();
         let mut counted = self.counted.lock().unwrap();
         *counted = (counted.0 + reads, counted.1 + writes);
@@ -216,12 +220,14 @@ impl Azure {
 
     /// What a plan starts from.
     pub(crate) async fn observed(&self, spec: &ClusterSpec) -> Observed {
-        let (arm, calls) = self.ports(&self.script(None));
+        let script = self.script(None);
+        let (arm, calls) = self.ports(&script);
         let mut observed = observe(&arm, &calls, spec).await.unwrap();
         if let Some(store) = open_store(&calls, &Names::new(spec), &observed).unwrap() {
             observe_requests(store.as_ref(), &Names::new(spec), &mut observed).await.unwrap();
         }
         observe_machines(&arm, &Names::new(spec), spec, &mut observed).await.unwrap();
+        self.count_requests(&script);
         observed
     }
 

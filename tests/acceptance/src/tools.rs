@@ -1,4 +1,6 @@
-//! Tools that are not ours, set up under `target/tools`, never in the system.
+//! Tools that are not ours, kept in a cache of the user's, never in the system.
+
+mod consul;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +8,8 @@ use std::process::Command;
 
 use crate::HarnessError;
 use crate::bins::target;
+
+pub use consul::consul;
 
 /// Names the client that the tests drive instead of `terraform` on PATH: another Terraform, or an OpenTofu.
 pub const CLIENT: &str = "HCS_CLIENT_BIN";
@@ -28,21 +32,31 @@ pub fn other_clients() -> Vec<PathBuf> {
     named.flat_map(|list| std::env::split_paths(&list).collect::<Vec<_>>()).collect()
 }
 
-/// A Consul binary: `HCS_CONSUL_BIN`, else what is set up already, else `consul` on PATH, else the one that Debian 11
-/// ships, unpacked under `target/tools`.
-pub fn consul() -> Result<PathBuf, HarnessError> {
-    if let Some(path) = std::env::var_os("HCS_CONSUL_BIN") {
-        return Ok(path.into());
+/// Where what was fetched lies for all checkouts, each file under its hash: `HCS_TOOLS_DIR`, else `hcs-tools` in the
+/// user's cache, else under `target`.
+pub fn cache() -> PathBuf {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(dir) = named("HCS_TOOLS_DIR") {
+        return dir.into();
     }
-    let own = target().join("tools/consul");
-    if own.is_file() {
-        return Ok(own);
-    }
-    if let Some(path) = on_path("consul") {
-        return Ok(path);
-    }
-    fetch_consul(&own)?;
-    Ok(own)
+    let home = || named("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let user = named("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    user.map_or_else(|| target().join("tools"), |user| user.join("hcs-tools"))
+}
+
+/// A package of PyPI: name, version and the SHA-256 of its file for Linux on x86-64.
+pub struct PyPi<'a>(pub &'a str, pub &'a str, pub &'a str);
+
+/// A file of requirements in `dir` by which pip takes these packages and no other bytes.
+pub fn requirements(dir: &Path, packages: &[PyPi<'_>]) -> Result<PathBuf, HarnessError> {
+    fs::create_dir_all(dir).map_err(HarnessError::file(dir))?;
+    let file = dir.join("requirements.txt");
+    let line = |PyPi(name, version, sha256): &PyPi<'_>| {
+        format!("{name}=={version} --hash=sha256:{sha256}\n")
+    };
+    let lines: String = packages.iter().map(line).collect();
+    fs::write(&file, lines).map_err(HarnessError::file(&file))?;
+    Ok(file)
 }
 
 /// Version that a Consul binary reports, e.g. `1.8.7`.
@@ -55,65 +69,6 @@ pub fn consul_version(binary: &Path) -> Result<String, HarnessError> {
         return Ok(version);
     }
     Err(HarnessError::Unexpected(format!("{} says {first:?}", binary.display())))
-}
-
-/// apt with lists and sources of its own: the system's stay as they are.
-fn fetch_consul(to: &Path) -> Result<(), HarnessError> {
-    let missing = |reason: &str| HarnessError::Missing {
-        program: "consul".to_owned(),
-        mend: format!(
-            "{reason}; put a consul binary (1.8 or newer) on PATH or name it in HCS_CONSUL_BIN"
-        ),
-    };
-    let mirror = debian_mirror().ok_or_else(|| missing("this is no Debian with an apt mirror"))?;
-    let work = target().join("tools/apt");
-    let lists = work.join("lists/partial");
-    fs::create_dir_all(&lists).map_err(HarnessError::file(&lists))?;
-    let source = work.join("bullseye.list");
-    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let line = format!("deb [signed-by={keyring}] {mirror} bullseye main\n");
-    fs::write(&source, line).map_err(HarnessError::file(&source))?;
-    let options = [
-        format!("Dir::Etc::sourcelist={}", source.display()),
-        "Dir::Etc::sourceparts=-".to_owned(),
-        format!("Dir::State::Lists={}", work.join("lists").display()),
-        format!("Dir::Cache={}", work.join("cache").display()),
-        "APT::Sandbox::User=root".to_owned(),
-    ];
-    let cache = work.join("cache/archives/partial");
-    fs::create_dir_all(&cache).map_err(HarnessError::file(&cache))?;
-    for words in [["update"].as_slice(), &["download", "consul"]] {
-        let mut apt = Command::new("apt-get");
-        apt.current_dir(&work).arg("-q");
-        for option in &options {
-            apt.args(["-o", option]);
-        }
-        run(apt.args(words)).map_err(|error| missing(&format!("apt-get failed: {error}")))?;
-    }
-    let package = fs::read_dir(&work)
-        .map_err(HarnessError::file(&work))?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .ok_or_else(|| missing("apt-get downloaded nothing"))?;
-    let root = work.join("root");
-    run(Command::new("dpkg").arg("-x").arg(&package).arg(&root))?;
-    let unpacked = root.join("usr/bin/consul");
-    fs::rename(&unpacked, to).map_err(HarnessError::file(to))
-}
-
-/// The mirror that this machine's apt uses already.
-fn debian_mirror() -> Option<String> {
-    let mut files: Vec<PathBuf> = vec!["/etc/apt/sources.list".into()];
-    files
-        .extend(fs::read_dir("/etc/apt/sources.list.d").ok()?.filter_map(|e| Some(e.ok()?.path())));
-    files.sort();
-    let texts = files.iter().filter_map(|path| fs::read_to_string(path).ok());
-    texts
-        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-        .find(|word| word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian"))
 }
 
 /// Where a program is on PATH.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::typed::Model;
-use crate::{Diagnostic, Diagnostics, Value};
+use crate::{Deferred, Diagnostic, Diagnostics, Value};
 
 /// The configuration of a provider.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,6 +38,8 @@ impl ConfigureRequest {
 pub struct ConfigureResponse {
     /// What all later calls have at hand, see [`crate::Context::data`]; absent where it failed.
     pub data: Option<ProviderData>,
+    /// Why nothing can be done in this round, see [`ConfigureResponse::deferred`].
+    pub deferred: Option<Deferred>,
     /// Messages.
     pub diagnostics: Diagnostics,
 }
@@ -50,7 +52,17 @@ impl ConfigureResponse {
 
     /// Could not be configured: later calls that need the data say so.
     pub fn failed(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self { data: None, diagnostics: diagnostics.into() }
+        Self { diagnostics: diagnostics.into(), ..Self::default() }
+    }
+
+    /// Cannot be configured yet, as the configuration holds what is not known: everything waits for another round. The
+    /// framework puts off each plan, read, import, ephemeral value and action by itself, and asks no author. Plans are
+    /// what the rules of the schema give.
+    ///
+    /// An error where the client does not let it, so ask [`crate::Context::deferral_allowed`] if there is a better answer
+    /// for such a client.
+    pub fn deferred(reason: Deferred) -> Self {
+        Self { deferred: Some(reason), ..Self::default() }
     }
 
     /// The same with messages.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::ProviderData;
+use super::{Deferred, ProviderData};
 use crate::private::Private;
 use crate::{Diagnostic, Diagnostics, Value};
 
@@ -32,6 +32,8 @@ pub struct Context {
     pub private: Private,
     /// What the provider made of its configuration, see [`Context::data`].
     pub(crate) provider_data: Option<ProviderData>,
+    /// Why the call waits for another round whatever it asks for, see [`crate::ConfigureResponse::deferred`].
+    pub(crate) put_off: Option<Deferred>,
     messages: Arc<Mutex<Diagnostics>>,
 }
 

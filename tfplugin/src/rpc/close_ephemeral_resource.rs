@@ -14,6 +14,9 @@ pub(super) async fn call(
     request: Request,
 ) -> Result<Response, Diagnostics> {
     let ephemeral = server.catalog().ephemeral(&request.type_name)?;
+    if ctx.put_off.is_some() {
+        return Ok(Response::default());
+    }
     let diagnostics = ephemeral.author.close(&ctx, request.private.unwrap_or_default()).await;
     Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
 }

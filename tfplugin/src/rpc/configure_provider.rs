@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tfplugin_proto::tfplugin6::configure_provider::{Request, Response};
 
 use super::wire;
-use crate::server::Server;
+use crate::server::{Configured, Server};
 use crate::{ConfigureRequest, ConfigureResponse, Context, Diagnostics};
 
 pub(super) async fn call(
@@ -19,8 +19,12 @@ pub(super) async fn call(
     let terraform_version = request.terraform_version;
     let request = ConfigureRequest { config, terraform_version };
     // What an earlier run made of its configuration is not for this one.
-    server.configured(None);
-    let ConfigureResponse { data, diagnostics } = provider.author.configure(&ctx, request).await;
-    server.configured(data.filter(|_| !diagnostics.has_errors()));
+    server.configured(Configured::default());
+    let ConfigureResponse { data, deferred, diagnostics } =
+        provider.author.configure(&ctx, request).await;
+    if !diagnostics.has_errors() {
+        wire::deferred(&ctx, deferred)?;
+        server.configured(Configured { data, deferred });
+    }
     Ok(Response { diagnostics: wire::diagnostics(diagnostics) })
 }

@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::import_resource_state::{ImportedResource, Request
 
 use super::wire;
 use crate::server::Server;
-use crate::{Context, Diagnostics, ImportRequest};
+use crate::{Context, Diagnostics, ImportRequest, ImportResponse, Value};
 
 pub(super) async fn call(
     server: Arc<Server>,
@@ -27,7 +27,12 @@ pub(super) async fn call(
         }
         _ => ImportRequest::Id(request.id.clone()),
     };
-    let mut imported = resource.author.import(&ctx, wanted.clone()).await;
+    let mut imported = match ctx.put_off {
+        Some(reason) => {
+            ImportResponse { deferred: Some(reason), ..ImportResponse::new(Value::unknown()) }
+        }
+        None => resource.author.import(&ctx, wanted.clone()).await,
+    };
     let nothing = imported.state.is_null() && imported.deferred.is_none();
     if nothing && !imported.diagnostics.has_errors() {
         let name = &request.type_name;
@@ -44,12 +49,12 @@ pub(super) async fn call(
     let is_deferred = deferred.is_some();
     // Who imports by identity may spell it in another way than the provider, which has the last word.
     let identity = match identity {
-        Some(shape) => {
+        Some(shape) if ctx.put_off.is_none() => {
             let named = resource.author.identify(&imported.state);
             let is_known = !imported.state.is_null() && named.is_wholly_known();
             if is_known || !is_deferred { Some(shape.encode(named)?) } else { None }
         }
-        None => None,
+        _ => None,
     };
     let imported_resource = ImportedResource {
         type_name: request.type_name,

@@ -36,6 +36,8 @@ mod wire;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting_tests;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::open_ephemeral_resource::{Request, Response};
 
 use super::wire;
 use crate::server::Server;
-use crate::{Context, Diagnostics};
+use crate::{Context, Diagnostics, OpenResponse, Value};
 
 pub(super) async fn call(
     server: Arc<Server>,
@@ -16,7 +16,14 @@ pub(super) async fn call(
     let ephemeral = server.catalog().ephemeral(&request.type_name)?;
     wire::capable(&mut ctx, request.client_capabilities.as_ref());
     let config = ephemeral.shape.decode(request.config.as_ref())?;
-    let opened = ephemeral.author.open(&ctx, config).await;
+    let opened = match ctx.put_off {
+        Some(reason) => OpenResponse {
+            result: Value::unknown(),
+            deferred: Some(reason),
+            ..OpenResponse::default()
+        },
+        None => ephemeral.author.open(&ctx, config).await,
+    };
     if opened.diagnostics.has_errors() {
         return Err(opened.diagnostics);
     }

@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::plan_action::{Request, Response};
 
 use super::wire;
 use crate::server::Server;
-use crate::{Context, Deferred, Diagnostics};
+use crate::{ActionPlan, Context, Deferred, Diagnostics};
 
 pub(super) async fn call(
     server: Arc<Server>,
@@ -16,7 +16,10 @@ pub(super) async fn call(
     let action = server.catalog().action(&request.action_type)?;
     wire::capable(&mut ctx, request.client_capabilities.as_ref());
     let config = action.shape.decode_block(request.config.as_ref())?;
-    let plan = action.author.plan(&ctx, &config).await;
+    let plan = match ctx.put_off {
+        Some(reason) => ActionPlan { deferred: Some(reason), ..ActionPlan::default() },
+        None => action.author.plan(&ctx, &config).await,
+    };
     if plan.diagnostics.has_errors() {
         return Err(plan.diagnostics);
     }

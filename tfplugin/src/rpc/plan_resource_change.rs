@@ -6,9 +6,10 @@ use tfplugin_proto::tfplugin6::plan_resource_change::{Request, Response};
 
 use super::wire;
 use crate::oracle;
+use crate::plan::by_schema;
 use crate::schema::null_write_only;
 use crate::server::Server;
-use crate::{Context, Diagnostics, PlanRequest};
+use crate::{Context, Diagnostics, PlanRequest, PlanResponse};
 
 pub(super) async fn call(
     server: Arc<Server>,
@@ -32,7 +33,10 @@ pub(super) async fn call(
     let kept = change.private.clone();
     let is_create = change.prior.is_null();
     let asked = server.judges.then(|| change.clone());
-    let mut plan = resource.author.plan(&ctx, change).await;
+    let mut plan = match ctx.put_off {
+        Some(reason) => PlanResponse { deferred: Some(reason), ..by_schema(&shape.schema, change) },
+        None => resource.author.plan(&ctx, change).await,
+    };
     null_write_only(&mut plan.planned, &shape.schema.block);
     if let Some(asked) = asked
         && !plan.diagnostics.has_errors()

@@ -6,7 +6,7 @@ use tfplugin_proto::tfplugin6::read_data_source::{Request, Response};
 
 use super::wire;
 use crate::server::Server;
-use crate::{Context, Diagnostics};
+use crate::{Context, DataResponse, Diagnostics, Value};
 
 pub(super) async fn call(
     server: Arc<Server>,
@@ -17,7 +17,12 @@ pub(super) async fn call(
     wire::capable(&mut ctx, request.client_capabilities.as_ref());
     wire::meta(&mut ctx, &server, request.provider_meta.as_ref())?;
     let config = data_source.shape.decode(request.config.as_ref())?;
-    let found = data_source.author.read(&ctx, config).await;
+    let found = match ctx.put_off {
+        Some(reason) => {
+            DataResponse { deferred: Some(reason), ..DataResponse::new(Value::unknown()) }
+        }
+        None => data_source.author.read(&ctx, config).await,
+    };
     if found.diagnostics.has_errors() {
         return Err(found.diagnostics);
     }

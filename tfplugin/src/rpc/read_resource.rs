@@ -8,7 +8,7 @@ use super::wire;
 use crate::oracle;
 use crate::schema::null_write_only;
 use crate::server::Server;
-use crate::{Context, Diagnostics, ReadRequest};
+use crate::{Context, Diagnostics, ReadRequest, ReadResponse};
 
 pub(super) async fn call(
     server: Arc<Server>,
@@ -24,7 +24,10 @@ pub(super) async fn call(
     let state = resource.shape.decode(request.current_state.as_ref())?;
     let kept = request.private.clone();
     let read = ReadRequest { state, private: request.private };
-    let mut seen = resource.author.read(&ctx, read).await;
+    let mut seen = match ctx.put_off {
+        Some(reason) => ReadResponse { deferred: Some(reason), ..ReadResponse::new(read.state) },
+        None => resource.author.read(&ctx, read).await,
+    };
     null_write_only(&mut seen.state, &resource.shape.schema.block);
     if server.judges && !seen.diagnostics.has_errors() {
         let found = oracle::refresh(&resource.shape.schema, &seen.state);

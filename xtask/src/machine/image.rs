@@ -1,4 +1,4 @@
-//! The image that machines boot: a Debian as its packages make it, with cloud-init, a name for the disk at LUN 10 as on
+//! The image that machines boot: a system as its packages make it, with cloud-init, a name for the disk at LUN 10 as on
 //! Azure, and the emulator's authority instead of the world's.
 
 use std::fs;
@@ -6,41 +6,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hcs_acceptance::bins::target;
 use hcs_acceptance::{Emulator, tools};
 
+use super::system::System;
 use crate::shell::Failure;
-
-const SUITE: &str = "bookworm";
-/// debootstrap does not follow what is only provided, as `python3-cffi-backend` provides what cloud-init needs.
-const PACKAGES: [&str; 13] = [
-    "systemd-sysv",
-    "udev",
-    "dbus",
-    "cloud-init",
-    "python3-cffi-backend",
-    "curl",
-    "ca-certificates",
-    "e2fsprogs",
-    "iproute2",
-    "ifupdown",
-    "nftables",
-    "qemu-guest-agent",
-    "linux-image-cloud-amd64",
-];
-/// What costs a slow machine minutes and has no part in a server's life.
-const MASKED: [&str; 5] = [
-    "apt-daily.timer",
-    "apt-daily-upgrade.timer",
-    "dpkg-db-backup.timer",
-    "e2scrub_all.timer",
-    "fstrim.timer",
-];
-
-/// The name that the rules of Azure's Linux agent give a managed disk. They know it by its place on Hyper-V's bus, which
-/// QEMU has not: here it is known by vendor and LUN.
-const LUN_RULES: &str = r#"SUBSYSTEM=="block", ENV{DEVTYPE}=="disk", ATTRS{vendor}=="Msft*", KERNELS=="*:*:*:10", SYMLINK+="disk/azure/scsi1/lun10"
-"#;
 
 /// What a machine boots from.
 #[derive(Clone, Debug)]
@@ -54,8 +23,8 @@ pub(crate) struct Image {
 
 impl Image {
     /// Takes the image that is there, or makes it, which takes root and some minutes.
-    pub(crate) fn get() -> Result<Self, Failure> {
-        let dir = target().join("tools/machine").join(SUITE);
+    pub(crate) fn get(system: System) -> Result<Self, Failure> {
+        let dir = tools::cache().join("machine").join(system.suite());
         let image = Self {
             disk: dir.join("disk.img"),
             kernel: dir.join("vmlinuz"),
@@ -64,7 +33,7 @@ impl Image {
         };
         if !image.disk.exists() {
             fs::create_dir_all(&dir)?;
-            image.make(&dir)?;
+            image.make(system, &dir)?;
         }
         Ok(image)
     }
@@ -78,25 +47,21 @@ impl Image {
         Ok(())
     }
 
-    fn make(&self, dir: &Path) -> Result<(), Failure> {
+    fn make(&self, system: System, dir: &Path) -> Result<(), Failure> {
         let root = dir.join("root");
         if !dir.join("installed").exists() {
-            println!("installing {SUITE} for machines (some minutes, once)");
+            println!("installing {} for machines (some minutes, once)", system.suite());
             let _ = fs::remove_dir_all(&root);
-            let include = format!("--include={}", PACKAGES.join(","));
-            let words = ["--variant=minbase", &include, SUITE];
-            tools::run(Command::new("debootstrap").args(words).arg(&root)).map_err(|error| {
-                format!("{error}; debootstrap is a package of Debian's and has to be run as root")
-            })?;
+            system.install(dir, &root)?;
             fs::write(dir.join("installed"), "")?;
         }
-        for unit in MASKED {
+        for unit in system.masked() {
             let link = root.join("etc/systemd/system").join(unit);
             if !link.is_symlink() {
                 symlink("/dev/null", link)?;
             }
         }
-        fs::write(root.join("etc/udev/rules.d/66-azure-storage.rules"), LUN_RULES)?;
+        fs::write(root.join("etc/udev/rules.d/66-azure-storage.rules"), system.disk_rules())?;
         Emulator::start(&self.authority, &[])?.stop();
         fs::copy(self.authority.join("ca.pem"), root.join("etc/ssl/certs/ca-certificates.crt"))?;
         for (file, to) in [("vmlinuz-", &self.kernel), ("initrd.img-", &self.initrd)] {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_simulator::CallFault;
 use serde_json::json;
-use tfplugin::{Context, Found, ListItem, ListRequest, ListResource as _, Value};
+use tfplugin::{Context, Found, ListItem, ListRequest, Value, list};
 
 use super::reads::{READER, assign, principal};
 use crate::cluster_list::ClusterList;
@@ -51,7 +51,8 @@ async fn listed(provider: &Provider, include_resource: bool) -> Vec<ListItem> {
     let config = Value::object([("location", Value::Null), ("tags", Value::Null)]);
     let request = ListRequest::new(config, include_resource);
     let ctx = provider.context();
-    let (told, items) = tokio::join!(ClusterList.list(&ctx, request, found), async {
+    let clusters = list(ClusterList);
+    let (told, items) = tokio::join!(clusters.list(&ctx, request, found), async {
         let mut all = Vec::new();
         while let Some(item) = items.recv().await {
             all.push(item);
