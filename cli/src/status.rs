@@ -112,6 +112,16 @@ async fn endpoint_of(azure: &Azure, id: &ArmId) -> Result<String, CliError> {
     Err(CliError::Azure { reason })
 }
 
+/// A phase of a rotation.
+fn in_words(phase: &str) -> &str {
+    match phase {
+        "spreading" => "the servers take the new one",
+        "known" => "all know the new one and use the old one",
+        "in_use" => "the new one is in use, the old one is known still",
+        other => other,
+    }
+}
+
 fn told(status: &ClusterStatus) -> String {
     let mut text = String::new();
     let _ = writeln!(
@@ -145,6 +155,13 @@ fn told(status: &ClusterStatus) -> String {
         if let Some(until) = &server.certificate_expires_at {
             let _ = writeln!(text, "  {} until {until}", server.name);
         }
+    }
+    if !status.rotations.is_empty() {
+        text.push_str("\nrotations\n");
+    }
+    for row in &status.rotations {
+        let since = row.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+        let _ = writeln!(text, "  {}: {}{since}", row.secret, in_words(&row.phase));
     }
     text.push_str("\nsnapshot policies\n");
     if status.policies.is_empty() {
@@ -226,6 +243,7 @@ mod tests {
     use super::*;
     use hcs_azure::environment::KnownCloud;
     use hcs_engine::status::QuorumStatus;
+    use hcs_engine::status::RotationRow;
     use hcs_planner::ownership::Operation;
 
     #[test]
@@ -274,6 +292,11 @@ mod tests {
                 last_error: None,
             }],
             ca_certificate_expires_at: Some("2036-11-24T10:00:00Z".into()),
+            rotations: vec![RotationRow {
+                secret: "gossip_key".into(),
+                phase: "known".into(),
+                since: Some("2026-11-27T08:00:00Z".into()),
+            }],
             policies: vec![],
             run: Some(RunStatus {
                 operation: Operation::Update,
@@ -305,6 +328,9 @@ servers
 certificates
   authority until 2036-11-24T10:00:00Z
   demo-server-1 until 2029-11-26T10:00:00Z
+
+rotations
+  gossip_key: all know the new one and use the old one since 2026-11-27T08:00:00Z
 
 snapshot policies
   none

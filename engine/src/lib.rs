@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod registration;
 pub mod secrets;
 pub mod status;
+pub mod versions;
 
 /// A moment as documents have it, to the second.
 pub(crate) fn rfc3339(unix_ms: u64) -> String {

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::names::Names;
-use hcs_planner::plan::Secret;
+use hcs_planner::plan::{Secret, SecretKind};
+use hcs_planner::rotation::SecretVersion;
 use hcs_planner::spec::ClusterSpec;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use sha2::{Digest as _, Sha256};
@@ -39,41 +40,49 @@ pub struct Mint<'a> {
 }
 
 impl Mint<'_> {
-    /// Makes the secret unless it exists.
-    pub async fn mint(&self, secret: Secret) -> Result<(), EngineError> {
-        match secret {
-            Secret::GossipKey => {
+    /// Makes this version of the secret unless it exists.
+    pub async fn mint(&self, secret: &Secret) -> Result<(), EngineError> {
+        let version = &secret.version;
+        match secret.kind {
+            SecretKind::GossipKey => {
                 let mut key = Zeroizing::new([0_u8; 32]);
                 self.entropy.fill(key.as_mut())?;
-                let text = STANDARD.encode(key.as_ref());
-                self.once(container::SECRETS_SHARED, blob::GOSSIP_KEY, text).await?;
+                let (text, name) = (STANDARD.encode(key.as_ref()), version.blob(blob::GOSSIP_KEY));
+                self.once(container::SECRETS_SHARED, &name, text).await?;
             }
-            Secret::ManagementToken => {
+            SecretKind::ManagementToken => {
                 let token = entropy::uuid(self.entropy)?;
-                self.once(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN, token).await?;
+                let name = version.blob(blob::MANAGEMENT_TOKEN);
+                self.once(container::SECRETS_SHARED, &name, token).await?;
             }
-            Secret::AgentToken { slot } => {
+            SecretKind::AgentToken { slot } => {
                 let token = entropy::uuid(self.entropy)?;
-                self.once(&container::secrets(slot), blob::AGENT_TOKEN, token).await?;
+                let name = version.blob(blob::AGENT_TOKEN);
+                self.once(&container::secrets(slot), &name, token).await?;
             }
-            Secret::CertificateAuthority => self.authority().await?,
+            SecretKind::CertificateAuthority => self.authority(version).await?,
         }
         Ok(())
     }
 
-    async fn authority(&self) -> Result<(), EngineError> {
-        let key = self.key(container::SECRETS_SHARED, blob::CA_KEY).await?;
-        if self.store.get(container::CERTIFICATES, blob::CA_CERTIFICATE).await?.is_some() {
+    async fn authority(&self, version: &SecretVersion) -> Result<(), EngineError> {
+        let key = self.key(container::SECRETS_SHARED, &version.blob(blob::CA_KEY)).await?;
+        let name = version.blob(blob::CA_CERTIFICATE);
+        if self.store.get(container::CERTIFICATES, &name).await?.is_some() {
             return Ok(());
         }
-        let certificate = self.authority_params()?.self_signed(&key).map_err(crypto("the CA"))?;
-        self.once(container::CERTIFICATES, blob::CA_CERTIFICATE, certificate.pem()).await?;
+        let certificate =
+            self.authority_params(version)?.self_signed(&key).map_err(crypto("the CA"))?;
+        self.once(container::CERTIFICATES, &name, certificate.pem()).await?;
         Ok(())
     }
 
-    fn authority_params(&self) -> Result<CertificateParams, EngineError> {
+    fn authority_params(&self, version: &SecretVersion) -> Result<CertificateParams, EngineError> {
         let mut params = CertificateParams::default();
-        let name = format!("hcs {} {} CA", self.spec.name, self.names.uid);
+        // Two authorities of one name would be hard to tell apart for people and for some libraries.
+        let which = version.id().and_then(|id| id.get(..8)).map(|id| format!(" {id}"));
+        let which = which.unwrap_or_default();
+        let name = format!("hcs {} {} CA{which}", self.spec.name, self.names.uid);
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

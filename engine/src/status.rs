@@ -10,6 +10,7 @@ use hcs_planner::ownership::{
     Operation, RUN_DEAD_AFTER_SECONDS, RunFailure, RunOutcome, RunPhase, RunRecord,
 };
 use hcs_planner::placement::quorum;
+use hcs_planner::rotation::{Phase, Rotated, Turn};
 use hcs_planner::spec::ClusterSpec;
 use serde::{Deserialize, Serialize};
 use x509_parser::pem::parse_x509_pem;
@@ -18,6 +19,7 @@ use crate::blob::{BlobError, BlobStore};
 use crate::error::{EngineError, chain};
 use crate::observe::read_status;
 use crate::rfc3339;
+use crate::versions::Versions;
 
 /// A cluster as its blobs tell of it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -40,6 +42,9 @@ pub struct ClusterStatus {
     pub servers: Vec<ServerRow>,
     /// RFC 3339; when the certificate authority ends.
     pub ca_certificate_expires_at: Option<String>,
+    /// Secrets that were rotated, and how far the servers are.
+    #[serde(default)]
+    pub rotations: Vec<RotationRow>,
     /// Snapshot policies and what they have kept.
     pub policies: Vec<PolicyRow>,
     /// The run that works, or the last one.
@@ -82,6 +87,18 @@ pub struct ServerRow {
     pub reported_seconds_ago: Option<u64>,
     /// What it says is wrong.
     pub last_error: Option<String>,
+}
+
+/// A secret that was rotated.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct RotationRow {
+    /// Which one, as `rotation_triggers` names it.
+    pub secret: String,
+    /// `spreading` (servers take the new one), `known` (all know it and use the old one), `in_use` (all use it, and the old
+    /// one is known still) or `done`.
+    pub phase: String,
+    /// RFC 3339; since when. `None` before the servers have begun.
+    pub since: Option<String>,
 }
 
 /// A snapshot policy.
@@ -155,7 +172,8 @@ pub async fn read_cluster_status(
         }
     }
     let policies = policies(store, &mut attention).await?;
-    let ca_certificate_expires_at = authority(store).await?;
+    let versions = versions(store, cluster.as_ref()).await?;
+    let ca_certificate_expires_at = authority(store, &versions).await?;
     let now = rfc3339(now_unix_ms);
     let ends = |name: &str, until: &Option<String>| {
         let is_over = until.as_ref().is_some_and(|until| *until <= now);
@@ -178,6 +196,7 @@ pub async fn read_cluster_status(
         quorum,
         servers,
         ca_certificate_expires_at,
+        rotations: versions.rotated().map(|(what, turn)| rotation_row(what, &turn)).collect(),
         policies,
         run,
         last_failure,
@@ -366,13 +385,42 @@ async fn policies(
     Ok(rows)
 }
 
-async fn authority(store: &dyn BlobStore) -> Result<Option<String>, EngineError> {
-    let content = match store.get(container::CERTIFICATES, blob::CA_CERTIFICATE).await {
-        Ok(content) => content,
+/// Whoever may not read what the servers say is told what was in use before.
+async fn versions(
+    store: &dyn BlobStore,
+    cluster: Option<&ClusterDocument>,
+) -> Result<Versions, EngineError> {
+    match Versions::of(store, cluster).await {
+        Ok(versions) => Ok(versions),
+        Err(BlobError::Denied { .. }) => Ok(Versions::default()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn rotation_row(what: Rotated, turn: &Turn<'_>) -> RotationRow {
+    let phase = match turn.phase {
+        None | Some(Phase::Spreading) => "spreading",
+        Some(Phase::Known) => "known",
+        Some(Phase::InUse) => "in_use",
+        Some(Phase::Done) => "done",
+        Some(Phase::Unknown) => "unknown",
+    };
+    RotationRow {
+        secret: what.as_str().to_owned(),
+        phase: phase.to_owned(),
+        since: (turn.since_unix_ms > 0).then(|| rfc3339(turn.since_unix_ms)),
+    }
+}
+
+async fn authority(
+    store: &dyn BlobStore,
+    versions: &Versions,
+) -> Result<Option<String>, EngineError> {
+    let pem = match versions.authorities(store).await {
+        Ok(pem) => pem,
         Err(BlobError::Denied { .. } | BlobError::NoContainer { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let pem = content.and_then(|content| String::from_utf8(content.bytes.to_vec()).ok());
     Ok(pem.as_deref().and_then(authority_expires_at))
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use hcs_planner::dataplane::ClusterDocument;
+use hcs_planner::rotation::SecretVersion;
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use zeroize::Zeroizing;
@@ -37,6 +38,15 @@ pub struct Wanted {
     pub fingerprint: String,
 }
 
+/// What a start depends on beside documents and program.
+#[derive(Clone, Copy, Debug)]
+pub struct StartedFor<'a> {
+    /// How the server comes into the cluster.
+    pub formation: Formation,
+    /// The version of the management token that Consul is started with.
+    pub management_token: &'a SecretVersion,
+}
+
 impl Wanted {
     /// Renders it all.
     pub fn render(
@@ -44,8 +54,9 @@ impl Wanted {
         cluster: &ClusterDocument,
         secrets: &ServerSecrets,
         program: PathBuf,
-        formation: Formation,
+        started_for: StartedFor<'_>,
     ) -> Result<Self, RenderError> {
+        let StartedFor { formation, management_token } = started_for;
         let version = &cluster.consul.version;
         let server = config::server_json(&ServerConfig {
             version,
@@ -58,7 +69,11 @@ impl Wanted {
             log_store: RaftData::look(&host.paths.data_dir())?.store,
         })?;
         let family = Family::of(version)?;
-        let known = LastKnown { cluster: cluster.clone(), secrets: secrets.clone() };
+        let known = LastKnown {
+            cluster: cluster.clone(),
+            secrets: secrets.clone(),
+            management_version: management_token.clone(),
+        };
         let secrets = config::secrets_json(
             family,
             ConfigSecrets {
@@ -69,9 +84,10 @@ impl Wanted {
         );
         let unit = consul_unit(&host.paths, &program);
         let mut digest = Sha256::new();
-        // Not the secrets: a gossip key that changed is not read again (the keyring wins), a management token counts as
-        // long as any server was started with it, and the rest is reloaded.
-        for part in [unit.as_str(), &server, &cluster.consul.sha256] {
+        // Not the secrets: a gossip key that changed is not read again (the keyring wins), and the rest is reloaded. A
+        // management token alone counts as long as any server was started with it.
+        let version = management_token.id();
+        for part in [unit.as_str(), &server, &cluster.consul.sha256].into_iter().chain(version) {
             digest.update(part.as_bytes());
             digest.update([0]);
         }

@@ -3,6 +3,7 @@
 //! Writes nothing but the one token that servers make themselves, and no error repeats what a blob holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +11,8 @@ use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
 use hcs_planner::dataplane::{
     ClusterDocument, Request, ServerStatus, SnapshotPolicyDocument, blob, container,
 };
+use hcs_planner::ownership::{RUN_DEAD_AFTER_SECONDS, RunPhase, RunRecord};
+use hcs_planner::rotation::{Rotated, RotationsDocument, SecretVersion, Turn, turn};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -91,9 +94,10 @@ pub struct ServerSecrets {
     pub ca_pem: String,
     /// Secret id of the agent token.
     pub agent_token: Secret,
-    /// 32 bytes, base64.
+    /// The key in use: 32 bytes, base64.
     pub gossip_key: Secret,
-    /// Secret id of the management token; never kept in a file on a disk, so a start without the storage account has none.
+    /// Secret id of the management token in use; never kept in a file on a disk, so a start without the storage account has
+    /// none.
     pub management_token: Option<Secret>,
 }
 
@@ -122,32 +126,145 @@ impl Stores {
         required_json(&*self.shared, container::CONFIG, blob::CLUSTER).await
     }
 
-    /// Everything secret that this server may read.
-    pub async fn secrets(&self, slot: u32) -> Result<ServerSecrets, DocumentError> {
+    /// Whether an apply or a destroy works on the cluster now.
+    pub async fn is_being_changed(&self) -> Result<bool, DocumentError> {
+        let (container, name) = (container::CONFIG, blob::RUN);
+        let read = self.shared.get(container, name).await;
+        let Some(content) = read.map_err(|source| unread(container, name, source))? else {
+            return Ok(false);
+        };
+        let lives = content.age.is_none_or(|age| age < Duration::from_secs(RUN_DEAD_AFTER_SECONDS));
+        let record: Result<RunRecord, _> = serde_json::from_slice(&content.bytes);
+        Ok(lives && record.is_ok_and(|record| record.phase == RunPhase::Open))
+    }
+
+    /// What the servers have decided about rotations, and the etag to write it again. Nothing in a cluster whose provider
+    /// has not made the container yet.
+    pub async fn decisions(&self) -> Result<(RotationsDocument, Option<String>), DocumentError> {
+        let (container, name) = (container::DECISIONS, blob::ROTATIONS);
+        match self.shared.get(container, name).await {
+            Ok(None) | Err(BlobError::NoContainer { .. }) => {
+                Ok((RotationsDocument::default(), None))
+            }
+            Ok(Some(content)) => {
+                let read = serde_json::from_slice(&content.bytes);
+                let read = read.map_err(|source| DocumentError::Malformed {
+                    container: container.to_owned(),
+                    name: name.to_owned(),
+                    source,
+                })?;
+                Ok((read, Some(content.etag)))
+            }
+            Err(source) => Err(unread(container, name, source)),
+        }
+    }
+
+    /// Writes what the servers have decided, unless another one has since.
+    pub async fn decide(
+        &self,
+        decisions: &RotationsDocument,
+        etag: Option<String>,
+    ) -> Result<String, BlobError> {
+        let condition = etag.map_or(WriteCondition::Absent, WriteCondition::Matches);
+        let text = serde_json::to_vec_pretty(decisions).unwrap_or_default();
+        self.shared.put(container::DECISIONS, blob::ROTATIONS, text.into(), condition).await
+    }
+
+    /// Everything secret that this server may read, in the versions in use.
+    pub async fn secrets(
+        &self,
+        slot: u32,
+        cluster: &ClusterDocument,
+        decisions: &RotationsDocument,
+    ) -> Result<ServerSecrets, DocumentError> {
         let own = container::secrets(slot);
-        let (shared, certificates) = (container::SECRETS_SHARED, container::CERTIFICATES);
+        let turn = |what| turn(&cluster.rotations, decisions, what);
+        let (agent, gossip) = (turn(Rotated::AgentTokens), turn(Rotated::GossipKey));
+        let management = turn(Rotated::ManagementToken);
+        let authority = turn(Rotated::CertificateAuthority);
         let (ca_pem, agent_token, gossip_key, management_token) = tokio::try_join!(
-            text(&*self.shared, certificates, blob::CA_CERTIFICATE),
-            text(&*self.own, &own, blob::AGENT_TOKEN),
-            text(&*self.shared, shared, blob::GOSSIP_KEY),
-            text(&*self.shared, shared, blob::MANAGEMENT_TOKEN),
+            self.authorities(&authority),
+            self.agent_token(&own, &agent),
+            self.gossip_key(&gossip),
+            self.management_token(management.in_use),
         )?;
         Ok(ServerSecrets {
-            ca_pem: ca_pem.expose().to_owned(),
-            agent_token: uuid_text(&agent_token, &own, blob::AGENT_TOKEN)?,
-            gossip_key: gossip_text(&gossip_key)?,
-            management_token: Some(uuid_text(&management_token, shared, blob::MANAGEMENT_TOKEN)?),
+            ca_pem,
+            agent_token,
+            gossip_key,
+            management_token: Some(management_token),
         })
     }
 
-    /// The key with which the CA signs: read when something is to be signed, and kept nowhere.
-    pub async fn authority_key(&self) -> Result<Secret, DocumentError> {
-        text(&*self.shared, container::SECRETS_SHARED, blob::CA_KEY).await
+    /// The certificates to trust; the first one signs.
+    async fn authorities(&self, turn: &Turn<'_>) -> Result<String, DocumentError> {
+        let mut all = String::new();
+        for version in turn.known() {
+            let name = version.blob(blob::CA_CERTIFICATE);
+            all.push_str(text(&*self.shared, container::CERTIFICATES, &name).await?.expose());
+            if !all.ends_with('\n') {
+                all.push('\n');
+            }
+        }
+        Ok(all)
     }
 
-    /// The token of client agents; the first server that asks makes it up.
-    pub async fn client_token(&self) -> Result<Secret, DocumentError> {
-        let (container, name) = (container::SECRETS_CLIENT, blob::CLIENT_TOKEN);
+    /// This server's own: the newest at once, for it replaces the one before by itself.
+    async fn agent_token(&self, own: &str, turn: &Turn<'_>) -> Result<Secret, DocumentError> {
+        let name = turn.target.blob(blob::AGENT_TOKEN);
+        uuid_text(&text(&*self.own, own, &name).await?, own, &name)
+    }
+
+    /// The key that starts a gossip pool's keyring on this server: one that somebody rotated by hand counts before ours.
+    async fn gossip_key(&self, turn: &Turn<'_>) -> Result<Secret, DocumentError> {
+        match self.adopted_gossip_key().await? {
+            Some(adopted) => Ok(adopted),
+            None => self.gossip_key_of(turn.in_use).await,
+        }
+    }
+
+    /// A version of the gossip key.
+    pub async fn gossip_key_of(&self, version: &SecretVersion) -> Result<Secret, DocumentError> {
+        let name = version.blob(blob::GOSSIP_KEY);
+        gossip_text(&text(&*self.shared, container::SECRETS_SHARED, &name).await?)
+    }
+
+    /// The key that somebody rotated to by hand, as the leading server saw it.
+    pub async fn adopted_gossip_key(&self) -> Result<Option<Secret>, DocumentError> {
+        let (container, name) = (container::SECRETS_CLIENT, blob::ADOPTED_GOSSIP_KEY);
+        if bytes(&*self.shared, container, name).await?.is_none() {
+            return Ok(None);
+        }
+        gossip_text(&text(&*self.shared, container, name).await?).map(Some)
+    }
+
+    /// Notes the key that somebody rotated to by hand, or that it is one of ours again.
+    pub async fn adopt_gossip_key(&self, key: Option<&Secret>) -> Result<(), BlobError> {
+        let (container, name) = (container::SECRETS_CLIENT, blob::ADOPTED_GOSSIP_KEY);
+        match key {
+            None => self.shared.delete(container, name).await.map(drop),
+            Some(key) => {
+                let text = key.expose().to_owned();
+                let put = self.shared.put(container, name, text.into(), WriteCondition::Always);
+                put.await.map(drop)
+            }
+        }
+    }
+
+    /// A version of the management token.
+    pub async fn management_token(&self, version: &SecretVersion) -> Result<Secret, DocumentError> {
+        let (shared, name) = (container::SECRETS_SHARED, version.blob(blob::MANAGEMENT_TOKEN));
+        uuid_text(&text(&*self.shared, shared, &name).await?, shared, &name)
+    }
+
+    /// The key with which the CA signs: read when something is to be signed, and kept nowhere.
+    pub async fn authority_key(&self, version: &SecretVersion) -> Result<Secret, DocumentError> {
+        text(&*self.shared, container::SECRETS_SHARED, &version.blob(blob::CA_KEY)).await
+    }
+
+    /// A version of the token of client agents; the first server that asks makes it up.
+    pub async fn client_token(&self, version: &SecretVersion) -> Result<Secret, DocumentError> {
+        let (container, name) = (container::SECRETS_CLIENT, &version.blob(blob::CLIENT_TOKEN));
         for _ in 0..2 {
             if bytes(&*self.shared, container, name).await?.is_some() {
                 let found = text(&*self.shared, container, name).await?;
@@ -239,17 +356,18 @@ fn check_policy(
     })
 }
 
+fn unread(container: &str, name: &str, source: BlobError) -> DocumentError {
+    let (container, name) = (container.to_owned(), name.to_owned());
+    DocumentError::Blob { container, name, source: Box::new(source) }
+}
+
 async fn bytes(
     store: &dyn BlobStore,
     container: &str,
     name: &str,
 ) -> Result<Option<bytes::Bytes>, DocumentError> {
     let read = store.get(container, name).await;
-    let read = read.map_err(|source| DocumentError::Blob {
-        container: container.to_owned(),
-        name: name.to_owned(),
-        source: Box::new(source),
-    })?;
+    let read = read.map_err(|source| unread(container, name, source))?;
     Ok(read.map(|content| content.bytes))
 }
 

@@ -89,54 +89,21 @@ pub fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hcs_planner::dataplane::{ConsulArtifact, ConsulStatus, Form, ServerCertificates};
-
-    fn cluster(server_count: u32) -> ClusterDocument {
-        ClusterDocument {
-            generation: 1,
-            datacenter: "dc1".into(),
-            server_count,
-            slots: (0..server_count).collect(),
-            others: vec![],
-            consul: ConsulArtifact {
-                version: semver::Version::new(1, 8, 7),
-                sha256: String::new(),
-                file_name: "consul".into(),
-            },
-            certificates: ServerCertificates::default(),
-            host_manager: None,
-            host_manager_before: None,
-            form: Form::default(),
-        }
-    }
+    use crate::samples::{self, cluster};
+    use hcs_planner::dataplane::ConsulStatus;
 
     fn status(phase: ServerPhase, peers: &[&str], leader: Option<&str>) -> ServerStatus {
-        ServerStatus {
-            slot: 0,
-            node_name: "s0".into(),
-            written_at: String::new(),
-            sequence: 1,
-            address: "10.0.0.4".parse().unwrap(),
-            phase,
-            last_error: None,
-            last_error_is_final: false,
-            consul: Some(ConsulStatus {
-                version: "1.8.7".into(),
-                leader: leader.map(str::to_owned),
-                is_leader: false,
-                healthy: false,
-                failure_tolerance: 0,
-                voters: vec![],
-                peers: peers.iter().map(|&p| p.to_owned()).collect(),
-                acl_ready: false,
-            }),
-            done_requests: vec![],
-            certificate_expires_at: None,
-            consul_silent_seconds: 0,
-            host_manager_version: String::new(),
-            host_manager_sha256: String::new(),
-            attention: vec![],
-        }
+        let consul = ConsulStatus {
+            version: "1.8.7".into(),
+            leader: leader.map(str::to_owned),
+            is_leader: false,
+            healthy: false,
+            failure_tolerance: 0,
+            voters: vec![],
+            peers: peers.iter().map(|&p| p.to_owned()).collect(),
+            acl_ready: false,
+        };
+        ServerStatus { phase, consul: Some(consul), ..samples::status(0) }
     }
 
     fn seen(slot: u32, formed: bool, status: Option<ServerStatus>) -> Evidence {

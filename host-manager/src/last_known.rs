@@ -5,6 +5,7 @@
 //! The management token and the key of the CA are in no file of ours on a disk.
 
 use hcs_planner::dataplane::ClusterDocument;
+use hcs_planner::rotation::SecretVersion;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -23,6 +24,8 @@ pub struct LastKnown {
     pub cluster: ClusterDocument,
     /// Of these, all but the management token are written down.
     pub secrets: ServerSecrets,
+    /// Which version of the management token it was started with.
+    pub management_version: SecretVersion,
 }
 
 /// Why it cannot be kept or used.
@@ -43,6 +46,8 @@ struct Stored {
     ca_pem: String,
     agent_token: String,
     gossip_key: String,
+    #[serde(default, skip_serializing_if = "SecretVersion::is_first")]
+    management_version: SecretVersion,
 }
 
 impl Drop for Stored {
@@ -72,6 +77,7 @@ impl LastKnown {
                 gossip_key: Secret::new(stored.gossip_key.as_str()),
                 management_token: None,
             },
+            management_version: stored.management_version.clone(),
         }))
     }
 
@@ -79,7 +85,7 @@ impl LastKnown {
     pub fn keep_secrets(paths: &Paths, secrets: &ServerSecrets) -> Result<(), LastKnownError> {
         match Self::load(paths)? {
             None => Ok(()),
-            Some(known) => Self { cluster: known.cluster, secrets: secrets.clone() }.keep(paths),
+            Some(known) => Self { secrets: secrets.clone(), ..known }.keep(paths),
         }
     }
 
@@ -92,6 +98,7 @@ impl LastKnown {
             ca_pem: secrets.ca_pem.clone(),
             agent_token: secrets.agent_token.expose().to_owned(),
             gossip_key: secrets.gossip_key.expose().to_owned(),
+            management_version: self.management_version.clone(),
         };
         let text = serde_json::to_vec_pretty(&stored).map_err(|_| LastKnownError::Malformed)?;
         files::make_dir(&paths.state_dir(), 0o700)?;
@@ -124,10 +131,14 @@ mod tests {
                 "consul": {"version": "1.21.0", "sha256": "", "file_name": "consul"}}"#,
         )
         .unwrap();
-        LastKnown { cluster: cluster.clone(), secrets: secrets("old") }.keep(&paths).unwrap();
+        let management_version = SecretVersion::of_rotation("v");
+        let known =
+            LastKnown { cluster: cluster.clone(), secrets: secrets("old"), management_version };
+        known.keep(&paths).unwrap();
         LastKnown::keep_secrets(&paths, &secrets("new")).unwrap();
         let known = LastKnown::load(&paths).unwrap().unwrap();
         assert_eq!(known.cluster, cluster);
+        assert_eq!(known.management_version.id(), Some("v"));
         assert_eq!(known.secrets, ServerSecrets { management_token: None, ..secrets("new") });
         let text = std::fs::read_to_string(paths.last_known()).unwrap();
         assert!(!text.contains("management"), "{text}");

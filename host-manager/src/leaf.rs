@@ -228,10 +228,15 @@ impl Facts {
     }
 }
 
+/// The name by which the servers of a datacenter know each other.
+pub fn server_name(datacenter: &str) -> String {
+    format!("server.{datacenter}.consul").to_lowercase()
+}
+
 impl Wanted {
     /// What the documents say of this server.
     pub fn new(cluster: &ClusterDocument, bootstrap: &BootstrapConfig, own: IpAddr) -> Self {
-        let server_name = format!("server.{}.consul", cluster.datacenter);
+        let server_name = server_name(&cluster.datacenter);
         let certificates = &cluster.certificates;
         let mut names: BTreeSet<String> = certificates.names.iter().cloned().collect();
         names.extend([
@@ -243,7 +248,7 @@ impl Wanted {
             names.insert(format!("server-{}.{}", bootstrap.slot, certificates.domain));
         }
         Self {
-            server_name: server_name.to_lowercase(),
+            server_name,
             names: names.into_iter().map(|name| name.to_lowercase()).collect(),
             addresses: BTreeSet::from([Ipv4Addr::LOCALHOST.into(), own]),
             ttl_seconds: certificates.ttl_seconds,

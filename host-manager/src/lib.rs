@@ -31,7 +31,10 @@ pub mod report;
 pub mod requests;
 pub mod rollout;
 pub mod room;
+pub mod rotation;
 pub mod run;
+#[cfg(test)]
+mod samples;
 pub mod secrets;
 pub mod service;
 pub mod snapshot;

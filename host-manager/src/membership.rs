@@ -135,25 +135,10 @@ pub async fn ensure_autopilot(client: &ConsulClient, server_count: u32) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
 
     fn peer(slot: u32, address: &str, sequence: u64) -> ServerStatus {
-        ServerStatus {
-            slot,
-            node_name: String::new(),
-            written_at: String::new(),
-            sequence,
-            address: address.parse().unwrap(),
-            phase: ServerPhase::Running,
-            last_error: None,
-            last_error_is_final: false,
-            consul: None,
-            done_requests: vec![],
-            certificate_expires_at: None,
-            consul_silent_seconds: 0,
-            host_manager_version: String::new(),
-            host_manager_sha256: String::new(),
-            attention: vec![],
-        }
+        ServerStatus { sequence, address: address.parse().unwrap(), ..samples::status(slot) }
     }
 
     #[test]

@@ -233,52 +233,28 @@ pub fn own_sha256() -> std::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use hcs_planner::dataplane::{ConsulArtifact, Form, ServerCertificates, ServerPhase};
     use semver::Version;
 
     use super::*;
+    use crate::samples;
 
     const NOW: &str = "2026-11-28T10:00:00Z";
 
     fn cluster(wanted: Option<&str>) -> ClusterDocument {
-        ClusterDocument {
-            generation: 1,
-            datacenter: "dc1".into(),
-            server_count: 3,
-            slots: vec![0, 1, 2],
-            others: vec![],
-            consul: ConsulArtifact {
-                version: Version::new(1, 22, 2),
-                sha256: String::new(),
-                file_name: String::new(),
-            },
-            certificates: ServerCertificates::default(),
-            host_manager: wanted.map(|sha256| HostManagerArtifact {
-                version: Version::new(2, 0, 0),
-                sha256: sha256.to_owned(),
-            }),
-            host_manager_before: None,
-            form: Form::default(),
-        }
+        let host_manager = wanted.map(|sha256| HostManagerArtifact {
+            version: Version::new(2, 0, 0),
+            sha256: sha256.to_owned(),
+        });
+        ClusterDocument { host_manager, ..samples::cluster(3) }
     }
 
     fn status(slot: u32, sha256: &str, sequence: u64, written_at: &str) -> ServerStatus {
         ServerStatus {
-            slot,
-            node_name: format!("s{slot}"),
             written_at: written_at.to_owned(),
             sequence,
-            address: "10.0.0.4".parse().unwrap(),
-            phase: ServerPhase::Running,
-            last_error: None,
-            last_error_is_final: false,
-            consul: None,
-            done_requests: vec![],
-            certificate_expires_at: None,
-            consul_silent_seconds: 0,
             host_manager_version: "2.0.0".to_owned(),
             host_manager_sha256: sha256.to_owned(),
-            attention: vec![],
+            ..samples::status(slot)
         }
     }
 

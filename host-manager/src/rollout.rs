@@ -151,7 +151,7 @@ async fn recovered(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hcs_planner::dataplane::{ConsulArtifact, Form, ServerCertificates, ServerPhase};
+    use crate::samples;
 
     fn consul(version: &str, is_leader: bool) -> ConsulStatus {
         ConsulStatus {
@@ -167,43 +167,12 @@ mod tests {
     }
 
     fn peer(slot: u32, consul: Option<ConsulStatus>) -> ServerStatus {
-        ServerStatus {
-            slot,
-            node_name: String::new(),
-            written_at: String::new(),
-            sequence: 1,
-            address: "10.0.0.5".parse().unwrap(),
-            phase: ServerPhase::Running,
-            last_error: None,
-            last_error_is_final: false,
-            consul,
-            done_requests: vec![],
-            certificate_expires_at: None,
-            consul_silent_seconds: 0,
-            host_manager_version: String::new(),
-            host_manager_sha256: String::new(),
-            attention: vec![],
-        }
+        ServerStatus { consul, ..samples::status(slot) }
     }
 
     #[test]
     fn one_server_at_a_time_and_the_leader_last() {
-        let cluster = ClusterDocument {
-            generation: 2,
-            datacenter: "dc1".to_owned(),
-            server_count: 3,
-            slots: vec![0, 1, 2],
-            others: vec![],
-            consul: ConsulArtifact {
-                version: Version::new(1, 22, 2),
-                sha256: String::new(),
-                file_name: String::new(),
-            },
-            certificates: ServerCertificates::default(),
-            host_manager: None,
-            host_manager_before: None,
-            form: Form::default(),
-        };
+        let cluster = samples::cluster(3);
         let (old, new) = ("1.21.0", "1.22.2");
         let leader = consul(old, true);
         let follower = consul(old, false);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hcs_engine::blob::{BlobError, WriteCondition};
 use hcs_planner::dataplane::{ConsulStatus, ServerPhase, ServerStatus, blob, container};
+use hcs_planner::rotation::SecretVersion;
 use tokio_util::sync::CancellationToken;
 
 use crate::consul::client::ConsulClient;
@@ -48,6 +49,8 @@ struct Facts {
     problems: Vec<Problem>,
     /// By area.
     attention: BTreeMap<&'static str, String>,
+    /// Versions of rotated secrets that are worked with.
+    rotations: BTreeMap<String, SecretVersion>,
 }
 
 /// What went wrong in an area.
@@ -113,6 +116,11 @@ impl Board {
                 facts.attention.insert(area, sentence);
             }
         }
+    }
+
+    /// Notes which versions of rotated secrets this server works with.
+    pub fn set_rotations(&self, rotations: BTreeMap<String, SecretVersion>) {
+        self.facts().rotations = rotations;
     }
 
     /// Consul was started; from now on it is asked.
@@ -208,6 +216,7 @@ impl Board {
             host_manager_version: VERSION.to_owned(),
             host_manager_sha256: host.own.sha256.clone(),
             attention: facts.attention.values().cloned().collect(),
+            rotations: facts.rotations.clone(),
         }
     }
 }

@@ -14,6 +14,7 @@ use hcs_host_manager::host::Host;
 use hcs_host_manager::last_known::LastKnown;
 use hcs_host_manager::leaf;
 use hcs_host_manager::memory::{Leave, Memory};
+use hcs_planner::rotation::{RotationsDocument, SecretVersion};
 use support::world::{Server, World};
 
 /// What happened to a server while it was off.
@@ -34,13 +35,15 @@ async fn member(world: &World) -> Server {
     let mut server = world.server(0);
     server.host.timing.storage_patience = Duration::from_millis(300);
     let (paths, stores) = (&server.host.paths, &server.host.stores);
-    let (cluster, secrets) = (stores.cluster().await.unwrap(), stores.secrets(0).await.unwrap());
+    let cluster = stores.cluster().await.unwrap();
+    let secrets = stores.secrets(0, &cluster, &RotationsDocument::default()).await.unwrap();
     let folder = paths.consul_dir(&cluster.consul.version);
     artifact::install(&*stores.shared, &cluster.consul, &folder).await.unwrap();
     let now_unix_s = jiff::Timestamp::now().as_second();
     keep_leaf(&server, now_unix_s).await;
     let paths = &server.host.paths;
-    LastKnown { cluster, secrets }.keep(paths).unwrap();
+    let management_version = SecretVersion::default();
+    LastKnown { cluster, secrets, management_version }.keep(paths).unwrap();
     let formation = Some(Formation::Found { expect: 3 });
     Memory { formation, member: true, ..Memory::default() }.save(paths).unwrap();
     std::fs::create_dir_all(paths.data_dir().join("raft")).unwrap();
@@ -51,10 +54,11 @@ async fn member(world: &World) -> Server {
 /// The certificate that the server made for itself at this time.
 async fn keep_leaf(server: &Server, made_unix_s: i64) {
     let Host { bootstrap, instance, paths, stores, .. } = &server.host;
-    let (cluster, secrets) = (stores.cluster().await.unwrap(), stores.secrets(0).await.unwrap());
+    let cluster = stores.cluster().await.unwrap();
+    let secrets = stores.secrets(0, &cluster, &RotationsDocument::default()).await.unwrap();
     let wanted = leaf::Wanted::new(&cluster, bootstrap, instance.address);
     let authorities = leaf::authorities(&secrets.ca_pem).unwrap();
-    let key = stores.authority_key().await.unwrap();
+    let key = stores.authority_key(&SecretVersion::default()).await.unwrap();
     leaf::keep(paths, &leaf::sign(&wanted, &authorities, &key, made_unix_s).unwrap()).unwrap();
 }
 

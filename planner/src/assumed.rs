@@ -14,6 +14,7 @@ use crate::names::Names;
 use crate::observed::{Observed, ReadyDocument};
 use crate::placement::Place;
 use crate::reference::{Outputs, is_reference, resolve};
+use crate::rotation::declared;
 use crate::spec::ClusterSpec;
 
 /// The world of `spec`, all done and ready. A plan of the same spec from it is empty.
@@ -56,6 +57,7 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
             sha256: String::new(),
         }),
         host_manager_before: None,
+        rotations: declared(None, &spec.rotation_triggers, &BTreeMap::new(), ""),
         form: Form::default(),
     });
     observed.ready = Some(ReadyDocument { generation: 1 });

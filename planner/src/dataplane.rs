@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::names::{Names, deterministic_guid};
+use crate::rotation::{Rotations, SecretVersion};
 use crate::spec::{ClusterSpec, defaults};
 
 /// Blob containers of a cluster's storage account.
@@ -27,6 +28,8 @@ pub mod container {
     pub const REQUESTS: &str = "requests";
     /// Snapshots of Consul's state.
     pub const SNAPSHOTS: &str = "snapshots";
+    /// What servers decide among themselves: the one container with a document that they all write.
+    pub const DECISIONS: &str = "decisions";
 
     /// Secrets that only the server of this slot may read.
     pub fn secrets(slot: u32) -> String {
@@ -83,8 +86,12 @@ pub mod blob {
     pub const CA_KEY: &str = "ca-key.pem";
     /// In `secrets-{slot}`: the secret id of the server's agent token, a UUID.
     pub const AGENT_TOKEN: &str = "agent-token";
-    /// Secret id of the token of client agents.
+    /// In `secrets-client`: secret id of the token of client agents.
     pub const CLIENT_TOKEN: &str = "client-token";
+    /// In `secrets-client`: the gossip key that somebody rotated to by hand, while it is in use.
+    pub const ADOPTED_GOSSIP_KEY: &str = "gossip-key";
+    /// In `decisions`: [`crate::rotation::RotationsDocument`].
+    pub const ROTATIONS: &str = "rotations.json";
     /// In `status-{slot}`: [`super::ServerStatus`].
     pub const STATUS: &str = "status.json";
 
@@ -201,6 +208,9 @@ pub struct ClusterDocument {
     /// The one before, to which a pin may go back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_manager_before: Option<HostManagerArtifact>,
+    /// Which version of each secret the cluster is to have; nothing of what was never rotated.
+    #[serde(default, skip_serializing_if = "Rotations::is_empty")]
+    pub rotations: Rotations,
     /// Its form.
     #[serde(flatten)]
     pub form: Form,
@@ -387,6 +397,9 @@ pub struct ServerStatus {
     /// What works, and will not for long: each a sentence with its mend.
     #[serde(default)]
     pub attention: Vec<String>,
+    /// Versions of rotated secrets that this server works with, by [`crate::rotation::Rotated::as_str`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rotations: BTreeMap<String, SecretVersion>,
 }
 
 /// Where a server's host manager is in its work.

@@ -26,6 +26,7 @@ mod read_only;
 pub mod reference;
 pub mod releases;
 pub mod render;
+pub mod rotation;
 pub mod rules;
 pub mod shared_zone;
 pub mod spec;

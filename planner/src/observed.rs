@@ -291,6 +291,7 @@ mod tests {
             host_manager_version: String::new(),
             host_manager_sha256: String::new(),
             attention: vec![],
+            rotations: BTreeMap::new(),
         }
     }
 

@@ -16,5 +16,5 @@ pub use destroy::{in_the_way_of_the_next, plan_destroy};
 pub use error::{Foreign, Impossible, PlanError};
 pub use graph::{Plan, StepIndex};
 pub use situation::Situation;
-pub use step::{Action, Artifact, Secret, Step, Voter};
+pub use step::{Action, Artifact, Secret, SecretKind, Step, Voter};
 pub use verdict::{Standing, Verdict, Violation, verdict};

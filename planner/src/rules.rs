@@ -165,6 +165,16 @@ pub fn server_certificate_ttl(seconds: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// A word that asks for a rotation: it is stored, shown in plans, and compared.
+pub fn rotation_trigger(word: &str) -> Result<(), String> {
+    let length = word.chars().count();
+    if (1..=64).contains(&length) && !word.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err("it is a word of 1 to 64 characters, such as \"2026-12\"; leave it out to rotate nothing"
+        .into())
+}
+
 /// The version of Consul.
 pub fn consul_version(version: &Version) -> Result<(), String> {
     // Below 1.8 the operator API that gates every change is not there.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::arm::ArmId;
 use crate::names::default_managed_group;
 use crate::releases::default_version;
+use crate::rotation::Rotated;
 use crate::tags::IgnoredTags;
 
 /// What an input is when it is left out.
@@ -106,6 +107,12 @@ pub struct ClusterSpec {
     /// The host manager that looks after the servers; absent: the one that belongs to the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_manager_version: Option<semver::Version>,
+    /// What the declaration says of each secret that can be rotated: another word asks for another version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rotation_triggers: BTreeMap<Rotated, String>,
+    /// Secrets to rotate beside what is declared, each with what makes this request another one than the last. Never stored.
+    #[serde(skip)]
+    pub rotate_now: BTreeMap<Rotated, String>,
     /// Lock on the managed group.
     pub lock: LockLevel,
     /// Name of that lock.
@@ -163,6 +170,8 @@ impl ClusterSpec {
             artifact_source: None,
             server_certificate_ttl_seconds: defaults::SERVER_CERTIFICATE_TTL_SECONDS,
             host_manager_version: None,
+            rotation_triggers: BTreeMap::new(),
+            rotate_now: BTreeMap::new(),
             lock: LockLevel::CanNotDelete,
             lock_name: defaults::lock_name(),
             deletion_protection: false,

@@ -5,9 +5,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hcs_planner::names::Names;
+use hcs_planner::rotation::Rotated;
 use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, LockLevel, ZoneFallback};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -43,7 +46,12 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
     ];
     let machine = (prop::sample::select(SIZES.to_vec()), 0_u32..=1, 0_u32..=1, any::<bool>());
     let around = (0_u32..=2, 0_usize..=2, 0_usize..=2, any::<bool>(), any::<bool>());
-    (servers, zones, tags, fallback, machine, around).prop_map(
+    let secret = prop::sample::select(Rotated::ALL.to_vec());
+    let triggers = prop_oneof![
+        2 => Just(BTreeMap::new()),
+        1 => prop::collection::btree_map(secret, "[p-q]", 1..4)
+    ];
+    (servers, zones, tags, fallback, machine, around, triggers).prop_map(
         |(
             servers,
             zones,
@@ -51,6 +59,7 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
             fallback,
             (size, os, data, image),
             (locked, peers, callers, newer, has_shared_zone),
+            triggers,
         )| {
             with(spec(servers, 3), |s| {
                 s.zones = zones.into_iter().map(str::to_owned).collect();
@@ -77,6 +86,7 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
                 if has_shared_zone {
                     scenarios::shared_zone(s);
                 }
+                s.rotation_triggers = triggers;
                 s.consul_version = if newer { "1.22.2" } else { "1.21.5" }.parse().unwrap();
             })
         },

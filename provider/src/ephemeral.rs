@@ -10,10 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use hcs_engine::blob::{BlobError, BlobStore};
 use hcs_engine::error::EngineError;
 use hcs_engine::observe::open_store;
+use hcs_engine::versions::Versions;
 use hcs_planner::client_config::{ClientSecrets, client_config_with_secrets};
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::helm_values::token_secret_name;
 use hcs_planner::names::Names;
+use hcs_planner::rotation::Rotated;
 use hcs_planner::spec::ClusterSpec;
 use tfplugin::{
     Attr, Context, Diagnostic, Diagnostics, Model, Opened, Sensitive, TypedEphemeral, async_trait,
@@ -31,8 +33,8 @@ const CLIENT_TOKEN_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct ClientConfig;
 
 /// What a Consul client agent needs to join a cluster. Opening it reads the cluster's blobs and needs `Storage Blob
-/// Data Reader` on the containers `config`, `certificates`, `secrets-shared` and `secrets-client` of its storage
-/// account.
+/// Data Reader` on the containers `config`, `certificates`, `decisions`, `secrets-shared` and `secrets-client` of its
+/// storage account. While a secret is being rotated it hands out the version that is in use.
 #[derive(Model)]
 pub(crate) struct ClientConfigModel {
     /// `hcs_cluster.id`.
@@ -77,8 +79,8 @@ impl TypedEphemeral for ClientConfig {
     ) -> Result<Opened<ClientConfigModel>, Diagnostics> {
         let cluster = Cluster::find(ctx, &config.cluster_id).await?;
         let spec = &cluster.spec;
-        let gossip_key = cluster.secret(container::SECRETS_SHARED, blob::GOSSIP_KEY).await?;
-        let ca = cluster.secret(container::CERTIFICATES, blob::CA_CERTIFICATE).await?;
+        let gossip_key = cluster.gossip_key().await?;
+        let ca = cluster.authorities().await?;
         let client_token = cluster.client_token(ctx).await?;
         let secrets = ClientSecrets { gossip_key: &gossip_key, client_token: &client_token };
         let whole = format!("{:#}", client_config_with_secrets(spec, secrets));
@@ -100,7 +102,7 @@ impl TypedEphemeral for ClientConfig {
 pub(crate) struct RootToken;
 
 /// The management token of a cluster: it may do everything. Opening it needs `Storage Blob Data Reader` on the
-/// containers `config` and `secrets-shared` of the cluster's storage account.
+/// containers `config`, `decisions` and `secrets-shared` of the cluster's storage account.
 #[derive(Model)]
 pub(crate) struct RootTokenModel {
     /// `hcs_cluster.id`.
@@ -128,7 +130,9 @@ impl TypedEphemeral for RootToken {
         config: RootTokenModel,
     ) -> Result<Opened<RootTokenModel>, Diagnostics> {
         let cluster = Cluster::find(ctx, &config.cluster_id).await?;
-        let token = cluster.secret(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN).await?;
+        let version = cluster.versions.turn(Rotated::ManagementToken).in_use;
+        let name = version.blob(blob::MANAGEMENT_TOKEN);
+        let token = cluster.secret(container::SECRETS_SHARED, &name).await?;
         let manifest = format!(
             "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {}\ntype: Opaque\ndata:\n  token: {}\n",
             token_secret_name(&cluster.spec),
@@ -147,6 +151,7 @@ impl TypedEphemeral for RootToken {
 struct Cluster {
     spec: ClusterSpec,
     store: Arc<dyn BlobStore>,
+    versions: Versions,
 }
 
 impl Cluster {
@@ -161,7 +166,28 @@ impl Cluster {
             let detail = format!("{id} has no storage account: its secrets are lost with it.");
             return Err(Diagnostic::error("Cannot read the cluster's secrets", detail).into());
         };
-        Ok(Self { spec, store })
+        let versions = Versions::read(store.as_ref()).await;
+        let versions = versions.map_err(|error| told(&spec, &error.into()))?;
+        Ok(Self { spec, store, versions })
+    }
+
+    /// The key that the gossip uses: one that somebody rotated to by hand counts before ours.
+    async fn gossip_key(&self) -> Result<String, Diagnostic> {
+        if let Some(adopted) =
+            self.look(container::SECRETS_CLIENT, blob::ADOPTED_GOSSIP_KEY).await?
+        {
+            return Ok(adopted);
+        }
+        let version = self.versions.turn(Rotated::GossipKey).in_use;
+        self.secret(container::SECRETS_SHARED, &version.blob(blob::GOSSIP_KEY)).await
+    }
+
+    async fn authorities(&self) -> Result<String, Diagnostic> {
+        let read = self.versions.authorities(self.store.as_ref()).await;
+        match read.map_err(|error| told(&self.spec, &error.into()))? {
+            Some(all) => Ok(all),
+            None => self.secret(container::CERTIFICATES, blob::CA_CERTIFICATE).await,
+        }
     }
 
     async fn secret(&self, container: &str, name: &str) -> Result<String, Diagnostic> {
@@ -190,7 +216,8 @@ impl Cluster {
 
     /// Waits a moment: right after the first apply the servers may still be at it.
     async fn client_token(&self, ctx: &Context) -> Result<String, Diagnostic> {
-        let (container, name) = (container::SECRETS_CLIENT, blob::CLIENT_TOKEN);
+        let version = self.versions.turn(Rotated::ClientToken).in_use;
+        let (container, name) = (container::SECRETS_CLIENT, &version.blob(blob::CLIENT_TOKEN));
         for _ in 1..CLIENT_TOKEN_TRIES {
             if let Some(token) = self.look(container, name).await? {
                 return Ok(token);

@@ -99,7 +99,7 @@ impl Run<'_> {
                     now_unix_ms: self.arm.clock.now_unix_ms(),
                     entropy: self.arm.entropy.as_ref(),
                 };
-                mint.mint(*secret).await?;
+                mint.mint(secret).await?;
             }
             Action::UploadArtifact { artifact } => self.upload(artifact).await?,
             Action::ReadAddress { slot, scale_set } => self.read_address(*slot, scale_set).await?,

@@ -260,6 +260,24 @@ impl ConsulClient {
         self.call(Method::PUT, path, Some(body), CALL_TIMEOUT).await.map(drop)
     }
 
+    /// POST whose answer does not matter.
+    pub async fn post_only<B: Serialize + Sync>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<(), ConsulError> {
+        self.call(Method::POST, path, Some(body), CALL_TIMEOUT).await.map(drop)
+    }
+
+    /// DELETE of what a body names.
+    pub async fn delete_with<B: Serialize + Sync>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<(), ConsulError> {
+        self.call(Method::DELETE, path, Some(body), CALL_TIMEOUT).await.map(drop)
+    }
+
     /// DELETE; what is not there is done.
     pub async fn delete(&self, path: &str) -> Result<(), ConsulError> {
         match self.call(Method::DELETE, path, None::<&()>, CALL_TIMEOUT).await {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hcs_planner::dataplane::{ClusterDocument, port};
+use hcs_planner::rotation::{Rotated, RotationsDocument, turn};
 
 use super::{Documents, Manager, RoundError};
 use crate::consul::client::ConsulError;
@@ -30,6 +31,7 @@ impl Manager {
     pub(super) async fn ensure_leaf(
         &self,
         cluster: &ClusterDocument,
+        decisions: &RotationsDocument,
         secrets: &ServerSecrets,
     ) -> Result<Leaf, RoundError> {
         let host = &self.host;
@@ -45,7 +47,9 @@ impl Manager {
             return known.ok_or_else(|| leaf::LeafError::Unreadable { which: "server" }.into());
         };
         let made: Result<Leaf, RoundError> = async {
-            let key = host.stores.authority_key().await?;
+            let what = Rotated::CertificateAuthority;
+            let signs = turn(&cluster.rotations, decisions, what).in_use;
+            let key = host.stores.authority_key(signs).await?;
             Ok(leaf::sign(&wanted, &authorities, &key, now_unix_s)?)
         }
         .await;
@@ -177,10 +181,13 @@ impl Manager {
     }
 
     /// By Consul's API, which answers what went wrong. A Consul whose certificate has ended is not believed any more, and
-    /// is told by a signal.
+    /// one that knows another token than its files say lets nobody in: they are told by a signal.
     async fn reload(&self, documents: &Documents) -> Result<(), RoundError> {
         match documents.client.reload().await {
-            Err(ConsulError::Unreachable { .. }) => {
+            Err(error)
+                if matches!(error, ConsulError::Unreachable { .. })
+                    || error.status() == Some(403) =>
+            {
                 Ok(self.host.service.tell(Verb::Reload).await?)
             }
             other => Ok(other?),

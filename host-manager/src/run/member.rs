@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hcs_planner::dataplane::ServerStatus;
+use hcs_planner::rotation::{Rotated, turn};
 
 use super::{Documents, Manager, RoundError};
 use crate::consul::acl::{self, AgentIdentity};
@@ -60,7 +61,7 @@ impl Manager {
     /// Meets the others and keeps ACLs and Autopilot as they should be.
     pub(super) async fn be_a_member(
         &mut self,
-        documents: &Documents,
+        documents: &mut Documents,
         peers: &[ServerStatus],
     ) -> Result<(), RoundError> {
         let client = &documents.client;
@@ -97,6 +98,12 @@ impl Manager {
         if leader == own && (is_time || self.client_token.is_none()) {
             self.ensure_client_token(documents).await;
         }
+        if is_time && leader == own {
+            self.go_on_with_rotations(documents, peers).await;
+        } else if leader != own {
+            self.leave_rotations_to_others();
+        }
+        let client = &documents.client;
         if leader == own {
             let count = documents.cluster.server_count;
             match membership::ensure_autopilot(client, count).await {
@@ -144,9 +151,11 @@ impl Manager {
     /// The leader alone, so that one server does it.
     async fn ensure_client_token(&mut self, documents: &Documents) {
         let ensured: Result<Secret, RoundError> = async {
-            let token = self.host.stores.client_token().await?;
+            let Documents { cluster, decisions, .. } = documents;
+            let version = turn(&cluster.rotations, decisions, Rotated::ClientToken).in_use;
+            let token = self.host.stores.client_token(version).await?;
             let cluster_id = &self.host.bootstrap.cluster_id;
-            acl::ensure_client_token(&documents.client, cluster_id, &token).await?;
+            acl::ensure_client_token(&documents.client, cluster_id, version, &token).await?;
             Ok(token)
         }
         .await;
@@ -162,18 +171,25 @@ impl Manager {
         }
     }
 
-    async fn ensure_acl(&self, documents: &Documents) {
+    async fn ensure_acl(&mut self, documents: &Documents) {
         let identity = AgentIdentity {
             cluster_id: &self.host.bootstrap.cluster_id,
             slot: self.host.bootstrap.slot,
             node_name: &self.host.bootstrap.node_name,
+            version: turn(&documents.cluster.rotations, &documents.decisions, Rotated::AgentTokens)
+                .target,
         };
+        let rotation = documents.cluster.rotations.get(Rotated::AgentTokens.as_str());
+        let before = rotation.map(|rotation| rotation.before.as_slice()).unwrap_or_default();
         let token = &documents.secrets.agent_token;
-        if self.board.acl_ready() && acl::verify(&documents.client, token).await.is_ok() {
+        let is_settled = self.agent_version.as_ref() == Some(identity.version);
+        let is_ready = is_settled && self.board.acl_ready();
+        if is_ready && acl::verify(&documents.client, token).await.is_ok() {
             return;
         }
-        let ensured = acl::ensure_agent_token(&documents.client, &identity, token).await;
+        let ensured = acl::ensure_agent_token(&documents.client, &identity, token, before).await;
         self.board.set_acl_ready(ensured.is_ok());
+        self.agent_version = ensured.is_ok().then(|| identity.version.clone());
         match ensured {
             Ok(()) => self.board.solved("acl"),
             Err(error) => self.board.problem("acl", chain(&error)),

@@ -7,6 +7,7 @@ mod member;
 mod offline;
 mod own_program;
 mod process;
+mod rotation;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use hcs_engine::blob::BlobError;
 use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact};
+use hcs_planner::rotation::{RotationsDocument, SecretVersion};
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::ArtifactError;
@@ -25,7 +27,7 @@ use crate::documents::{DocumentError, ServerSecrets};
 use crate::files::FileError;
 use crate::host::Host;
 use crate::last_known::LastKnownError;
-use crate::leaf::{Leaf, LeafError};
+use crate::leaf::{self, Leaf, LeafError};
 use crate::membership::{self, Introductions};
 use crate::memory::{Memory, MemoryError};
 use crate::reader::ReaderError;
@@ -93,8 +95,20 @@ impl RoundError {
 struct Documents {
     cluster: ClusterDocument,
     secrets: ServerSecrets,
+    /// How far the servers are with rotations, and the etag to write it again.
+    decisions: RotationsDocument,
+    decisions_etag: Option<String>,
     leaf: Leaf,
     client: ConsulClient,
+}
+
+impl Documents {
+    /// Whether the authority that signs now has signed this server's certificate.
+    fn is_signed_by_the_first(&self) -> bool {
+        let name = leaf::server_name(&self.cluster.datacenter);
+        leaf::authorities(&self.secrets.ca_pem)
+            .is_ok_and(|all| self.leaf.is_signed_by(all.get(..1).unwrap_or_default(), &name))
+    }
 }
 
 struct Manager {
@@ -111,6 +125,8 @@ struct Manager {
     stop: CancellationToken,
     introductions: Introductions,
     marked_formed: bool,
+    /// The version of the agent token that works, and before which none does.
+    agent_version: Option<SecretVersion>,
     /// The token of client agents, once this server as the leader has seen that it works.
     client_token: Option<Secret>,
     /// Why the last restart was put off; logged when it changes.
@@ -152,6 +168,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         stop: stop.clone(),
         introductions: Introductions::default(),
         marked_formed: false,
+        agent_version: None,
         client_token: None,
         waits_for: None,
         reload_due: false,
@@ -201,8 +218,8 @@ impl Manager {
             return self.stay_out().await;
         }
         self.refresh().await?;
-        let Some(documents) = self.documents.take() else { return Ok(()) };
-        let result = self.work(&documents).await;
+        let Some(mut documents) = self.documents.take() else { return Ok(()) };
+        let result = self.work(&mut documents).await;
         self.documents = Some(documents);
         result
     }
@@ -243,16 +260,18 @@ impl Manager {
         if !cluster.form.is_understood() {
             return self.leave_to_a_newer_one(&cluster).await;
         }
-        let secrets = self.host.stores.secrets(self.host.bootstrap.slot).await?;
-        let leaf = self.ensure_leaf(&cluster, &secrets).await?;
+        let (decisions, decisions_etag) = self.host.stores.decisions().await?;
+        let slot = self.host.bootstrap.slot;
+        let secrets = self.host.stores.secrets(slot, &cluster, &decisions).await?;
+        let leaf = self.ensure_leaf(&cluster, &decisions, &secrets).await?;
         let token = secrets.strongest_token();
         let address = self.host.instance.address;
         let client = ConsulClient::new(address, &cluster.datacenter, &secrets.ca_pem, token)?
             .with_local_token(secrets.local_token());
-        Ok(Documents { cluster, secrets, leaf, client })
+        Ok(Documents { cluster, secrets, decisions, decisions_etag, leaf, client })
     }
 
-    async fn work(&mut self, documents: &Documents) -> Result<(), RoundError> {
+    async fn work(&mut self, documents: &mut Documents) -> Result<(), RoundError> {
         // First, as a full disk may be why nothing else works.
         if self.round.is_multiple_of(self.host.timing.rounds_per_refresh) {
             self.sweep_temporary();

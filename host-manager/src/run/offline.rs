@@ -4,7 +4,7 @@
 use super::{Documents, Manager, RoundError};
 use crate::artifact;
 use crate::certificate;
-use crate::converge::{self, Wanted};
+use crate::converge::{self, StartedFor, Wanted};
 use crate::files;
 use crate::last_known::LastKnown;
 use crate::report::chain;
@@ -51,7 +51,8 @@ impl Manager {
                 "the certificate that is kept has expired: others will not talk to this server"
             );
         }
-        let wanted = Wanted::render(&host, &known.cluster, &known.secrets, program, formation)?;
+        let started_for = StartedFor { formation, management_token: &known.management_version };
+        let wanted = Wanted::render(&host, &known.cluster, &known.secrets, program, started_for)?;
         certificate::install(&host.paths, &known.secrets.ca_pem, &leaf)?;
         if files::read(&host.paths.join_config())?.is_none() {
             converge::write_join(&host, &[])?;

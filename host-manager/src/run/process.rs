@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus};
+use hcs_planner::rotation::{Rotated, turn};
 
 use super::{Documents, Manager, RoundError};
 use crate::artifact::{self, ArtifactError};
 use crate::certificate;
 use crate::consul::store::{self, RaftData};
-use crate::converge::{self, Wanted};
+use crate::converge::{self, StartedFor, Wanted};
 use crate::files::FileError;
 use crate::formation::{self, Formation};
 use crate::last_known::LastKnown;
@@ -32,9 +33,16 @@ impl Manager {
         let is_active = host.service.is_active().await?;
         if !is_active {
             self.look_at_the_disk(cluster)?;
+            let key = &documents.secrets.gossip_key;
+            self.forget_outdated_keyrings(cluster, &documents.decisions, key).await?;
         }
         let formation = self.decide_formation(cluster).await?;
-        let wanted = Wanted::render(&host, cluster, &documents.secrets, program, formation)?;
+        let management = turn(&cluster.rotations, &documents.decisions, Rotated::ManagementToken);
+        let started_for = StartedFor { formation, management_token: management.in_use };
+        let render = |started_for| {
+            Wanted::render(&host, cluster, &documents.secrets, program.clone(), started_for)
+        };
+        let wanted = render(started_for)?;
         converge::write_join(&host, &peers.iter().map(|peer| peer.address).collect::<Vec<_>>())?;
         self.reload_due |=
             certificate::install(&host.paths, &documents.secrets.ca_pem, &documents.leaf)?;
@@ -53,10 +61,20 @@ impl Manager {
             if let Err(error) = LastKnown::keep_secrets(&host.paths, &documents.secrets) {
                 tracing::warn!(error = chain(&error), "the last known secrets stay as they are");
             }
-            self.roll(documents, peers, &wanted).await;
+            let mut is_rotation = false;
+            for version in &management.older {
+                let before = StartedFor { management_token: version, ..started_for };
+                let fingerprint = render(before)?.fingerprint;
+                is_rotation |= self.memory.started_with.as_ref() == Some(&fingerprint);
+            }
+            if !(is_rotation && self.yields_to_an_apply().await) {
+                self.roll(documents, peers, &wanted).await;
+            }
         }
         self.board.started(documents.client.clone());
         self.serve_certificate(documents).await;
+        let is_current = self.memory.started_with.as_ref() == Some(&wanted.fingerprint);
+        self.report_rotations(documents, is_current);
         Ok(())
     }
 
@@ -156,5 +174,22 @@ impl Manager {
             }
             Err(error) => self.board.problem("rollout", chain(&error)),
         }
+    }
+
+    /// A restart for a rotation alone is nothing that an apply knows of or waits for: it comes when nobody changes the
+    /// cluster.
+    async fn yields_to_an_apply(&mut self) -> bool {
+        let is_changed = match self.host.stores.is_being_changed().await {
+            Ok(is_changed) => is_changed,
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "whether an apply works is not known");
+                return true;
+            }
+        };
+        let reason = "an apply works on the cluster";
+        if is_changed && self.waits_for.replace(reason) != Some(reason) {
+            tracing::info!(reason, "a new configuration waits");
+        }
+        is_changed
     }
 }

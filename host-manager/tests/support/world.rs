@@ -1,5 +1,6 @@
 //! A cluster's account as the provider would have filled it, and its servers.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
@@ -7,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hcs_engine::clock::SystemClock;
 use hcs_host_manager::artifact::hex;
 use hcs_host_manager::consul::client::ConsulClient;
@@ -25,6 +28,8 @@ use hcs_planner::dataplane::{
     BootstrapConfig, ClusterDocument, ConsulArtifact, Form, ServerCertificates, ServerStatus, blob,
     container,
 };
+use hcs_planner::ownership::{FixedInputs, RunRecord};
+use hcs_planner::rotation::{Phase, Rotated, Rotations, RotationsDocument, declared, turn};
 use hcs_planner::spec::ClusterSpec;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use sha2::{Digest as _, Sha256};
@@ -50,6 +55,7 @@ pub struct World {
     pub version: semver::Version,
     artifact: ConsulArtifact,
     certificates: ServerCertificates,
+    rotations: Rotations,
     signing_ca: String,
     /// Key and certificate of the CA that signs next.
     next_ca: Option<(String, String)>,
@@ -81,6 +87,7 @@ impl World {
             container::SNAPSHOTS,
             container::ARTIFACTS,
             container::SECRETS_CLIENT,
+            container::DECISIONS,
         ] {
             account.make_container(name);
         }
@@ -116,6 +123,7 @@ impl World {
             version,
             artifact,
             certificates,
+            rotations: Rotations::new(),
             signing_ca,
             next_ca,
             net,
@@ -143,9 +151,76 @@ impl World {
             host_manager_before: None,
             form: Form::default(),
             certificates: self.certificates.clone(),
+            rotations: self.rotations.clone(),
         };
         let text = serde_json::to_vec(&document).unwrap();
         self.account.write(container::CONFIG, blob::CLUSTER, text);
+    }
+
+    /// What the provider does when another version of a secret is asked for. Returns what was made, and for the CA its
+    /// certificate.
+    pub fn rotate(&mut self, what: Rotated, server_count: u32) -> String {
+        let asked = [(what, format!("{}", WORLDS.fetch_add(3, Ordering::Relaxed)))].into();
+        self.rotations = declared(Some(&self.rotations), &BTreeMap::new(), &asked, "cluster");
+        let version = self.rotations[what.as_str()].version.clone();
+        let uuid = || uuid::Uuid::new_v4().to_string();
+        let write = |container: &str, name: &str, text: String| {
+            self.account.write(container, &version.blob(name), text.clone());
+            text
+        };
+        let made = match what {
+            Rotated::GossipKey => {
+                let key = Sha256::digest(uuid().as_bytes());
+                write(container::SECRETS_SHARED, blob::GOSSIP_KEY, STANDARD.encode(key))
+            }
+            Rotated::ManagementToken => {
+                write(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN, uuid())
+            }
+            Rotated::AgentTokens => {
+                let made = (0..server_count)
+                    .map(|slot| write(&container::secrets(slot), blob::AGENT_TOKEN, uuid()));
+                made.collect::<Vec<_>>().pop().unwrap()
+            }
+            // The servers make it.
+            Rotated::ClientToken => String::new(),
+            Rotated::CertificateAuthority => {
+                let (key, pem) = new_ca();
+                write(container::SECRETS_SHARED, blob::CA_KEY, key);
+                write(container::CERTIFICATES, blob::CA_CERTIFICATE, pem)
+            }
+        };
+        self.set_server_count(server_count);
+        made
+    }
+
+    /// What a run of the provider notes while it works, and when it ends.
+    pub fn set_apply_works(&self, works: bool) {
+        let record = serde_json::json!({
+            "format": 1, "incarnation_id": "i", "generation": 1, "run_id": "r", "operation": "update",
+            "holder": "somebody", "started_at": "2026-11-28T10:00:00Z",
+            "phase": if works { "open" } else { "closed" },
+            "outcome": if works { None } else { Some("done") }, "step": null, "beats": 1,
+            "fixed": FixedInputs::of(&ClusterSpec::new("s", "demo", "rg", "westeurope")),
+        });
+        serde_json::from_value::<RunRecord>(record.clone()).expect("a run record");
+        self.account.write(container::CONFIG, blob::RUN, record.to_string());
+    }
+
+    /// How far the servers are with a rotation of what was asked for last.
+    pub fn phase(&self, what: Rotated) -> Option<Phase> {
+        let bytes = self.account.read(container::DECISIONS, blob::ROTATIONS);
+        let decisions: RotationsDocument =
+            bytes.map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default();
+        turn(&self.rotations, &decisions, what).phase
+    }
+
+    /// The version of the clients' token that is made for the rotation that was asked for last.
+    pub fn client_token(&self) -> Option<String> {
+        let version = self.rotations.get(Rotated::ClientToken.as_str());
+        let version = version.map(|rotation| rotation.version.clone()).unwrap_or_default();
+        let name = version.blob(blob::CLIENT_TOKEN);
+        let token = self.account.read(container::SECRETS_CLIENT, &name)?;
+        Some(String::from_utf8(token.to_vec()).unwrap())
     }
 
     /// First step of a change of the CA: all trust the new one, which does not sign yet.
@@ -222,9 +297,8 @@ impl World {
             container::REQUESTS,
         ];
         let readable: Vec<String> = readable.into_iter().map(str::to_owned).chain(status).collect();
-        let shared = self
-            .account
-            .view(&readable, &[container::SNAPSHOTS, container::SECRETS_CLIENT].map(str::to_owned));
+        let writable = [container::SNAPSHOTS, container::SECRETS_CLIENT, container::DECISIONS];
+        let shared = self.account.view(&readable, &writable.map(str::to_owned));
         let own = self.account.view(&[container::secrets(slot)], &[container::status(slot)]);
         let paths = Paths::new(self.folder.path().join(format!("vm-{slot}")));
         std::fs::create_dir_all(paths.root()).unwrap();

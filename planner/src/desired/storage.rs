@@ -9,7 +9,7 @@ use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER, role_assignment_id};
 use crate::reference::output;
 
 /// Containers that every cluster has, and the shared identity's role on each.
-const SHARED: [(&str, &str); 7] = [
+const SHARED: [(&str, &str); 8] = [
     (container::CONFIG, ROLE_BLOB_READER),
     (container::CERTIFICATES, ROLE_BLOB_READER),
     (container::ARTIFACTS, ROLE_BLOB_READER),
@@ -17,6 +17,7 @@ const SHARED: [(&str, &str); 7] = [
     (container::SECRETS_CLIENT, ROLE_BLOB_CONTRIBUTOR),
     (container::REQUESTS, ROLE_BLOB_READER),
     (container::SNAPSHOTS, ROLE_BLOB_CONTRIBUTOR),
+    (container::DECISIONS, ROLE_BLOB_CONTRIBUTOR),
 ];
 
 pub(super) fn build(builder: &mut Builder<'_>) {

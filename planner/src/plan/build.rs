@@ -50,7 +50,7 @@ pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> 
     planner.addresses(&servers);
     planner.roll(&servers, &orphans);
     let document = planner.forget_others(document);
-    planner.secrets();
+    planner.secrets(&document);
     planner.readiness(&document);
     planner.order(&servers);
     if planner.draft.is_empty() {

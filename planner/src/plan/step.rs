@@ -8,6 +8,7 @@ use crate::dataplane::RequestAction;
 use crate::diff::Difference;
 use crate::placement::Place;
 use crate::reference::has_reference;
+use crate::rotation::SecretVersion;
 
 /// What a step does to the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,10 +141,27 @@ pub struct Voter {
     pub node_name: String,
 }
 
-/// Secrets of a cluster, each made once.
+/// Secrets of a cluster, each version made once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// Which one.
+    pub kind: SecretKind,
+    /// Which version of it.
+    #[serde(default, skip_serializing_if = "SecretVersion::is_first")]
+    pub version: SecretVersion,
+}
+
+impl Secret {
+    /// The version that a cluster is made with.
+    pub fn first(kind: SecretKind) -> Self {
+        Self { kind, version: SecretVersion::default() }
+    }
+}
+
+/// What is secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Secret {
+pub enum SecretKind {
     /// Private key and certificate of the cluster's CA.
     CertificateAuthority,
     /// Gossip encryption key.

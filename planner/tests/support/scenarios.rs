@@ -7,6 +7,7 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::plan::{Plan, PlanError, plan};
+use hcs_planner::rotation::Rotated;
 use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, LockLevel, ZoneFallback};
 use serde_json::{Value, json};
 
@@ -133,6 +134,10 @@ fn endpoint(cidrs: &'static [&'static str]) -> impl FnOnce(&mut ClusterSpec) {
 
 fn team(pairs: &'static [(&'static str, &'static str)]) -> impl FnOnce(&mut ClusterSpec) {
     move |s| s.tags = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn triggers(word: &'static str) -> impl FnOnce(&mut ClusterSpec) {
+    move |s| s.rotation_triggers = Rotated::ALL.map(|what| (what, word.to_owned())).into()
 }
 
 fn own_subnet(s: &mut ClusterSpec) {

@@ -13,8 +13,9 @@ use hcs_planner::desired::{object, place_in};
 use hcs_planner::names::{Names, ROLE_BLOB_READER, SERVER_METADATA, role_assignment_id};
 use hcs_planner::observed::{Observed, ObservedMachine, ObservedServer, READY_BLOB};
 use hcs_planner::placement::quorum;
-use hcs_planner::plan::{Action, Artifact, Plan, Secret, Step, Voter};
+use hcs_planner::plan::{Action, Artifact, Plan, Secret, SecretKind, Step, Voter};
 use hcs_planner::reference::{Outputs, resolve};
+use hcs_planner::rotation::{Rotated, Rotation, SecretVersion};
 use hcs_planner::spec::ClusterSpec;
 use serde_json::{Value, json};
 
@@ -224,6 +225,7 @@ impl World {
             host_manager_version: String::new(),
             host_manager_sha256: String::new(),
             attention: vec![],
+            rotations: BTreeMap::new(),
         };
         ObservedServer { status, age_seconds: Some(1) }
     }

@@ -107,6 +107,11 @@ pub(crate) struct Cluster {
     /// back by themselves. Set it to stay at what runs, or to go back to the one before.
     #[tf(default = own_version().to_string(), validate = text_rule("a version", exact_version))]
     pub(crate) host_manager_version: Attr<String>,
+    /// Rotation of the cluster's secrets: a word for each, such as a month. When it changes, the servers bring another
+    /// version of that secret into use by themselves, after the apply and over days where clients need time. Taking a word
+    /// away rotates nothing. `hcs status` tells how far they are.
+    #[tf(default = RotationTriggers::default().write())]
+    pub(crate) rotation_triggers: Attr<RotationTriggers>,
     /// Address space of the cluster's network, /27 or larger; default `172.25.16.0/24`.
     #[tf(optional, computed, replaces, validate = text_rule("a network", |cidr| rules::vnet_cidr(cidr).map(|_| ())))]
     pub(crate) vnet_cidr: Attr<String>,
@@ -239,6 +244,30 @@ pub(crate) struct Lock {
     /// Its name; default `hcs-cannot-delete`.
     #[tf(default = defaults::LOCK_NAME, validate = text_rule("a lock's name", rules::lock_name))]
     pub(crate) name: Attr<String>,
+}
+
+/// Words that ask for other versions of secrets. They are no secrets themselves.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct RotationTriggers {
+    /// The key of the gossip. All members learn the new one at once; it comes into use a day later, so that who was away
+    /// has time to come back, and the old one is forgotten a week after that.
+    #[tf(validate = text_rule("a trigger", rules::rotation_trigger))]
+    pub(crate) gossip_key: Attr<String>,
+    /// The tokens of the servers' own agents, each at once.
+    #[tf(validate = text_rule("a trigger", rules::rotation_trigger))]
+    pub(crate) agent_tokens: Attr<String>,
+    /// The management token: the new one can be used within a minute, all servers are restarted one after the other, the
+    /// leader last, and then the old one is taken away.
+    #[tf(validate = text_rule("a trigger", rules::rotation_trigger))]
+    pub(crate) management_token: Attr<String>,
+    /// The token of client agents: the new one can be used within a minute, and the old one goes a week later. Give the new
+    /// one to your agents before that.
+    #[tf(validate = text_rule("a trigger", rules::rotation_trigger))]
+    pub(crate) client_token: Attr<String>,
+    /// The CA. All servers trust the new one within minutes, and so does `consul_ca_file`, which then holds both: give it
+    /// to clients within a week. Then the new one signs, and a week later the old one is forgotten.
+    #[tf(validate = text_rule("a trigger", rules::rotation_trigger))]
+    pub(crate) certificate_authority: Attr<String>,
 }
 
 /// One server.

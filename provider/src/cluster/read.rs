@@ -3,7 +3,8 @@
 
 use hcs_engine::observe::open_store;
 use hcs_engine::reconcile::observe;
-use hcs_planner::dataplane::{blob, container};
+use hcs_engine::versions::Versions;
+use hcs_planner::dataplane::container;
 use hcs_planner::names::{INCARNATION_TAG, Names};
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
@@ -155,7 +156,7 @@ pub(crate) fn unseen(spec: &ClusterSpec, observed: &Observed) -> Diagnostics {
     Diagnostic::warning(summary, format!("{kept} {why}")).into()
 }
 
-/// The cluster's CA certificate, if it can be read.
+/// The CA certificates that clients have to trust, if they can be read: two while the CA changes.
 pub(crate) async fn ca_certificate(
     client: &Client,
     spec: &ClusterSpec,
@@ -163,8 +164,8 @@ pub(crate) async fn ca_certificate(
 ) -> Option<String> {
     let names = Names::new(spec);
     let store = open_store(client.stores().as_ref(), &names, observed).ok()??;
-    let content = store.get(container::CERTIFICATES, blob::CA_CERTIFICATE).await.ok()??;
-    String::from_utf8(content.bytes.to_vec()).ok()
+    let versions = Versions::of(store.as_ref(), observed.document.as_ref()).await.ok()?;
+    versions.authorities(store.as_ref()).await.ok()?
 }
 
 /// What could not be read of the servers stays as it was read last.

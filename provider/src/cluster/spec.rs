@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::arm::ArmId;
+use hcs_planner::rotation::Rotated;
 use hcs_planner::rules;
 use hcs_planner::spec::{
     ArtifactSource, ClusterSpec, ExternalEndpoint, ImageReference, LockLevel, ZoneFallback,
@@ -116,6 +117,10 @@ impl Cluster {
             host_manager_version: set(&self.host_manager_version, Self::HOST_MANAGER_VERSION)?
                 .map(|text| text.parse().map_err(|_| Self::HOST_MANAGER_VERSION))
                 .transpose()?,
+            rotation_triggers: set(&self.rotation_triggers, Self::ROTATION_TRIGGERS)?
+                .map(|triggers| triggers.to_spec())
+                .transpose()?
+                .unwrap_or_default(),
             ssh_public_key: set(&self.ssh_public_key, Self::SSH_PUBLIC_KEY)?,
             ssh_allowed_cidrs: cidrs(&self.ssh_allowed_cidrs, Self::SSH_ALLOWED_CIDRS)?,
             artifact_source: set(&self.artifact_source, Self::ARTIFACT_SOURCE)?
@@ -184,6 +189,7 @@ impl Cluster {
                 .as_ref()
                 .map(ToString::to_string)
                 .into(),
+            rotation_triggers: rotation_triggers(spec).into(),
             ssh_public_key: spec.ssh_public_key.clone().into(),
             ssh_allowed_cidrs: written(&spec.ssh_allowed_cidrs).into(),
             artifact_source: spec.artifact_source.as_ref().map(artifact_source).into(),
@@ -220,6 +226,39 @@ impl model::Lock {
 
 fn lock(kind: LockLevel, name: &str) -> model::Lock {
     model::Lock { kind: kind.as_str().into(), name: name.into() }
+}
+
+impl model::RotationTriggers {
+    fn to_spec(&self) -> Result<BTreeMap<Rotated, String>, String> {
+        let mut triggers = BTreeMap::new();
+        for (what, word, name) in [
+            (Rotated::GossipKey, &self.gossip_key, Self::GOSSIP_KEY),
+            (Rotated::AgentTokens, &self.agent_tokens, Self::AGENT_TOKENS),
+            (Rotated::ManagementToken, &self.management_token, Self::MANAGEMENT_TOKEN),
+            (Rotated::ClientToken, &self.client_token, Self::CLIENT_TOKEN),
+            (
+                Rotated::CertificateAuthority,
+                &self.certificate_authority,
+                Self::CERTIFICATE_AUTHORITY,
+            ),
+        ] {
+            let word =
+                set(word, name).map_err(|name| format!("{}.{name}", Cluster::ROTATION_TRIGGERS))?;
+            triggers.extend(word.map(|word| (what, word)));
+        }
+        Ok(triggers)
+    }
+}
+
+fn rotation_triggers(spec: &ClusterSpec) -> model::RotationTriggers {
+    let word = |what| spec.rotation_triggers.get(&what).cloned().into();
+    model::RotationTriggers {
+        gossip_key: word(Rotated::GossipKey),
+        agent_tokens: word(Rotated::AgentTokens),
+        management_token: word(Rotated::ManagementToken),
+        client_token: word(Rotated::ClientToken),
+        certificate_authority: word(Rotated::CertificateAuthority),
+    }
 }
 
 /// The `timeouts` block as an import restores it.

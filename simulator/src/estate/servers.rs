@@ -218,6 +218,7 @@ impl Servers {
             host_manager_version: env!("CARGO_PKG_VERSION").into(),
             host_manager_sha256: String::new(),
             attention: self.attention.get(name).cloned().into_iter().collect(),
+            rotations: BTreeMap::new(),
         }
     }
 }

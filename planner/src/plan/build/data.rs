@@ -13,10 +13,11 @@ use crate::dataplane::{
 use crate::desired::object;
 use crate::observed::{READY_BLOB, ReadyDocument};
 use crate::plan::graph::StepRef;
-use crate::plan::{Action, Artifact, PlanError, Secret};
+use crate::plan::{Action, Artifact, PlanError, Secret, SecretKind};
 use crate::reference;
 use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256, HOST_MANAGER_SHA256};
 use crate::releases::{check_choice, check_upgrade};
+use crate::rotation::{Rotated, Rotations, SecretVersion, declared};
 
 const UPLOAD_CONSUL: &str = "upload consul";
 const UPLOAD_HOST_MANAGER: &str = "upload host manager";
@@ -54,6 +55,12 @@ impl Planner<'_> {
             certificates: ServerCertificates::new(self.spec, &self.names),
             host_manager: None,
             host_manager_before: None,
+            rotations: declared(
+                stored.map(|document| &document.rotations),
+                &self.spec.rotation_triggers,
+                &self.spec.rotate_now,
+                self.names.cluster_id.as_str(),
+            ),
             form: stored.map_or_else(Form::default, |document| Form {
                 format: document.form.format.max(FORMAT),
                 ..document.form.clone()
@@ -72,6 +79,7 @@ impl Planner<'_> {
                 let action = Action::UploadArtifact { artifact };
                 uploads.push(self.draft.add(UPLOAD_CONSUL, action, None));
             }
+            uploads.extend(self.mint_rotated(&wanted));
             let document = self.write(WRITE_DOCUMENT, blob::CLUSTER, content, upgrades);
             for upload in uploads {
                 self.draft.edge(upload, document);
@@ -81,6 +89,40 @@ impl Planner<'_> {
             self.write(WRITE_SPEC, blob::SPEC, json!(self.spec), false);
         }
         Ok(wanted)
+    }
+
+    /// New versions of secrets: they are there before the document names them. The clients' token is made by the servers.
+    fn mint_rotated(&mut self, wanted: &ClusterDocument) -> Vec<StepRef> {
+        let stored = self.observed.document.as_ref().map(|document| &document.rotations);
+        let mut minted = Vec::new();
+        for what in Rotated::ALL {
+            let version = version_of(&wanted.rotations, what);
+            let before = stored.map(|stored| version_of(stored, what)).unwrap_or_default();
+            if version == before {
+                continue;
+            }
+            let kinds = match what {
+                Rotated::GossipKey => vec![SecretKind::GossipKey],
+                Rotated::ManagementToken => vec![SecretKind::ManagementToken],
+                Rotated::CertificateAuthority => vec![SecretKind::CertificateAuthority],
+                Rotated::ClientToken => vec![],
+                Rotated::AgentTokens => {
+                    let slots = self.situation.present.keys();
+                    slots.map(|slot| SecretKind::AgentToken { slot: *slot }).collect()
+                }
+            };
+            for kind in kinds {
+                let (id, slot) = match kind {
+                    SecretKind::AgentToken { slot } => {
+                        (format!("mint another agent token of server {slot}"), Some(slot))
+                    }
+                    _ => (format!("mint another version of {}", what.in_words()), None),
+                };
+                let secret = Secret { kind, version: version.clone() };
+                minted.push(self.draft.add(id, Action::MintSecret { secret }, slot));
+            }
+        }
+        minted
     }
 
     /// What a newer provider wrote and this one does not understand is left as it is.
@@ -168,7 +210,7 @@ impl Planner<'_> {
     }
 
     /// Secrets and programs of servers that come: what all of them share is there when one of them is.
-    pub(super) fn secrets(&mut self) {
+    pub(super) fn secrets(&mut self, document: &ClusterDocument) {
         let new: Vec<(StepRef, u32, bool)> = self
             .draft
             .refs()
@@ -183,14 +225,18 @@ impl Planner<'_> {
         }
         let mut shared = Vec::new();
         if self.situation.present.is_empty() {
-            let mint = |draft: &mut super::Draft, id: &str, secret| {
-                draft.add(id, Action::MintSecret { secret }, None)
+            let mint = |draft: &mut super::Draft, id: &str, kind| {
+                draft.add(id, Action::MintSecret { secret: Secret::first(kind) }, None)
             };
             let draft = &mut self.draft;
             // Each server signs its own certificate.
-            shared.push(mint(draft, "mint certificate authority", Secret::CertificateAuthority));
-            shared.push(mint(draft, "mint gossip key", Secret::GossipKey));
-            shared.push(mint(draft, "mint management token", Secret::ManagementToken));
+            shared.push(mint(
+                draft,
+                "mint certificate authority",
+                SecretKind::CertificateAuthority,
+            ));
+            shared.push(mint(draft, "mint gossip key", SecretKind::GossipKey));
+            shared.push(mint(draft, "mint management token", SecretKind::ManagementToken));
         }
         shared.push(self.upload_host_manager());
         shared.extend([UPLOAD_CONSUL, WRITE_DOCUMENT].iter().filter_map(|id| self.draft.find(id)));
@@ -202,7 +248,9 @@ impl Planner<'_> {
             if is_anew {
                 continue;
             }
-            let action = Action::MintSecret { secret: Secret::AgentToken { slot } };
+            let version = version_of(&document.rotations, Rotated::AgentTokens);
+            let secret = Secret { kind: SecretKind::AgentToken { slot }, version };
+            let action = Action::MintSecret { secret };
             let id = format!("mint agent token of server {slot}");
             let mint = self.draft.add(id, action, Some(slot));
             self.draft.edge(mint, server);
@@ -238,6 +286,10 @@ impl Planner<'_> {
         self.draft.edge(wait, ready);
         self.draft.edge_from(FORGET_OTHERS, ready);
     }
+}
+
+fn version_of(rotations: &Rotations, what: Rotated) -> SecretVersion {
+    rotations.get(what.as_str()).map(|rotation| rotation.version.clone()).unwrap_or_default()
 }
 
 /// A document as it is written: what is not known of a program yet is given when it is uploaded.

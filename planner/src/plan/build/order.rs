@@ -6,7 +6,7 @@ use crate::arm::{ArmId, Kind};
 use crate::dataplane::container;
 use crate::desired::object;
 use crate::plan::graph::StepRef;
-use crate::plan::{Action, Secret};
+use crate::plan::{Action, SecretKind};
 
 impl Planner<'_> {
     pub(super) fn order(&mut self, servers: &Servers) {
@@ -173,12 +173,12 @@ fn blob_containers(action: &Action) -> Vec<String> {
     match action {
         Action::WriteDocument { container, .. } => one(container),
         Action::UploadArtifact { .. } => one(container::ARTIFACTS),
-        Action::MintSecret { secret } => match secret {
-            Secret::CertificateAuthority => {
+        Action::MintSecret { secret } => match secret.kind {
+            SecretKind::CertificateAuthority => {
                 vec![container::SECRETS_SHARED.into(), container::CERTIFICATES.into()]
             }
-            Secret::GossipKey | Secret::ManagementToken => one(container::SECRETS_SHARED),
-            Secret::AgentToken { slot } => one(&container::secrets(*slot)),
+            SecretKind::GossipKey | SecretKind::ManagementToken => one(container::SECRETS_SHARED),
+            SecretKind::AgentToken { slot } => one(&container::secrets(slot)),
         },
         Action::Ask { .. } | Action::Withdraw { .. } => one(container::REQUESTS),
         Action::WaitHealthy { .. } => one(container::CONFIG),

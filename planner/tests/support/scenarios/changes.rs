@@ -282,6 +282,26 @@ pub(super) fn moving(b: &mut Builder) {
 
 pub(super) fn surroundings(b: &mut Builder) {
     b.add(
+        "rotate-everything",
+        "Each trigger changes: new versions are made before the servers are told of them",
+        Some(with(spec(3, 3), triggers("2026-11"))),
+        with(spec(3, 3), triggers("2026-12")),
+    );
+    b.add(
+        "rotate-agent-tokens-while-growing",
+        "Servers that are there and those that come get a token of the new version",
+        Some(spec(3, 3)),
+        with(spec(5, 3), |s| {
+            s.rotation_triggers = [(Rotated::AgentTokens, "2026-12".to_owned())].into();
+        }),
+    );
+    b.add(
+        "rotation-triggers-taken-away",
+        "A trigger that goes rotates nothing",
+        Some(with(spec(3, 3), triggers("2026-11"))),
+        spec(3, 3),
+    );
+    b.add(
         "tags",
         "A tag changes everywhere and an old one goes",
         Some(with(spec(1, 3), team(&[("team", "a"), ("old", "1")]))),

@@ -68,13 +68,14 @@ impl<'w> Run<'w> {
                     .map_err(|error| error.to_string())?;
                 self.rights()?;
                 if name == blob::CLUSTER {
+                    self.versions_are_there(&content)?;
                     self.roll(&content)?;
                 }
                 self.world.documents.insert(name.clone(), content);
             }
             Action::MintSecret { secret } => {
                 self.rights()?;
-                self.mint(*secret)?;
+                self.mint(secret)?;
             }
             Action::UploadArtifact { artifact } => {
                 self.rights()?;
@@ -160,15 +161,43 @@ impl<'w> Run<'w> {
         if is_there { Ok(()) } else { Err(format!("container {name} is not there")) }
     }
 
-    fn mint(&mut self, secret: Secret) -> Result<(), String> {
-        let (within, name) = match secret {
-            Secret::CertificateAuthority => (container::SECRETS_SHARED.to_owned(), "ca"),
-            Secret::GossipKey => (container::SECRETS_SHARED.to_owned(), "gossip"),
-            Secret::ManagementToken => (container::SECRETS_SHARED.to_owned(), "management"),
-            Secret::AgentToken { slot } => (container::secrets(slot), "token"),
+    fn mint(&mut self, secret: &Secret) -> Result<(), String> {
+        let (within, name) = match secret.kind {
+            SecretKind::CertificateAuthority => (container::SECRETS_SHARED.to_owned(), "ca"),
+            SecretKind::GossipKey => (container::SECRETS_SHARED.to_owned(), "gossip"),
+            SecretKind::ManagementToken => (container::SECRETS_SHARED.to_owned(), "management"),
+            SecretKind::AgentToken { slot } => (container::secrets(slot), "token"),
         };
         self.container(&within)?;
-        self.world.blobs.insert(format!("{within}/{name}"));
+        self.world.blobs.insert(format!("{within}/{}", secret.version.blob(name)));
+        Ok(())
+    }
+
+    /// A server that is told of a version finds it.
+    fn versions_are_there(&self, document: &Value) -> Result<(), String> {
+        let rotations: BTreeMap<String, Rotation> = document
+            .get("rotations")
+            .map_or_else(BTreeMap::new, |rotations| from(rotations.clone()));
+        let shared = |name: &str| vec![(container::SECRETS_SHARED.to_owned(), name.to_owned())];
+        for (what, rotation) in rotations {
+            let blobs = match Rotated::of(&what) {
+                _ if rotation.version.is_first() => vec![],
+                Some(Rotated::GossipKey) => shared("gossip"),
+                Some(Rotated::ManagementToken) => shared("management"),
+                Some(Rotated::CertificateAuthority) => shared("ca"),
+                Some(Rotated::AgentTokens) => {
+                    let raft = self.world.raft.iter();
+                    raft.map(|slot| (container::secrets(*slot), "token".to_owned())).collect()
+                }
+                Some(Rotated::ClientToken) | None => vec![],
+            };
+            for (within, name) in blobs {
+                let blob = format!("{within}/{}", rotation.version.blob(&name));
+                if !self.world.blobs.contains(&blob) {
+                    return Err(format!("the document names {blob}, which was never made"));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -264,7 +293,11 @@ impl<'w> Run<'w> {
             }
         }
         let own = container::secrets(slot);
-        if !self.world.blobs.contains(&format!("{own}/token")) {
+        let document = self.world.documents.get(blob::CLUSTER).ok_or("no document")?;
+        let rotations = document.get("rotations").cloned().unwrap_or_default();
+        let version = rotations["agent_tokens"]["version"].clone();
+        let token = from::<SecretVersion>(version).blob("token");
+        if !self.world.blobs.contains(&format!("{own}/{token}")) {
             return Err("its token was not made".into());
         }
         if !self.world.blobs.contains("host manager") {

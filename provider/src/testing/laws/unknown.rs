@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hcs_planner::rotation::Rotated;
 use serde_json::json;
 use tfplugin::schema::{Attribute, Block, Kind, Type};
 use tfplugin::{Resource, Value};
@@ -171,6 +172,11 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         ]),
         "lock.kind" => word(&["CanNotDelete", "None"], random),
         "lock.name" => word(&["hcs-cannot-delete", "kept"], random),
+        "rotation_triggers" => Value::object(Rotated::ALL.map(|what| {
+            let word = random.chance(2).then(|| format!("r{number}"));
+            (what.as_str(), Value::from(word))
+        })),
+        name if name.starts_with("rotation_triggers.") => format!("r{number}").into(),
         "tags" | "default_tags" => {
             let all =
                 (0..random.below(3)).map(|at| (format!("t{at}"), Value::from(format!("{number}"))));

@@ -1,0 +1,315 @@
+//! Rotations of secrets in a round: the leading server goes on with each where all are ready for it; every server says
+//! what it works with.
+
+use hcs_engine::blob::BlobError;
+use hcs_planner::dataplane::{ClusterDocument, ServerStatus};
+use hcs_planner::rotation::{Phase, Rotated, RotationsDocument, SecretVersion, Turn, turn};
+
+use super::{Documents, Manager, RoundError};
+use crate::consul::acl;
+use crate::files::FileError;
+use crate::report::chain;
+use crate::rotation::gossip::{self, Keyring};
+use crate::rotation::{SERVER_CERTIFICATE, behind, has_lasted};
+use crate::secrets::Secret;
+
+/// What a rotation needs at the moment.
+enum Step {
+    /// All are ready: this phase is reached.
+    Reached(Phase),
+    /// Somebody or something is not there yet.
+    Waits(String),
+}
+
+impl Manager {
+    /// Says which versions this server works with. `is_current` is whether its Consul was started with what is wanted now.
+    pub(super) fn report_rotations(&self, documents: &Documents, is_current: bool) {
+        let Documents { cluster, decisions, .. } = documents;
+        let mut reached = Vec::new();
+        if let Some(version) = &self.agent_version {
+            reached.push((Rotated::AgentTokens.as_str(), version));
+        }
+        let management = turn(&cluster.rotations, decisions, Rotated::ManagementToken);
+        if is_current {
+            reached.push((Rotated::ManagementToken.as_str(), management.in_use));
+        }
+        let authority = turn(&cluster.rotations, decisions, Rotated::CertificateAuthority);
+        // What lies on the disk was read by Consul: a reload is due otherwise, or its ports serve something else.
+        if !self.reload_due && self.served.as_ref() == Some(&documents.leaf.facts.der) {
+            reached.push((Rotated::CertificateAuthority.as_str(), authority.target));
+            if documents.is_signed_by_the_first() {
+                reached.push((SERVER_CERTIFICATE, authority.in_use));
+            }
+        }
+        let reached = reached.into_iter().filter(|(_, version)| !version.is_first());
+        self.board.set_rotations(
+            reached.map(|(word, version)| (word.to_owned(), version.clone())).collect(),
+        );
+    }
+
+    /// While Consul is stopped: keys of before that nobody uses any more would keep it alone.
+    pub(super) async fn forget_outdated_keyrings(
+        &self,
+        cluster: &ClusterDocument,
+        decisions: &RotationsDocument,
+        in_use: &Secret,
+    ) -> Result<(), FileError> {
+        let gossip = turn(&cluster.rotations, decisions, Rotated::GossipKey);
+        if gossip.phase.is_none() {
+            return Ok(());
+        }
+        let mut before = Vec::new();
+        let rotation = cluster.rotations.get(Rotated::GossipKey.as_str());
+        for version in rotation.iter().flat_map(|rotation| &rotation.before) {
+            match self.host.stores.gossip_key_of(version).await {
+                Ok(key) => before.push(key),
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "an earlier gossip key cannot be read");
+                }
+            }
+        }
+        let removed = gossip::forget_outdated(&self.host.paths.data_dir(), in_use, &before)?;
+        if removed > 0 {
+            tracing::warn!(
+                "this server was away while the gossip key was rotated: it begins a new keyring"
+            );
+        }
+        Ok(())
+    }
+
+    /// The leading server's part. Each rotation goes one phase further at most.
+    pub(super) async fn go_on_with_rotations(
+        &self,
+        documents: &mut Documents,
+        peers: &[ServerStatus],
+    ) {
+        let mut statuses = peers.to_vec();
+        statuses.push(self.board.status(&self.host, 0));
+        for what in Rotated::ALL {
+            match self.go_on_with(documents, &statuses, what).await {
+                Ok(waits) => {
+                    self.board.solved(what.as_str());
+                    if let Some(why) = waits {
+                        tracing::debug!(what = what.as_str(), why, "a rotation waits");
+                    }
+                }
+                Err(error) => self.board.problem(what.as_str(), chain(&error)),
+            }
+        }
+    }
+
+    /// What a leading server noted is no word of one that does not lead any more.
+    pub(super) fn leave_rotations_to_others(&self) {
+        for what in Rotated::ALL {
+            self.board.solved(what.as_str());
+        }
+    }
+
+    /// Brings one rotation further; what it waits for, if it does.
+    async fn go_on_with(
+        &self,
+        documents: &mut Documents,
+        statuses: &[ServerStatus],
+        what: Rotated,
+    ) -> Result<Option<String>, RoundError> {
+        let cluster = documents.cluster.clone();
+        let decisions = documents.decisions.clone();
+        let turn = turn(&cluster.rotations, &decisions, what);
+        if what == Rotated::GossipKey {
+            self.adopt_what_somebody_rotated(documents, &turn).await?;
+        }
+        if turn.is_done() {
+            return Ok(None);
+        }
+        let step = match what {
+            Rotated::GossipKey => self.rotate_gossip_key(documents, &turn).await?,
+            Rotated::AgentTokens => match waits_for(&cluster, statuses, what.as_str(), turn.target)
+            {
+                None => Step::Reached(Phase::Done),
+                Some(waits) => Step::Waits(waits),
+            },
+            Rotated::ManagementToken => {
+                self.rotate_management_token(documents, statuses, &turn).await?
+            }
+            Rotated::ClientToken => self.rotate_client_token(documents, &turn).await?,
+            Rotated::CertificateAuthority => self.rotate_authority(&cluster, statuses, &turn),
+        };
+        let phase = match step {
+            Step::Reached(phase) => phase,
+            Step::Waits(why) => return Ok(Some(why)),
+        };
+        let mut next = decisions.clone();
+        let progress = turn.next(phase, self.host.clock.now_unix_ms());
+        next.progress.insert(what.as_str().to_owned(), progress);
+        match self.host.stores.decide(&next, documents.decisions_etag.clone()).await {
+            Ok(etag) => {
+                tracing::info!(what = what.as_str(), ?phase, "a rotation has come further");
+                (documents.decisions, documents.decisions_etag) = (next, Some(etag));
+                Ok(None)
+            }
+            // Another server led meanwhile; what it wrote is read at the next refresh.
+            Err(BlobError::ConditionFailed { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn lasts(&self, what: Rotated, turn: &Turn<'_>) -> Option<Step> {
+        let now_unix_ms = self.host.clock.now_unix_ms();
+        if has_lasted(what, turn, now_unix_ms, self.host.timing.scale) {
+            return None;
+        }
+        let why = match turn.phase {
+            Some(Phase::Known) => "all know the new one, and who is away has time to take it",
+            _ => "the new one is in use, and the old one is known for a while",
+        };
+        Some(Step::Waits(why.to_owned()))
+    }
+
+    async fn rotate_gossip_key(
+        &self,
+        documents: &Documents,
+        turn: &Turn<'_>,
+    ) -> Result<Step, RoundError> {
+        let client = &documents.client;
+        let key = self.host.stores.gossip_key_of(turn.target).await?;
+        let keyring = Keyring::look(client).await?;
+        if !keyring.all_know(&key) {
+            gossip::install(client, &key).await?;
+            return Ok(Step::Waits("not every member knows the new key yet".to_owned()));
+        }
+        match turn.phase {
+            None | Some(Phase::Spreading) => Ok(Step::Reached(Phase::Known)),
+            Some(Phase::Known) => {
+                if let Some(waits) = self.lasts(Rotated::GossipKey, turn) {
+                    return Ok(waits);
+                }
+                if keyring.all_use(&key) != Some(true) {
+                    gossip::use_key(client, &key).await?;
+                }
+                if Keyring::look(client).await?.all_use(&key) == Some(false) {
+                    return Ok(Step::Waits("not every member uses the new key yet".to_owned()));
+                }
+                Ok(Step::Reached(Phase::InUse))
+            }
+            Some(_) => {
+                // Who was away when it came into use knows it and goes on with the old one.
+                if keyring.all_use(&key) == Some(false) {
+                    gossip::use_key(client, &key).await?;
+                }
+                if let Some(waits) = self.lasts(Rotated::GossipKey, turn) {
+                    return Ok(waits);
+                }
+                for other in keyring.others(&key) {
+                    gossip::remove(client, &other).await?;
+                }
+                Ok(Step::Reached(Phase::Done))
+            }
+        }
+    }
+
+    /// A key that somebody rotated to by hand is the one that new servers and clients need.
+    async fn adopt_what_somebody_rotated(
+        &self,
+        documents: &Documents,
+        turn: &Turn<'_>,
+    ) -> Result<(), RoundError> {
+        let stores = &self.host.stores;
+        // Old Consuls do not say which key is in use.
+        let Some(in_use) = Keyring::look(&documents.client).await?.in_use() else { return Ok(()) };
+        let mut is_ours = false;
+        for version in turn.known() {
+            is_ours |= stores.gossip_key_of(version).await? == in_use;
+        }
+        let adopted = stores.adopted_gossip_key().await?;
+        let wanted = (!is_ours).then_some(&in_use);
+        if adopted.as_ref() != wanted {
+            stores.adopt_gossip_key(wanted).await?;
+            if is_ours {
+                tracing::info!("the gossip key in use is one of ours again");
+            } else {
+                tracing::warn!("somebody rotated the gossip key: new servers and clients get it");
+            }
+        }
+        Ok(())
+    }
+
+    async fn rotate_management_token(
+        &self,
+        documents: &Documents,
+        statuses: &[ServerStatus],
+        turn: &Turn<'_>,
+    ) -> Result<Step, RoundError> {
+        let (stores, cluster) = (&self.host.stores, &documents.cluster);
+        let cluster_id = &self.host.bootstrap.cluster_id;
+        let client = &documents.client;
+        if turn.phase == Some(Phase::Spreading) {
+            let token = stores.management_token(turn.target).await?;
+            acl::ensure_management_token(client, cluster_id, turn.target, &token).await?;
+            return Ok(Step::Reached(Phase::InUse));
+        }
+        // Whoever was started with the old one makes it again when it leads.
+        let word = Rotated::ManagementToken.as_str();
+        if let Some(waits) = waits_for(cluster, statuses, word, turn.target) {
+            return Ok(Step::Waits(waits));
+        }
+        for version in &turn.older {
+            let old = stores.management_token(version).await?;
+            acl::delete_by_secret(client, &old).await?;
+        }
+        Ok(Step::Reached(Phase::Done))
+    }
+
+    async fn rotate_client_token(
+        &self,
+        documents: &Documents,
+        turn: &Turn<'_>,
+    ) -> Result<Step, RoundError> {
+        let cluster_id = &self.host.bootstrap.cluster_id;
+        let client = &documents.client;
+        if turn.phase == Some(Phase::Spreading) {
+            let token = self.host.stores.client_token(turn.target).await?;
+            acl::ensure_client_token(client, cluster_id, turn.target, &token).await?;
+            return Ok(Step::Reached(Phase::InUse));
+        }
+        if let Some(waits) = self.lasts(Rotated::ClientToken, turn) {
+            return Ok(waits);
+        }
+        for version in &turn.older {
+            acl::delete_client_token(client, cluster_id, version).await?;
+        }
+        Ok(Step::Reached(Phase::Done))
+    }
+
+    fn rotate_authority(
+        &self,
+        cluster: &ClusterDocument,
+        statuses: &[ServerStatus],
+        turn: &Turn<'_>,
+    ) -> Step {
+        let what = Rotated::CertificateAuthority;
+        let not_before =
+            |reported: &str, phase| match waits_for(cluster, statuses, reported, turn.target) {
+                Some(waits) => Step::Waits(waits),
+                None => Step::Reached(phase),
+            };
+        match turn.phase {
+            None | Some(Phase::Spreading) => not_before(what.as_str(), Phase::Known),
+            Some(Phase::Known) => self.lasts(what, turn).unwrap_or(Step::Reached(Phase::InUse)),
+            Some(_) => match self.lasts(what, turn) {
+                Some(waits) => waits,
+                None => not_before(SERVER_CERTIFICATE, Phase::Done),
+            },
+        }
+    }
+}
+
+fn waits_for(
+    cluster: &ClusterDocument,
+    statuses: &[ServerStatus],
+    reported: &str,
+    version: &SecretVersion,
+) -> Option<String> {
+    let behind = behind(cluster, statuses, reported, version);
+    let slots: Vec<String> = behind.iter().map(ToString::to_string).collect();
+    (!slots.is_empty()).then(|| format!("not there yet: server {}", slots.join(", ")))
+}
