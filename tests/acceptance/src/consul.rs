@@ -57,10 +57,21 @@ impl Consul {
         body: Option<&str>,
         with_token: bool,
     ) -> Result<Answer, HarnessError> {
+        self.ask_as(slot, method, path, body, with_token.then_some(self.token.as_str()))
+    }
+
+    /// One request to the server of a slot by the holder of a token, or by nobody.
+    pub fn ask_as(
+        &self,
+        slot: usize,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<Answer, HarnessError> {
         let address = self.addresses.get(slot).map_or("127.0.0.1", String::as_str);
         let host = format!("server.{}.consul", self.datacenter);
-        let headers =
-            if with_token { vec![("X-Consul-Token", self.token.clone())] } else { vec![] };
+        let headers = token.into_iter().map(|token| ("X-Consul-Token", token.to_owned())).collect();
         curl::send(&Request {
             method,
             url: format!("https://{host}:8501/v1/{path}"),

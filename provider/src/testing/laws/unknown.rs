@@ -172,11 +172,6 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         ]),
         "lock.kind" => word(&["CanNotDelete", "None"], random),
         "lock.name" => word(&["hcs-cannot-delete", "kept"], random),
-        "rotation_triggers" => Value::object(Rotated::ALL.map(|what| {
-            let word = random.chance(2).then(|| format!("r{number}"));
-            (what.as_str(), Value::from(word))
-        })),
-        name if name.starts_with("rotation_triggers.") => format!("r{number}").into(),
         "tags" | "default_tags" => {
             let all =
                 (0..random.below(3)).map(|at| (format!("t{at}"), Value::from(format!("{number}"))));
@@ -190,8 +185,23 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         "interval" => format!("{}m", 1 + number).into(),
         "retain_count" => i64::try_from(1 + number).ok()?.into(),
         "on_delete" => word(&["keep", "purge"], random),
-        _ => return None,
+        name => return rotation_trigger(name, random),
     })
+}
+
+fn rotation_trigger(name: &str, random: &mut Random) -> Option<Value> {
+    let word = format!("r{}", random.below(200));
+    match name.strip_prefix("rotation_triggers") {
+        Some("") => {
+            let all = Rotated::ALL.map(|what| {
+                let word = random.chance(2).then(|| word.clone());
+                (what.as_str(), Value::from(word))
+            });
+            Some(Value::object(all))
+        }
+        Some(_) => Some(word.into()),
+        None => None,
+    }
 }
 
 /// Values of a plan by path; objects, lists and maps are entered.

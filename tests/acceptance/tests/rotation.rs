@@ -1,0 +1,131 @@
+//! Secrets are rotated by a word in the configuration: the apply asks for it, the servers do it, and the plan is empty.
+
+use std::error::Error;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration, set_consul};
+use hcs_acceptance::{Scenario, bins, blobs};
+use serde_json::Value;
+
+type Done = Result<(), Box<dyn Error>>;
+
+const PATIENCE: Duration = Duration::from_mins(3);
+const WORDS: [&str; 5] =
+    ["gossip_key", "agent_tokens", "management_token", "client_token", "certificate_authority"];
+
+fn triggers(word: &str) -> String {
+    let lines = WORDS.map(|name| format!("    {name} = \"{word}\"")).join("\n");
+    format!("  server_count = 1\n  zones = [\"1\"]\n  rotation_triggers = {{\n{lines}\n  }}\n")
+}
+
+#[test]
+fn a_trigger_that_changes_rotates_a_secret_and_the_plan_is_empty() -> Done {
+    let mut scenario = Scenario::start("rotation", "", 60)?;
+    scenario.terraform.set("TF_VAR_resource_group_name", GROUP);
+    set_consul(&mut scenario.terraform)?;
+    let write = |scenario: &Scenario, word: &str| {
+        scenario.terraform.write("main.tf", &configuration("rotation", "", &triggers(word)))
+    };
+    write(&scenario, "2026-11")?;
+    scenario.terraform.init()?;
+    scenario.terraform.apply(&[])?;
+    scenario.terraform.plan(&[])?.expect_code(0)?;
+    let cluster = scenario.terraform.attributes(CLUSTER)?;
+    let account = cluster["storage_account_name"].as_str().unwrap_or_default().to_owned();
+    let first = secret(&scenario, &account, "secrets-shared", "management-token")?;
+    let consul = scenario.consul()?;
+    assert!(!consul.leader(0)?.is_empty());
+
+    write(&scenario, "2026-12")?;
+    let plan = scenario.terraform.plan(&[])?.expect_code(2)?;
+    let text = plan.text();
+    assert!(text.contains("0 to add, 1 to change, 0 to destroy"), "{text}");
+    for name in WORDS {
+        let change = format!("~ {name}");
+        let line = text.lines().find(|line| line.trim().starts_with(&change));
+        let line = line.ok_or_else(|| format!("{name} is not shown: {text}"))?;
+        assert!(line.contains("\"2026-11\" -> \"2026-12\""), "{line}");
+    }
+    scenario.terraform.apply(&[])?;
+    scenario.terraform.plan(&[])?.expect_code(0)?;
+
+    let document = blobs::json(&scenario.azure, &account, "config", "cluster.json")?;
+    let rotations = document.ok_or("no document")?["rotations"].clone();
+    let progress = |name: &str| -> Result<Value, Box<dyn Error>> {
+        let found = blobs::json(&scenario.azure, &account, "decisions", "rotations.json")?;
+        Ok(found.unwrap_or_default()["progress"][name].clone())
+    };
+    let wanted = [
+        ("agent_tokens", "done"),
+        ("management_token", "done"),
+        ("client_token", "in_use"),
+        ("gossip_key", "known"),
+        ("certificate_authority", "known"),
+    ];
+    for (name, phase) in wanted {
+        wait(&format!("{name} is {phase}"), || {
+            let at = progress(name)?;
+            Ok(at["version"] == rotations[name]["version"] && at["phase"] == phase)
+        })?;
+    }
+    let version = rotations["management_token"]["version"].as_str().unwrap_or_default();
+    let name = format!("management-token.{version}");
+    let second = secret(&scenario, &account, "secrets-shared", &name)?;
+    assert_ne!(first, second);
+    let as_who = |token: &str| consul.ask_as(0, "GET", "acl/token/self", None, Some(token));
+    assert_eq!((as_who(&first)?.status, as_who(&second)?.status), (403, 200));
+
+    // Clients are told to trust both, and nothing of it is a difference.
+    scenario.terraform.plan(&[])?.expect_code(0)?;
+    scenario.terraform.apply(&["-refresh-only"])?;
+    let ca = scenario.terraform.attributes(CLUSTER)?["consul_ca_file"].clone();
+    let ca = decoded(ca.as_str().unwrap_or_default())?;
+    assert_eq!(ca.matches("BEGIN CERTIFICATE").count(), 2, "{ca}");
+    for state in ["terraform.tfstate", "terraform.tfstate.backup"] {
+        let text = std::fs::read_to_string(scenario.terraform.dir.join(state))?;
+        assert!(!text.contains(&first) && !text.contains(&second), "a secret is in {state}");
+    }
+    let told = status(&scenario)?;
+    for line in ["gossip_key: all know the new one", "management_token: done since"] {
+        assert!(told.contains(line), "{told}");
+    }
+    scenario.terraform.destroy(&[])?;
+    Ok(())
+}
+
+fn secret(
+    scenario: &Scenario,
+    account: &str,
+    container: &str,
+    name: &str,
+) -> Result<String, Box<dyn Error>> {
+    let bytes = blobs::get(&scenario.azure, account, container, name)?;
+    Ok(String::from_utf8(bytes.ok_or_else(|| format!("{container}/{name} is not there"))?)?)
+}
+
+fn decoded(text: &str) -> Result<String, Box<dyn Error>> {
+    Ok(String::from_utf8(STANDARD.decode(text)?)?)
+}
+
+fn status(scenario: &Scenario) -> Result<String, Box<dyn Error>> {
+    let cluster = scenario.terraform.attributes(CLUSTER)?;
+    let mut hcs = Command::new(bins::binary("hcs")?);
+    hcs.args(["status", cluster["id"].as_str().unwrap_or_default()]);
+    let output = hcs.envs(scenario.terraform.env()).output()?;
+    Ok(String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?)
+}
+
+fn wait(what: &str, holds: impl Fn() -> Result<bool, Box<dyn Error>>) -> Done {
+    let began = Instant::now();
+    while !holds()? {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("not within {} s: {what}", PATIENCE.as_secs()).into());
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    println!("{what}: after {} s", began.elapsed().as_secs());
+    Ok(())
+}
