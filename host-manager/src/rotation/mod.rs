@@ -80,6 +80,8 @@ mod tests {
         assert_eq!(behind(&cluster, &all, "another", &version), [0, 1, 2, 7]);
     }
 
+    const HOUR_MS: u64 = 3_600_000;
+
     #[test]
     fn a_phase_lasts_as_long_as_clients_may_be_away() {
         let (target, first) = (SecretVersion::of_rotation("v"), SecretVersion::default());
@@ -90,7 +92,6 @@ mod tests {
             since_unix_ms: 1_000,
             older: vec![],
         };
-        const HOUR_MS: u64 = 3_600_000;
         let lasted =
             |what, phase, hours| has_lasted(what, &turn(phase), 1_000 + hours * HOUR_MS, 1.0);
         assert!(!lasted(Rotated::GossipKey, Phase::Known, 23));
