@@ -29,11 +29,15 @@ impl TypedAction for Bell {
 
     async fn invoke(&self, ctx: &Context, ring: Ring, progress: Progress) -> Diagnostics {
         let times = ring.times.into_known().unwrap_or_default();
+        let sound = ring.sound.into_known().unwrap_or_default();
         for time in 1..=times {
             if ctx.cancel.is_cancelled() {
                 return Diagnostics::error("Interrupted", format!("It rang {} times.", time - 1));
             }
             progress.say(format!("{time} of {times}")).await;
+            if sound == "cracked" {
+                return Diagnostics::error("The bell broke", format!("It rang {time} times."));
+            }
         }
         Diagnostics::none()
     }

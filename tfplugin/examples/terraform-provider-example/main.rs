@@ -9,6 +9,7 @@ mod legs;
 mod listing;
 mod marks;
 mod timer;
+mod trunks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ impl Provider for Example {
         vec![
             Arc::new(boxes::Boxes),
             Arc::new(legs::Legs),
+            Arc::new(trunks::Trunks),
             managed(timer::Timers),
             managed(crates::Crates),
             managed(marks::Marks),

@@ -48,4 +48,4 @@ mod wired;
 mod workspace;
 
 pub use client::Client;
-pub use workspace::{Running, Workspace, program};
+pub use workspace::{By, Running, Workspace, program};

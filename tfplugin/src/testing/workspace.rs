@@ -1,6 +1,7 @@
 //! A folder with a configuration, and the real Terraform to run in it: `terraform` on the PATH, or what
 //! `TFPLUGIN_CLIENT_BIN` names.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,22 @@ terraform {
 pub struct Workspace {
     folder: PathBuf,
     variables: Vec<(String, String)>,
+}
+
+/// Another client in the same folder, see [`Workspace::by`].
+pub struct By<'w> {
+    workspace: &'w Workspace,
+    client: String,
+}
+
+impl By<'_> {
+    /// Runs it, which must succeed, and returns what it printed.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let output = self.workspace.command_of(&self.client, arguments).output();
+        let output = output.unwrap_or_else(|error| panic!("{}", missing(&error)));
+        assert!(output.status.success(), "{} {arguments:?}: {}", self.client, text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
 }
 
 impl Workspace {
@@ -131,6 +148,11 @@ impl Workspace {
         text(&self.output(arguments))
     }
 
+    /// Another client, by its program, in this folder: what one wrote, another one has to read.
+    pub fn by(&self, client: &str) -> By<'_> {
+        By { workspace: self, client: client.to_owned() }
+    }
+
     /// Starts Terraform and goes on.
     pub fn spawn(&self, arguments: &[&str]) -> Running {
         let log = self.folder("terraform.log");
@@ -159,7 +181,11 @@ impl Workspace {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let client = std::env::var_os("TFPLUGIN_CLIENT_BIN");
-        let mut command = Command::new(client.unwrap_or_else(|| "terraform".into()));
+        self.command_of(client.unwrap_or_else(|| "terraform".into()), arguments)
+    }
+
+    fn command_of(&self, client: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(client);
         command
             .args(arguments)
             .current_dir(&self.folder)

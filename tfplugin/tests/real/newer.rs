@@ -155,6 +155,119 @@ fn an_action_runs_once_after_a_create_and_when_it_is_invoked() {
     assert!(refused.contains("13") && refused.contains("12"), "{refused}");
 }
 
+fn bell(name: &str, more: &str) -> String {
+    format!("action \"example_bell\" \"{name}\" {{\n  config {{\n    times = 2\n{more}  }}\n}}\n")
+}
+
+/// A lifecycle with one trigger.
+fn rings(event: &str, bell: &str, more: &str) -> String {
+    format!(
+        "  lifecycle {{\n    action_trigger {{\n      events  = [{event}]\n      \
+         actions = [action.example_bell.{bell}]\n{more}    }}\n  }}\n"
+    )
+}
+
+#[test]
+#[ignore = "needs Terraform 1.16: cargo xtask clients"]
+fn an_action_before_a_destroy_runs_while_the_object_is_there() {
+    if !Client::here().is_from(16, None) {
+        return;
+    }
+    let workspace = example(&(bell("b", "") + &a_box(&rings("before_destroy", "b", ""))));
+    assert_eq!(workspace.apply().matches("2 of 2").count(), 0, "not at a create");
+    let destroyed = workspace.run(&["destroy", "-auto-approve"]);
+    assert_eq!(destroyed.matches("2 of 2").count(), 1, "{destroyed}");
+    assert_eq!(std::fs::read_dir(workspace.folder("boxes")).unwrap().count(), 0);
+}
+
+/// What became of the box, and how often the bell rang, when the action after its create fails.
+fn after_a_failing_action(on_failure: &str) -> (bool, Value, String) {
+    let broken = bell("b", "    sound = \"cracked\"\n");
+    let more = if on_failure.is_empty() {
+        String::new()
+    } else {
+        format!("      on_failure = {on_failure}\n")
+    };
+    let workspace = example(&(broken + &a_box(&rings("after_create", "b", &more))));
+    let told = workspace.try_run(&["apply", "-auto-approve"]);
+    assert_eq!((told.matches("1 of 2").count(), told.matches("2 of 2").count()), (1, 0), "{told}");
+    assert!(told.contains("The bell broke"), "{told}");
+    let is_well = told.contains("Apply complete!");
+    (is_well, instance(&workspace), told)
+}
+
+#[test]
+#[ignore = "needs Terraform 1.14: cargo xtask clients"]
+fn an_action_that_fails_is_told_and_the_object_is_kept() {
+    let client = Client::here();
+    if !client.is_from(14, None) {
+        return;
+    }
+    let (is_well, made, told) = after_a_failing_action("");
+    assert!(!is_well && made["attributes"]["id"] == "box-a" && made["status"].is_null(), "{told}");
+    if !client.is_from(16, None) {
+        return;
+    }
+    let (is_well, made, told) = after_a_failing_action("continue");
+    assert!(is_well && made["status"].is_null(), "{told}");
+    let (is_well, made, told) = after_a_failing_action("taint");
+    assert!(!is_well && made["status"] == "tainted", "{told} {made}");
+}
+
+#[test]
+#[ignore = "needs Terraform 1.14: cargo xtask clients"]
+fn after_a_create_that_failed_no_action_and_no_provisioner_breaks_anything() {
+    if !Client::here().is_from(14, None) {
+        return;
+    }
+    let runs = |ring: &str| {
+        format!("{ring}  provisioner \"local-exec\" {{\n    command = \"echo provisioned\"\n  }}\n")
+    };
+    let trigger = runs(&rings("after_create", "b", ""));
+    // Nothing is made: a name that is no file's. Something is made and not finished: a timer that is too slow.
+    let nothing =
+        format!("resource \"example_box\" \"a\" {{\n  name = \"no/where\"\n{trigger}}}\n");
+    let half = format!(
+        "resource \"example_timer\" \"t\" {{\n  seconds = 20\n{trigger}  timeouts {{\n    create = \"1s\"\n  }}\n}}\n"
+    );
+    for (configuration, is_kept) in [(nothing, false), (half, true)] {
+        let workspace = example(&(bell("b", "") + &configuration));
+        let told = workspace.fails(&["apply", "-auto-approve"]);
+        assert!(told.contains("cannot be stored") || told.contains("Too slow"), "{told}");
+        assert!(!told.contains("panic") && !told.contains("Bug in the provider"), "{told}");
+        println!(
+            "rang: {}, provisioned: {}",
+            told.contains("2 of 2"),
+            told.contains("provisioned")
+        );
+        let state: Value = serde_json::from_str(&workspace.state()).unwrap();
+        let kept = &state["resources"][0]["instances"][0];
+        assert_eq!(kept["status"] == "tainted", is_kept, "{state}");
+    }
+}
+
+#[test]
+fn blocks_that_a_read_does_not_show_are_no_difference() {
+    let workspace = example("resource \"example_trunk\" \"t\" {\n  name = \"a\"\n}\n");
+    workspace.apply();
+    assert!(workspace.plan_is_empty());
+    let shown = workspace.run(&["plan", "-refresh-only", "-detailed-exitcode"]);
+    assert!(shown.contains("No changes"), "{shown}");
+}
+
+#[test]
+#[ignore = "needs a client beside terraform: cargo xtask clients"]
+fn a_state_of_terraform_plans_empty_under_another_client() {
+    let configuration = a_box("  weights = [1, 2]\n  tags = [\"x\"]\n  content = { a = 1 }");
+    let workspace = example(&configuration);
+    let made = workspace.by("terraform").run(&["apply", "-auto-approve"]);
+    assert!(made.contains("1 added"), "{made}");
+    assert!(workspace.plan_is_empty(), "this client reads what terraform wrote");
+    workspace.write(&configuration.replace("[1, 2]", "[3]"));
+    workspace.apply();
+    assert!(workspace.plan_is_empty());
+}
+
 #[test]
 #[ignore = "needs a client without write-only values, such as OpenTofu 1.10: cargo xtask clients"]
 fn a_client_that_keeps_no_secret_is_told_before_anything_is_made() {
