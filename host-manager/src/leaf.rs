@@ -279,6 +279,12 @@ impl Wanted {
     }
 }
 
+/// When a certificate ends, seconds since the Unix epoch.
+pub fn ends_unix_s(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.validity().not_after.timestamp())
+}
+
 /// All certificates in the CA's document; the first one signs.
 pub fn authorities(ca_pem: &str) -> Result<Vec<CertificateDer<'static>>, LeafError> {
     let unreadable = || LeafError::Unreadable { which: "CA" };

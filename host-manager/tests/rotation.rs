@@ -148,6 +148,7 @@ async fn every_secret_is_rotated_and_clients_go_on() {
     authority(&mut cluster).await;
     assert_eq!(cluster.processes(), before, "no Consul was restarted so far");
     management_token(&mut cluster).await;
+    a_management_token_that_is_lost_comes_back(&cluster).await;
 }
 
 /// Somebody rotated by hand: nobody fights it, new servers and clients are given the new key, until one of ours is in use
@@ -293,4 +294,24 @@ async fn management_token(cluster: &mut Cluster) {
     assert!(cluster.ask(0, &new, "acl/token/self").await.is_ok());
     let kept = cluster.world.account.read(container::SECRETS_SHARED, blob::GOSSIP_KEY).unwrap();
     assert_eq!(kept, GOSSIP_KEY, "what was there before a rotation is never written over");
+}
+
+/// Somebody deleted it, or restored a table without it: the keepers let themselves in again.
+async fn a_management_token_that_is_lost_comes_back(cluster: &Cluster) {
+    let token = &cluster.management;
+    let own = cluster.ask(0, token, "acl/token/self").await.unwrap();
+    let accessor = own["AccessorID"].as_str().unwrap();
+    // Nobody can delete the token that they use.
+    let another = "d00dd00d-1111-4222-8333-444455556666";
+    let policy = serde_json::json!([{ "ID": "00000000-0000-0000-0000-000000000001" }]);
+    let body = serde_json::json!({ "SecretID": another, "Policies": policy });
+    cluster.world.client(0, token).put_only("acl/token", &body).await.unwrap();
+    let client = cluster.world.client(0, another);
+    client.delete(&format!("acl/token/{accessor}")).await.unwrap();
+    assert!(cluster.is_refused(token).await);
+    eventually("it is there again", SOON, || async {
+        cluster.ask(0, token, "acl/token/self").await.ok()
+    })
+    .await;
+    all_well(&cluster.world).await;
 }

@@ -16,7 +16,10 @@ use crate::report::chain;
 use crate::requests::{self, LeaveError, Leaving};
 use crate::room::Room;
 use crate::secrets::Secret;
+use crate::service::Verb;
 
+/// A token that was just made is known to a leader at once: so many rounds in a row are no moment in between.
+const LOCKED_OUT_ROUNDS: u32 = 6;
 /// A spool that nobody has written to for so long belongs to no snapshot any more.
 const SPOOL_IDLE_MAX: Duration = Duration::from_hours(1);
 
@@ -76,8 +79,11 @@ impl Manager {
             self.wait_for_a_cluster();
             return Ok(());
         };
-        let raft = client.raft_configuration(false).await?;
         let own = raft_address(self.host.instance.address);
+        if leader == own && self.is_locked_out(documents).await {
+            return self.let_another_lead(documents, peers).await;
+        }
+        let raft = client.raft_configuration(false).await?;
         if !raft.servers.iter().any(|server| server.address == own) {
             return Ok(());
         }
@@ -112,6 +118,48 @@ impl Manager {
             }
         }
         Ok(())
+    }
+
+    /// Whether Consul has not known the cluster's management token for a while: somebody deleted it, or restored a table of
+    /// tokens without it.
+    async fn is_locked_out(&mut self, documents: &Documents) -> bool {
+        let Some(token) = &documents.secrets.management_token else { return false };
+        let known = acl::verify(&documents.client, token).await;
+        let is_unknown = known.err().is_some_and(|error| error.is_absent());
+        self.rounds_locked_out = if is_unknown { self.rounds_locked_out + 1 } else { 0 };
+        self.rounds_locked_out >= LOCKED_OUT_ROUNDS
+    }
+
+    /// Whoever begins to lead makes the token that it was started with, where that is absent: so this server stops leading.
+    /// Only while the others can go on without it.
+    async fn let_another_lead(
+        &mut self,
+        documents: &Documents,
+        peers: &[ServerStatus],
+    ) -> Result<(), RoundError> {
+        let cluster = &documents.cluster;
+        // Nobody's status knows more: what it tells of Consul is read with that token.
+        let alive = documents.client.members().await?;
+        let is_alive = |peer: &&ServerStatus| {
+            let address = peer.address.to_string();
+            alive.iter().any(|member| member.addr == address && member.is_alive())
+        };
+        let others = peers.iter().filter(|peer| cluster.slots.contains(&peer.slot));
+        let answering = others.filter(is_alive).count();
+        let needed =
+            usize::try_from(membership::quorum(cluster.server_count)).unwrap_or(usize::MAX);
+        if cluster.server_count > 1 && answering < needed {
+            let sentence = "Consul does not know the management token any more; it comes back when another \
+                            server leads, for which enough of them have to answer";
+            self.board.problem("acl", sentence.to_owned());
+            return Ok(());
+        }
+        tracing::warn!(
+            "Consul does not know the management token any more: it is restarted, so that a server begins to lead that \
+             makes it again"
+        );
+        self.rounds_locked_out = 0;
+        Ok(self.host.service.tell(Verb::Restart).await?)
     }
 
     /// Consul spools snapshots to its temporary folder, as large as its data, and forgets those of a request that broke

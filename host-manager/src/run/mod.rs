@@ -125,6 +125,8 @@ struct Manager {
     stop: CancellationToken,
     introductions: Introductions,
     marked_formed: bool,
+    /// Rounds in a row in which Consul did not know the management token.
+    rounds_locked_out: u32,
     /// The version of the agent token that works, and before which none does.
     agent_version: Option<SecretVersion>,
     /// The token of client agents, once this server as the leader has seen that it works.
@@ -168,6 +170,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         stop: stop.clone(),
         introductions: Introductions::default(),
         marked_formed: false,
+        rounds_locked_out: 0,
         agent_version: None,
         client_token: None,
         waits_for: None,

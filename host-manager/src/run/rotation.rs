@@ -8,10 +8,14 @@ use hcs_planner::rotation::{Phase, Rotated, RotationsDocument, SecretVersion, Tu
 use super::{Documents, Manager, RoundError};
 use crate::consul::acl;
 use crate::files::FileError;
+use crate::leaf;
 use crate::report::chain;
 use crate::rotation::gossip::{self, Keyring};
 use crate::rotation::{SERVER_CERTIFICATE, behind, has_lasted};
 use crate::secrets::Secret;
+
+/// So long before its end the CA is spoken of: half a year.
+const AUTHORITY_WARNING_S: i64 = 182 * 24 * 3600;
 
 /// What a rotation needs at the moment.
 enum Step {
@@ -83,6 +87,7 @@ impl Manager {
         documents: &mut Documents,
         peers: &[ServerStatus],
     ) {
+        self.board.set_attention("authority", self.authority_ends_soon(documents));
         let mut statuses = peers.to_vec();
         statuses.push(self.board.status(&self.host, 0));
         for what in Rotated::ALL {
@@ -98,11 +103,25 @@ impl Manager {
         }
     }
 
+    /// A CA takes two weeks to be changed, and people more to hand it out.
+    fn authority_ends_soon(&self, documents: &Documents) -> Option<String> {
+        let all = leaf::authorities(&documents.secrets.ca_pem).ok()?;
+        let ends_unix_s = leaf::ends_unix_s(all.first()?)?;
+        let left_s = ends_unix_s.saturating_sub(self.now_unix_s());
+        (left_s < AUTHORITY_WARNING_S).then(|| {
+            format!(
+                "the cluster's CA ends in {} days: set another word in rotation_triggers.certificate_authority and apply",
+                left_s / (24 * 3600)
+            )
+        })
+    }
+
     /// What a leading server noted is no word of one that does not lead any more.
     pub(super) fn leave_rotations_to_others(&self) {
         for what in Rotated::ALL {
             self.board.solved(what.as_str());
         }
+        self.board.set_attention("authority", None);
     }
 
     /// Brings one rotation further; what it waits for, if it does.

@@ -205,7 +205,7 @@ impl Drop for Emulator {
     }
 }
 
-/// Processes whose environment names a VM folder below `dir`.
+/// Processes whose environment names a VM folder below `dir`: id and command line of each.
 pub fn processes_in(dir: &Path) -> Vec<String> {
     let needle = format!("HCS_ROOT={}/", dir.display());
     let Ok(entries) = fs::read_dir("/proc") else { return vec![] };
@@ -220,7 +220,8 @@ pub fn processes_in(dir: &Path) -> Vec<String> {
         })
         .map(|entry| {
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&command).replace('\0', " ")
+            let id = entry.file_name();
+            format!("{} {}", id.display(), String::from_utf8_lossy(&command).replace('\0', " "))
         })
         .collect()
 }
