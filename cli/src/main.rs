@@ -1,4 +1,4 @@
-//! `hcs`: the plan engine without Terraform, and what a cluster says of itself. Only `hcs status` asks Azure.
+//! `hcs`: the plan engine without Terraform, and what a cluster says of itself. Only `hcs status` and `hcs rotate` ask Azure.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 // A command-line tool talks to its user on the terminal.
@@ -7,6 +7,7 @@
 mod explain;
 mod input;
 mod plan;
+mod rotate;
 mod status;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use hcs_planner::names::parse_cluster_id;
+use hcs_planner::rotation::Rotated;
 use input::{CliError, Files};
 use status::Place;
 
@@ -22,7 +24,7 @@ use status::Place;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Plans Consul clusters on Azure without touching Azure, and tells how one is.
+/// Plans Consul clusters on Azure without touching Azure, tells how one is, and asks for other secrets.
 #[derive(Parser)]
 #[command(
     name = "hcs",
@@ -94,6 +96,20 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Form::Text)]
         format: Form,
     },
+    /// Asks a cluster's servers for other versions of its secrets, as another word in `rotation_triggers` does; nothing else
+    /// is touched, and the plan stays empty.
+    #[command(
+        after_help = "Needs Storage Blob Data Contributor on the cluster's storage account.\n\nExamples:\n  \
+        hcs rotate 00000000-0000-0000-0000-000000000000/rg/demo management_token\n  \
+        hcs rotate 00000000-0000-0000-0000-000000000000/rg/demo gossip_key agent_tokens"
+    )]
+    Rotate {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+        /// Which secrets: `gossip_key`, `agent_tokens`, `management_token`, `client_token`, `certificate_authority`.
+        #[arg(required = true, value_name = "SECRET", value_parser = secret)]
+        secrets: Vec<Rotated>,
+    },
     /// Prints the completions of a shell.
     Completions {
         /// Which one.
@@ -163,6 +179,11 @@ impl From<Drawing> for Format {
     }
 }
 
+fn secret(word: &str) -> Result<Rotated, String> {
+    let words = Rotated::ALL.map(Rotated::as_str).join(", ");
+    Rotated::of(word).ok_or_else(|| format!("it is one of {words}"))
+}
+
 fn place(cluster: Option<&str>, blob_endpoint: Option<String>) -> Result<Place, CliError> {
     match (blob_endpoint, cluster) {
         (Some(endpoint), _) => Ok(Place::Endpoint(endpoint)),
@@ -185,6 +206,9 @@ fn main() -> ExitCode {
                 Ok(place) => status::status(&place, format == Form::Json),
                 Err(error) => Err(error),
             }
+        }
+        Command::Rotate { cluster, secrets } => {
+            place(Some(&cluster), None).and_then(|place| rotate::rotate(&place, &secrets))
         }
         Command::Completions { shell } => {
             let mut command = Arguments::command();

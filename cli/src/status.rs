@@ -1,11 +1,12 @@
 //! `hcs status`: what a cluster says of itself, from its blobs.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use hcs_azure::environment::Environment;
 use hcs_azure::settings::AzureSettings;
 use hcs_azure::{Azure, connect};
-use hcs_engine::blob::{BlobError, BlobStores as _};
+use hcs_engine::blob::{BlobError, BlobStore, BlobStores as _};
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::status::{ClusterStatus, RunStatus, ServerRow, read_cluster_status};
@@ -38,7 +39,8 @@ pub(crate) fn status(place: &Place, as_json: bool) -> Result<Answer, CliError> {
     Ok(Answer { text, changes: !status.is_well })
 }
 
-async fn read(place: &Place) -> Result<ClusterStatus, CliError> {
+/// The cluster's blobs, and the way to Azure.
+pub(crate) async fn open(place: &Place) -> Result<(Azure, Arc<dyn BlobStore>), CliError> {
     let refused = |error: &dyn std::error::Error| CliError::Azure { reason: chain(error) };
     let mut settings = AzureSettings::default();
     settings.merge_env(|name| std::env::var(name).ok()).map_err(|error| refused(&error))?;
@@ -51,6 +53,11 @@ async fn read(place: &Place) -> Result<ClusterStatus, CliError> {
         Place::Cluster(id) => endpoint_of(&azure, id).await?,
     };
     let store = azure.blobs.open(&endpoint).map_err(|error| refused(&error))?;
+    Ok((azure, store))
+}
+
+async fn read(place: &Place) -> Result<ClusterStatus, CliError> {
+    let (_, store) = open(place).await?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now_unix_ms = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
     read_cluster_status(store.as_ref(), now_unix_ms).await.map_err(|error| match error {
@@ -60,9 +67,9 @@ async fn read(place: &Place) -> Result<ClusterStatus, CliError> {
             ),
         },
         EngineError::Blob(BlobError::NoContainer { .. }) => CliError::Azure {
-            reason: format!("{endpoint} holds no cluster: it has no container config"),
+            reason: "there is no cluster: the account has no container config".to_owned(),
         },
-        error => refused(&error),
+        error => CliError::Azure { reason: chain(&error) },
     })
 }
 

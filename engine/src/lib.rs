@@ -17,6 +17,7 @@ pub mod lease;
 pub mod observe;
 pub mod reconcile;
 pub mod registration;
+pub mod rotate;
 pub mod secrets;
 pub mod status;
 pub mod versions;

@@ -13,6 +13,7 @@ use hcs_engine::error::chain;
 use hcs_engine::execute::{Parameters, Report, Run, Span};
 use hcs_engine::observe::{observe_machines, observe_requests, open_store};
 use hcs_engine::reconcile::{Beginning, DestroyLeg, Destroyed, Intent, Reconciler, observe};
+use hcs_engine::rotate::rotate;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::container;
 use hcs_planner::desired::place_in;
@@ -21,6 +22,7 @@ use hcs_planner::names::Names;
 use hcs_planner::observed::{LOST_AFTER_SECONDS, Observed};
 use hcs_planner::placement::place_of;
 use hcs_planner::plan::{Plan, Step, plan};
+use hcs_planner::rotation::Rotated;
 use hcs_planner::spec::ClusterSpec;
 use hcs_simulator::estate::HOPELESS;
 use hcs_simulator::{Calls, Programs, Script, Settings, SimClock, SimCloud, Strike};
@@ -145,6 +147,21 @@ impl Azure {
         };
         self.count(&script);
         end
+    }
+
+    /// Asks for other versions of secrets, or dies on the way.
+    #[allow(dead_code)]
+    pub(crate) async fn rotate(&self, secrets: &[Rotated], kill: Option<Kill>) -> End {
+        let script = self.script(kill);
+        let (arm, calls) = self.ports(&script);
+        let store = calls.open(&format!("https://blobs/{}", self.account)).unwrap();
+        tokio::select! {
+            asked = rotate(&arm, store, secrets, "a test") => match asked {
+                Ok(_) => End::Complete,
+                Err(error) => End::Failed(chain(&error)),
+            },
+            () = script.killed() => End::Killed,
+        }
     }
 
     pub(crate) async fn destroy(&self, spec: &ClusterSpec, kill: Option<Kill>) -> End {

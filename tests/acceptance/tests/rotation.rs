@@ -88,11 +88,34 @@ fn a_trigger_that_changes_rotates_a_secret_and_the_plan_is_empty() -> Done {
         let text = std::fs::read_to_string(scenario.terraform.dir.join(state))?;
         assert!(!text.contains(&first) && !text.contains(&second), "a secret is in {state}");
     }
-    let told = status(&scenario)?;
+    let told = hcs(&scenario, "status", &[])?;
     for line in ["gossip_key: all know the new one", "management_token: done since"] {
         assert!(told.contains(line), "{told}");
     }
+    by_hand(&scenario, &account)?;
     scenario.terraform.destroy(&[])?;
+    Ok(())
+}
+
+/// Without Terraform, and no difference to it.
+fn by_hand(scenario: &Scenario, account: &str) -> Done {
+    let version = || -> Result<Value, Box<dyn Error>> {
+        let found = blobs::json(&scenario.azure, account, "config", "cluster.json")?;
+        Ok(found.unwrap_or_default()["rotations"]["agent_tokens"]["version"].clone())
+    };
+    let before = version()?;
+    let told = hcs(scenario, "rotate", &["agent_tokens"])?;
+    assert!(told.contains("another version of the agents' tokens was asked for"), "{told}");
+    let after = version()?;
+    assert_ne!(before, after);
+    wait("they are rotated", || {
+        let found = blobs::json(&scenario.azure, account, "decisions", "rotations.json")?;
+        let at = found.unwrap_or_default()["progress"]["agent_tokens"].clone();
+        Ok(at["version"] == after && at["phase"] == "done")
+    })?;
+    let refused = hcs(scenario, "rotate", &["everything"])?;
+    assert!(refused.contains("it is one of gossip_key, agent_tokens"), "{refused}");
+    scenario.terraform.plan(&[])?.expect_code(0)?;
     Ok(())
 }
 
@@ -110,10 +133,10 @@ fn decoded(text: &str) -> Result<String, Box<dyn Error>> {
     Ok(String::from_utf8(STANDARD.decode(text)?)?)
 }
 
-fn status(scenario: &Scenario) -> Result<String, Box<dyn Error>> {
+fn hcs(scenario: &Scenario, command: &str, words: &[&str]) -> Result<String, Box<dyn Error>> {
     let cluster = scenario.terraform.attributes(CLUSTER)?;
     let mut hcs = Command::new(bins::binary("hcs")?);
-    hcs.args(["status", cluster["id"].as_str().unwrap_or_default()]);
+    hcs.args([command, cluster["id"].as_str().unwrap_or_default()]).args(words);
     let output = hcs.envs(scenario.terraform.env()).output()?;
     Ok(String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?)
 }

@@ -1,0 +1,53 @@
+//! `hcs rotate`: asks a cluster's servers for other versions of its secrets.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use hcs_engine::arm::Arm;
+use hcs_engine::clock::SystemClock;
+use hcs_engine::error::chain;
+use hcs_engine::lease::{ClaimError, told};
+use hcs_engine::rotate::{RotateError, rotate as ask};
+use hcs_planner::rotation::Rotated;
+use tokio_util::sync::CancellationToken;
+
+use crate::input::CliError;
+use crate::plan::Answer;
+use crate::status::{Place, open};
+
+/// Asks, and says what was asked for.
+pub(crate) fn rotate(place: &Place, secrets: &[Rotated]) -> Result<Answer, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::Azure { reason: error.to_string() })?;
+    runtime.block_on(async {
+        let (azure, store) = open(place).await?;
+        let arm = Arm::new(azure.cloud, Arc::new(SystemClock), CancellationToken::new());
+        let user = ["USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
+        let holder = format!("{} (hcs rotate)", user.as_deref().unwrap_or("somebody"));
+        let asked = ask(&arm, store, secrets, &holder).await.map_err(|error| refused(&error))?;
+        let mut text = String::new();
+        for secret in asked.keys() {
+            let _ = writeln!(text, "another version of {} was asked for", secret.in_words());
+        }
+        text.push_str(
+            "The servers bring it into use by themselves; `hcs status` tells how far they are.\n",
+        );
+        Ok(Answer { text, changes: false })
+    })
+}
+
+fn refused(error: &RotateError) -> CliError {
+    let reason = match error {
+        RotateError::Claim(ClaimError::Busy(record)) => {
+            format!(
+                "somebody works on the cluster: the {}. Nothing was changed; try again when it has ended",
+                told(record)
+            )
+        }
+        error => format!(
+            "{}. It takes Storage Blob Data Contributor on the cluster's storage account, which whoever applied it has",
+            chain(error)
+        ),
+    };
+    CliError::Azure { reason }
+}
