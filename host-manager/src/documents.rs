@@ -138,9 +138,15 @@ impl Stores {
         Ok(lives && record.is_ok_and(|record| record.phase == RunPhase::Open))
     }
 
-    /// What the servers have decided about rotations, and the etag to write it again. Nothing in a cluster whose provider
-    /// has not made the container yet.
-    pub async fn decisions(&self) -> Result<(RotationsDocument, Option<String>), DocumentError> {
+    /// What the servers have decided about rotations, and the etag to write it again. Not asked for where nothing was ever
+    /// rotated: the container, or the right to read it, may be as new as this host manager.
+    pub async fn decisions(
+        &self,
+        cluster: &ClusterDocument,
+    ) -> Result<(RotationsDocument, Option<String>), DocumentError> {
+        if cluster.rotations.values().all(|rotation| rotation.version.is_first()) {
+            return Ok((RotationsDocument::default(), None));
+        }
         let (container, name) = (container::DECISIONS, blob::ROTATIONS);
         match self.shared.get(container, name).await {
             Ok(None) | Err(BlobError::NoContainer { .. }) => {

@@ -116,7 +116,7 @@ mod tests {
             ca_pem: "ca".into(),
             agent_token: Secret::new("agent"),
             gossip_key: Secret::new(key),
-            management_token: Some(Secret::new("management")),
+            management_token: Some(Secret::new("all-mighty")),
         }
     }
 
@@ -141,6 +141,6 @@ mod tests {
         assert_eq!(known.management_version.id(), Some("v"));
         assert_eq!(known.secrets, ServerSecrets { management_token: None, ..secrets("new") });
         let text = std::fs::read_to_string(paths.last_known()).unwrap();
-        assert!(!text.contains("management"), "{text}");
+        assert!(!text.contains("all-mighty"), "{text}");
     }
 }

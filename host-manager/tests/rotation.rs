@@ -270,6 +270,8 @@ async fn management_token(cluster: &mut Cluster) {
     // The client's own token: what it reads is answered for the whole time.
     let load = Load::start(&cluster.client, &cluster.management);
     cluster.world.set_apply_works(true);
+    // Together with the agents' tokens: their local tokens change under a Consul that has not been restarted yet.
+    cluster.world.rotate(Rotated::AgentTokens, 3);
     let new = cluster.world.rotate(Rotated::ManagementToken, 3);
     cluster.reaches(Rotated::ManagementToken, Phase::InUse).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
@@ -278,6 +280,7 @@ async fn management_token(cluster: &mut Cluster) {
     let failed = load.end("management token, until it is in use");
     assert!(failed.len() < 10, "{failed:?}");
     cluster.reaches(Rotated::ManagementToken, Phase::Done).await;
+    cluster.reaches(Rotated::AgentTokens, Phase::Done).await;
     cluster.management.clone_from(&new);
     assert!(cluster.is_refused(MANAGEMENT).await);
     let after = cluster.processes();

@@ -298,11 +298,31 @@ impl ConsulClient {
         body: Option<&B>,
         timeout: Duration,
     ) -> Result<Bytes, ConsulError> {
+        let local = self.local_token.as_ref().filter(|_| path.starts_with("agent/"));
+        let Some(local) = local else {
+            return self.call_as(&self.token, method, path, body, timeout).await;
+        };
+        match self.call_as(local, method.clone(), path, body, timeout).await {
+            // It follows from the agent token: a Consul that has not read a new one yet knows another.
+            Err(error) if error.status() == Some(403) => {
+                self.call_as(&self.token, method, path, body, timeout).await
+            }
+            result => result,
+        }
+    }
+
+    async fn call_as<B: Serialize + Sync>(
+        &self,
+        token: &Secret,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+        timeout: Duration,
+    ) -> Result<Bytes, ConsulError> {
         let unreachable = |source| self.unreachable(method.clone(), path, source);
         let url = format!("{}{path}", self.base);
         let mut request = self.http.request(method.clone(), url).timeout(timeout);
-        let local = self.local_token.as_ref().filter(|_| path.starts_with("agent/"));
-        let token = local.unwrap_or(&self.token).expose();
+        let token = token.expose();
         if let Ok(mut token) = reqwest::header::HeaderValue::from_str(token) {
             token.set_sensitive(true);
             request = request.header("X-Consul-Token", token);

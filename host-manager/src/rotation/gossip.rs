@@ -4,7 +4,7 @@
 //! doing it again is safe.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -94,15 +94,14 @@ pub async fn remove(client: &ConsulClient, key: &Secret) -> Result<(), ConsulErr
     client.delete_with("operator/keyring", &json!({ "Key": key.expose() })).await
 }
 
-/// While Consul is stopped: keyrings that do not know the key in use, and use one that was ours before, are removed, so
-/// that Consul begins new ones with the key in use. A server that was away during a rotation would find nobody with them.
-/// What somebody rotated to by hand is not ours to judge. Returns how many were removed.
-pub fn forget_outdated(
+/// Keyrings that do not know the key in use, and use one that was ours before: a server that was away during a rotation
+/// finds nobody with them. What somebody rotated to by hand is not ours to judge.
+pub fn outdated(
     data_dir: &Path,
     in_use: &Secret,
     before: &[Secret],
-) -> Result<usize, FileError> {
-    let mut removed = 0;
+) -> Result<Vec<PathBuf>, FileError> {
+    let mut outdated = Vec::new();
     for name in KEYRINGS {
         let path = data_dir.join(name);
         let Some(bytes) = files::read(&path)? else { continue };
@@ -111,11 +110,26 @@ pub fn forget_outdated(
         let knows_it = keys.contains(&in_use.expose());
         let used = keys.first().copied().unwrap_or_default();
         if !knows_it && before.iter().any(|key| key.expose() == used) {
-            files::remove(&path)?;
-            removed += 1;
+            outdated.push(path);
         }
     }
-    Ok(removed)
+    Ok(outdated)
+}
+
+/// While Consul is stopped: a keyring that is not there is begun with every key that others may use, the one in use first,
+/// as the one that Consul would begin knows a single key, and others may change theirs at this moment.
+pub fn begin(data_dir: &Path, in_use: &Secret, known: &[Secret]) -> Result<(), FileError> {
+    let others = known.iter().filter(|key| *key != in_use);
+    let keys: Vec<&str> = std::iter::once(in_use).chain(others).map(Secret::expose).collect();
+    let text = zeroize::Zeroizing::new(serde_json::to_vec(&keys).unwrap_or_default());
+    for name in KEYRINGS {
+        let path = data_dir.join(name);
+        if files::read(&path)?.is_none() {
+            files::make_dir(path.parent().unwrap_or(data_dir), 0o700)?;
+            files::write(&path, &text, files::SECRET_MODE)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -169,8 +183,13 @@ mod tests {
             ("[]", false),
         ] {
             std::fs::write(&path, text).unwrap();
-            let removed = forget_outdated(folder.path(), &key("new"), &before).unwrap();
-            assert_eq!((removed == 1, !path.exists()), (goes, goes), "{text}");
+            let found = outdated(folder.path(), &key("new"), &before).unwrap();
+            assert_eq!(found.len() == 1, goes, "{text}");
         }
+        begin(folder.path(), &key("new"), &[key("new"), key("next")]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[]", "what is there stays");
+        std::fs::remove_file(&path).unwrap();
+        begin(folder.path(), &key("new"), &[key("new"), key("next")]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), r#"["new","next"]"#);
     }
 }

@@ -18,6 +18,8 @@ use crate::room::Room;
 use crate::secrets::Secret;
 use crate::service::Verb;
 
+/// A minute without a leader is more than an election.
+const ROUNDS_ALONE: u32 = 12;
 /// A token that was just made is known to a leader at once: so many rounds in a row are no moment in between.
 const LOCKED_OUT_ROUNDS: u32 = 6;
 /// A spool that nobody has written to for so long belongs to no snapshot any more.
@@ -77,8 +79,13 @@ impl Manager {
         membership::join(&self.host.stores, client, &mut self.introductions, peers).await?;
         let Some(leader) = leader else {
             self.wait_for_a_cluster();
+            self.rounds_alone += 1;
+            if self.rounds_alone.is_multiple_of(ROUNDS_ALONE) {
+                self.leave_an_outdated_keyring(documents).await?;
+            }
             return Ok(());
         };
+        self.rounds_alone = 0;
         let own = raft_address(self.host.instance.address);
         if leader == own && self.is_locked_out(documents).await {
             return self.let_another_lead(documents, peers).await;
@@ -146,6 +153,10 @@ impl Manager {
         };
         let others = peers.iter().filter(|peer| cluster.slots.contains(&peer.slot));
         let answering = others.filter(is_alive).count();
+        if self.let_ourselves_in(documents).await? {
+            self.rounds_locked_out = 0;
+            return Ok(());
+        }
         let needed =
             usize::try_from(membership::quorum(cluster.server_count)).unwrap_or(usize::MAX);
         if cluster.server_count > 1 && answering < needed {
@@ -160,6 +171,23 @@ impl Manager {
         );
         self.rounds_locked_out = 0;
         Ok(self.host.service.tell(Verb::Restart).await?)
+    }
+
+    /// With a management token of before, where Consul knows one: a restored snapshot may be older than the last rotation.
+    async fn let_ourselves_in(&self, documents: &Documents) -> Result<bool, RoundError> {
+        let Documents { cluster, decisions, secrets, client, .. } = documents;
+        let Some(token) = &secrets.management_token else { return Ok(false) };
+        let management = turn(&cluster.rotations, decisions, Rotated::ManagementToken);
+        for version in &management.older {
+            let old = self.host.stores.management_token(version).await?;
+            if acl::verify(client, &old).await.is_ok() {
+                let (client, id) = (client.with_token(old), &self.host.bootstrap.cluster_id);
+                acl::ensure_management_token(&client, id, management.in_use, token).await?;
+                tracing::warn!("the management token was gone: made again with the one before");
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Consul spools snapshots to its temporary folder, as large as its data, and forgets those of a request that broke

@@ -125,6 +125,8 @@ struct Manager {
     stop: CancellationToken,
     introductions: Introductions,
     marked_formed: bool,
+    /// Rounds in a row in which Consul knew no leader.
+    rounds_alone: u32,
     /// Rounds in a row in which Consul did not know the management token.
     rounds_locked_out: u32,
     /// The version of the agent token that works, and before which none does.
@@ -170,6 +172,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         stop: stop.clone(),
         introductions: Introductions::default(),
         marked_formed: false,
+        rounds_alone: 0,
         rounds_locked_out: 0,
         agent_version: None,
         client_token: None,
@@ -263,7 +266,7 @@ impl Manager {
         if !cluster.form.is_understood() {
             return self.leave_to_a_newer_one(&cluster).await;
         }
-        let (decisions, decisions_etag) = self.host.stores.decisions().await?;
+        let (decisions, decisions_etag) = self.host.stores.decisions(&cluster).await?;
         let slot = self.host.bootstrap.slot;
         let secrets = self.host.stores.secrets(slot, &cluster, &decisions).await?;
         let leaf = self.ensure_leaf(&cluster, &decisions, &secrets).await?;

@@ -16,6 +16,7 @@ use crate::last_known::LastKnown;
 use crate::membership;
 use crate::report::chain;
 use crate::rollout::{self, RolloutError};
+use crate::rotation::behind;
 use crate::service::Verb;
 
 /// A wrong program has 70 MB: it is fetched again now and then only, in case somebody mended the blob itself.
@@ -33,8 +34,7 @@ impl Manager {
         let is_active = host.service.is_active().await?;
         if !is_active {
             self.look_at_the_disk(cluster)?;
-            let key = &documents.secrets.gossip_key;
-            self.forget_outdated_keyrings(cluster, &documents.decisions, key).await?;
+            self.mend_keyrings(documents).await?;
         }
         let formation = self.decide_formation(cluster).await?;
         let management = turn(&cluster.rotations, &documents.decisions, Rotated::ManagementToken);
@@ -67,7 +67,7 @@ impl Manager {
                 let fingerprint = render(before)?.fingerprint;
                 is_rotation |= self.memory.started_with.as_ref() == Some(&fingerprint);
             }
-            if !(is_rotation && self.yields_to_an_apply().await) {
+            if !(is_rotation && self.yields(documents, peers).await) {
                 self.roll(documents, peers, &wanted).await;
             }
         }
@@ -177,19 +177,31 @@ impl Manager {
     }
 
     /// A restart for a rotation alone is nothing that an apply knows of or waits for: it comes when nobody changes the
-    /// cluster.
-    async fn yields_to_an_apply(&mut self) -> bool {
-        let is_changed = match self.host.stores.is_being_changed().await {
-            Ok(is_changed) => is_changed,
-            Err(error) => {
-                tracing::debug!(error = chain(&error), "whether an apply works is not known");
-                return true;
+    /// cluster, and the leader's last.
+    async fn yields(&mut self, documents: &Documents, peers: &[ServerStatus]) -> bool {
+        let Documents { cluster, decisions, .. } = documents;
+        let word = Rotated::ManagementToken;
+        let target = turn(&cluster.rotations, decisions, word).target;
+        let leads = self.board.consul().is_some_and(|consul| consul.is_leader);
+        let own = self.host.bootstrap.slot;
+        let mut behind = behind(cluster, peers, word.as_str(), target).into_iter();
+        let reason = if leads && behind.any(|slot| slot != own) {
+            Some("the leader goes last")
+        } else {
+            match self.host.stores.is_being_changed().await {
+                Ok(false) => None,
+                Ok(true) => Some("an apply works on the cluster"),
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), "whether an apply works is not known");
+                    Some("whether an apply works on the cluster is not known")
+                }
             }
         };
-        let reason = "an apply works on the cluster";
-        if is_changed && self.waits_for.replace(reason) != Some(reason) {
+        if let Some(reason) = reason
+            && self.waits_for.replace(reason) != Some(reason)
+        {
             tracing::info!(reason, "a new configuration waits");
         }
-        is_changed
+        reason.is_some()
     }
 }

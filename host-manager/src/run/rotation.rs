@@ -1,21 +1,26 @@
 //! Rotations of secrets in a round: the leading server goes on with each where all are ready for it; every server says
 //! what it works with.
 
+use std::path::PathBuf;
+
 use hcs_engine::blob::BlobError;
 use hcs_planner::dataplane::{ClusterDocument, ServerStatus};
-use hcs_planner::rotation::{Phase, Rotated, RotationsDocument, SecretVersion, Turn, turn};
+use hcs_planner::rotation::{Phase, Rotated, SecretVersion, Turn, turn};
 
 use super::{Documents, Manager, RoundError};
 use crate::consul::acl;
-use crate::files::FileError;
+use crate::files;
 use crate::leaf;
 use crate::report::chain;
 use crate::rotation::gossip::{self, Keyring};
 use crate::rotation::{SERVER_CERTIFICATE, behind, has_lasted};
-use crate::secrets::Secret;
+use crate::service::Verb;
 
 /// So long before its end the CA is spoken of: half a year.
 const AUTHORITY_WARNING_S: i64 = 182 * 24 * 3600;
+
+/// Rounds between two looks for old tokens: an hour, in rounds of five seconds, and with each new program.
+const ROUNDS_PER_SWEEP: u32 = 720;
 
 /// What a rotation needs at the moment.
 enum Step {
@@ -51,34 +56,51 @@ impl Manager {
         );
     }
 
-    /// While Consul is stopped: keys of before that nobody uses any more would keep it alone.
-    pub(super) async fn forget_outdated_keyrings(
-        &self,
-        cluster: &ClusterDocument,
-        decisions: &RotationsDocument,
-        in_use: &Secret,
-    ) -> Result<(), FileError> {
+    /// Keyrings on the disk with which this server finds nobody any more.
+    async fn outdated_keyrings(&self, documents: &Documents) -> Result<Vec<PathBuf>, RoundError> {
+        let Documents { cluster, secrets, .. } = documents;
+        let rotation = cluster.rotations.get(Rotated::GossipKey.as_str());
+        let mut before = Vec::new();
+        for version in rotation.iter().flat_map(|rotation| &rotation.before) {
+            before.push(self.host.stores.gossip_key_of(version).await?);
+        }
+        Ok(gossip::outdated(&self.host.paths.data_dir(), &secrets.gossip_key, &before)?)
+    }
+
+    /// While Consul is stopped: a keyring that nobody shares goes, and one that is not there begins with all keys that others
+    /// may use. Nothing where nothing was ever rotated: Consul begins one by itself.
+    pub(super) async fn mend_keyrings(&self, documents: &Documents) -> Result<(), RoundError> {
+        let Documents { cluster, decisions, secrets, .. } = documents;
         let gossip = turn(&cluster.rotations, decisions, Rotated::GossipKey);
         if gossip.phase.is_none() {
             return Ok(());
         }
-        let mut before = Vec::new();
-        let rotation = cluster.rotations.get(Rotated::GossipKey.as_str());
-        for version in rotation.iter().flat_map(|rotation| &rotation.before) {
-            match self.host.stores.gossip_key_of(version).await {
-                Ok(key) => before.push(key),
-                Err(error) => {
-                    tracing::warn!(error = chain(&error), "an earlier gossip key cannot be read");
-                }
-            }
-        }
-        let removed = gossip::forget_outdated(&self.host.paths.data_dir(), in_use, &before)?;
-        if removed > 0 {
+        for path in self.outdated_keyrings(documents).await? {
             tracing::warn!(
                 "this server was away while the gossip key was rotated: it begins a new keyring"
             );
+            files::remove(&path)?;
         }
-        Ok(())
+        let mut known = Vec::new();
+        for version in gossip.known() {
+            known.push(self.host.stores.gossip_key_of(version).await?);
+        }
+        Ok(gossip::begin(&self.host.paths.data_dir(), &secrets.gossip_key, &known)?)
+    }
+
+    /// A running Consul that knows no leader and no key that others use is stopped: the next round mends its keyring.
+    pub(super) async fn leave_an_outdated_keyring(
+        &self,
+        documents: &Documents,
+    ) -> Result<(), RoundError> {
+        let Documents { cluster, decisions, .. } = documents;
+        if turn(&cluster.rotations, decisions, Rotated::GossipKey).phase.is_none()
+            || self.outdated_keyrings(documents).await?.is_empty()
+        {
+            return Ok(());
+        }
+        tracing::warn!("Consul knows no gossip key that the others use: it is stopped for that");
+        Ok(self.host.service.tell(Verb::Stop).await?)
     }
 
     /// The leading server's part. Each rotation goes one phase further at most.
@@ -138,6 +160,10 @@ impl Manager {
             self.adopt_what_somebody_rotated(documents, &turn).await?;
         }
         if turn.is_done() {
+            // A restored snapshot brings back what was taken away.
+            if turn.phase == Some(Phase::Done) && self.round.is_multiple_of(ROUNDS_PER_SWEEP) {
+                self.forget_older(documents, what, &turn).await?;
+            }
             return Ok(None);
         }
         let step = match what {
@@ -271,10 +297,7 @@ impl Manager {
         if let Some(waits) = waits_for(cluster, statuses, word, turn.target) {
             return Ok(Step::Waits(waits));
         }
-        for version in &turn.older {
-            let old = stores.management_token(version).await?;
-            acl::delete_by_secret(client, &old).await?;
-        }
+        self.forget_older(documents, Rotated::ManagementToken, turn).await?;
         Ok(Step::Reached(Phase::Done))
     }
 
@@ -293,10 +316,32 @@ impl Manager {
         if let Some(waits) = self.lasts(Rotated::ClientToken, turn) {
             return Ok(waits);
         }
-        for version in &turn.older {
-            acl::delete_client_token(client, cluster_id, version).await?;
-        }
+        self.forget_older(documents, Rotated::ClientToken, turn).await?;
         Ok(Step::Reached(Phase::Done))
+    }
+
+    /// Takes tokens of before away, if they are there.
+    async fn forget_older(
+        &self,
+        documents: &Documents,
+        what: Rotated,
+        turn: &Turn<'_>,
+    ) -> Result<(), RoundError> {
+        let client = &documents.client;
+        for version in &turn.older {
+            match what {
+                Rotated::ManagementToken => {
+                    let old = self.host.stores.management_token(version).await?;
+                    acl::delete_by_secret(client, &old).await?;
+                }
+                Rotated::ClientToken => {
+                    let cluster_id = &self.host.bootstrap.cluster_id;
+                    acl::delete_client_token(client, cluster_id, version).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn rotate_authority(

@@ -101,6 +101,11 @@ impl Planner<'_> {
             if version == before {
                 continue;
             }
+            // Servers that are told of a version note how far they are with it.
+            let place = format!("container_{}", container::DECISIONS);
+            let role = format!("role_{}_on_{}", object::SHARED_IDENTITY, container::DECISIONS);
+            let written = [place, role].map(|object| self.draft.find(&format!("create {object}")));
+            minted.extend(written.into_iter().flatten());
             let kinds = match what {
                 Rotated::GossipKey => vec![SecretKind::GossipKey],
                 Rotated::ManagementToken => vec![SecretKind::ManagementToken],
