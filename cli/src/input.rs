@@ -189,6 +189,10 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
         let set = parts.into_iter().filter_map(|(own, name)| Some((name, lock.get(own)?.clone())));
         value.extend(set.map(|(name, part)| (name.to_owned(), part)));
     }
+    // Terraform names the secrets that have no word, too.
+    if let Some(Value::Object(triggers)) = value.get_mut("rotation_triggers") {
+        triggers.retain(|_, word| !word.is_null());
+    }
     let has_subnet = value.get("subnet_id").is_some_and(|id| !id.is_null());
     let mut defaults = json!(ClusterSpec::new("", &name, &group, ""));
     if has_subnet {
