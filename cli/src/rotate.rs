@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use hcs_engine::arm::Arm;
+use hcs_engine::blob::BlobError;
 use hcs_engine::clock::SystemClock;
-use hcs_engine::error::chain;
+use hcs_engine::error::{EngineError, chain};
 use hcs_engine::lease::{ClaimError, told};
 use hcs_engine::rotate::{RotateError, rotate as ask};
 use hcs_planner::rotation::Rotated;
@@ -44,10 +45,14 @@ fn refused(error: &RotateError) -> CliError {
                 told(record)
             )
         }
-        error => format!(
-            "{}. It takes Storage Blob Data Contributor on the cluster's storage account, which whoever applied it has",
-            chain(error)
-        ),
+        RotateError::Engine(EngineError::Blob(BlobError::Denied { .. }))
+        | RotateError::Claim(ClaimError::Engine(EngineError::Blob(BlobError::Denied { .. }))) => {
+            format!(
+                "{}. It takes Storage Blob Data Contributor on the cluster's storage account, which whoever applied it has",
+                chain(error)
+            )
+        }
+        error => chain(error),
     };
     CliError::Azure { reason }
 }

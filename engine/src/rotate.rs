@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hcs_planner::dataplane::{ClusterDocument, FORMAT, blob, container};
+use hcs_planner::dataplane::{ClusterDocument, blob, container};
 use hcs_planner::names::Names;
 use hcs_planner::ownership::{Claim, FixedInputs, RunOutcome, RunRecord};
 use hcs_planner::plan::{Secret, SecretKind};
@@ -53,13 +53,11 @@ pub async fn rotate(
 ) -> Result<BTreeMap<Rotated, SecretVersion>, RotateError> {
     let (spec, _): (ClusterSpec, _) = read(store.as_ref(), blob::SPEC).await?;
     let (record, _): (RunRecord, _) = read(store.as_ref(), blob::RUN).await?;
-    let (_, _): (ClusterDocument, _) = read(store.as_ref(), blob::CLUSTER).await?;
     let incarnation = Some(record.incarnation_id.as_str());
     let claim = Claim::Update(incarnation.map(str::to_owned));
     let group = GroupSays { incarnation_id: incarnation, is_given: record.group_given };
     let fixed = FixedInputs::of(&spec);
-    let opened = Lease::open(arm, Arc::clone(&store), &claim, &fixed, group, holder).await?;
-    let lease = Arc::new(opened.0);
+    let (lease, _) = Lease::open(arm, Arc::clone(&store), &claim, &fixed, group, holder).await?;
     let work = ask(arm, &store, &spec, secrets);
     let asked = tokio::select! {
         biased;
@@ -79,7 +77,7 @@ async fn ask(
 ) -> Result<BTreeMap<Rotated, SecretVersion>, RotateError> {
     let (mut document, etag): (ClusterDocument, _) = read(store.as_ref(), blob::CLUSTER).await?;
     if !document.form.is_understood() {
-        return Err(RotateError::Newer(document.form.needs_format.max(FORMAT)));
+        return Err(RotateError::Newer(document.form.needs_format));
     }
     let names = Names::new(spec);
     let mut wanted = BTreeMap::new();
@@ -96,7 +94,8 @@ async fn ask(
     for secret in secrets {
         let rotation = document.rotations.get(secret.as_str());
         let version = rotation.map(|rotation| rotation.version.clone()).unwrap_or_default();
-        for kind in kinds(*secret, &document) {
+        let slots = document.slots.iter().chain(&document.others).copied();
+        for kind in SecretKind::of_rotation(*secret, slots) {
             let mint = Mint {
                 store: Arc::clone(store),
                 spec,
@@ -108,24 +107,10 @@ async fn ask(
         }
         versions.insert(*secret, version);
     }
-    let bytes = document::bytes(blob::CLUSTER, &serde_json::json!(document))?;
+    let bytes = document::bytes(blob::CLUSTER, &document)?;
     let condition = WriteCondition::Matches(etag);
     store.put(container::CONFIG, blob::CLUSTER, bytes, condition).await?;
     Ok(versions)
-}
-
-/// What is made for a rotation; the servers make the clients' token.
-fn kinds(secret: Rotated, document: &ClusterDocument) -> Vec<SecretKind> {
-    match secret {
-        Rotated::GossipKey => vec![SecretKind::GossipKey],
-        Rotated::ManagementToken => vec![SecretKind::ManagementToken],
-        Rotated::CertificateAuthority => vec![SecretKind::CertificateAuthority],
-        Rotated::ClientToken => vec![],
-        Rotated::AgentTokens => {
-            let slots = document.slots.iter().chain(&document.others);
-            slots.map(|slot| SecretKind::AgentToken { slot: *slot }).collect()
-        }
-    }
 }
 
 async fn read<T: DeserializeOwned>(

@@ -5,6 +5,7 @@ mod network;
 mod storage;
 
 use std::collections::BTreeMap;
+pub(crate) use storage::role_of_servers;
 
 use serde_json::{Map, Value, json};
 

@@ -258,7 +258,7 @@ impl Turn<'_> {
         known
     }
 
-    /// What the servers note when they are one phase further; `None` when they are at the end.
+    /// What the servers note when they have reached a phase.
     pub fn next(&self, phase: Phase, now_unix_ms: u64) -> Progress {
         Progress {
             version: self.target.clone(),

@@ -110,9 +110,6 @@ pub struct ClusterSpec {
     /// What the declaration says of each secret that can be rotated: another word asks for another version.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rotation_triggers: BTreeMap<Rotated, String>,
-    /// Secrets to rotate beside what is declared, each with what makes this request another one than the last. Never stored.
-    #[serde(skip)]
-    pub rotate_now: BTreeMap<Rotated, String>,
     /// Lock on the managed group.
     pub lock: LockLevel,
     /// Name of that lock.
@@ -171,7 +168,6 @@ impl ClusterSpec {
             server_certificate_ttl_seconds: defaults::SERVER_CERTIFICATE_TTL_SECONDS,
             host_manager_version: None,
             rotation_triggers: BTreeMap::new(),
-            rotate_now: BTreeMap::new(),
             lock: LockLevel::CanNotDelete,
             lock_name: defaults::lock_name(),
             deletion_protection: false,

@@ -72,7 +72,12 @@ pub(super) fn add_container(builder: &mut Builder<'_>, name: &str, slot: Option<
 
 /// Logical names of the roles that every server's boot depends on.
 pub(super) fn shared_roles() -> impl Iterator<Item = String> {
-    SHARED.iter().map(|(name, _)| role_name(object::SHARED_IDENTITY, name))
+    SHARED.iter().map(|(name, _)| role_of_servers(name))
+}
+
+/// Logical name of the role of all servers on one of the containers that every cluster has.
+pub(crate) fn role_of_servers(container_name: &str) -> String {
+    role_name(object::SHARED_IDENTITY, container_name)
 }
 
 fn role_name(identity_object: &str, container_name: &str) -> String {

@@ -8,7 +8,7 @@ use crate::dataplane::RequestAction;
 use crate::diff::Difference;
 use crate::placement::Place;
 use crate::reference::has_reference;
-use crate::rotation::SecretVersion;
+use crate::rotation::{Rotated, SecretVersion};
 
 /// What a step does to the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,6 +173,22 @@ pub enum SecretKind {
         /// Its slot.
         slot: u32,
     },
+}
+
+impl SecretKind {
+    /// What is made anew for a rotation in a cluster with servers in these slots. The servers themselves make the clients'
+    /// token.
+    pub fn of_rotation(what: Rotated, slots: impl IntoIterator<Item = u32>) -> Vec<Self> {
+        match what {
+            Rotated::GossipKey => vec![Self::GossipKey],
+            Rotated::ManagementToken => vec![Self::ManagementToken],
+            Rotated::CertificateAuthority => vec![Self::CertificateAuthority],
+            Rotated::ClientToken => vec![],
+            Rotated::AgentTokens => {
+                slots.into_iter().map(|slot| Self::AgentToken { slot }).collect()
+            }
+        }
+    }
 }
 
 /// Programs that servers run.

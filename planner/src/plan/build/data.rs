@@ -1,6 +1,6 @@
 //! The data plane's part: documents, secrets, programs, and the last look that calls a cluster ready.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::dataplane::{
     ClusterDocument, ConsulArtifact, FORMAT, Form, HostManagerArtifact, ServerCertificates, blob,
     container, own_version,
 };
-use crate::desired::object;
+use crate::desired::{object, role_of_servers};
 use crate::observed::{READY_BLOB, ReadyDocument};
 use crate::plan::graph::StepRef;
 use crate::plan::{Action, Artifact, PlanError, Secret, SecretKind};
@@ -58,7 +58,7 @@ impl Planner<'_> {
             rotations: declared(
                 stored.map(|document| &document.rotations),
                 &self.spec.rotation_triggers,
-                &self.spec.rotate_now,
+                &BTreeMap::new(),
                 self.names.cluster_id.as_str(),
             ),
             form: stored.map_or_else(Form::default, |document| Form {
@@ -84,6 +84,13 @@ impl Planner<'_> {
             for upload in uploads {
                 self.draft.edge(upload, document);
             }
+            // Servers that are told of a version note how far they are with it.
+            if wanted.rotations.values().any(|rotation| !rotation.version.is_first()) {
+                let place = object::container(container::DECISIONS);
+                for object in [place, role_of_servers(container::DECISIONS)] {
+                    self.draft.edge_from(&format!("create {object}"), document);
+                }
+            }
         }
         if self.observed.stored_spec.as_ref() != Some(self.spec) {
             self.write(WRITE_SPEC, blob::SPEC, json!(self.spec), false);
@@ -101,21 +108,7 @@ impl Planner<'_> {
             if version == before {
                 continue;
             }
-            // Servers that are told of a version note how far they are with it.
-            let place = format!("container_{}", container::DECISIONS);
-            let role = format!("role_{}_on_{}", object::SHARED_IDENTITY, container::DECISIONS);
-            let written = [place, role].map(|object| self.draft.find(&format!("create {object}")));
-            minted.extend(written.into_iter().flatten());
-            let kinds = match what {
-                Rotated::GossipKey => vec![SecretKind::GossipKey],
-                Rotated::ManagementToken => vec![SecretKind::ManagementToken],
-                Rotated::CertificateAuthority => vec![SecretKind::CertificateAuthority],
-                Rotated::ClientToken => vec![],
-                Rotated::AgentTokens => {
-                    let slots = self.situation.present.keys();
-                    slots.map(|slot| SecretKind::AgentToken { slot: *slot }).collect()
-                }
-            };
+            let kinds = SecretKind::of_rotation(what, self.situation.present.keys().copied());
             for kind in kinds {
                 let (id, slot) = match kind {
                     SecretKind::AgentToken { slot } => {
