@@ -49,20 +49,28 @@ impl Versions {
         all.filter(|(_, turn)| turn.phase.is_some())
     }
 
-    /// The certificates that a client has to trust, PEM; the first one signs. `None` where one is missing.
+    /// The certificates that a client has to trust, see [`authorities`].
     pub async fn authorities(&self, store: &dyn BlobStore) -> Result<Option<String>, BlobError> {
-        let mut all = String::new();
-        for version in self.turn(Rotated::CertificateAuthority).known() {
-            let name = version.blob(blob::CA_CERTIFICATE);
-            let Some(content) = store.get(container::CERTIFICATES, &name).await? else {
-                return Ok(None);
-            };
-            let Ok(pem) = std::str::from_utf8(&content.bytes) else { return Ok(None) };
-            all.push_str(pem);
-            if !all.ends_with('\n') {
-                all.push('\n');
-            }
-        }
-        Ok(Some(all))
+        authorities(store, &self.turn(Rotated::CertificateAuthority)).await
     }
+}
+
+/// The certificates to trust while the CA stands so, PEM; the first one signs. `None` where one is missing.
+pub async fn authorities(
+    store: &dyn BlobStore,
+    turn: &Turn<'_>,
+) -> Result<Option<String>, BlobError> {
+    let mut all = String::new();
+    for version in turn.known() {
+        let name = version.blob(blob::CA_CERTIFICATE);
+        let Some(content) = store.get(container::CERTIFICATES, &name).await? else {
+            return Ok(None);
+        };
+        let Ok(pem) = std::str::from_utf8(&content.bytes) else { return Ok(None) };
+        all.push_str(pem);
+        if !all.ends_with('\n') {
+            all.push('\n');
+        }
+    }
+    Ok(Some(all))
 }

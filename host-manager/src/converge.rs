@@ -86,13 +86,18 @@ impl Wanted {
         let mut digest = Sha256::new();
         // Not the secrets: a gossip key that changed is not read again (the keyring wins), and the rest is reloaded. A
         // management token alone counts as long as any server was started with it.
-        let version = management_token.id();
-        for part in [unit.as_str(), &server, &cluster.consul.sha256].into_iter().chain(version) {
+        for part in [unit.as_str(), &server, &cluster.consul.sha256] {
             digest.update(part.as_bytes());
             digest.update([0]);
         }
-        let fingerprint = hex(&digest.finalize());
+        let fingerprint = management_token.blob(&hex(&digest.finalize()));
         Ok(Self { program, unit, server, secrets, known, fingerprint })
+    }
+
+    /// Whether a Consul that was started with `fingerprint` differs in the version of the management token alone.
+    pub fn differs_by_token_alone(&self, fingerprint: &str) -> bool {
+        let rest = |text: &str| text.split('.').next().map(str::to_owned);
+        self.fingerprint != fingerprint && rest(&self.fingerprint) == rest(fingerprint)
     }
 
     /// Asks the program itself whether it would start with this, before anything is replaced.

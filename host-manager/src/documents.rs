@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
+use hcs_engine::versions;
 use hcs_planner::dataplane::{
     ClusterDocument, Request, ServerStatus, SnapshotPolicyDocument, blob, container,
 };
@@ -204,15 +205,13 @@ impl Stores {
 
     /// The certificates to trust; the first one signs.
     async fn authorities(&self, turn: &Turn<'_>) -> Result<String, DocumentError> {
-        let mut all = String::new();
-        for version in turn.known() {
-            let name = version.blob(blob::CA_CERTIFICATE);
-            all.push_str(text(&*self.shared, container::CERTIFICATES, &name).await?.expose());
-            if !all.ends_with('\n') {
-                all.push('\n');
-            }
-        }
-        Ok(all)
+        let (container, name) = (container::CERTIFICATES, blob::CA_CERTIFICATE);
+        let read = versions::authorities(&*self.shared, turn).await;
+        let read = read.map_err(|source| unread(container, name, source))?;
+        read.ok_or_else(|| DocumentError::Missing {
+            container: container.to_owned(),
+            name: name.to_owned(),
+        })
     }
 
     /// This server's own: the newest at once, for it replaces the one before by itself.

@@ -13,6 +13,8 @@ pub struct Timing {
     pub tick: Duration,
     /// Documents, certificates and policies are read again after so many rounds.
     pub rounds_per_refresh: u32,
+    /// What costs the whole cluster something, or is seldom needed, is looked at after so many rounds.
+    pub rounds_per_sweep: u32,
     /// First wait after a failure.
     pub retry_min: Duration,
     /// Longest wait between two tries.
@@ -32,6 +34,7 @@ impl Timing {
             scale,
             tick: scaled(5.0),
             rounds_per_refresh: 6,
+            rounds_per_sweep: 720,
             retry_min: scaled(2.0),
             retry_max: scaled(30.0),
             storage_patience: Duration::from_secs(20),

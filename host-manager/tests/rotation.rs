@@ -147,7 +147,9 @@ async fn every_secret_is_rotated_and_clients_go_on() {
     client_token(&mut cluster).await;
     authority(&mut cluster).await;
     assert_eq!(cluster.processes(), before, "no Consul was restarted so far");
+    let snapshot = cluster.world.client(0, MANAGEMENT).snapshot().await.unwrap();
     management_token(&mut cluster).await;
+    what_a_restored_snapshot_brings_back_goes_again(&cluster, &snapshot).await;
     a_management_token_that_is_lost_comes_back(&cluster).await;
 }
 
@@ -195,6 +197,25 @@ async fn gossip_key(cluster: &mut Cluster) -> String {
     }
     assert_eq!(load.end("gossip key"), [""; 0]);
     cluster.servers[2].start_manager();
+    all_are_members(cluster).await;
+    // The same while Consul runs: it was started without its manager, and finds nobody.
+    let away = &mut cluster.servers[2];
+    away.stop_manager().await;
+    away.service.tell(Verb::Stop).await.unwrap();
+    for name in ["serf/local.keyring", "serf/remote.keyring"] {
+        let path = away.host.paths.data_dir().join(name);
+        std::fs::write(path, format!("[{GOSSIP_KEY:?}]")).unwrap();
+    }
+    away.service.tell(Verb::Start).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (process, _) = away.service.process();
+    away.start_manager();
+    all_are_members(cluster).await;
+    assert_ne!(cluster.servers[2].service.process().0, process, "it was begun anew");
+    key
+}
+
+async fn all_are_members(cluster: &Cluster) {
     eventually("all are members again", SOON, || async {
         let members = cluster.ask(0, MANAGEMENT, "agent/members").await.ok()?;
         let members = members.as_array()?.iter().filter(|member| member["Status"] == 1).count();
@@ -202,7 +223,6 @@ async fn gossip_key(cluster: &mut Cluster) -> String {
     })
     .await;
     all_well(&cluster.world).await;
-    key
 }
 
 /// Each server takes its own over by itself, and the old one is worth nothing.
@@ -297,6 +317,31 @@ async fn management_token(cluster: &mut Cluster) {
     assert!(cluster.ask(0, &new, "acl/token/self").await.is_ok());
     let kept = cluster.world.account.read(container::SECRETS_SHARED, blob::GOSSIP_KEY).unwrap();
     assert_eq!(kept, GOSSIP_KEY, "what was there before a rotation is never written over");
+}
+
+/// A snapshot of before the rotation knows the old token, and not the new one.
+async fn what_a_restored_snapshot_brings_back_goes_again(cluster: &Cluster, snapshot: &[u8]) {
+    let file = cluster.world.folder.path().join("before.snap");
+    std::fs::write(&file, snapshot).unwrap();
+    let ca = cluster.world.folder.path().join("restore-ca.pem");
+    std::fs::write(&ca, &cluster.world.ca_pem).unwrap();
+    let status = std::process::Command::new(consul_binary())
+        .args(["snapshot", "restore"])
+        .arg(format!("-http-addr=https://{}:8501", cluster.world.address(0)))
+        .arg(format!("-ca-file={}", ca.display()))
+        .arg(format!("-tls-server-name=server.{DATACENTER}.consul"))
+        .arg(format!("-token={}", cluster.management))
+        .arg(&file)
+        .output()
+        .unwrap();
+    println!("restored: {}", String::from_utf8_lossy(&status.stdout));
+    assert!(cluster.ask(0, MANAGEMENT, "acl/token/self").await.is_ok(), "the old one is back");
+    eventually("the new one works again and the old one does not", SOON, || async {
+        let is_new = cluster.ask(0, &cluster.management, "acl/token/self").await.is_ok();
+        (is_new && cluster.is_refused(MANAGEMENT).await).then_some(())
+    })
+    .await;
+    all_well(&cluster.world).await;
 }
 
 /// Somebody deleted it, or restored a table without it: the keepers let themselves in again.

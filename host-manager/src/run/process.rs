@@ -39,10 +39,7 @@ impl Manager {
         let formation = self.decide_formation(cluster).await?;
         let management = turn(&cluster.rotations, &documents.decisions, Rotated::ManagementToken);
         let started_for = StartedFor { formation, management_token: management.in_use };
-        let render = |started_for| {
-            Wanted::render(&host, cluster, &documents.secrets, program.clone(), started_for)
-        };
-        let wanted = render(started_for)?;
+        let wanted = Wanted::render(&host, cluster, &documents.secrets, program, started_for)?;
         converge::write_join(&host, &peers.iter().map(|peer| peer.address).collect::<Vec<_>>())?;
         self.reload_due |=
             certificate::install(&host.paths, &documents.secrets.ca_pem, &documents.leaf)?;
@@ -61,12 +58,8 @@ impl Manager {
             if let Err(error) = LastKnown::keep_secrets(&host.paths, &documents.secrets) {
                 tracing::warn!(error = chain(&error), "the last known secrets stay as they are");
             }
-            let mut is_rotation = false;
-            for version in &management.older {
-                let before = StartedFor { management_token: version, ..started_for };
-                let fingerprint = render(before)?.fingerprint;
-                is_rotation |= self.memory.started_with.as_ref() == Some(&fingerprint);
-            }
+            let started_with = self.memory.started_with.as_deref();
+            let is_rotation = started_with.is_some_and(|with| wanted.differs_by_token_alone(with));
             if !(is_rotation && self.yields(documents, peers).await) {
                 self.roll(documents, peers, &wanted).await;
             }

@@ -19,9 +19,6 @@ use crate::service::Verb;
 /// So long before its end the CA is spoken of: half a year.
 const AUTHORITY_WARNING_S: i64 = 182 * 24 * 3600;
 
-/// Rounds between two looks for old tokens: an hour, in rounds of five seconds, and with each new program.
-const ROUNDS_PER_SWEEP: u32 = 720;
-
 /// What a rotation needs at the moment.
 enum Step {
     /// All are ready: this phase is reached.
@@ -156,18 +153,23 @@ impl Manager {
         let cluster = documents.cluster.clone();
         let decisions = documents.decisions.clone();
         let turn = turn(&cluster.rotations, &decisions, what);
-        if what == Rotated::GossipKey {
+        // A keyring is asked of every member of the cluster.
+        let is_sweep = self.round.is_multiple_of(self.host.timing.rounds_per_sweep);
+        if what == Rotated::GossipKey && is_sweep {
             self.adopt_what_somebody_rotated(documents, &turn).await?;
         }
         if turn.is_done() {
             // A restored snapshot brings back what was taken away.
-            if turn.phase == Some(Phase::Done) && self.round.is_multiple_of(ROUNDS_PER_SWEEP) {
+            if turn.phase == Some(Phase::Done) && is_sweep {
                 self.forget_older(documents, what, &turn).await?;
             }
             return Ok(None);
         }
         let step = match what {
-            Rotated::GossipKey => self.rotate_gossip_key(documents, &turn).await?,
+            Rotated::GossipKey => match self.lasts(what, &turn) {
+                Some(waits) if !is_sweep => waits,
+                _ => self.rotate_gossip_key(documents, &turn).await?,
+            },
             Rotated::AgentTokens => match waits_for(&cluster, statuses, what.as_str(), turn.target)
             {
                 None => Step::Reached(Phase::Done),

@@ -327,6 +327,7 @@ impl World {
             timing: Timing {
                 tick: Duration::from_millis(500),
                 rounds_per_refresh: 2,
+                rounds_per_sweep: 8,
                 ..Timing::scaled(100.0)
             },
         };
