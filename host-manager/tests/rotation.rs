@@ -138,10 +138,15 @@ impl Load {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_secret_is_rotated_and_clients_go_on() {
+async fn the_gossip_key_is_rotated_and_who_was_away_comes_back() {
     let mut cluster = Cluster::start().await;
     let key = gossip_key(&mut cluster).await;
     a_key_of_somebody_elses_is_adopted(&mut cluster, &key).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_and_the_authority_are_rotated_and_clients_go_on() {
+    let mut cluster = Cluster::start().await;
     let before = cluster.processes();
     agent_tokens(&mut cluster).await;
     client_token(&mut cluster).await;
@@ -178,15 +183,7 @@ async fn a_key_of_somebody_elses_is_adopted(cluster: &mut Cluster, ours: &str) {
 /// Only the new key is known in the end, and nobody was lost; a server that was away for all of it, with a keyring that
 /// nobody shares any more, comes back.
 async fn gossip_key(cluster: &mut Cluster) -> String {
-    cluster.servers[2].stop_manager().await;
-    cluster.servers[2].service.tell(Verb::Stop).await.unwrap();
-    eventually("the others have a leader", SOON, || async {
-        read(&cluster.client, MANAGEMENT).ok()?;
-        let members = cluster.ask(0, MANAGEMENT, "agent/members").await.ok()?;
-        let members = members.as_array()?.iter().filter(|member| member["Status"] == 1).count();
-        (members == 3).then_some(())
-    })
-    .await;
+    take_away(cluster, 2).await;
     let load = Load::start(&cluster.client, MANAGEMENT);
     let key = cluster.world.rotate(Rotated::GossipKey, 3);
     cluster.reaches(Rotated::GossipKey, Phase::Done).await;
@@ -199,9 +196,8 @@ async fn gossip_key(cluster: &mut Cluster) -> String {
     cluster.servers[2].start_manager();
     all_are_members(cluster).await;
     // The same while Consul runs: it was started without its manager, and finds nobody.
+    take_away(cluster, 2).await;
     let away = &mut cluster.servers[2];
-    away.stop_manager().await;
-    away.service.tell(Verb::Stop).await.unwrap();
     for name in ["serf/local.keyring", "serf/remote.keyring"] {
         let path = away.host.paths.data_dir().join(name);
         std::fs::write(path, format!("[{GOSSIP_KEY:?}]")).unwrap();
@@ -209,17 +205,33 @@ async fn gossip_key(cluster: &mut Cluster) -> String {
     away.service.tell(Verb::Start).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (process, _) = away.service.process();
-    away.start_manager();
+    assert_eq!(living(cluster).await, Some(3), "nobody shares its key");
+    cluster.servers[2].start_manager();
     all_are_members(cluster).await;
     assert_ne!(cluster.servers[2].service.process().0, process, "it was begun anew");
     key
 }
 
+/// Stops a server; the others know that it is away, and have a leader.
+async fn take_away(cluster: &mut Cluster, slot: usize) {
+    cluster.servers[slot].stop_manager().await;
+    cluster.servers[slot].service.tell(Verb::Stop).await.unwrap();
+    eventually("the others have a leader, and know", SOON, || async {
+        read(&cluster.client, MANAGEMENT).ok()?;
+        (living(cluster).await? == 3).then_some(())
+    })
+    .await;
+}
+
+/// Servers and the client that are alive, as the first server knows them.
+async fn living(cluster: &Cluster) -> Option<usize> {
+    let members = cluster.ask(0, MANAGEMENT, "agent/members").await.ok()?;
+    Some(members.as_array()?.iter().filter(|member| member["Status"] == 1).count())
+}
+
 async fn all_are_members(cluster: &Cluster) {
     eventually("all are members again", SOON, || async {
-        let members = cluster.ask(0, MANAGEMENT, "agent/members").await.ok()?;
-        let members = members.as_array()?.iter().filter(|member| member["Status"] == 1).count();
-        (members == 4).then_some(())
+        (living(cluster).await? == 4).then_some(())
     })
     .await;
     all_well(&cluster.world).await;
