@@ -118,12 +118,22 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut count = Count::default();
     let rooms = ["--workspace", "--exclude", "hcs-acceptance", "--exclude", SERVERS];
     let rooms = cargo_test(&[&rooms[..], &["--no-fail-fast"]].concat(), &mut count);
+    let rooms_took = started.elapsed();
     // Whole clusters mostly wait; what they leave of the processors explores.
     let exploration = Background::start()?;
+    let clusters_began = Instant::now();
     let clusters = run_clusters(&mut count);
+    let clusters_took = clusters_began.elapsed();
     let explored = exploration.finish();
     let seconds = started.elapsed().as_secs();
-    println!("\nAll tests took {} min {} s.", seconds / 60, seconds % 60);
+    println!(
+        "\nAll tests took {} min {} s: rooms {} s, clusters {} s, explorations beside them {} s.",
+        seconds / 60,
+        seconds % 60,
+        rooms_took.as_secs(),
+        clusters_took.as_secs(),
+        clusters_began.elapsed().as_secs()
+    );
     tell(&count);
     rooms.and(clusters).and(explored)
 }
@@ -202,11 +212,11 @@ fn package_of(room: &str) -> Result<String, Failure> {
 }
 
 /// Tests of whole clusters that take longest: a lane of their own.
-const LONG: [&str; 4] = ["rolling", "lost", "alone", "client_network"];
+const LONG: [&str; 3] = ["rolling", "lost", "client_network"];
 
-/// Real Consuls without Terraform, and one test of clusters to fill the lane.
+/// Real Consuls without Terraform, and tests of clusters to fill the lane.
 const SERVERS: &str = "hcs-host-manager";
-const BESIDE_SERVERS: [&str; 1] = ["host_managers"];
+const BESIDE_SERVERS: [&str; 2] = ["alone", "host_managers"];
 
 /// Whole clusters and single servers, in three lanes beside each other: they mostly wait. In a lane one at a time.
 fn run_clusters(count: &mut Count) -> Result<(), Failure> {
@@ -235,17 +245,21 @@ fn run_clusters(count: &mut Count) -> Result<(), Failure> {
         vec![words(&[], &is_long)],
         vec![servers.map(str::to_owned).to_vec(), words(&[], &is_beside)],
     ];
+    let began = Instant::now();
     std::thread::scope(|scope| {
         let beside = lanes.map(|lane| {
             scope.spawn(move || {
-                lane.iter().map(|words| cargo_test_beside(&texts(words))).collect::<Vec<_>>()
+                let run = |words: &Vec<String>| cargo_test_beside(&texts(words));
+                (lane.iter().map(run).collect::<Vec<_>>(), began.elapsed())
             })
         });
         let mut outcome = cargo_test(&texts(&short), count);
+        println!("This lane took {} s.", began.elapsed().as_secs());
         for lane in beside {
-            let Ok(runs) = lane.join() else {
+            let Ok((runs, took)) = lane.join() else {
                 return Err("a lane of long tests broke off".into());
             };
+            println!("\nA lane beside it took {} s:", took.as_secs());
             for (own, text, ended) in runs {
                 println!("\n{text}");
                 count.add(own);
@@ -266,10 +280,10 @@ struct Background {
 }
 
 impl Background {
-    /// Every fault at every call, and 100,000 random stories.
+    /// Every fault at every call, and 40,000 random stories.
     fn start() -> Result<Self, Failure> {
         let program = target().join("debug/explore");
-        let random = ["random", "--runs", "100000", "--verify-replay", "1000"];
+        let random = ["random", "--runs", "40000", "--verify-replay", "1000"];
         let forms: [&[&str]; 2] = [&EVERY_FAULT, &random];
         let start = |words: &&[&str]| {
             let child = Command::new("nice")

@@ -21,7 +21,7 @@ fn configuration(lines: &str) -> String {
 
 #[test]
 fn servers_restart_and_are_made_anew_one_at_a_time_under_load() -> Done {
-    let scenario = Scenario::start("rolling", "", 30)?;
+    let scenario = Scenario::start("rolling", "", 60)?;
     let terraform = &scenario.terraform;
     terraform.write("main.tf", &configuration(""))?;
     terraform.init()?;
