@@ -191,6 +191,9 @@ fn told(status: &ClusterStatus) -> String {
         Some(run) => writeln!(text, "  {}", run_line(run)),
         None => writeln!(text, "  none is known"),
     };
+    if let Some(job) = &status.job {
+        let _ = writeln!(text, "\njob\n  {job}; an apply waits for its end");
+    }
     if let Some(RunFailure { at, operation, step, reason }) = &status.last_failure {
         let _ = writeln!(
             text,
@@ -313,6 +316,7 @@ mod tests {
                 step: Some("create server_2".into()),
                 beat_seconds_ago: Some(700),
             }),
+            job: Some("server 1 restarts its Consul (another management token) since 2026-11-28T10:00:00Z".into()),
             last_failure: Some(RunFailure {
                 at: "2026-11-27T10:04:00Z".into(),
                 operation: Operation::Update,

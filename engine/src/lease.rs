@@ -6,12 +6,14 @@
 //! record lately confirms it before its next write; one that finds another run's stops for good.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hcs_planner::dataplane::{blob, container};
+use hcs_planner::jobs::Job;
 use hcs_planner::observed::{READY_BLOB, Unseen, UnseenWhy};
 use hcs_planner::ownership::{
     Claim, Decision, FixedInputs, InputDifference, Met, Operation, RUN_DEAD_AFTER_SECONDS,
@@ -26,7 +28,7 @@ use crate::blob::{BlobContent, BlobError, BlobStore, WriteCondition};
 use crate::clock::Clock;
 use crate::entropy::uuid;
 use crate::error::EngineError;
-use crate::{document, rfc3339};
+use crate::{document, jobs, rfc3339};
 
 /// Between two beats; several may fail before the record counts as dead.
 const BEAT: Duration = Duration::from_secs(8);
@@ -40,6 +42,8 @@ const WATCH: Duration = Duration::from_secs(2);
 const CONFIRM_SECONDS_MAX: u64 = 300;
 /// So much of a reason is kept.
 const REASON_CHARS_MAX: usize = 2_000;
+/// Reads of the servers' job before an account that does not answer, or denies it, is an error: some two minutes.
+const JOB_READS_MAX: u32 = 8;
 /// Tries to end a run; one that stays open is dead in a moment, and the next run takes it over.
 const END_TRIES_MAX: u32 = 5;
 
@@ -121,10 +125,14 @@ pub struct Lease {
     incarnation_id: String,
     run_id: String,
     operation: Operation,
+    /// How often the record was written, or was meant to be.
+    tries: AtomicU64,
     /// When the record was last confirmed, by both clocks.
     confirmed_monotonic_ms: AtomicU64,
     confirmed_unix_ms: AtomicU64,
     lost: std::sync::Mutex<Option<String>>,
+    /// The servers' last job when this run began to look.
+    last_job: std::sync::Mutex<Option<String>>,
     /// The cluster goes, and its record with it.
     let_go: AtomicBool,
 }
@@ -148,12 +156,15 @@ impl Lease {
     ) -> Result<(Self, Option<RunRecord>), ClaimError> {
         let mut watched: Option<(String, u64)> = None;
         loop {
+            // An answer may take long, and says what was when it was asked for.
+            let asked_ms = arm.clock.monotonic_ms();
             let found = read(store.as_ref()).await?;
-            let now_ms = arm.clock.monotonic_ms();
             let is_alive = found.as_ref().is_some_and(|found| {
                 // Somebody's clock may be wrong, ours never is about how long we have looked.
                 let quiet_ms = match &watched {
-                    Some((etag, since_ms)) if *etag == found.etag => now_ms - since_ms,
+                    Some((etag, since_ms)) if *etag == found.etag => {
+                        asked_ms.saturating_sub(*since_ms)
+                    }
                     _ => 0,
                 };
                 let age = found.age.unwrap_or_default().max(Duration::from_millis(quiet_ms));
@@ -175,7 +186,7 @@ impl Lease {
                     if watched.as_ref().is_some_and(|(etag, _)| *etag != found.etag) {
                         return Err(ClaimError::Busy(Box::new(found.record)));
                     }
-                    watched.get_or_insert((found.etag, now_ms));
+                    watched.get_or_insert_with(|| (found.etag, arm.clock.monotonic_ms()));
                     arm.sleep(WATCH).await?;
                     continue;
                 }
@@ -233,9 +244,11 @@ impl Lease {
             held: Mutex::new(held),
             step: std::sync::Mutex::default(),
             failure: std::sync::Mutex::default(),
+            tries: AtomicU64::default(),
             confirmed_monotonic_ms: AtomicU64::default(),
             confirmed_unix_ms: AtomicU64::default(),
             lost: std::sync::Mutex::default(),
+            last_job: std::sync::Mutex::default(),
             let_go: AtomicBool::new(false),
         }
     }
@@ -333,7 +346,8 @@ impl Lease {
         }
         let moment = Moment::now(self.clock.as_ref());
         let mut record = held.record.clone();
-        record.beats += 1;
+        // Of this try alone: what an earlier one wrote, read back, would say nothing of now.
+        record.beats = self.tries.fetch_add(1, Ordering::Relaxed) + 1;
         record.step = self.step.lock().ok().and_then(|step| step.clone());
         if let Some(failure) = self.failure.lock().ok().and_then(|noted| noted.clone()) {
             record.last_failure = Some(failure);
@@ -343,19 +357,11 @@ impl Lease {
             record.outcome = Some(outcome);
         }
         let condition = WriteCondition::Matches(held.etag.clone());
-        let written = tokio::select! {
-            biased;
-            written = put(self.store.as_ref(), &record, condition) => written?,
-            () = self.clock.sleep(BEAT_MAX) => {
-                return Err(EngineError::Unseen(Unseen {
-                    sentence: "the run record has no answer".into(),
-                    why: UnseenWhy::Away,
-                }));
-            }
-        };
+        let written = self.soon(put(self.store.as_ref(), &record, condition)).await??;
         match written {
             Written::Ours(etag) => {
                 *held = Held { record, etag };
+                self.look_for_a_job().await?;
                 self.confirm(moment);
                 Ok(())
             }
@@ -373,6 +379,18 @@ impl Lease {
         }
     }
 
+    /// An answer that comes late says nothing of now.
+    async fn soon<T>(&self, answer: impl Future<Output = T>) -> Result<T, EngineError> {
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            () = self.clock.sleep(BEAT_MAX) => Err(EngineError::Unseen(Unseen {
+                sentence: "the storage account has no answer about the run".into(),
+                why: UnseenWhy::Away,
+            })),
+        }
+    }
+
     fn lose(&self, by: String) -> EngineError {
         if let Ok(mut lost) = self.lost.lock() {
             *lost = Some(by.clone());
@@ -385,12 +403,63 @@ impl Lease {
         self.confirmed_unix_ms.store(moment.unix_ms, Ordering::Relaxed);
     }
 
+    /// Servers may have taken a run that did not beat for dead, and have done a job: what was observed is old then.
+    async fn look_for_a_job(&self) -> Result<(), EngineError> {
+        if self.unconfirmed_for() < Duration::from_secs(RUN_DEAD_AFTER_SECONDS)
+            || self.let_go.load(Ordering::Relaxed)
+        {
+            return Ok(());
+        }
+        let last = self.soon(jobs::last(self.store.as_ref())).await??;
+        let known = self.last_job.lock().ok().and_then(|known| known.clone());
+        match last {
+            Some(job) if known.as_ref() != Some(&job.id) => Err(self.lose(job.told())),
+            _ => Ok(()),
+        }
+    }
+
     fn is_trusted(&self) -> bool {
+        self.unconfirmed_for() < TRUSTED
+    }
+
+    /// How long ago the record was confirmed, by the clock that says more.
+    fn unconfirmed_for(&self) -> Duration {
         let now = Moment::now(self.clock.as_ref());
         let since = |now: u64, then: &AtomicU64| now.saturating_sub(then.load(Ordering::Relaxed));
         let passed_ms = since(now.monotonic_ms, &self.confirmed_monotonic_ms)
             .max(since(now.unix_ms, &self.confirmed_unix_ms));
-        Duration::from_millis(passed_ms) < TRUSTED
+        Duration::from_millis(passed_ms)
+    }
+
+    /// Waits until no job of the servers goes on. None begins while the run is open. An account that does not answer is
+    /// asked again for a while.
+    pub async fn wait_for_jobs(&self) -> Result<(), EngineError> {
+        let tell = |job: &Job| {
+            let told = job.told();
+            tracing::info!(job = %told, "waits for a job of the servers");
+            self.note_step(&format!("wait until this has ended: {told}"));
+        };
+        let (store, clock) = (self.store.as_ref(), self.clock.as_ref());
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match jobs::wait_for_the_last(store, clock, &self.cancel, tell).await {
+                Err(EngineError::Blob(_)) if attempt < JOB_READS_MAX => {
+                    tokio::select! {
+                        biased;
+                        () = self.clock.sleep(backoff(attempt)) => {}
+                        () = self.cancel.cancelled() => return Err(EngineError::Stopped),
+                    }
+                }
+                Err(error) => return Err(error),
+                Ok(last) => {
+                    if let Ok(mut known) = self.last_job.lock() {
+                        *known = last.map(|job| job.id);
+                    }
+                    return Ok(());
+                }
+            }
+        }
     }
 
     async fn confirm_now(&self, force: bool) -> Result<(), EngineError> {
@@ -402,7 +471,13 @@ impl Lease {
             if !force && self.is_trusted() {
                 return Ok(());
             }
-            let Err(error) = self.renew(force, None).await else { return Ok(()) };
+            let Err(error) = self.renew(force, None).await else {
+                // The machine may have slept over the answer.
+                if self.is_trusted() {
+                    return Ok(());
+                }
+                continue;
+            };
             if matches!(error, EngineError::Fenced { .. }) {
                 return Err(error);
             }

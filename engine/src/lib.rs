@@ -13,6 +13,7 @@ pub mod entropy;
 pub mod error;
 pub mod execute;
 pub mod image;
+pub mod jobs;
 pub mod lease;
 pub mod observe;
 pub mod reconcile;

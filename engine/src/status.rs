@@ -18,8 +18,8 @@ use x509_parser::pem::parse_x509_pem;
 use crate::blob::{BlobError, BlobStore};
 use crate::error::{EngineError, chain};
 use crate::observe::read_status;
-use crate::rfc3339;
 use crate::versions::Versions;
+use crate::{jobs, rfc3339};
 
 /// A cluster as its blobs tell of it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -49,6 +49,9 @@ pub struct ClusterStatus {
     pub policies: Vec<PolicyRow>,
     /// The run that works, or the last one.
     pub run: Option<RunStatus>,
+    /// What the servers do by themselves now, for which an apply would wait.
+    #[serde(default)]
+    pub job: Option<String>,
     /// How a run failed last.
     pub last_failure: Option<RunFailure>,
 }
@@ -173,6 +176,11 @@ pub async fn read_cluster_status(
     }
     let policies = policies(store, &mut attention).await?;
     let versions = versions(store, cluster.as_ref()).await?;
+    let job = match jobs::running(store).await {
+        // Who may not look there is told of the rest.
+        Err(EngineError::Blob(BlobError::Denied { .. })) => None,
+        job => job?.map(|job| job.told()),
+    };
     let ca_certificate_expires_at = authority(store, &versions).await?;
     let now = rfc3339(now_unix_ms);
     let ends = |name: &str, until: &Option<String>| {
@@ -199,6 +207,7 @@ pub async fn read_cluster_status(
         rotations: versions.rotated().map(|(what, turn)| rotation_row(what, &turn)).collect(),
         policies,
         run,
+        job,
         last_failure,
     })
 }

@@ -3,7 +3,6 @@
 //! Writes nothing but the one token that servers make themselves, and no error repeats what a blob holds.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +11,6 @@ use hcs_engine::versions;
 use hcs_planner::dataplane::{
     ClusterDocument, Request, ServerStatus, SnapshotPolicyDocument, blob, container,
 };
-use hcs_planner::ownership::{RUN_DEAD_AFTER_SECONDS, RunPhase, RunRecord};
 use hcs_planner::rotation::{Rotated, RotationsDocument, SecretVersion, Turn, turn};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -125,18 +123,6 @@ impl Stores {
     /// `config/cluster.json`.
     pub async fn cluster(&self) -> Result<ClusterDocument, DocumentError> {
         required_json(&*self.shared, container::CONFIG, blob::CLUSTER).await
-    }
-
-    /// Whether an apply or a destroy works on the cluster now.
-    pub async fn is_being_changed(&self) -> Result<bool, DocumentError> {
-        let (container, name) = (container::CONFIG, blob::RUN);
-        let read = self.shared.get(container, name).await;
-        let Some(content) = read.map_err(|source| unread(container, name, source))? else {
-            return Ok(false);
-        };
-        let lives = content.age.is_none_or(|age| age < Duration::from_secs(RUN_DEAD_AFTER_SECONDS));
-        let record: Result<RunRecord, _> = serde_json::from_slice(&content.bytes);
-        Ok(lives && record.is_ok_and(|record| record.phase == RunPhase::Open))
     }
 
     /// What the servers have decided about rotations, and the etag to write it again. Not asked for where nothing was ever

@@ -247,10 +247,15 @@ impl Wanted {
         if !certificates.domain.is_empty() {
             names.insert(format!("server-{}.{}", bootstrap.slot, certificates.domain));
         }
+        let balancers = certificates.addresses.iter();
+        // What a newer version may write there is no reason to have no certificate.
+        let mut addresses: BTreeSet<IpAddr> =
+            balancers.filter_map(|one| one.parse().ok()).collect();
+        addresses.extend([Ipv4Addr::LOCALHOST.into(), own]);
         Self {
             server_name,
             names: names.into_iter().map(|name| name.to_lowercase()).collect(),
-            addresses: BTreeSet::from([Ipv4Addr::LOCALHOST.into(), own]),
+            addresses,
             ttl_seconds: certificates.ttl_seconds,
         }
     }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use hcs_engine::error::EngineError;
+use hcs_engine::jobs::LostJob;
 use hcs_planner::dataplane::{ClusterDocument, ConsulStatus, ServerStatus};
 use hcs_planner::observed::is_same_consul;
 use semver::Version;
@@ -34,6 +36,12 @@ pub enum RolloutError {
     /// Not now.
     #[error("the new configuration waits: {0}")]
     Waiting(&'static str),
+    /// Whether anybody else works on the cluster cannot be told.
+    #[error("whether an apply or another job works on the cluster is not known")]
+    Unknown(#[source] EngineError),
+    /// The job was lost on the way.
+    #[error(transparent)]
+    Lost(#[from] LostJob),
     /// Restarted, but not well again.
     #[error("Consul was restarted, but is no healthy voter after {} s", RECOVERY_MAX.as_secs())]
     NotRecovered,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::dataplane::{
     ClusterDocument, ConsulArtifact, Form, HostManagerArtifact, ServerCertificates, own_version,
 };
-use crate::desired::{Desired, moved_to, object, place_in};
+use crate::desired::{Desired, balancer_addresses, moved_to, object, place_in};
 use crate::diff::without_absent;
 use crate::names::Names;
 use crate::observed::{Observed, ReadyDocument};
@@ -24,6 +24,12 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
     for object in desired.objects.values() {
         references(&object.body, &mut referred);
     }
+    let balancers: Vec<_> = balancer_addresses()
+        .into_iter()
+        .filter(|(name, _)| desired.objects.contains_key(*name))
+        .collect();
+    referred
+        .extend(balancers.iter().map(|(name, pointer)| (name.to_string(), pointer.to_string())));
     let mut observed = Observed::default();
     for object in desired.objects.values() {
         let mut body = object.body.clone();
@@ -51,7 +57,10 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
             sha256: String::new(),
             file_name: String::new(),
         },
-        certificates: ServerCertificates::new(spec, &Names::new(spec)),
+        certificates: ServerCertificates {
+            addresses: balancers.iter().map(|(name, pointer)| format!("{name}{pointer}")).collect(),
+            ..ServerCertificates::new(spec, &Names::new(spec))
+        },
         host_manager: Some(HostManagerArtifact {
             version: spec.host_manager_version.clone().unwrap_or_else(own_version),
             sha256: String::new(),
@@ -113,6 +122,11 @@ fn references(value: &Value, found: &mut BTreeSet<(String, String)>) {
 fn set(body: &mut Value, pointer: &str, value: Value) {
     let mut place = body;
     for segment in pointer.split('/').skip(1) {
+        let index = segment.parse::<usize>().ok().filter(|index| place.get(index).is_some());
+        if let Some(index) = index {
+            place = &mut place[index];
+            continue;
+        }
         if !place.is_object() {
             *place = Value::Object(Map::new());
         }

@@ -90,6 +90,8 @@ pub mod blob {
     pub const CLIENT_TOKEN: &str = "client-token";
     /// In `secrets-client`: the gossip key that somebody rotated to by hand, while it is in use.
     pub const ADOPTED_GOSSIP_KEY: &str = "gossip-key";
+    /// In `decisions`: [`crate::jobs::Job`].
+    pub const JOB: &str = "job.json";
     /// In `decisions`: [`crate::rotation::RotationsDocument`].
     pub const ROTATIONS: &str = "rotations.json";
     /// In `status-{slot}`: [`super::ServerStatus`].
@@ -239,6 +241,9 @@ pub struct ServerCertificates {
     pub domain: String,
     /// Names that all servers answer to.
     pub names: Vec<String>,
+    /// Addresses at which a balancer answers for them: the internal one's, then the external endpoint's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
 }
 
 impl ServerCertificates {
@@ -249,6 +254,7 @@ impl ServerCertificates {
             domain: names.dns_domain(),
             // Whether there is an endpoint or not: one that comes later needs no new certificate.
             names: vec![names.join_name(), names.endpoint_name()],
+            addresses: Vec::new(),
         }
     }
 }
@@ -260,6 +266,7 @@ impl Default for ServerCertificates {
             ttl_seconds: defaults::SERVER_CERTIFICATE_TTL_SECONDS,
             domain: String::new(),
             names: Vec::new(),
+            addresses: Vec::new(),
         }
     }
 }

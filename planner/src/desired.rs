@@ -4,6 +4,9 @@ mod compute;
 mod network;
 mod storage;
 
+pub use network::PRIVATE_ENDPOINT_ADDRESS;
+pub(crate) use network::balancer_addresses;
+
 use std::collections::BTreeMap;
 pub(crate) use storage::role_of_servers;
 

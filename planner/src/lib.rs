@@ -16,6 +16,7 @@ pub mod estimate;
 pub mod fingerprint;
 pub mod given_group;
 pub mod helm_values;
+pub mod jobs;
 pub mod names;
 pub mod observed;
 pub mod ownership;

@@ -87,7 +87,8 @@ fn check_dependencies() -> Result<(), Failure> {
         // Unoptimised: it runs once, and its own build is what takes time.
         let words =
             ["install", "cargo-deny", "--version", VERSION, "--locked", "--debug", "--quiet"];
-        cargo(&[&words[..], &["--no-default-features", "--root", &root]].concat())?;
+        let words = [&words[..], &["--no-default-features", "--root", &root]].concat();
+        cargo_with(&words, &[("CARGO_PROFILE_DEV_DEBUG", "0")])?;
     }
     println!("$ cargo deny check bans licenses sources");
     let status = Command::new(program)
@@ -108,12 +109,15 @@ fn check_packages() -> Result<(), Failure> {
 
 /// Formatting, lints, and every test of the workspace, cheap ones first.
 pub(crate) fn run() -> Result<(), Failure> {
+    let began = Instant::now();
     set_up()?;
     cargo(&["fmt", "--all", "--check"])?;
     check_dependencies()?;
     check_packages()?;
+    let checked = began.elapsed();
     build_binaries()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    let built = began.elapsed();
     let started = Instant::now();
     let mut count = Count::default();
     let rooms = ["--workspace", "--exclude", "hcs-acceptance", "--exclude", SERVERS];
@@ -125,11 +129,14 @@ pub(crate) fn run() -> Result<(), Failure> {
     let clusters = run_clusters(&mut count);
     let clusters_took = clusters_began.elapsed();
     let explored = exploration.finish();
-    let seconds = started.elapsed().as_secs();
+    let seconds = began.elapsed().as_secs();
     println!(
-        "\nAll tests took {} min {} s: rooms {} s, clusters {} s, explorations beside them {} s.",
+        "\nAll of it took {} min {} s: dependencies {} s, programs and lints {} s, rooms {} s, clusters {} s, and the \
+         explorations beside them {} s.",
         seconds / 60,
         seconds % 60,
+        checked.as_secs(),
+        built.saturating_sub(checked).as_secs(),
         rooms_took.as_secs(),
         clusters_took.as_secs(),
         clusters_began.elapsed().as_secs()
@@ -211,14 +218,19 @@ fn package_of(room: &str) -> Result<String, Failure> {
     name.map(str::to_owned).ok_or_else(|| format!("{room}/Cargo.toml names no package").into())
 }
 
-/// Tests of whole clusters that take longest: a lane of their own.
-const LONG: [&str; 3] = ["rolling", "lost", "client_network"];
+/// Tests of whole clusters in lanes beside each other, as long as each other: they wait most of the time. What is in none
+/// goes into the first.
+const LANES: [&[&str]; 3] = [
+    &["rolling", "examples", "change"],
+    &["lost", "client_network", "subnet", "rotation"],
+    &["alone", "composition", "interruption", "kills", "debug"],
+];
 
-/// Real Consuls without Terraform, and tests of clusters to fill the lane.
+/// Real Consuls without Terraform, and a test of clusters to fill the lane.
 const SERVERS: &str = "hcs-host-manager";
-const BESIDE_SERVERS: [&str; 2] = ["alone", "host_managers"];
+const BESIDE_SERVERS: [&str; 1] = ["host_managers"];
 
-/// Whole clusters and single servers, in three lanes beside each other: they mostly wait. In a lane one at a time.
+/// Whole clusters and single servers. In a lane one at a time.
 fn run_clusters(count: &mut Count) -> Result<(), Failure> {
     let mut names = Vec::new();
     for file in std::fs::read_dir(repository().join("tests/acceptance/tests"))? {
@@ -229,35 +241,32 @@ fn run_clusters(count: &mut Count) -> Result<(), Failure> {
         }
     }
     names.sort();
-    let words = |start: &[&'static str], wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
-        let names = names.iter().map(String::as_str).filter(|name| wanted(name));
-        let names = names.flat_map(|name| ["--test", name]);
-        let start =
-            ["-p", "hcs-acceptance", "--no-fail-fast"].into_iter().chain(start.iter().copied());
-        let words = start.chain(names).chain(["--", "--test-threads=1"]);
-        words.map(str::to_owned).collect()
+    let has_lane = |name: &&String| {
+        let name = name.as_str();
+        LANES.iter().any(|lane| lane.contains(&name)) || BESIDE_SERVERS.contains(&name)
     };
-    let is_long = |name: &str| LONG.contains(&name);
-    let is_beside = |name: &str| BESIDE_SERVERS.contains(&name);
-    let short = words(&["--lib"], &|name| !is_long(name) && !is_beside(name));
+    let first: Vec<&str> =
+        names.iter().filter(|name| !has_lane(name)).map(String::as_str).collect();
+    let mut lanes: Vec<Vec<Vec<String>>> =
+        LANES.iter().map(|lane| vec![acceptance(&[], lane)]).collect();
     let servers = ["-p", SERVERS, "--no-fail-fast", "--", "--test-threads=2"];
-    let lanes = [
-        vec![words(&[], &is_long)],
-        vec![servers.map(str::to_owned).to_vec(), words(&[], &is_beside)],
-    ];
+    lanes.push(vec![servers.map(str::to_owned).to_vec(), acceptance(&[], &BESIDE_SERVERS)]);
     let began = Instant::now();
     std::thread::scope(|scope| {
-        let beside = lanes.map(|lane| {
-            scope.spawn(move || {
-                let run = |words: &Vec<String>| cargo_test_beside(&texts(words));
-                (lane.iter().map(run).collect::<Vec<_>>(), began.elapsed())
+        let beside: Vec<_> = lanes
+            .into_iter()
+            .map(|lane| {
+                scope.spawn(move || {
+                    let run = |words: &Vec<String>| cargo_test_beside(&texts(words));
+                    (lane.iter().map(run).collect::<Vec<_>>(), began.elapsed())
+                })
             })
-        });
-        let mut outcome = cargo_test(&texts(&short), count);
+            .collect();
+        let mut outcome = cargo_test(&texts(&acceptance(&["--lib"], &first)), count);
         println!("This lane took {} s.", began.elapsed().as_secs());
         for lane in beside {
             let Ok((runs, took)) = lane.join() else {
-                return Err("a lane of long tests broke off".into());
+                return Err("a lane of tests broke off".into());
             };
             println!("\nA lane beside it took {} s:", took.as_secs());
             for (own, text, ended) in runs {
@@ -270,6 +279,13 @@ fn run_clusters(count: &mut Count) -> Result<(), Failure> {
     })
 }
 
+/// Words that run files of acceptance tests one after the other.
+fn acceptance(start: &[&str], files: &[&str]) -> Vec<String> {
+    let files = files.iter().flat_map(|name| ["--test", name]);
+    let start = ["-p", "hcs-acceptance", "--no-fail-fast"].into_iter().chain(start.iter().copied());
+    start.chain(files).chain(["--", "--test-threads=1"]).map(str::to_owned).collect()
+}
+
 fn texts(words: &[String]) -> Vec<&str> {
     words.iter().map(String::as_str).collect()
 }
@@ -280,10 +296,10 @@ struct Background {
 }
 
 impl Background {
-    /// Every fault at every call, and 40,000 random stories.
+    /// Every fault at every call, and 10,000 random stories.
     fn start() -> Result<Self, Failure> {
         let program = target().join("debug/explore");
-        let random = ["random", "--runs", "40000", "--verify-replay", "1000"];
+        let random = ["random", "--runs", "10000", "--verify-replay", "1000"];
         let forms: [&[&str]; 2] = [&EVERY_FAULT, &random];
         let start = |words: &&[&str]| {
             let child = Command::new("nice")

@@ -65,22 +65,22 @@ impl Reconciler<'_> {
             incarnation_id: group.as_ref().and_then(incarnation),
             is_given: is_taken || tags(GIVEN_TAG).is_some(),
         };
-        let Claimed { lease, before, granted } =
-            match self.claim_written(&names, store, &claim, tag).await {
-                Ok(claimed) => claimed,
-                Err(ClaimError::Engine(error)) if !laid.done.is_empty() => {
-                    return Ok(unclaimed(laid.ended_by("claim the cluster", error)));
-                }
-                Err(error) => return Err(error.into()),
-            };
-        let beginning = match (is_create, group.is_some() || before.is_some()) {
+        let claimed = match self.claim_written(&names, store, &claim, tag).await {
+            Ok(claimed) => claimed,
+            Err(ClaimError::Engine(error)) if !laid.done.is_empty() => {
+                return Ok(unclaimed(laid.ended_by("claim the cluster", error)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let lease = Arc::clone(&claimed.lease);
+        let beginning = match (is_create, group.is_some() || claimed.before.is_some()) {
             (false, _) => Beginning::Known,
             (true, false) => Beginning::Fresh,
             (true, true) => Beginning::Resumed,
         };
         let (report, refused, observed) = tokio::select! {
             biased;
-            worked = self.work_and_look(&names, &lease, granted) => worked,
+            worked = self.work_and_look(&names, &claimed) => worked,
             never = lease.beat() => match never {},
         };
         let report = report.after(laid);
@@ -206,11 +206,10 @@ impl Reconciler<'_> {
     async fn work_and_look(
         &self,
         names: &Names,
-        lease: &Arc<Lease>,
-        granted: bool,
+        claimed: &Claimed,
     ) -> (Report, Option<RefusedError>, Option<Observed>) {
         let mut report = Report::default();
-        let refused = self.work(names, lease, granted, &mut report).await.err();
+        let refused = self.work(names, claimed, &mut report).await.err();
         let observed = if refused.is_none() { self.observe().await.ok() } else { None };
         (report, refused, observed)
     }
@@ -219,19 +218,18 @@ impl Reconciler<'_> {
     async fn work(
         &self,
         names: &Names,
-        lease: &Arc<Lease>,
-        granted: bool,
+        claimed: &Claimed,
         report: &mut Report,
     ) -> Result<(), RefusedError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let mut observed = self.observe_whole(names, granted).await?;
+            let mut observed = self.observe_whole(names, claimed).await?;
             observe::confirm_absences(&self.arm, self.spec, &mut observed).await?;
             observe::observe_machines(&self.arm, names, self.spec, &mut observed).await?;
             observe::observe_new_peers(&self.arm, names, self.spec, &mut observed).await?;
             let plan = plan(self.spec, &observed)?;
-            let done = self.run(&plan, &observed, Some(lease)).await?;
+            let done = self.run(&plan, &observed, Some(&claimed.lease)).await?;
             let again = done.is_overtaken() && attempt < OVERTAKEN_MAX;
             *report = done.after(std::mem::take(report));
             if !again {
@@ -243,10 +241,19 @@ impl Reconciler<'_> {
         }
     }
 
-    /// A look that misses nothing: under the lease the blobs are ours to read, so what keeps one back must pass.
-    async fn observe_whole(&self, names: &Names, granted: bool) -> Result<Observed, RefusedError> {
+    /// A look that misses nothing, at a cluster on which its servers do no job: under the lease the blobs are ours to read,
+    /// so what keeps one back must pass.
+    async fn observe_whole(
+        &self,
+        names: &Names,
+        claimed: &Claimed,
+    ) -> Result<Observed, RefusedError> {
+        // Where nothing was ever claimed no server has lived.
+        if claimed.before.is_some() {
+            claimed.lease.wait_for_jobs().await?;
+        }
         let started_ms = self.arm.clock.monotonic_ms();
-        let seconds = if granted { ACCESS_MINUTES_MAX * 60 } else { UNSEEN_SECONDS_MAX };
+        let seconds = if claimed.granted { ACCESS_MINUTES_MAX * 60 } else { UNSEEN_SECONDS_MAX };
         let patience = Duration::from_secs(seconds);
         let mut attempt = 0;
         loop {

@@ -1,8 +1,12 @@
 //! A round's first half: program, files and process of Consul are what the documents want.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use hcs_engine::jobs::{HeldJob, NotNow};
 use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus};
+use hcs_planner::jobs::JobKind;
+use hcs_planner::observed::is_same_consul;
 use hcs_planner::rotation::{Rotated, turn};
 
 use super::{Documents, Manager, RoundError};
@@ -58,11 +62,7 @@ impl Manager {
             if let Err(error) = LastKnown::keep_secrets(&host.paths, &documents.secrets) {
                 tracing::warn!(error = chain(&error), "the last known secrets stay as they are");
             }
-            let started_with = self.memory.started_with.as_deref();
-            let is_rotation = started_with.is_some_and(|with| wanted.differs_by_token_alone(with));
-            if !(is_rotation && self.yields(documents, peers).await) {
-                self.roll(documents, peers, &wanted).await;
-            }
+            self.roll(documents, peers, &wanted).await;
         }
         self.board.started(documents.client.clone());
         self.serve_certificate(documents).await;
@@ -155,10 +155,10 @@ impl Manager {
         Ok(program)
     }
 
+    /// Restarts a running member as what is wanted now. That is a job, begun while no apply works: the two would take
+    /// servers away at the same time. An apply that brings another Consul waits for this very restart.
     async fn roll(&mut self, documents: &Documents, peers: &[ServerStatus], wanted: &Wanted) {
-        let host = self.host.clone();
-        let (client, cluster) = (&documents.client, &documents.cluster);
-        match rollout::attempt(&host, client, cluster, peers, wanted, &mut self.memory).await {
+        match Box::pin(self.try_to_roll(documents, peers, wanted)).await {
             Ok(()) => self.board.solved("rollout"),
             Err(RolloutError::Waiting(reason)) => {
                 if self.waits_for.replace(reason) != Some(reason) {
@@ -169,32 +169,51 @@ impl Manager {
         }
     }
 
-    /// A restart for a rotation alone is nothing that an apply knows of or waits for: it comes when nobody changes the
-    /// cluster, and the leader's last.
-    async fn yields(&mut self, documents: &Documents, peers: &[ServerStatus]) -> bool {
+    async fn try_to_roll(
+        &mut self,
+        documents: &Documents,
+        peers: &[ServerStatus],
+        wanted: &Wanted,
+    ) -> Result<(), RolloutError> {
+        let (host, cluster) = (self.host.clone(), &documents.cluster);
+        let Some(own) = self.board.consul() else {
+            return Err(RolloutError::Waiting("Consul does not answer"));
+        };
+        // What is known already needs no job that ends at once.
+        if let Some(reason) = rollout::reason_to_wait(cluster, &own, peers) {
+            return Err(RolloutError::Waiting(reason));
+        }
+        let started_with = self.memory.started_with.as_deref();
+        let is_of_token = started_with.is_some_and(|with| wanted.differs_by_token_alone(with));
+        if is_of_token && own.is_leader && self.others_are_behind(documents, peers) {
+            return Err(RolloutError::Waiting("the leader goes last"));
+        }
+        let is_upgrade = !is_same_consul(&own.version, &cluster.consul.version);
+        let reason = match (is_upgrade, is_of_token) {
+            (true, _) => "another version",
+            (false, true) => "another management token",
+            (false, false) => "another configuration",
+        };
+        let (store, clock) = (Arc::clone(&host.stores.shared), Arc::clone(&host.clock));
+        let slot = host.bootstrap.slot;
+        let begun = HeldJob::begin(store, clock, JobKind::Restart, slot, reason).await;
+        let client = &documents.client;
+        let attempt = rollout::attempt(&host, client, cluster, peers, wanted, &mut self.memory);
+        match begun {
+            Ok(Ok(job)) => job.hold(attempt).await?,
+            Ok(Err(NotNow::Run(_))) if is_upgrade => attempt.await,
+            Ok(Err(NotNow::Run(_))) => Err(RolloutError::Waiting("an apply works on the cluster")),
+            Ok(Err(NotNow::Job(_))) => Err(RolloutError::Waiting("another server does a job")),
+            Err(error) => Err(RolloutError::Unknown(error)),
+        }
+    }
+
+    /// Whether others still work with a management token of before.
+    fn others_are_behind(&self, documents: &Documents, peers: &[ServerStatus]) -> bool {
         let Documents { cluster, decisions, .. } = documents;
         let word = Rotated::ManagementToken;
         let target = turn(&cluster.rotations, decisions, word).target;
-        let leads = self.board.consul().is_some_and(|consul| consul.is_leader);
         let own = self.host.bootstrap.slot;
-        let mut behind = behind(cluster, peers, word.as_str(), target).into_iter();
-        let reason = if leads && behind.any(|slot| slot != own) {
-            Some("the leader goes last")
-        } else {
-            match self.host.stores.is_being_changed().await {
-                Ok(false) => None,
-                Ok(true) => Some("an apply works on the cluster"),
-                Err(error) => {
-                    tracing::debug!(error = chain(&error), "whether an apply works is not known");
-                    Some("whether an apply works on the cluster is not known")
-                }
-            }
-        };
-        if let Some(reason) = reason
-            && self.waits_for.replace(reason) != Some(reason)
-        {
-            tracing::info!(reason, "a new configuration waits");
-        }
-        reason.is_some()
+        behind(cluster, peers, word.as_str(), target).into_iter().any(|slot| slot != own)
     }
 }

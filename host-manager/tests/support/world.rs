@@ -113,6 +113,7 @@ impl World {
             ttl_seconds: 3600,
             domain: "demo.example".to_owned(),
             names: vec!["consul.demo.example".to_owned()],
+            addresses: vec!["198.51.100.7".to_owned()],
         };
         let signing_ca = ca_pem.clone();
         let next_ca = None;

@@ -10,6 +10,10 @@ use crate::diff::absent;
 use crate::names::{CLUSTER_RECORD, OWNER_METADATA, SERVER_METADATA, SUBNET};
 use crate::reference::output;
 
+/// Where the internal balancer tells its address.
+pub const PRIVATE_ENDPOINT_ADDRESS: &str =
+    "/properties/frontendIPConfigurations/0/properties/privateIPAddress";
+
 /// Consul's ports that clients in this and in peered networks need, whatever the version; HTTPS replaces HTTP. DNS is
 /// served by the clients' own agents.
 const RULES: [(&str, u32, &str, u16); 3] = [
@@ -170,6 +174,14 @@ fn vnet(builder: &mut Builder<'_>) {
         body,
         &[object::RESOURCE_GROUP, object::SECURITY_GROUP, object::NAT_GATEWAY],
     );
+}
+
+/// Where the balancers that a cluster may have tell their addresses: logical names and JSON pointers.
+pub(crate) fn balancer_addresses() -> [(&'static str, &'static str); 2] {
+    [
+        (object::LOAD_BALANCER, PRIVATE_ENDPOINT_ADDRESS),
+        (object::ENDPOINT_IP, "/properties/ipAddress"),
+    ]
 }
 
 fn load_balancer(builder: &mut Builder<'_>) {

@@ -1,6 +1,7 @@
 //! Diff of desired and observed, turned into steps and edges.
 
 mod addresses;
+mod balancers;
 mod data;
 pub(crate) mod look;
 pub(in crate::plan) mod obstacles;

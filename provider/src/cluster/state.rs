@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hcs_engine::status::authority_expires_at;
 use hcs_planner::client_config::client_config;
 use hcs_planner::dataplane::container;
-use hcs_planner::desired::{Desired, DesiredObject, place_in};
+use hcs_planner::desired::{Desired, DesiredObject, PRIVATE_ENDPOINT_ADDRESS, place_in};
 use hcs_planner::diff::Difference;
 use hcs_planner::fingerprint;
 use hcs_planner::names::Names;
@@ -160,8 +160,7 @@ pub(crate) fn computed(
 /// The address of the internal balancer.
 fn balancer_address(names: &Names, observed: &Observed) -> Option<String> {
     let balancer = observed.object(&names.load_balancer())?;
-    let address = "/properties/frontendIPConfigurations/0/properties/privateIPAddress";
-    balancer.pointer(address)?.as_str().map(str::to_owned)
+    balancer.pointer(PRIVATE_ENDPOINT_ADDRESS)?.as_str().map(str::to_owned)
 }
 
 /// The oldest image that a server was made with.

@@ -69,8 +69,25 @@ impl Consul {
         body: Option<&str>,
         token: Option<&str>,
     ) -> Result<Answer, HarnessError> {
-        let address = self.addresses.get(slot).map_or("127.0.0.1", String::as_str);
         let host = format!("server.{}.consul", self.datacenter);
+        self.ask_host(slot, &host, method, path, body, token)
+    }
+
+    /// Whether the server of a slot serves a certificate for this host, a name or an address that somebody dials.
+    pub fn answers_for(&self, slot: usize, host: &str) -> bool {
+        self.ask_host(slot, host, "GET", "status/leader", None, None).is_ok()
+    }
+
+    fn ask_host(
+        &self,
+        slot: usize,
+        host: &str,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<Answer, HarnessError> {
+        let address = self.addresses.get(slot).map_or("127.0.0.1", String::as_str);
         let headers = token.into_iter().map(|token| ("X-Consul-Token", token.to_owned())).collect();
         curl::send(&Request {
             method,
@@ -79,7 +96,7 @@ impl Consul {
             headers,
             body,
             body_file: None,
-            resolve: Some(format!("{host}:8501:{address}")),
+            connect_to: Some(format!("{host}:8501:{address}:8501")),
         })
     }
 

@@ -45,8 +45,8 @@ pub struct Request<'a> {
     pub body: Option<&'a str>,
     /// Body, from a file.
     pub body_file: Option<&'a Path>,
-    /// `host:port:address`, instead of DNS.
-    pub resolve: Option<String>,
+    /// `host:port:address:port`: dials the latter where the URL says the former.
+    pub connect_to: Option<String>,
 }
 
 /// Sends it. Every HTTP status is an answer.
@@ -59,8 +59,8 @@ pub fn send(request: &Request<'_>) -> Result<Answer, HarnessError> {
     if let Some(ca) = request.ca {
         curl.arg("--cacert").arg(ca);
     }
-    if let Some(resolve) = &request.resolve {
-        curl.args(["--resolve", resolve]);
+    if let Some(route) = &request.connect_to {
+        curl.args(["--connect-to", route]);
     }
     curl.arg(&request.url);
     let mut config = String::new();

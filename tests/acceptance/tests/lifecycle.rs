@@ -41,6 +41,12 @@ fn create(scenario: &mut Scenario) -> Done {
     let names = ["quickstart-server-0", "quickstart-server-1", "quickstart-server-2"];
     assert_eq!(consul.voters(0)?, names);
     assert!(!consul.leader(0)?.is_empty());
+    let cluster = scenario.terraform.attributes(CLUSTER)?;
+    let balancer = cluster["consul_private_endpoint_ip_address"].as_str().ok_or("address")?;
+    for slot in 0..3 {
+        assert!(consul.answers_for(slot, balancer), "server {slot} at {balancer}");
+        assert!(!consul.answers_for(slot, "172.25.16.250"), "an address of nobody");
+    }
 
     let raft = consul.ask(0, "GET", "operator/raft/configuration", None, false)?;
     assert_eq!(raft.status, 403, "an anonymous caller must not read the Raft configuration");

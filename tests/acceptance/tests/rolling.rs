@@ -133,6 +133,12 @@ fn larger_disk_and_endpoint(scenario: &Scenario) -> Done {
         .filter_map(|row| row["properties"]["ipAddress"].as_str())
         .collect();
     assert_eq!(pool, machine_addresses(scenario)?, "the endpoint leads to the machines");
+    let ip =
+        arm(scenario, "Microsoft.Network/publicIPAddresses/rolling-endpoint-ip", "2024-01-01")?;
+    let ip = ip["properties"]["ipAddress"].as_str().ok_or("no public address")?;
+    // Servers that were not made anew after it came would make their certificates anew within half a minute.
+    let consul = scenario.consul()?;
+    assert!((0..3).all(|slot| consul.answers_for(slot, ip)), "certificates for {ip}");
     settled(scenario, &["1", "2", "3"])
 }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration, set_consul};
 use hcs_acceptance::{Scenario, bins, blobs};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -93,8 +93,55 @@ fn a_trigger_that_changes_rotates_a_secret_and_the_plan_is_empty() -> Done {
         assert!(told.contains(line), "{told}");
     }
     by_hand(&scenario, &account)?;
+    an_apply_waits_for_a_job(&scenario, &account)?;
     scenario.terraform.destroy(&[])?;
     Ok(())
+}
+
+/// While a server does something by itself nobody else takes one away.
+fn an_apply_waits_for_a_job(scenario: &Scenario, account: &str) -> Done {
+    let job = |beats: u32, ended_at: Option<&str>| -> Done {
+        let file = scenario.dir.join("job.json");
+        let job = json!({
+            "id": "a-job-of-a-test", "kind": "restart", "slot": 0, "reason": "a test", "beats": beats,
+            "started_at": "2026-11-28T10:00:00Z", "ended_at": ended_at,
+        });
+        std::fs::write(&file, job.to_string())?;
+        Ok(blobs::put(&scenario.azure, account, "decisions", "job.json", &file)?)
+    };
+    let read = |name: &str| -> Result<Value, Box<dyn Error>> {
+        Ok(blobs::json(&scenario.azure, account, "config", name)?.unwrap_or_default())
+    };
+    let lines = format!("{}  tags = {{ job = \"waited-for\" }}\n", triggers("2026-12"));
+    scenario.terraform.write("main.tf", &configuration("rotation", "", &lines))?;
+    let before = read("spec.json")?;
+    job(0, None)?;
+    std::thread::scope(|scope| {
+        let applied = scope.spawn(|| scenario.terraform.apply(&[]).map_err(|e| e.to_string()));
+        let mut beats = 0;
+        wait("the apply waits", || {
+            beats += 1;
+            job(beats, None)?;
+            let step = read("run.json")?["step"].as_str().unwrap_or_default().to_owned();
+            Ok(step.contains("wait until this has ended: server 0 restarts its Consul (a test)"))
+        })?;
+        let told = hcs(scenario, "status", &[])?;
+        for line in ["an apply waits for its end", "wait until this has ended"] {
+            assert!(told.contains(line), "{told}");
+        }
+        for _ in 0..10 {
+            beats += 1;
+            job(beats, None)?;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        assert!(!applied.is_finished(), "it waits");
+        assert_eq!(read("spec.json")?, before, "nothing is written meanwhile");
+        job(beats + 1, Some("2026-11-28T10:01:00Z"))?;
+        applied.join().map_err(|_| "the apply broke off")??;
+        assert_ne!(read("spec.json")?, before);
+        scenario.terraform.plan(&[])?.expect_code(0)?;
+        Ok(())
+    })
 }
 
 /// Without Terraform, and no difference to it.
@@ -141,7 +188,7 @@ fn hcs(scenario: &Scenario, command: &str, words: &[&str]) -> Result<String, Box
     Ok(String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?)
 }
 
-fn wait(what: &str, holds: impl Fn() -> Result<bool, Box<dyn Error>>) -> Done {
+fn wait(what: &str, mut holds: impl FnMut() -> Result<bool, Box<dyn Error>>) -> Done {
     let began = Instant::now();
     while !holds()? {
         if began.elapsed() > PATIENCE {

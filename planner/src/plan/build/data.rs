@@ -15,6 +15,7 @@ use crate::observed::{READY_BLOB, ReadyDocument};
 use crate::plan::graph::StepRef;
 use crate::plan::{Action, Artifact, PlanError, Secret, SecretKind};
 use crate::reference;
+use crate::reference::has_reference;
 use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256, HOST_MANAGER_SHA256};
 use crate::releases::{check_choice, check_upgrade};
 use crate::rotation::{Rotated, Rotations, SecretVersion, declared};
@@ -67,9 +68,12 @@ impl Planner<'_> {
             }),
         };
         let brings_host_manager = self.name_host_manager(&mut wanted)?;
-        if stored != Some(&wanted) || (servers.change() && self.observed.is_ready()) {
+        let balancers = self.balancers();
+        wanted.certificates.addresses = balancers.known;
+        let differs = stored != Some(&wanted) || !balancers.coming.is_empty();
+        if differs || (servers.change() && self.observed.is_ready()) {
             wanted.generation += 1;
-            let content = content(&wanted);
+            let content = content(&wanted, &balancers.all);
             let mut uploads = Vec::new();
             if brings_host_manager {
                 uploads.push(self.upload_host_manager());
@@ -81,8 +85,8 @@ impl Planner<'_> {
             }
             uploads.extend(self.mint_rotated(&wanted));
             let document = self.write(WRITE_DOCUMENT, blob::CLUSTER, content, upgrades);
-            for upload in uploads {
-                self.draft.edge(upload, document);
+            for before in uploads.into_iter().chain(balancers.coming) {
+                self.draft.edge(before, document);
             }
             // Servers that are told of a version note how far they are with it.
             if wanted.rotations.values().any(|rotation| !rotation.version.is_first()) {
@@ -194,7 +198,8 @@ impl Planner<'_> {
             .chain(self.draft.find(WRITE_DOCUMENT))
             .collect();
         document.generation += 1;
-        let last = self.write(FORGET_OTHERS, blob::CLUSTER, content(&document), false);
+        let content = content(&document, &self.balancers().all);
+        let last = self.write(FORGET_OTHERS, blob::CLUSTER, content, false);
         for step in gone {
             self.draft.edge(step, last);
         }
@@ -290,9 +295,12 @@ fn version_of(rotations: &Rotations, what: Rotated) -> SecretVersion {
     rotations.get(what.as_str()).map(|rotation| rotation.version.clone()).unwrap_or_default()
 }
 
-/// A document as it is written: what is not known of a program yet is given when it is uploaded.
-fn content(document: &ClusterDocument) -> Value {
+/// A document as it is written: what is not known yet is given when a program is uploaded or a balancer is there.
+fn content(document: &ClusterDocument, balancers: &[Value]) -> Value {
     let mut content = json!(document);
+    if balancers.iter().any(has_reference) {
+        content["certificates"]["addresses"] = json!(balancers);
+    }
     if document.consul.sha256.is_empty() {
         content["consul"]["sha256"] = reference::parameter(CONSUL_SHA256);
         content["consul"]["file_name"] = reference::parameter(CONSUL_FILE_NAME);

@@ -261,6 +261,13 @@ impl<'w> Run<'w> {
                 let fresh = json!(format!("p-{}-{}", id.name(), self.world.made));
                 body["properties"]["principalId"] = known.unwrap_or(fresh);
             }
+            Kind::LoadBalancer => {
+                let frontend = &mut body["properties"]["frontendIPConfigurations"][0]["properties"];
+                if frontend.get("subnet").is_some() {
+                    frontend["privateIPAddress"] = json!("172.25.16.4");
+                }
+            }
+            Kind::PublicIpAddress => body["properties"]["ipAddress"] = json!("203.0.113.9"),
             Kind::StorageAccount => {
                 body["properties"]["primaryEndpoints"] = json!({ "blob": "https://acct/" });
             }
