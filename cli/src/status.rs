@@ -349,6 +349,9 @@ snapshot policies
 run
   none; the last one was update of ada@laptop, begun 2026-11-27T10:00:00Z: failed
 
+job
+  server 1 restarts its Consul (another management token) since 2026-11-28T10:00:00Z; an apply waits for its end
+
 last failure
   2026-11-27T10:04:00Z, update at \"create server_2\":
   PUT /x: SkuNotAvailable: full (HTTP 409, correlation id c)

@@ -254,8 +254,8 @@ pub enum EngineError {
     /// The run was asked to stop.
     #[error("stopped on request")]
     Stopped,
-    /// Another run has taken the cluster over: this one writes nothing more.
-    #[error("another run has taken over: {by}")]
+    /// Somebody else has taken the cluster over, another run or a job of a server: this run writes nothing more.
+    #[error("the cluster was taken over meanwhile: {by}")]
     Fenced {
         /// Who, since when, for what.
         by: String,

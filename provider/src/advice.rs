@@ -21,7 +21,7 @@ pub(crate) fn advice(error: &EngineError) -> String {
         EngineError::Transport(error) => transport(error),
         EngineError::Blob(error) => blob(error),
         EngineError::Fenced { .. } => {
-            "This run stopped before its next write. Wait until the other run is done, and apply again."
+            "This run stopped before its next write. Wait until that is done (`hcs status` tells), and apply again."
         }
         EngineError::Unplanned { .. } => "Mend that, and apply again.",
         EngineError::Changed { .. } => "Apply again: it looks at what is there now.",
