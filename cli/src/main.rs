@@ -1,4 +1,4 @@
-//! `hcs`: the plan engine without Terraform, and what a cluster says of itself. Only `hcs status` and `hcs rotate` ask Azure.
+//! `hcs`: the plan engine without Terraform, what a cluster says of itself, and what its servers are asked to do.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 // A command-line tool talks to its user on the terminal.
@@ -7,6 +7,7 @@
 mod explain;
 mod input;
 mod plan;
+mod requests;
 mod rotate;
 mod status;
 
@@ -24,7 +25,7 @@ use status::Place;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Plans Consul clusters on Azure without touching Azure, tells how one is, and asks for other secrets.
+/// Plans Consul clusters on Azure without touching Azure, tells how one is, and asks its servers for what is due once.
 #[derive(Parser)]
 #[command(
     name = "hcs",
@@ -110,11 +111,55 @@ enum Command {
         #[arg(required = true, value_name = "SECRET", value_parser = secret)]
         secrets: Vec<Rotated>,
     },
+    /// Snapshots of a cluster: takes one now, or lists what there is.
+    Snapshots {
+        #[command(subcommand)]
+        command: Snapshots,
+    },
+    /// Has servers make other certificates now, one server after the other, without a restart.
+    #[command(
+        after_help = "Needs Storage Blob Data Contributor on the container requests.\n\nExamples:\n  \
+        hcs renew 00000000-0000-0000-0000-000000000000/rg/demo\n  \
+        hcs renew 00000000-0000-0000-0000-000000000000/rg/demo --server 2"
+    )]
+    Renew {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+        /// Which server, by its slot; all of them where none is named.
+        #[arg(long = "server", value_name = "SLOT")]
+        servers: Vec<u32>,
+    },
+    /// Has the leader hand over to another server: before work on its machine, say. Consul 1.15 and newer can.
+    TransferLeader {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+    },
     /// Prints the completions of a shell.
     Completions {
         /// Which one.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum Snapshots {
+    /// Takes one now, verified, beside those of policies, which never prune it.
+    #[command(after_help = "Needs Storage Blob Data Contributor on the container requests.")]
+    Take {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+        /// Form of the answer.
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        format: Form,
+    },
+    /// Lists all that the account holds, the newest last.
+    List {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+        /// Form of the answer.
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        format: Form,
     },
 }
 
@@ -209,6 +254,20 @@ fn main() -> ExitCode {
         }
         Command::Rotate { cluster, secrets } => {
             place(Some(&cluster), None).and_then(|place| rotate::rotate(&place, &secrets))
+        }
+        Command::Snapshots { command: Snapshots::Take { cluster, format } } => {
+            let place = place(Some(&cluster), None);
+            place.and_then(|place| requests::take_snapshot(&place, format == Form::Json))
+        }
+        Command::Snapshots { command: Snapshots::List { cluster, format } } => {
+            let place = place(Some(&cluster), None);
+            place.and_then(|place| requests::list_snapshots(&place, format == Form::Json))
+        }
+        Command::Renew { cluster, servers } => {
+            place(Some(&cluster), None).and_then(|place| requests::renew(&place, &servers))
+        }
+        Command::TransferLeader { cluster } => {
+            place(Some(&cluster), None).and_then(|place| requests::transfer_leader(&place))
         }
         Command::Completions { shell } => {
             let mut command = Arguments::command();

@@ -24,7 +24,7 @@ impl Entropy for SystemEntropy {
 }
 
 /// A version-4 UUID.
-pub(crate) fn uuid(entropy: &dyn Entropy) -> Result<String, EngineError> {
+pub fn uuid(entropy: &dyn Entropy) -> Result<String, EngineError> {
     let mut bytes = [0_u8; 16];
     entropy.fill(&mut bytes)?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())

@@ -299,6 +299,16 @@ pub enum EngineError {
     /// Something that a change depends on could not be seen.
     #[error("{}", .0.sentence)]
     Unseen(Unseen),
+    /// A server did not do what it was asked for.
+    #[error("{node_name} did not {action}: {reason}")]
+    NotDone {
+        /// Its Consul node name.
+        node_name: String,
+        /// What it was asked for.
+        action: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// There is no plan for what is there now.
     #[error("{reason}")]
     Unplanned {

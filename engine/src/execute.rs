@@ -1,6 +1,7 @@
 //! Runs a plan along its DAG: what is ready runs, up to a limit; a failure or a stop starts nothing new and lets
 //! running steps end.
 
+mod ask;
 mod place;
 mod restart;
 mod steps;

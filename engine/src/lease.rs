@@ -472,8 +472,8 @@ impl Lease {
                 return Ok(());
             }
             let Err(error) = self.renew(force, None).await else {
-                // The machine may have slept over the answer.
-                if self.is_trusted() {
+                // The machine may have slept over the answer. Of a record that was let go nothing is confirmed.
+                if self.is_trusted() || self.let_go.load(Ordering::Relaxed) {
                     return Ok(());
                 }
                 continue;

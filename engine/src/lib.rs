@@ -18,13 +18,14 @@ pub mod lease;
 pub mod observe;
 pub mod reconcile;
 pub mod registration;
+pub mod requests;
 pub mod rotate;
 pub mod secrets;
 pub mod status;
 pub mod versions;
 
 /// A moment as documents have it, to the second.
-pub(crate) fn rfc3339(unix_ms: u64) -> String {
+pub fn rfc3339(unix_ms: u64) -> String {
     let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
 }

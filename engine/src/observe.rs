@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use futures::future::{join_all, try_join_all};
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::dataplane::{Request, ServerStatus, blob, container};
+use hcs_planner::dataplane::{ServerStatus, blob, container};
 use hcs_planner::desired::Desired;
 use hcs_planner::names::{Names, SERVER_METADATA};
 use hcs_planner::observed::{
     Observed, ObservedMachine, ObservedServer, READY_BLOB, Unseen, UnseenWhy,
 };
 use hcs_planner::plan::MAX_SLOTS;
+use hcs_planner::requests::Request;
 use hcs_planner::spec::ClusterSpec;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -316,7 +317,7 @@ pub async fn observe_requests(
         // What cannot be read was not written by us, and no server obeys it.
         let request = content.and_then(|c| serde_json::from_slice::<Request>(&c.bytes).ok());
         if let Some(request) = request {
-            observed.leave_requests.insert(request.slot, request);
+            observed.leave_requests.extend(request.slot.map(|slot| (slot, request)));
         }
     }
     Ok(())

@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
 use hcs_engine::versions;
 use hcs_planner::dataplane::{
-    ClusterDocument, Request, ServerStatus, SnapshotPolicyDocument, blob, container,
+    ClusterDocument, ServerStatus, SnapshotPolicyDocument, blob, container,
 };
+use hcs_planner::requests::Request;
 use hcs_planner::rotation::{Rotated, RotationsDocument, SecretVersion, Turn, turn};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -292,6 +293,11 @@ impl Stores {
     /// The request to leave, if there is one.
     pub async fn leave_request(&self, slot: u32) -> Result<Option<Request>, DocumentError> {
         json(&*self.shared, container::REQUESTS, &blob::leave_request(slot)).await
+    }
+
+    /// What the server of this slot, or whichever leads, is asked to do.
+    pub async fn request(&self, slot: Option<u32>) -> Result<Option<Request>, DocumentError> {
+        json(&*self.shared, container::REQUESTS, &blob::request(slot)).await
     }
 
     /// All snapshot policies, by name. One that cannot be read does not hide the others.

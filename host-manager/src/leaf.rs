@@ -114,6 +114,8 @@ pub enum Reason {
     Authority,
     /// It is good for longer than it should be.
     Lifetime,
+    /// Somebody asked for another one.
+    Asked,
 }
 
 impl fmt::Display for Reason {
@@ -124,6 +126,7 @@ impl fmt::Display for Reason {
             Self::Names => "names or addresses are others now",
             Self::Authority => "another CA signs now",
             Self::Lifetime => "server_certificate_ttl is shorter now",
+            Self::Asked => "somebody asked for another one",
         })
     }
 }

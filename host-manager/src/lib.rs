@@ -27,6 +27,7 @@ pub mod metadata;
 pub mod own_program;
 pub mod paths;
 pub mod reader;
+pub mod readiness;
 pub mod report;
 pub mod requests;
 pub mod rollout;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use hcs_planner::requests::RequestResult;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError};
@@ -25,9 +26,12 @@ pub struct Memory {
     /// The request to leave that is being carried out or was.
     #[serde(default)]
     pub leave: Option<Leave>,
-    /// Requests that are done.
+    /// Requests to leave that are done.
     #[serde(default)]
     pub done_requests: Vec<String>,
+    /// What came of other requests, the latest last.
+    #[serde(default)]
+    pub results: Vec<RequestResult>,
 }
 
 /// How far a request to leave has come.

@@ -2,7 +2,8 @@
 //!
 //! Each call does what the moment allows; the durable memory says where to go on.
 
-use hcs_planner::dataplane::{Request, RequestAction, ServerStatus};
+use hcs_planner::dataplane::ServerStatus;
+use hcs_planner::requests::{Request, RequestAction};
 
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::health;
@@ -19,12 +20,12 @@ pub enum LeaveError {
     /// The request cannot be read.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// A request of a newer version.
-    #[error("request {0} asks for something that this host manager does not know")]
+    /// A request of another kind, or of a newer version.
+    #[error("request {0} does not ask to leave, as one in this place does")]
     NotUnderstood(String),
     /// A request that names someone else.
-    #[error("the request to leave is for slot {0}")]
-    WrongSlot(u32),
+    #[error("the request to leave is for {0:?}")]
+    WrongSlot(Option<u32>),
     /// The others could not decide anything without this server.
     #[error("request {0} waits: without this server the others would have no quorum")]
     WouldLoseQuorum(String),
@@ -64,10 +65,10 @@ pub async fn begin(
 ) -> Result<(), LeaveError> {
     match request.action {
         RequestAction::Leave => {}
-        RequestAction::Unknown => return Err(LeaveError::NotUnderstood(request.id.clone())),
+        _ => return Err(LeaveError::NotUnderstood(request.id.clone())),
     }
     let host = leaving.host;
-    if request.slot != host.bootstrap.slot {
+    if request.slot != Some(host.bootstrap.slot) {
         return Err(LeaveError::WrongSlot(request.slot));
     }
     // A server that never became a member owes nobody anything.

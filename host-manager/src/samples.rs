@@ -39,6 +39,7 @@ pub(crate) fn status(slot: u32) -> ServerStatus {
         last_error_is_final: false,
         consul: None,
         done_requests: vec![],
+        results: vec![],
         certificate_expires_at: None,
         consul_silent_seconds: 0,
         host_manager_version: String::new(),

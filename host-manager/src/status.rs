@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use hcs_engine::blob::{BlobError, WriteCondition};
 use hcs_planner::dataplane::{ConsulStatus, ServerPhase, ServerStatus, blob, container};
+use hcs_planner::requests::{RESULTS_MAX, RequestResult};
 use hcs_planner::rotation::SecretVersion;
 use tokio_util::sync::CancellationToken;
 
 use crate::consul::client::ConsulClient;
 use crate::consul::health;
 use crate::host::Host;
+use crate::leaf::Leaf;
 use crate::report::chain;
 
 /// The host manager's version, as the status reports it.
@@ -35,12 +37,18 @@ enum Stage {
 struct Facts {
     stage: Stage,
     client: Option<ConsulClient>,
+    /// The same, with the rights that the disk holds: of a Consul that was started while the account was away.
+    client_of_disk: Option<ConsulClient>,
     consul: Option<ConsulStatus>,
     /// When Consul last answered, or was first expected to.
     consul_seen_unix_ms: u64,
     acl_ready: bool,
     certificate_expires_at: Option<String>,
+    /// The certificate that counts, and its key.
+    leaf: Option<Arc<Leaf>>,
     done_requests: Vec<String>,
+    /// What came of other requests, the latest last.
+    results: Vec<RequestResult>,
     /// Earlier lives of this slot were read, so that their requests are not done again.
     recalled: bool,
     /// A status was written.
@@ -158,6 +166,31 @@ impl Board {
         self.facts().certificate_expires_at = time;
     }
 
+    /// The certificate that counts now.
+    pub fn set_leaf(&self, leaf: &Leaf) {
+        let mut facts = self.facts();
+        if facts.leaf.as_ref().is_none_or(|known| known.facts.der != leaf.facts.der) {
+            facts.leaf = Some(Arc::new(leaf.clone()));
+        }
+    }
+
+    /// The certificate that counts now, once there is one.
+    pub fn leaf(&self) -> Option<Arc<Leaf>> {
+        self.facts().leaf.clone()
+    }
+
+    /// Consul was started with what the disk holds.
+    pub fn started_from_disk(&self, client: ConsulClient) {
+        self.facts().client_of_disk = Some(client);
+    }
+
+    /// A client of this server's own Consul, once it was started and as long as it is part of the cluster.
+    pub fn client(&self) -> Option<ConsulClient> {
+        let facts = self.facts();
+        let is_part = facts.stage != Stage::Left;
+        facts.client.clone().or_else(|| facts.client_of_disk.clone()).filter(|_| is_part)
+    }
+
     /// Adds a finished request.
     pub fn done(&self, request_id: &str) {
         let mut facts = self.facts();
@@ -169,7 +202,24 @@ impl Board {
     /// Whether a request needs doing: unknown until the last status of this slot was read.
     pub fn is_open(&self, request_id: &str) -> bool {
         let facts = self.facts();
-        facts.recalled && !facts.done_requests.iter().any(|id| id == request_id)
+        let results = facts.results.iter().map(|result| &result.id);
+        let mut done = facts.done_requests.iter().chain(results);
+        facts.recalled && !done.any(|id| id == request_id)
+    }
+
+    /// Adds what came of a request; the oldest are forgotten.
+    pub fn add_result(&self, result: RequestResult) {
+        let mut facts = self.facts();
+        if !facts.results.iter().any(|known| known.id == result.id) {
+            facts.results.push(result);
+        }
+        let superfluous = facts.results.len().saturating_sub(RESULTS_MAX);
+        facts.results.drain(..superfluous);
+    }
+
+    /// What came of requests, the latest last.
+    pub fn results(&self) -> Vec<RequestResult> {
+        self.facts().results.clone()
     }
 
     /// A client, if Consul has a leader and we belong to it.
@@ -211,6 +261,7 @@ impl Board {
             last_error_is_final: hopeless.is_some(),
             consul: facts.consul.clone(),
             done_requests: facts.done_requests.clone(),
+            results: facts.results.clone(),
             certificate_expires_at: facts.certificate_expires_at.clone(),
             consul_silent_seconds: consul_silent_seconds(&facts, host.clock.now_unix_ms()),
             host_manager_version: VERSION.to_owned(),
@@ -228,7 +279,8 @@ fn consul_silent_seconds(facts: &Facts, now_unix_ms: u64) -> u64 {
     now_unix_ms.saturating_sub(facts.consul_seen_unix_ms) / 1000
 }
 
-fn written_at(unix_ms: u64) -> String {
+/// A moment as documents have it.
+pub fn written_at(unix_ms: u64) -> String {
     let time =
         i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     time.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
@@ -268,8 +320,9 @@ async fn recall(host: &Host, board: &Board) -> Result<(), BlobError> {
     let container = container::status(host.bootstrap.slot);
     let found = host.stores.own.get(&container, blob::STATUS).await?;
     let former = found.and_then(|c| serde_json::from_slice::<ServerStatus>(&c.bytes).ok());
-    for id in former.into_iter().flat_map(|status| status.done_requests) {
-        board.done(&id);
+    if let Some(former) = former {
+        former.done_requests.iter().for_each(|id| board.done(id));
+        former.results.into_iter().for_each(|result| board.add_result(result));
     }
     board.facts().recalled = true;
     Ok(())

@@ -15,9 +15,9 @@ use hcs_host_manager::leaf;
 use hcs_host_manager::paths::tls_file;
 use hcs_host_manager::snapshot::archive;
 use hcs_planner::dataplane::{
-    Form, OnDelete, Request, RequestAction, ServerPhase, ServerStatus, SnapshotPolicyDocument,
-    blob, container, port,
+    Form, OnDelete, ServerPhase, ServerStatus, SnapshotPolicyDocument, blob, container, port,
 };
+use hcs_planner::requests::{Request, RequestAction};
 use support::client::ClientAgent;
 use support::world::{GOSSIP_KEY, MANAGEMENT, Server, World, agent_token};
 use support::{consul_binary, eventually};
@@ -290,7 +290,7 @@ async fn the_leader_leaves(world: &World, servers: &mut [Server]) {
     let others: Vec<u32> = (0..3).filter(|&other| other != slot).collect();
     let leaver = &mut servers[usize::try_from(slot).unwrap()];
     let starts = leaver.service.process().1;
-    let request = Request { id: "leave-1".to_owned(), slot, action: RequestAction::Leave };
+    let request = Request::new("leave-1".to_owned(), Some(slot), RequestAction::Leave);
     let text = serde_json::to_vec(&request).unwrap();
     world.account.write(container::REQUESTS, &blob::leave_request(slot), text);
     let memory = leaver.host.paths.state_dir().join("memory.json");

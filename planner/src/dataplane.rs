@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::names::{Names, deterministic_guid};
+use crate::names::Names;
+use crate::requests::RequestResult;
 use crate::rotation::{Rotations, SecretVersion};
 use crate::spec::{ClusterSpec, defaults};
 
@@ -54,6 +55,8 @@ pub mod port {
     pub const GOSSIP_WAN: u16 = 8302;
     /// HTTP API and UI with TLS.
     pub const HTTPS: u16 = 8501;
+    /// Whether a server may be given clients, asked by balancers alone ([`super::READY_PATH`]).
+    pub const READY: u16 = 8505;
     /// gRPC with TLS, for data planes.
     pub const GRPC_TLS: u16 = 8503;
 
@@ -65,6 +68,9 @@ pub mod port {
         (version.major, version.minor) >= (1, 14)
     }
 }
+
+/// What balancers ask each server on [`port::READY`].
+pub const READY_PATH: &str = "/ready";
 
 /// Blob names inside the containers.
 pub mod blob {
@@ -109,6 +115,17 @@ pub mod blob {
     pub fn leave_request(slot: u32) -> String {
         format!("{LEAVE_REQUESTS}{slot}.json")
     }
+
+    /// In `requests`: what the server of this slot, or whichever leads, is asked to do.
+    pub fn request(slot: Option<u32>) -> String {
+        match slot {
+            Some(slot) => format!("server-{slot}.json"),
+            None => "leader.json".to_owned(),
+        }
+    }
+
+    /// In `snapshots`: folder of those that somebody asked for. No policy has this name.
+    pub const ON_DEMAND: &str = "~on-demand/";
 
     /// In `artifacts`: a Consul archive or binary.
     pub fn consul_artifact(sha256: &str, file_name: &str) -> String {
@@ -338,34 +355,6 @@ impl OnDelete {
     }
 }
 
-/// `requests/*.json`: asks one server to do something once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    /// Identifies this request; [`ServerStatus::done_requests`] repeats it when it is done.
-    pub id: String,
-    /// The server that is meant.
-    pub slot: u32,
-    /// What it shall do.
-    pub action: RequestAction,
-}
-
-/// Id of the request to leave of the server that this scale set runs. A set that is made anew has another `unique_id`,
-/// so an old request never speaks to a new server, and a resumed run repeats the same request.
-pub fn leave_request_id(node_name: &str, unique_id: &str) -> String {
-    deterministic_guid(&["leave", node_name, unique_id])
-}
-
-/// What a [`Request`] asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RequestAction {
-    /// Hand over leadership if it leads, leave Raft and gossip, stop Consul and keep it stopped.
-    Leave,
-    /// Something that a newer version knows.
-    #[serde(other)]
-    Unknown,
-}
-
 /// `status-{slot}/status.json`: what a server says of itself and of the cluster, every few seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerStatus {
@@ -396,6 +385,9 @@ pub struct ServerStatus {
     /// Seconds since Consul last answered its host manager; 0 while it answers, and for a server that left.
     #[serde(default)]
     pub consul_silent_seconds: u64,
+    /// What came of requests, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<RequestResult>,
     /// The host manager's own version.
     pub host_manager_version: String,
     /// SHA-256 of the host manager that wrote this, lower-case hex.

@@ -27,6 +27,7 @@ mod read_only;
 pub mod reference;
 pub mod releases;
 pub mod render;
+pub mod requests;
 pub mod rotation;
 pub mod rules;
 pub mod shared_zone;

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::arm::ArmId;
-use crate::dataplane::{ClusterDocument, Request, ServerStatus};
+use crate::dataplane::{ClusterDocument, ServerStatus};
 use crate::given_group;
 use crate::names::{INCARNATION_TAG, Names};
 use crate::ownership::RunRecord;
 use crate::plan::Voter;
 use crate::reference::point;
+use crate::requests::Request;
 use crate::spec::ClusterSpec;
 
 /// One look at a cluster's world.
@@ -286,6 +287,7 @@ mod tests {
                 acl_ready: true,
             }),
             done_requests: vec![],
+            results: vec![],
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: String::new(),

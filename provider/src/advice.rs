@@ -23,6 +23,7 @@ pub(crate) fn advice(error: &EngineError) -> String {
         EngineError::Fenced { .. } => {
             "This run stopped before its next write. Wait until that is done (`hcs status` tells), and apply again."
         }
+        EngineError::NotDone { .. } => "`hcs status` tells how that server is. Apply again.",
         EngineError::Unplanned { .. } => "Mend that, and apply again.",
         EngineError::Changed { .. } => "Apply again: it looks at what is there now.",
         EngineError::Contradiction { .. } => {

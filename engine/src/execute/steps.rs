@@ -7,14 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::try_join_all;
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::dataplane::{
-    Request, RequestAction, ServerStatus, blob, container, leave_request_id,
-};
+use hcs_planner::dataplane::{ServerStatus, blob, container};
 use hcs_planner::desired::object;
 use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id};
 use hcs_planner::observed::{ObservedServer, other_version_reason, unhealthy_reason};
 use hcs_planner::plan::{Action, Artifact, Step, Voter};
 use hcs_planner::reference::{Outputs, Unresolved, resolve};
+use hcs_planner::requests::{Request, RequestAction, leave_request_id};
 use serde_json::{Value, json};
 
 use super::Run;
@@ -118,7 +117,7 @@ impl Run<'_> {
     }
 
     /// The cluster's blobs: no write without the lease, and no denial is believed soon after a grant.
-    fn store(&self) -> Result<Arc<dyn BlobStore>, EngineError> {
+    pub(super) fn store(&self) -> Result<Arc<dyn BlobStore>, EngineError> {
         let store = self.bare_store()?;
         Ok(self.patience.over(&self.arm, store, self.lease.as_ref()))
     }
@@ -201,11 +200,14 @@ impl Run<'_> {
         action: RequestAction,
         remaining: &[Voter],
     ) -> Result<(), EngineError> {
+        if action != RequestAction::Leave {
+            return self.ask_for(slot, node_name, action).await;
+        }
         let server = self.arm.get(&self.names.scale_set(slot), Kind::ScaleSet).await?;
         let unique = server.as_ref().and_then(|body| body.pointer("/properties/uniqueId"));
         let unique = unique.and_then(Value::as_str).unwrap_or_default();
         let id = leave_request_id(node_name, unique);
-        let request = Request { id, slot, action };
+        let request = Request::new(id, Some(slot), action);
         let bytes = document::bytes("a request", &request)?;
         let (store, name) = (self.store()?, blob::leave_request(slot));
         // A try that comes late, after another run went on, meets that one's etag.

@@ -33,6 +33,7 @@ impl Manager {
         cluster: &ClusterDocument,
         decisions: &RotationsDocument,
         secrets: &ServerSecrets,
+        is_asked: bool,
     ) -> Result<Leaf, RoundError> {
         let host = &self.host;
         let wanted = Wanted::new(cluster, &host.bootstrap, host.instance.address);
@@ -42,7 +43,8 @@ impl Manager {
             None => self.leaf_on_disk()?,
         };
         let now_unix_s = self.now_unix_s();
-        let Some(reason) = wanted.verdict(known.as_ref(), &authorities, now_unix_s) else {
+        let verdict = wanted.verdict(known.as_ref(), &authorities, now_unix_s);
+        let Some(reason) = verdict.or(is_asked.then_some(Reason::Asked)) else {
             self.board.solved("certificate renewal");
             return known.ok_or_else(|| leaf::LeafError::Unreadable { which: "server" }.into());
         };
@@ -100,6 +102,7 @@ impl Manager {
 
     /// Says when it ends, and warns long before where nothing renews it.
     pub(super) fn tell_of_the_certificate(&self, leaf: &Leaf) {
+        self.board.set_leaf(leaf);
         let expires_at = leaf.facts.expires_at();
         let warning = leaf.is_short(self.now_unix_s()).then(|| {
             let at = expires_at.clone().unwrap_or_default();

@@ -108,6 +108,7 @@ impl Manager {
         if is_time || !self.board.acl_ready() {
             self.ensure_acl(documents).await;
         }
+        self.serve_requests(documents, peers, leader == own).await;
         if leader == own && (is_time || self.client_token.is_none()) {
             self.ensure_client_token(documents).await;
         }

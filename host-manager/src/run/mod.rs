@@ -7,6 +7,7 @@ mod member;
 mod offline;
 mod own_program;
 mod process;
+mod requests;
 mod rotation;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use crate::leaf::{self, Leaf, LeafError};
 use crate::membership::{self, Introductions};
 use crate::memory::{Memory, MemoryError};
 use crate::reader::ReaderError;
+use crate::readiness;
 use crate::report::chain;
 use crate::secrets::Secret;
 use crate::service::{ServiceError, Verb};
@@ -133,6 +135,10 @@ struct Manager {
     agent_version: Option<SecretVersion>,
     /// The token of client agents, once this server as the leader has seen that it works.
     client_token: Option<Secret>,
+    /// The request that is being carried out beside the rounds.
+    serves: Option<tokio::task::JoinHandle<()>>,
+    /// The request for a certificate that no port was seen to serve yet, and the certificate, DER.
+    renewal_asked: Option<(String, Vec<u8>)>,
     /// Why the last restart was put off; logged when it changes.
     waits_for: Option<&'static str>,
     /// CA, certificate or key changed on disk since Consul last read them.
@@ -152,7 +158,11 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
     for id in &memory.done_requests {
         board.done(id);
     }
+    for result in &memory.results {
+        board.add_result(result.clone());
+    }
     let publisher = tokio::spawn(status::run(host.clone(), board.clone(), stop.clone()));
+    let readiness = tokio::spawn(readiness::serve::run(host.clone(), board.clone(), stop.clone()));
     let snapshots = tokio::spawn({
         let (host, board, stop) = (host.clone(), board.clone(), stop.clone());
         async move {
@@ -176,6 +186,8 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         rounds_locked_out: 0,
         agent_version: None,
         client_token: None,
+        serves: None,
+        renewal_asked: None,
         waits_for: None,
         reload_due: false,
         served: None,
@@ -184,7 +196,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
     };
     tokio::select! { () = manager.rounds() => {} () = stop.cancelled() => {} }
     // A last status is welcome, but a storage account that hangs must not hold up a shutdown.
-    let ended = async { tokio::join!(publisher, snapshots) };
+    let ended = async { tokio::join!(publisher, snapshots, readiness) };
     if tokio::time::timeout(SHUTDOWN_MAX, ended).await.is_err() {
         tracing::warn!("the last status may not have been written");
     }
@@ -269,7 +281,7 @@ impl Manager {
         let (decisions, decisions_etag) = self.host.stores.decisions(&cluster).await?;
         let slot = self.host.bootstrap.slot;
         let secrets = self.host.stores.secrets(slot, &cluster, &decisions).await?;
-        let leaf = self.ensure_leaf(&cluster, &decisions, &secrets).await?;
+        let leaf = self.ensure_leaf(&cluster, &decisions, &secrets, false).await?;
         let token = secrets.strongest_token();
         let address = self.host.instance.address;
         let client = ConsulClient::new(address, &cluster.datacenter, &secrets.ca_pem, token)?

@@ -4,6 +4,7 @@
 use super::{Documents, Manager, RoundError};
 use crate::artifact;
 use crate::certificate;
+use crate::consul::client::ConsulClient;
 use crate::converge::{self, StartedFor, Wanted};
 use crate::files;
 use crate::last_known::LastKnown;
@@ -60,6 +61,12 @@ impl Manager {
         tracing::warn!(
             "the storage account does not answer: Consul starts with what the disk holds"
         );
-        self.start(&wanted, Verb::Start).await
+        self.start(&wanted, Verb::Start).await?;
+        let secrets = &known.secrets;
+        let (token, address) = (secrets.strongest_token(), host.instance.address);
+        let client = ConsulClient::new(address, &known.cluster.datacenter, &secrets.ca_pem, token)?;
+        self.board.set_leaf(&leaf);
+        self.board.started_from_disk(client);
+        Ok(())
     }
 }

@@ -213,7 +213,8 @@ async fn take(
         Err(source) => return Err(failed("save", &policy.name, source)),
     }
     let all = names(host, &policy.name).await?;
-    let superfluous = schedule::superfluous(&policy.name, &all, policy.retain_count);
+    let superfluous =
+        schedule::superfluous(&policy.name, &all, policy.retain_count, host.clock.now_unix_ms());
     for name in &superfluous {
         let deleted = store.delete(container::SNAPSHOTS, name).await;
         deleted.map_err(|source| failed("prune", &policy.name, source))?;
@@ -222,7 +223,7 @@ async fn take(
 }
 
 /// Unpacking hundreds of megabytes must not hold up the status.
-async fn verified(archive: Bytes) -> Result<SnapshotFacts, SnapshotError> {
+pub(super) async fn verified(archive: Bytes) -> Result<SnapshotFacts, SnapshotError> {
     let checked = tokio::task::spawn_blocking(move || archive::verify(archive.as_ref())).await;
     Ok(checked.map_err(|error| SnapshotError::Stopped(io::Error::other(error)))??)
 }

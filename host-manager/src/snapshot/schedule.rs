@@ -48,14 +48,18 @@ pub fn due(now_ms: u64, newest_ms: Option<u64>, interval_ms: u64) -> Option<u64>
     is_due.then(|| now_ms - now_ms % interval_ms)
 }
 
-/// Names to delete, oldest first, so that `retain_count` stay; 0 keeps all.
-pub fn superfluous(policy: &str, names: &[String], retain_count: u32) -> Vec<String> {
+/// Names to delete, oldest first, so that `retain_count` stay; 0 keeps all. What a broken clock wrote into the future
+/// counts for nothing and stays: it would push out what is really the newest.
+pub fn superfluous(policy: &str, names: &[String], retain_count: u32, now_ms: u64) -> Vec<String> {
     let retain = usize::try_from(retain_count).unwrap_or(usize::MAX);
     if retain == 0 {
         return Vec::new();
     }
-    let mut aged: Vec<(u64, &String)> =
-        names.iter().filter_map(|name| Some((time_of(policy, name)?, name))).collect();
+    let is_past = |time: &u64| *time <= now_ms.saturating_add(SKEW_MS);
+    let mut aged: Vec<(u64, &String)> = names
+        .iter()
+        .filter_map(|name| Some((time_of(policy, name).filter(is_past)?, name)))
+        .collect();
     aged.sort_unstable();
     let excess = aged.len().saturating_sub(retain);
     aged.into_iter().take(excess).map(|(_, name)| name.clone()).collect()
@@ -133,6 +137,7 @@ mod tests {
             "p/20261122T020000Z.snap",
             "p/forced.snap",
             "other/20261122T000000Z.snap",
+            "p/20991231T000000Z.snap",
         ]
         .map(str::to_owned)
         .to_vec();
@@ -143,7 +148,8 @@ mod tests {
             (5, &[]),
         ];
         for (retain, expected) in cases {
-            assert_eq!(superfluous("p", &names, retain), expected, "retain {retain}");
+            let now = at("20261122T033000Z");
+            assert_eq!(superfluous("p", &names, retain, now), expected, "retain {retain}");
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Builder, named, object};
 use crate::arm::{ArmId, Kind};
-use crate::dataplane::port;
+use crate::dataplane::{READY_PATH, port};
 use crate::diff::absent;
 use crate::names::{CLUSTER_RECORD, OWNER_METADATA, SERVER_METADATA, SUBNET};
 use crate::reference::output;
@@ -62,7 +62,7 @@ fn security_group(builder: &mut Builder<'_>) {
     let callers = endpoint.map_or(&[][..], |endpoint| &endpoint.allowed_cidrs);
     rules.push(allow_from(ENDPOINT_RULE, 125, callers, port::HTTPS));
     rules.push(allow_from(SSH_RULE, 135, &builder.spec.ssh_allowed_cidrs, port::SSH));
-    rules.push(allow("health-probe", 140, "Tcp", "AzureLoadBalancer", port::HTTPS));
+    rules.push(allow("health-probe", 140, "Tcp", "AzureLoadBalancer", port::READY));
     rules.push(rule("deny-everything-else", 4096, "*", "Deny", "*", "*"));
     let location = &builder.spec.location;
     let mut body = json!({ "location": location, "properties": {} });
@@ -205,10 +205,16 @@ fn load_balancer(builder: &mut Builder<'_>) {
     builder.add(object::LOAD_BALANCER, Kind::LoadBalancer, id, body, needs);
 }
 
-/// Gives a balancer its rule and the probe of it: a TCP probe asks whether the server is there;
-/// `/v1/status/leader` answers 200 without a leader, too.
+/// Gives a balancer its rule and the probe of it. Consul itself has nothing to ask: a port that is open says little, and
+/// `/v1/status/leader` answers 200 without a leader, too. So the host manager is asked.
 fn serve_https(body: &mut Value, rule: Value) {
-    let probe = json!({ "protocol": "Tcp", "port": port::HTTPS, "intervalInSeconds": 5, "probeThreshold": 2 });
+    let probe = json!({
+        "protocol": "Https",
+        "port": port::READY,
+        "requestPath": READY_PATH,
+        "intervalInSeconds": 5,
+        "probeThreshold": 1,
+    });
     body["properties"]["probes"] = Value::Array(vec![named("https", probe)]);
     body["properties"]["loadBalancingRules"] = Value::Array(vec![rule]);
 }

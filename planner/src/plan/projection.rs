@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Action, Plan, Step};
 use crate::arm::Kind;
-use crate::dataplane::RequestAction;
 use crate::desired::place_in;
+use crate::requests::RequestAction;
 
 /// What a step does to the voters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,11 @@ pub(super) fn change(step: &Step) -> Option<Change> {
         }
         (Action::Ask { slot, request, remaining, .. }, _) => match request {
             RequestAction::Leave => Some(Change::Leaves { slot: *slot, seen: slots(remaining) }),
-            // No plan asks for what this version does not know.
-            RequestAction::Unknown => None,
+            // Nobody goes by these. No plan asks for what this version does not know.
+            RequestAction::Snapshot
+            | RequestAction::RenewCertificate
+            | RequestAction::TransferLeadership
+            | RequestAction::Unknown => None,
         },
         (Action::Delete { kind: Kind::ScaleSet, .. }, Some(slot)) => Some(Change::Dies { slot }),
         (Action::Restart { is_off: true, .. }, _) => None,

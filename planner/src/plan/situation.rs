@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::build::look::{has_failed, is_going};
 use super::{MAX_SLOTS, Voter};
-use crate::dataplane::{ServerStatus, leave_request_id};
+use crate::dataplane::ServerStatus;
 use crate::desired::{Desired, object, place_in};
 use crate::diff::differs_in;
 use crate::effect::Effect;
 use crate::names::Names;
 use crate::observed::{LOST_AFTER_SECONDS, Observed, other_version_reason};
 use crate::reference::point;
+use crate::requests::leave_request_id;
 use crate::spec::ClusterSpec;
 
 /// The servers as a plan finds them.

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::arm::{ArmId, Kind};
-use crate::dataplane::RequestAction;
 use crate::diff::Difference;
 use crate::placement::Place;
 use crate::reference::has_reference;
+use crate::requests::RequestAction;
 use crate::rotation::{Rotated, SecretVersion};
 
 /// What a step does to the world.

@@ -5,16 +5,14 @@ mod run;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::dataplane::{
-    ConsulStatus, Request, RequestAction, ServerPhase, ServerStatus, blob, container,
-    leave_request_id,
-};
+use hcs_planner::dataplane::{ConsulStatus, ServerPhase, ServerStatus, blob, container};
 use hcs_planner::desired::{object, place_in};
 use hcs_planner::names::{Names, ROLE_BLOB_READER, SERVER_METADATA, role_assignment_id};
 use hcs_planner::observed::{Observed, ObservedMachine, ObservedServer, READY_BLOB};
 use hcs_planner::placement::quorum;
 use hcs_planner::plan::{Action, Artifact, Plan, Secret, SecretKind, Step, Voter};
 use hcs_planner::reference::{Outputs, resolve};
+use hcs_planner::requests::{Request, RequestAction, leave_request_id};
 use hcs_planner::rotation::{Rotated, Rotation, SecretVersion};
 use hcs_planner::spec::ClusterSpec;
 use serde_json::{Value, json};
@@ -90,7 +88,7 @@ impl World {
         observed.blobs_readable = true;
         let is_ready = observed.is_ready();
         for (slot, id) in &self.asked {
-            let request = Request { id: id.clone(), slot: *slot, action: RequestAction::Leave };
+            let request = Request::new(id.clone(), Some(*slot), RequestAction::Leave);
             observed.leave_requests.insert(*slot, request);
         }
         for slot in 0..hcs_planner::plan::MAX_SLOTS {
@@ -220,6 +218,7 @@ impl World {
                 acl_ready: true,
             }),
             done_requests: self.left.get(&slot).cloned().into_iter().collect(),
+            results: vec![],
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: String::new(),

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hcs_planner::dataplane::{
-    ClusterDocument, ConsulStatus, Request, ServerPhase, ServerStatus, blob, container,
+    ClusterDocument, ConsulStatus, ServerPhase, ServerStatus, blob, container,
 };
+use hcs_planner::requests::Request;
 
 use super::blobs::Blobs;
 use super::quorum::Quorum;
@@ -213,6 +214,7 @@ impl Servers {
             last_error_is_final: self.is_hopeless,
             consul,
             done_requests: left.cloned().into_iter().collect(),
+            results: vec![],
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: env!("CARGO_PKG_VERSION").into(),

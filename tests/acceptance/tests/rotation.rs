@@ -160,6 +160,16 @@ fn by_hand(scenario: &Scenario, account: &str) -> Done {
         let at = found.unwrap_or_default()["progress"]["agent_tokens"].clone();
         Ok(at["version"] == after && at["phase"] == "done")
     })?;
+    let taken = hcs(scenario, "snapshots take", &[])?;
+    let name = taken.split_whitespace().find(|word| word.starts_with("snapshots/~on-demand/"));
+    let name = name.and_then(|name| name.strip_prefix("snapshots/")).ok_or(taken.clone())?;
+    assert!(taken.contains("Raft index") && taken.contains("SHA-256"), "{taken}");
+    let listed = hcs(scenario, "snapshots list", &[])?;
+    assert!(listed.contains(name), "{name} in {listed}");
+    let renewed = hcs(scenario, "renew", &[])?;
+    assert!(renewed.contains("server 0 serves another certificate, good until"), "{renewed}");
+    let stranger = hcs(scenario, "renew", &["--server", "7"])?;
+    assert!(stranger.contains("there is no server 7: there are 0"), "{stranger}");
     let refused = hcs(scenario, "rotate", &["everything"])?;
     assert!(refused.contains("it is one of gossip_key, agent_tokens"), "{refused}");
     scenario.terraform.plan(&[])?.expect_code(0)?;
@@ -183,7 +193,7 @@ fn decoded(text: &str) -> Result<String, Box<dyn Error>> {
 fn hcs(scenario: &Scenario, command: &str, words: &[&str]) -> Result<String, Box<dyn Error>> {
     let cluster = scenario.terraform.attributes(CLUSTER)?;
     let mut hcs = Command::new(bins::binary("hcs")?);
-    hcs.args([command, cluster["id"].as_str().unwrap_or_default()]).args(words);
+    hcs.args(command.split(' ')).arg(cluster["id"].as_str().unwrap_or_default()).args(words);
     let output = hcs.envs(scenario.terraform.env()).output()?;
     Ok(String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?)
 }

@@ -9,10 +9,10 @@ use super::look::is_running;
 use super::orphans::Orphan;
 use super::{Planner, Servers, WAIT_HEALTHY, WRITE_DOCUMENT};
 use crate::arm::Kind;
-use crate::dataplane::RequestAction;
 use crate::desired::object;
 use crate::plan::Action;
 use crate::plan::graph::StepRef;
+use crate::requests::RequestAction;
 
 /// What happens to one server.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::arm::{ArmId, Kind};
-use crate::dataplane::RequestAction;
 use crate::plan::graph::{Draft, StepRef};
 use crate::plan::projection::change;
 use crate::plan::{Action, StepIndex, Voter};
+use crate::requests::RequestAction;
 
 fn zones() -> Vec<String> {
     ["1", "2", "3"].map(str::to_owned).to_vec()

@@ -1,0 +1,198 @@
+//! What servers are asked to do once: `hcs snapshots take`, `hcs renew`, `hcs transfer-leader`. And the list of snapshots.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hcs_engine::blob::{BlobError, BlobStore};
+use hcs_engine::clock::{Clock as _, SystemClock};
+use hcs_engine::entropy::{SystemEntropy, uuid};
+use hcs_engine::error::{EngineError, chain};
+use hcs_engine::requests::{AskError, ask};
+use hcs_planner::dataplane::{ClusterDocument, blob, container};
+use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::input::CliError;
+use crate::plan::Answer;
+use crate::status::{Place, open};
+
+/// A snapshot of a large cluster takes minutes.
+const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
+const GOOD_FOR: Duration = Duration::from_mins(5);
+
+/// Takes a snapshot now, and says where it is.
+pub(crate) fn take_snapshot(place: &Place, as_json: bool) -> Result<Answer, CliError> {
+    run(async {
+        let (_, store) = open(place).await?;
+        let id = new_id()?;
+        let time = compact_time(SystemClock.now_unix_ms());
+        let short = id.split('-').next().unwrap_or_default();
+        let name = format!("{}{time}-{short}.snap", blob::ON_DEMAND);
+        let mut request = Request::new(id, None, RequestAction::Snapshot);
+        request.arguments = [(argument::SNAPSHOT.to_owned(), name)].into();
+        let result = asked(&store, request, SNAPSHOT_GOOD_FOR).await?;
+        if as_json {
+            return Ok(format!("{}\n", json!(result.values)));
+        }
+        let say = |name: &str| text_of(result.values.get(name));
+        Ok(format!(
+            "snapshot {}/{}\n  {} bytes, Raft index {}, verified\n  SHA-256 {}\n",
+            container::SNAPSHOTS,
+            say(argument::SNAPSHOT),
+            say(argument::SIZE_BYTES),
+            say(argument::RAFT_INDEX),
+            say(argument::SHA256),
+        ))
+    })
+}
+
+/// All snapshots that the account holds, those of policies and those that somebody asked for, the newest last.
+pub(crate) fn list_snapshots(place: &Place, as_json: bool) -> Result<Answer, CliError> {
+    run(async {
+        let (_, store) = open(place).await?;
+        let listed = store.list(container::SNAPSHOTS, "").await;
+        let mut entries = listed.map_err(|error| refused(&error.into(), container::SNAPSHOTS))?;
+        entries.retain(|entry| entry.name.ends_with(".snap"));
+        entries.sort_by(|a, b| (&a.last_modified, &a.name).cmp(&(&b.last_modified, &b.name)));
+        if as_json {
+            let rows: Vec<Value> = entries
+                .iter()
+                .map(|entry| {
+                    json!({ "name": entry.name, "size_bytes": entry.size_bytes, "written_at": entry.last_modified })
+                })
+                .collect();
+            return Ok(format!("{}\n", json!(rows)));
+        }
+        if entries.is_empty() {
+            return Ok("there is no snapshot\n".to_owned());
+        }
+        let mut text = String::new();
+        for entry in &entries {
+            let at = entry.last_modified.as_deref().unwrap_or("at some time");
+            let _ = writeln!(text, "{at}  {:>12} bytes  {}", entry.size_bytes, entry.name);
+        }
+        Ok(text)
+    })
+}
+
+/// Has servers make other certificates, one server after the other; all of them where none is named.
+pub(crate) fn renew(place: &Place, servers: &[u32]) -> Result<Answer, CliError> {
+    run(async {
+        let (_, store) = open(place).await?;
+        let slots = slots(store.as_ref()).await?;
+        if let Some(stranger) = servers.iter().find(|slot| !slots.contains(slot)) {
+            let known: Vec<String> = slots.iter().map(ToString::to_string).collect();
+            let reason = format!("there is no server {stranger}: there are {}", known.join(", "));
+            return Err(CliError::Azure { reason });
+        }
+        let mut text = String::new();
+        for slot in if servers.is_empty() { &slots } else { servers } {
+            let request = Request::new(new_id()?, Some(*slot), RequestAction::RenewCertificate);
+            let result = asked(&store, request, GOOD_FOR).await?;
+            let until = text_of(result.values.get(argument::EXPIRES_AT));
+            let _ = writeln!(text, "server {slot} serves another certificate, good until {until}");
+        }
+        Ok(text)
+    })
+}
+
+/// Has the leader hand over.
+pub(crate) fn transfer_leader(place: &Place) -> Result<Answer, CliError> {
+    run(async {
+        let (_, store) = open(place).await?;
+        let request = Request::new(new_id()?, None, RequestAction::TransferLeadership);
+        asked(&store, request, GOOD_FOR).await?;
+        Ok("another server leads now; `hcs status` says which\n".to_owned())
+    })
+}
+
+fn run(work: impl Future<Output = Result<String, CliError>>) -> Result<Answer, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::Azure { reason: error.to_string() })?;
+    Ok(Answer { text: runtime.block_on(work)?, changes: false })
+}
+
+fn new_id() -> Result<String, CliError> {
+    uuid(&SystemEntropy).map_err(|error| CliError::Azure { reason: chain(&error) })
+}
+
+/// `20261128T101500Z`, as in the names of all snapshots.
+fn compact_time(unix_ms: u64) -> String {
+    hcs_engine::rfc3339(unix_ms).replace(['-', ':'], "")
+}
+
+fn text_of(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => "unknown".to_owned(),
+        Some(value) => value.to_string(),
+    }
+}
+
+async fn slots(store: &dyn BlobStore) -> Result<Vec<u32>, CliError> {
+    let found = store.get(container::CONFIG, blob::CLUSTER).await;
+    let found = found.map_err(|error| refused(&error.into(), container::CONFIG))?;
+    let document = found.and_then(|found| serde_json::from_slice(&found.bytes).ok());
+    let document: ClusterDocument = document.ok_or_else(|| CliError::Azure {
+        reason: "no cluster is described here yet: config/cluster.json is missing".to_owned(),
+    })?;
+    Ok(document.slots)
+}
+
+/// The result of a request that was done; anything else is an error in words.
+async fn asked(
+    store: &Arc<dyn BlobStore>,
+    mut request: Request,
+    good_for: Duration,
+) -> Result<RequestResult, CliError> {
+    let user = ["USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
+    request.asked_by = Some(format!("{} (hcs)", user.as_deref().unwrap_or("somebody")));
+    request.expires_unix_s = Some(SystemClock.now_unix_ms() / 1000 + good_for.as_secs());
+    let cancel = CancellationToken::new();
+    let result = ask(store.as_ref(), &SystemClock, &cancel, &request, good_for).await;
+    let result = result.map_err(|error| match error {
+        AskError::Engine(error) => refused(&error, container::REQUESTS),
+        AskError::NoAnswer { .. } => CliError::Azure {
+            reason: format!(
+                "{error}. `hcs status` says how the servers are; a host manager of an earlier version knows no such requests"
+            ),
+        },
+        error @ AskError::Busy(_) => CliError::Azure {
+            reason: format!("{error}. Nothing was asked; try again when it has ended"),
+        },
+    })?;
+    if result.outcome == RequestOutcome::Done {
+        return Ok(result);
+    }
+    let reason = result.reason.unwrap_or_else(|| "the server gives no reason".to_owned());
+    Err(CliError::Azure { reason: format!("it was not done: {reason}") })
+}
+
+fn refused(error: &EngineError, place: &str) -> CliError {
+    let reason = match error {
+        EngineError::Blob(BlobError::Denied { .. }) => {
+            let role = if place == container::REQUESTS { "Contributor" } else { "Reader" };
+            format!(
+                "{}. It takes Storage Blob Data {role} on the container {place}, and Reader on config and status-*",
+                chain(error)
+            )
+        }
+        EngineError::Blob(BlobError::NoContainer { .. }) => {
+            format!("there is no cluster: the account has no container {place}")
+        }
+        error => chain(error),
+    };
+    CliError::Azure { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_as_in_the_names_of_snapshots() {
+        assert_eq!(compact_time(1_795_860_900_123), "20261128T101500Z");
+    }
+}

@@ -1,0 +1,140 @@
+//! What servers are asked to do once, and what came of it.
+//!
+//! A request is a blob; whoever asks needs no way into the network. One server, or whichever leads, finds it within
+//! seconds, does it once, and says so in its status.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::names::deterministic_guid;
+
+/// So many results a server keeps in its status.
+pub const RESULTS_MAX: usize = 20;
+
+/// `requests/*.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Identifies this request; a status repeats it when it is done.
+    pub id: String,
+    /// The server that is meant; none: whichever leads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<u32>,
+    /// What it shall do.
+    pub action: RequestAction,
+    /// More of it, in the action's own words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<String, String>,
+    /// Seconds since the Unix epoch; whoever finds it later does nothing. None: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_unix_s: Option<u64>,
+    /// Who asked, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
+    /// Fields that this version does not know.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+impl Request {
+    /// A request without more.
+    pub fn new(id: String, slot: Option<u32>, action: RequestAction) -> Self {
+        Self {
+            id,
+            slot,
+            action,
+            arguments: BTreeMap::new(),
+            expires_unix_s: None,
+            asked_by: None,
+            unknown: BTreeMap::new(),
+        }
+    }
+
+    /// Whether nobody will do it any more.
+    pub fn is_over(&self, now_unix_ms: u64) -> bool {
+        self.expires_unix_s.is_some_and(|at| at.saturating_mul(1000) < now_unix_ms)
+    }
+}
+
+/// What a [`Request`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestAction {
+    /// Hand over leadership if it leads, leave Raft and gossip, stop Consul and keep it stopped.
+    Leave,
+    /// Take a snapshot now and keep it under [`argument::SNAPSHOT`] of `snapshots`.
+    Snapshot,
+    /// Make another certificate now, whatever is left of the one in use.
+    RenewCertificate,
+    /// Stop to lead, so that another server does.
+    TransferLeadership,
+    /// Something that a newer version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Names of arguments and of what results say.
+pub mod argument {
+    /// Name of the blob in `snapshots`.
+    pub const SNAPSHOT: &str = "snapshot";
+    /// Raft index of a snapshot.
+    pub const RAFT_INDEX: &str = "raft_index";
+    /// Size of a snapshot in bytes.
+    pub const SIZE_BYTES: &str = "size_bytes";
+    /// SHA-256 of a snapshot, lower-case hex.
+    pub const SHA256: &str = "sha256";
+    /// When a certificate ends, RFC 3339.
+    pub const EXPIRES_AT: &str = "expires_at";
+}
+
+impl RequestAction {
+    /// What it is, for people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Leave => "leave the cluster",
+            Self::Snapshot => "take a snapshot",
+            Self::RenewCertificate => "renew the certificate",
+            Self::TransferLeadership => "hand over the leadership",
+            Self::Unknown => "do something that this version does not know",
+        }
+    }
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestResult {
+    /// Of the request.
+    pub id: String,
+    /// How it ended.
+    pub outcome: RequestOutcome,
+    /// Why it was not done, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it brought, by [`argument`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, Value>,
+    /// RFC 3339, the server's clock.
+    pub ended_at: String,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestOutcome {
+    /// Done.
+    Done,
+    /// Tried, and not done.
+    Failed,
+    /// Not tried: it was found too late, or is not understood.
+    Refused,
+    /// Something that a newer version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Id of the request to leave of the server that this scale set runs. A set that is made anew has another `unique_id`,
+/// so an old request never speaks to a new server, and a resumed run repeats the same request.
+pub fn leave_request_id(node_name: &str, unique_id: &str) -> String {
+    deterministic_guid(&["leave", node_name, unique_id])
+}
