@@ -31,7 +31,7 @@ pub(crate) fn take_snapshot(place: &Place, as_json: bool) -> Result<Answer, CliE
         let short = id.split('-').next().unwrap_or_default();
         let name = format!("{}{time}-{short}.snap", blob::ON_DEMAND);
         let mut request = Request::new(id, None, RequestAction::Snapshot);
-        request.arguments = [(argument::SNAPSHOT.to_owned(), name)].into();
+        request.arguments = [(argument::SNAPSHOT.to_owned(), json!(name))].into();
         let result = asked(&store, request, SNAPSHOT_GOOD_FOR).await?;
         if as_json {
             return Ok(format!("{}\n", json!(result.values)));

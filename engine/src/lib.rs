@@ -24,6 +24,11 @@ pub mod secrets;
 pub mod status;
 pub mod versions;
 
+/// Seconds since the Unix epoch of a moment as documents have it.
+pub fn unix_s(rfc3339: &str) -> Option<i64> {
+    rfc3339.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
+}
+
 /// A moment as documents have it, to the second.
 pub fn rfc3339(unix_ms: u64) -> String {
     let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);

@@ -284,14 +284,16 @@ async fn servers(
     cluster: Option<&ClusterDocument>,
     attention: &mut Vec<String>,
 ) -> Result<(Vec<ServerRow>, QuorumStatus), EngineError> {
-    let slots = cluster.into_iter().flat_map(|cluster| {
-        let own = cluster.slots.iter().map(|slot| (slot, true));
-        own.chain(cluster.others.iter().map(|slot| (slot, false)))
-    });
+    let own = cluster.map_or(&[][..], |cluster| &cluster.slots);
+    let others = cluster.map_or(&[][..], |cluster| &cluster.others);
+    let slots: Vec<(u32, bool)> = own
+        .iter()
+        .map(|slot| (*slot, true))
+        .chain(others.iter().map(|slot| (*slot, false)))
+        .collect();
     let mut rows = Vec::new();
     let mut quorum_status = QuorumStatus::default();
     for (slot, is_own) in slots {
-        let slot = *slot;
         let name = spec
             .map_or_else(|| format!("slot {slot}"), |spec| format!("{}-server-{slot}", spec.name));
         let (age, observed) = match store.get(&container::status(slot), blob::STATUS).await {

@@ -20,9 +20,12 @@ pub enum LeaveError {
     /// The request cannot be read.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// A request of another kind, or of a newer version.
-    #[error("request {0} does not ask to leave, as one in this place does")]
+    /// A request of a newer version.
+    #[error("request {0} asks for something that this host manager does not know")]
     NotUnderstood(String),
+    /// A request of another kind.
+    #[error("request {0} does not ask to leave, as one in this place does")]
+    NotToLeave(String),
     /// A request that names someone else.
     #[error("the request to leave is for {0:?}")]
     WrongSlot(Option<u32>),
@@ -65,7 +68,8 @@ pub async fn begin(
 ) -> Result<(), LeaveError> {
     match request.action {
         RequestAction::Leave => {}
-        _ => return Err(LeaveError::NotUnderstood(request.id.clone())),
+        RequestAction::Unknown => return Err(LeaveError::NotUnderstood(request.id.clone())),
+        _ => return Err(LeaveError::NotToLeave(request.id.clone())),
     }
     let host = leaving.host;
     if request.slot != Some(host.bootstrap.slot) {

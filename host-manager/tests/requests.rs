@@ -34,7 +34,7 @@ async fn answer(world: &World, id: &str) -> RequestResult {
 
 fn snapshot(id: &str, name: &str) -> Request {
     let mut request = Request::new(id.to_owned(), None, RequestAction::Snapshot);
-    request.arguments = BTreeMap::from([(argument::SNAPSHOT.to_owned(), name.to_owned())]);
+    request.arguments = BTreeMap::from([(argument::SNAPSHOT.to_owned(), json!(name))]);
     request
 }
 

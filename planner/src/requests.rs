@@ -25,7 +25,7 @@ pub struct Request {
     pub action: RequestAction,
     /// More of it, in the action's own words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub arguments: BTreeMap<String, String>,
+    pub arguments: BTreeMap<String, Value>,
     /// Seconds since the Unix epoch; whoever finds it later does nothing. None: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_unix_s: Option<u64>,

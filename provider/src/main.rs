@@ -14,6 +14,7 @@ mod clusters_data;
 mod diagnostics;
 mod ephemeral;
 mod functions;
+mod health_data;
 mod helm_data;
 mod leg;
 mod listing;

@@ -21,6 +21,7 @@ use crate::cluster_list::ClusterList;
 use crate::clusters_data::ClustersDataSource;
 use crate::ephemeral::{ClientConfig, RootToken};
 use crate::functions::{ParseClusterIdFunction, QuorumFunction, ZonePlacementFunction};
+use crate::health_data::HealthDataSource;
 use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
 use crate::tagging::{self, Tagging};
@@ -135,6 +136,7 @@ impl Provider for HcsProvider {
             Arc::new(ClusterDataSource),
             data_source(HelmConfigDataSource),
             data_source(ClustersDataSource),
+            data_source(HealthDataSource),
             data_source(ConsulVersionsDataSource),
             data_source(ZonesDataSource),
         ]

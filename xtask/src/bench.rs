@@ -3,6 +3,7 @@
 //! Times are whole processes, runs interleaved; the ratio is taken pair by pair and its median is what counts.
 
 mod figures;
+mod keeper;
 mod peers;
 mod planning;
 mod plans;
@@ -47,6 +48,7 @@ pub(crate) fn run(json_file: Option<&Path>) -> Result<(), Failure> {
     figures.extend(plans::measure(&peers, &dir)?);
     figures.extend(planning::measure(&dir)?);
     figures.extend(fleet()?);
+    figures.extend(keeper::measure()?);
     println!("\n{:<62} {:>14} {:>10}", "figure", "measured", "promised");
     for figure in &figures {
         println!("{figure}");

@@ -86,7 +86,8 @@ impl Manager {
 
     /// Beside the rounds: a large cluster's takes minutes.
     fn take_a_snapshot(&mut self, documents: &Documents, request: Request) {
-        let name = request.arguments.get(argument::SNAPSHOT).cloned().unwrap_or_default();
+        let name = request.arguments.get(argument::SNAPSHOT).and_then(Value::as_str);
+        let name = name.unwrap_or_default().to_owned();
         if !on_demand::may_be_named(&name) {
             let reason = format!("a snapshot cannot be kept as {name:?}");
             return self.answer(&request.id, Err((RequestOutcome::Refused, reason)));

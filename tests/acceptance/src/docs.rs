@@ -130,6 +130,7 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
         }
         ("Data Source", "hcs_agent_helm_config") => text.push_str(&example("client-aks")?),
         ("Data Source", "hcs_clusters") => text.push_str(CLUSTERS_EXAMPLE),
+        ("Data Source", "hcs_cluster_health") => text.push_str(HEALTH_EXAMPLE),
         ("Data Source", "hcs_consul_versions") => text.push_str(VERSIONS_EXAMPLE),
         ("Data Source", "hcs_zones") => text.push_str(ZONES_EXAMPLE),
         _ => text.push_str(
@@ -160,6 +161,36 @@ resource "azurerm_key_vault_secret" "consul_client" {
   key_vault_id     = azurerm_key_vault.platform.id
   value_wo         = ephemeral.hcs_cluster_client_config.main.consul_config_file
   value_wo_version = 1
+}
+```
+"#;
+
+/// Run as it stands by `tests/policy.rs`.
+pub const HEALTH_EXAMPLE: &str = r#"
+## Example Usage
+
+```terraform
+data "hcs_cluster_health" "main" {
+  cluster_id = hcs_cluster.main.id
+}
+
+check "consul" {
+  assert {
+    condition     = data.hcs_cluster_health.main.leader_name != null
+    error_message = "Consul has no leader: ${join("; ", data.hcs_cluster_health.main.attention)}"
+  }
+  assert {
+    condition     = data.hcs_cluster_health.main.failure_tolerance > 0
+    error_message = "Consul cannot lose a server: ${join("; ", data.hcs_cluster_health.main.attention)}"
+  }
+  assert {
+    condition     = coalesce(data.hcs_cluster_health.main.certificate_days_left, 0) >= 2
+    error_message = "A certificate of Consul ends soon."
+  }
+  assert {
+    condition     = coalesce(data.hcs_cluster_health.main.last_snapshot_age_seconds, 86401) <= 86400
+    error_message = "The last snapshot of Consul is older than a day."
+  }
 }
 ```
 "#;

@@ -5,8 +5,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hcs_acceptance::docs::HEALTH_EXAMPLE;
 use hcs_acceptance::scenario::{self, CLUSTER};
 use hcs_acceptance::{Scenario, blobs, tools};
+use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -55,7 +57,31 @@ fn servers_take_check_and_prune_snapshots() -> Done {
     assert_eq!(state["snapshot_count"], 3);
     assert!(state["last_success_at"].as_str().is_some_and(|time| time.starts_with("20")));
 
+    health(&scenario, &short)?;
     change_and_destroy(&scenario, &account)
+}
+
+/// The reference's example, word for word: nothing to complain about, and what it reads is what the servers tell.
+fn health(scenario: &Scenario, policy: &str) -> Done {
+    let terraform = &scenario.terraform;
+    let (_, example) = HEALTH_EXAMPLE.split_once("```terraform\n").ok_or("no example")?;
+    let (example, _) = example.split_once("```").ok_or("no end")?;
+    terraform.write("main.tf", &configuration(&format!("{policy}{example}")))?;
+    let applied = terraform.apply(&[])?;
+    assert!(!applied.text().contains("Check block assertion failed"), "{}", applied.text());
+    let told = terraform.attributes("data.hcs_cluster_health.main")?;
+    assert_eq!((&told["is_well"], &told["voter_count"]), (&json!(true), &json!(3)), "{told}");
+    assert_eq!((&told["failure_tolerance"], &told["attention"]), (&json!(1), &json!([])), "{told}");
+    assert!(told["leader_name"].as_str().is_some_and(|name| name.starts_with("snapshots-server-")));
+    assert_eq!(told["certificate_days_left"], 6, "of the 168 hours of a new one");
+    assert!(told["last_snapshot_age_seconds"].as_i64().is_some_and(|age| age < 60), "{told}");
+    assert_eq!((&told["running_job"], &told["running_operation"]), (&Value::Null, &Value::Null));
+    // A cluster that cannot lose anybody is complained about, and nothing fails.
+    let strict = example.replace("failure_tolerance > 0", "failure_tolerance > 1");
+    terraform.write("main.tf", &configuration(&format!("{policy}{strict}")))?;
+    let warned = terraform.apply(&[])?;
+    assert!(warned.text().contains("Consul cannot lose a server"), "{}", warned.text());
+    Ok(())
 }
 
 fn change_and_destroy(scenario: &Scenario, account: &str) -> Done {
