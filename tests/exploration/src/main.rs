@@ -162,9 +162,11 @@ fn run(what: What) -> Result<(), Failure> {
                 .filter(|fault| !outcome.struck.contains_key(fault))
                 .map(CallFault::word)
                 .collect();
+            // The rarest fits into one run of six thousand.
+            let must_strike_all = runs >= RUNS_THAT_STRIKE_ALL;
             if outcome.runs < runs
                 || outcome.replayed < verify_replay.min(runs)
-                || !silent.is_empty()
+                || (must_strike_all && !silent.is_empty())
             {
                 return Err(
                     format!("{} runs, never struck: {}", outcome.runs, silent.join(", ")).into()
@@ -175,6 +177,9 @@ fn run(what: What) -> Result<(), Failure> {
         What::Show { scenario, strikes, writes } => show(&scenario, &strikes, writes),
     }
 }
+
+/// So many random runs strike with every fault, whatever changes.
+const RUNS_THAT_STRIKE_ALL: u64 = 100_000;
 
 /// Tells what is wrong, what was never tried, and what is too little.
 fn conclude(
