@@ -8,6 +8,7 @@ use hcs_engine::blob::{BlobError, BlobStore};
 use hcs_engine::clock::{Clock as _, SystemClock};
 use hcs_engine::entropy::{SystemEntropy, uuid};
 use hcs_engine::error::{EngineError, chain};
+use hcs_engine::observe::read_status;
 use hcs_engine::requests::{AskError, ask};
 use hcs_planner::dataplane::{ClusterDocument, blob, container};
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
@@ -102,7 +103,20 @@ pub(crate) fn renew(place: &Place, servers: &[u32]) -> Result<Answer, CliError> 
 pub(crate) fn transfer_leader(place: &Place) -> Result<Answer, CliError> {
     run(async {
         let (_, store) = open(place).await?;
-        let request = Request::new(new_id()?, None, RequestAction::TransferLeadership);
+        let mut leader = None;
+        for slot in slots(store.as_ref()).await? {
+            let read = read_status(store.as_ref(), slot).await;
+            let (_, status) = read.map_err(|error| refused(&error, &container::status(slot)))?;
+            let consul = status.and_then(|server| server.status.consul);
+            if consul.is_some_and(|consul| consul.is_leader) {
+                leader = Some(slot);
+            }
+        }
+        let Some(leader) = leader else {
+            let reason = "no server says that it leads; `hcs status` tells how they are".to_owned();
+            return Err(CliError::Azure { reason });
+        };
+        let request = Request::new(new_id()?, Some(leader), RequestAction::TransferLeadership);
         asked(&store, request, GOOD_FOR).await?;
         Ok("another server leads now; `hcs status` says which\n".to_owned())
     })

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::jobs::{Job, JobKind};
-use hcs_planner::ownership::{RUN_DEAD_AFTER_SECONDS, RunPhase, RunRecord};
+use hcs_planner::ownership::{RUN_DEAD_AFTER_SECONDS, RunPhase};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::blob::{BlobError, BlobStore, WriteCondition};
@@ -32,7 +33,7 @@ const DEAD_AFTER: Duration = Duration::from_secs(RUN_DEAD_AFTER_SECONDS);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotNow {
     /// An apply or a destroy works.
-    Run(Box<RunRecord>),
+    Run(String),
     /// Another job goes on.
     Job(Box<Job>),
 }
@@ -125,15 +126,20 @@ async fn read(store: &dyn BlobStore) -> Result<Option<Found>, EngineError> {
     Ok(Some(Found { job, etag: content.etag, age: content.age }))
 }
 
-/// The run that works on the cluster now, if one does.
-pub async fn running_apply(store: &dyn BlobStore) -> Result<Option<RunRecord>, EngineError> {
+/// Who runs what works on the cluster now, if anything does. A record of a newer version may have words that this one does
+/// not know: whatever is not called over works.
+pub async fn running_apply(store: &dyn BlobStore) -> Result<Option<String>, EngineError> {
     let Some(content) = store.get(container::CONFIG, blob::RUN).await? else { return Ok(None) };
     if content.age.is_some_and(|age| age >= DEAD_AFTER) {
         return Ok(None);
     }
-    let record: RunRecord = serde_json::from_slice(&content.bytes)
+    let record: Value = serde_json::from_slice(&content.bytes)
         .map_err(|error| EngineError::UnknownRunRecord { reason: error.to_string() })?;
-    Ok((record.phase == RunPhase::Open).then_some(record))
+    let is_over = [RunPhase::Closed, RunPhase::Released]
+        .iter()
+        .any(|over| serde_json::to_value(over).is_ok_and(|word| word == record["phase"]));
+    let holder = record["holder"].as_str().unwrap_or("somebody");
+    Ok((!is_over).then(|| holder.to_owned()))
 }
 
 /// Both clocks at one moment: the one stops while a machine sleeps, the other may be set.
@@ -190,7 +196,7 @@ impl HeldJob {
         reason: &str,
     ) -> Result<Result<Self, NotNow>, EngineError> {
         if let Some(run) = running_apply(store.as_ref()).await? {
-            return Ok(Err(NotNow::Run(Box::new(run))));
+            return Ok(Err(NotNow::Run(run)));
         }
         let found = read(store.as_ref()).await?;
         let condition = match found {
@@ -221,7 +227,7 @@ impl HeldJob {
             Ok(None) => Ok(Ok(held)),
             Ok(Some(run)) => {
                 held.end().await;
-                Ok(Err(NotNow::Run(Box::new(run))))
+                Ok(Err(NotNow::Run(run)))
             }
             Err(error) => {
                 held.end().await;

@@ -114,6 +114,16 @@ pub struct GroupSays<'t> {
     pub is_given: bool,
 }
 
+/// What a run knows of the servers' jobs.
+#[derive(Clone, Default)]
+enum KnownJobs {
+    /// Nothing was looked at yet.
+    #[default]
+    Unseen,
+    /// The last one, if there was any, when it looked.
+    Last(Option<String>),
+}
+
 /// An open run.
 pub struct Lease {
     store: Arc<dyn BlobStore>,
@@ -131,8 +141,10 @@ pub struct Lease {
     confirmed_monotonic_ms: AtomicU64,
     confirmed_unix_ms: AtomicU64,
     lost: std::sync::Mutex<Option<String>>,
-    /// The servers' last job when this run began to look.
-    last_job: std::sync::Mutex<Option<String>>,
+    /// What it knows of the servers' jobs.
+    jobs: std::sync::Mutex<KnownJobs>,
+    /// Others may have taken this run for dead before it began to look.
+    was_dead: AtomicBool,
     /// The cluster goes, and its record with it.
     let_go: AtomicBool,
 }
@@ -248,7 +260,8 @@ impl Lease {
             confirmed_monotonic_ms: AtomicU64::default(),
             confirmed_unix_ms: AtomicU64::default(),
             lost: std::sync::Mutex::default(),
-            last_job: std::sync::Mutex::default(),
+            jobs: std::sync::Mutex::default(),
+            was_dead: AtomicBool::new(false),
             let_go: AtomicBool::new(false),
         }
     }
@@ -406,13 +419,19 @@ impl Lease {
     /// Servers may have taken a run that did not beat for dead, and have done a job: what was observed is old then.
     async fn look_for_a_job(&self) -> Result<(), EngineError> {
         if self.unconfirmed_for() < Duration::from_secs(RUN_DEAD_AFTER_SECONDS)
+            // Nobody's job is waited for by a destroy.
+            || self.is_destroy()
             || self.let_go.load(Ordering::Relaxed)
         {
             return Ok(());
         }
-        let last = self.soon(jobs::last(self.store.as_ref())).await??;
-        let known = self.last_job.lock().ok().and_then(|known| known.clone());
-        match last {
+        let known = self.jobs.lock().map(|known| known.clone()).unwrap_or_default();
+        let KnownJobs::Last(known) = known else {
+            // Nothing was looked at yet, and a look that is under way may be of before.
+            self.was_dead.store(true, Ordering::Relaxed);
+            return Ok(());
+        };
+        match self.soon(jobs::last(self.store.as_ref())).await?? {
             Some(job) if known.as_ref() != Some(&job.id) => Err(self.lose(job.told())),
             _ => Ok(()),
         }
@@ -431,10 +450,19 @@ impl Lease {
         Duration::from_millis(passed_ms)
     }
 
+    /// No server has lived yet: any job that there ever is began while this run was taken for dead.
+    pub fn knows_of_no_job(&self) {
+        if let Ok(mut known) = self.jobs.lock() {
+            *known = KnownJobs::Last(None);
+        }
+    }
+
     /// Waits until no job of the servers goes on. None begins while the run is open. An account that does not answer is
     /// asked again for a while.
     pub async fn wait_for_jobs(&self) -> Result<(), EngineError> {
+        let is_told = AtomicBool::new(false);
         let tell = |job: &Job| {
+            is_told.store(true, Ordering::Relaxed);
             let told = job.told();
             tracing::info!(job = %told, "waits for a job of the servers");
             self.note_step(&format!("wait until this has ended: {told}"));
@@ -452,9 +480,13 @@ impl Lease {
                     }
                 }
                 Err(error) => return Err(error),
+                Ok(_) if self.was_dead.swap(false, Ordering::Relaxed) => {}
                 Ok(last) => {
-                    if let Ok(mut known) = self.last_job.lock() {
-                        *known = last.map(|job| job.id);
+                    if let Ok(mut known) = self.jobs.lock() {
+                        *known = KnownJobs::Last(last.map(|job| job.id));
+                    }
+                    if is_told.load(Ordering::Relaxed) {
+                        self.note_step("look at the cluster");
                     }
                     return Ok(());
                 }

@@ -75,13 +75,24 @@ pub async fn ask(
         }
     };
     let bytes = document::bytes("a request", request)?;
-    store.put(container::REQUESTS, &name, bytes, condition).await?;
+    match store.put(container::REQUESTS, &name, bytes, condition).await {
+        Err(BlobError::ConditionFailed { .. }) => {
+            // Somebody else was faster; a write of ours whose answer was lost is ours.
+            if let Some(other) = waiting(store, &name).await?.filter(|it| it.id != request.id) {
+                return Err(AskError::Busy(Box::new(other)));
+            }
+        }
+        written => drop(written?),
+    }
     let asked_ms = clock.monotonic_ms();
     loop {
         let found = answer(store, &request.id).await?;
         let waited = Duration::from_millis(clock.monotonic_ms().saturating_sub(asked_ms));
         if found.is_some() || waited > good_for + LATE_MAX {
-            store.delete(container::REQUESTS, &name).await?;
+            // Somebody may have asked for something else since.
+            if waiting(store, &name).await?.is_some_and(|it| it.id == request.id) {
+                store.delete(container::REQUESTS, &name).await?;
+            }
             return found.ok_or_else(|| AskError::NoAnswer {
                 who: request
                     .slot
@@ -95,6 +106,12 @@ pub async fn ask(
             () = cancel.cancelled() => return Err(EngineError::Stopped.into()),
         }
     }
+}
+
+/// The request that lies there, if it can be read.
+async fn waiting(store: &dyn BlobStore, name: &str) -> Result<Option<Request>, EngineError> {
+    let found = store.get(container::REQUESTS, name).await?;
+    Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()))
 }
 
 /// What a server says of the request, whichever did it.

@@ -37,7 +37,7 @@ enum Stage {
 struct Facts {
     stage: Stage,
     client: Option<ConsulClient>,
-    /// The same, with the rights that the disk holds: of a Consul that was started while the account was away.
+    /// The same, with the rights that the disk holds: of a Consul that runs while the account is away.
     client_of_disk: Option<ConsulClient>,
     consul: Option<ConsulStatus>,
     /// When Consul last answered, or was first expected to.
@@ -179,8 +179,8 @@ impl Board {
         self.facts().leaf.clone()
     }
 
-    /// Consul was started with what the disk holds.
-    pub fn started_from_disk(&self, client: ConsulClient) {
+    /// A client with the rights that the disk holds, for as long as nothing better is known.
+    pub fn set_client_of_disk(&self, client: ConsulClient) {
         self.facts().client_of_disk = Some(client);
     }
 

@@ -91,6 +91,10 @@ async fn what_a_server_is_asked_for_is_done_once_and_told() {
         (snapshot("s-5", "hourly/20261128T100000Z.snap"), "cannot be kept as"),
         (strange, "does not know what it asks for"),
         (Request::new("l-1".to_owned(), None, RequestAction::Leave), "by an apply alone"),
+        (
+            Request::new("t-1".to_owned(), None, RequestAction::TransferLeadership),
+            "the server that leads has to be named",
+        ),
     ];
     for (request, words) in cases {
         asks(&world, &request);

@@ -251,6 +251,8 @@ impl Reconciler<'_> {
         // Where nothing was ever claimed no server has lived.
         if claimed.before.is_some() {
             claimed.lease.wait_for_jobs().await?;
+        } else {
+            claimed.lease.knows_of_no_job();
         }
         let started_ms = self.arm.clock.monotonic_ms();
         let seconds = if claimed.granted { ACCESS_MINUTES_MAX * 60 } else { UNSEEN_SECONDS_MAX };

@@ -69,7 +69,8 @@ fn verdict(has_leader: bool, health: Option<&AutopilotHealth>, own: &str) -> Res
     if !has_leader {
         return Err(Unready::NoLeader);
     }
-    let Some(health) = health else { return Ok(()) };
+    // After an election Autopilot lists nobody until it has looked.
+    let Some(health) = health.filter(|health| !health.servers.is_empty()) else { return Ok(()) };
     match health.servers.iter().find(|server| server.address == own) {
         None => Err(Unready::NoVoter),
         Some(server) if !server.voter => Err(Unready::NoVoter),
@@ -101,6 +102,7 @@ mod tests {
         let cases = [
             (verdict(true, Some(&health(true, true)), own), Ok(())),
             (verdict(true, None, own), Ok(())),
+            (verdict(true, Some(&AutopilotHealth::default()), own), Ok(())),
             (verdict(false, None, own), Err(Unready::NoLeader)),
             (verdict(true, Some(&health(true, false)), own), Err(Unready::NoVoter)),
             (verdict(true, Some(&health(true, true)), "10.0.0.5:8300"), Err(Unready::NoVoter)),

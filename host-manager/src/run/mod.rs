@@ -161,6 +161,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
     for result in &memory.results {
         board.add_result(result.clone());
     }
+    offline::show_what_the_disk_holds(&host, &board);
     let publisher = tokio::spawn(status::run(host.clone(), board.clone(), stop.clone()));
     let readiness = tokio::spawn(readiness::serve::run(host.clone(), board.clone(), stop.clone()));
     let snapshots = tokio::spawn({
@@ -282,6 +283,7 @@ impl Manager {
         let slot = self.host.bootstrap.slot;
         let secrets = self.host.stores.secrets(slot, &cluster, &decisions).await?;
         let leaf = self.ensure_leaf(&cluster, &decisions, &secrets, false).await?;
+        self.board.set_leaf(&leaf);
         let token = secrets.strongest_token();
         let address = self.host.instance.address;
         let client = ConsulClient::new(address, &cluster.datacenter, &secrets.ca_pem, token)?

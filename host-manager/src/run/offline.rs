@@ -7,9 +7,26 @@ use crate::certificate;
 use crate::consul::client::ConsulClient;
 use crate::converge::{self, StartedFor, Wanted};
 use crate::files;
+use crate::host::Host;
 use crate::last_known::LastKnown;
+use crate::leaf;
 use crate::report::chain;
 use crate::service::Verb;
+use crate::status::Board;
+
+/// What balancers ask is answered from the first moment on, whatever the account or the documents keep this program from:
+/// Consul may run and serve all the same.
+pub(super) fn show_what_the_disk_holds(host: &Host, board: &Board) {
+    if let Ok(Some(Ok(leaf))) = leaf::load(&host.paths) {
+        board.set_leaf(&leaf);
+    }
+    let Ok(Some(known)) = LastKnown::load(&host.paths) else { return };
+    let (secrets, datacenter) = (&known.secrets, &known.cluster.datacenter);
+    let (token, address) = (secrets.strongest_token(), host.instance.address);
+    if let Ok(client) = ConsulClient::new(address, datacenter, &secrets.ca_pem, token) {
+        board.set_client_of_disk(client);
+    }
+}
 
 impl Manager {
     /// Reads the documents. As long as none were ever read, Consul does not wait for them.
@@ -61,12 +78,6 @@ impl Manager {
         tracing::warn!(
             "the storage account does not answer: Consul starts with what the disk holds"
         );
-        self.start(&wanted, Verb::Start).await?;
-        let secrets = &known.secrets;
-        let (token, address) = (secrets.strongest_token(), host.instance.address);
-        let client = ConsulClient::new(address, &known.cluster.datacenter, &secrets.ca_pem, token)?;
-        self.board.set_leaf(&leaf);
-        self.board.started_from_disk(client);
-        Ok(())
+        self.start(&wanted, Verb::Start).await
     }
 }

@@ -194,6 +194,8 @@ impl Manager {
             (false, true) => "another management token",
             (false, false) => "another configuration",
         };
+        // What Consul refuses is no job.
+        wanted.validate(&host).await?;
         let (store, clock) = (Arc::clone(&host.stores.shared), Arc::clone(&host.clock));
         let slot = host.bootstrap.slot;
         let begun = HeldJob::begin(store, clock, JobKind::Restart, slot, reason).await;

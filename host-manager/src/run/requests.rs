@@ -24,9 +24,7 @@ impl Manager {
     ) {
         self.tell_of_a_renewal(documents);
         self.remember_results();
-        if self.serves.as_ref().is_some_and(|task| !task.is_finished()) {
-            return;
-        }
+        let takes_one = self.serves.as_ref().is_some_and(|task| !task.is_finished());
         let own = Some(self.host.bootstrap.slot);
         for target in [Some(own), leads.then_some(None)].into_iter().flatten() {
             match self.host.stores.request(target).await {
@@ -34,7 +32,8 @@ impl Manager {
                     self.board.solved("requests");
                     let told = peers.iter().flat_map(|peer| &peer.results);
                     let is_new = |request: &Request| {
-                        self.board.is_open(&request.id)
+                        !(takes_one && request.action == RequestAction::Snapshot)
+                            && self.board.is_open(&request.id)
                             && !told.clone().any(|result| result.id == request.id)
                     };
                     if let Some(request) = found.filter(is_new) {
@@ -61,10 +60,11 @@ impl Manager {
                 }
             }
             RequestAction::TransferLeadership => {
-                let answer = if leads {
-                    hand_over(documents).await
-                } else {
-                    refused("this server does not lead")
+                // Whoever leads next would find it as well, before it is known to be done.
+                let answer = match (request.slot, leads) {
+                    (None, _) => refused("the server that leads has to be named"),
+                    (_, false) => refused("this server does not lead"),
+                    (_, true) => hand_over(documents).await,
                 };
                 self.answer(&request.id, answer);
             }
@@ -80,8 +80,9 @@ impl Manager {
         }
     }
 
-    fn answer(&self, id: &str, answer: Answer) {
+    fn answer(&mut self, id: &str, answer: Answer) {
         note(&self.board, self.host.clock.now_unix_ms(), id, answer);
+        self.remember_results();
     }
 
     /// Beside the rounds: a large cluster's takes minutes.

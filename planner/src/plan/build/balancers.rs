@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Planner;
+use super::look::is_going;
 use crate::desired::balancer_addresses;
 use crate::plan::graph::StepRef;
 use crate::reference;
@@ -24,7 +25,9 @@ impl Planner<'_> {
         let mut balancers = Balancers::default();
         for (name, pointer) in balancer_addresses() {
             let Some(object) = self.desired.objects.get(name) else { continue };
-            let observed = self.have(object).and_then(|body| body.pointer(pointer)?.as_str());
+            // One that is being deleted comes back with another address.
+            let stays = self.have(object).filter(|body| !is_going(body));
+            let observed = stays.and_then(|body| body.pointer(pointer)?.as_str());
             match (observed, self.written(name)) {
                 (Some(address), _) => {
                     balancers.known.push(address.to_owned());
