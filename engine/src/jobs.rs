@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::blob::{BlobError, BlobStore, WriteCondition};
-use crate::clock::Clock;
+use crate::clock::{Clock, Confirmed, Moment};
 use crate::entropy::{SystemEntropy, uuid};
 use crate::error::EngineError;
 use crate::{document, rfc3339};
@@ -142,39 +142,6 @@ pub async fn running_apply(store: &dyn BlobStore) -> Result<Option<String>, Engi
     Ok((!is_over).then(|| holder.to_owned()))
 }
 
-/// Both clocks at one moment: the one stops while a machine sleeps, the other may be set.
-#[derive(Clone, Copy)]
-struct Moment {
-    monotonic_ms: u64,
-    unix_ms: u64,
-}
-
-impl Moment {
-    fn now(clock: &dyn Clock) -> Self {
-        Self { monotonic_ms: clock.monotonic_ms(), unix_ms: clock.now_unix_ms() }
-    }
-
-    /// How long ago at most.
-    fn passed(self, clock: &dyn Clock) -> Duration {
-        let now = Self::now(clock);
-        let monotonic_ms = now.monotonic_ms.saturating_sub(self.monotonic_ms);
-        Duration::from_millis(monotonic_ms.max(now.unix_ms.saturating_sub(self.unix_ms)))
-    }
-}
-
-/// When a job last gave a sign of life.
-struct Confirmed(Mutex<Moment>);
-
-impl Confirmed {
-    fn set(&self, moment: Moment) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = moment;
-    }
-
-    fn passed(&self, clock: &dyn Clock) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).passed(clock)
-    }
-}
-
 /// A job that goes on. Dropped without [`HeldJob::hold`] it counts as dead after half a minute.
 pub struct HeldJob {
     store: Arc<dyn BlobStore>,
@@ -215,11 +182,14 @@ impl HeldJob {
             unknown: BTreeMap::new(),
         };
         // Confirmed from before the write: its answer may take long.
-        let confirmed = Arc::new(Confirmed(Mutex::new(Moment::now(clock.as_ref()))));
-        let Some(etag) = put(store.as_ref(), &job, condition).await? else {
+        let confirmed = Arc::new(Confirmed::at(Moment::now(clock.as_ref())));
+        let etag = match put(store.as_ref(), &job, condition).await? {
+            Written::Ours(etag) => etag,
             // Another server was faster.
-            let other = read(store.as_ref()).await?.map_or(job, |found| found.job);
-            return Ok(Err(NotNow::Job(Box::new(other))));
+            Written::Other(found) => {
+                let other = found.map_or(job, |found| found.job);
+                return Ok(Err(NotNow::Job(Box::new(other))));
+            }
         };
         let held = Self { store, clock, job, etag, confirmed, tries: 0 };
         // An apply that began meanwhile may not have seen it; one that begins from here on does.
@@ -276,33 +246,18 @@ impl HeldJob {
                 () = clock.sleep(BEAT_MAX) => continue,
             };
             match written {
-                Ok(Some(etag)) => {
+                Ok(Written::Ours(etag)) => {
                     (self.etag, self.job) = (etag, next);
                     self.confirmed.set(confirmed);
                 }
                 // A sign of life of before, whose answer nobody waited for: the next one goes on from it.
-                Ok(None) => match self.find_our_own().await {
-                    Ok(true) => {}
-                    Ok(false) => return LostJob::Overtaken,
-                    Err(error) => tracing::debug!(%error, "no sign of life of the job"),
-                },
+                Ok(Written::Other(Some(found))) if found.job.id == self.job.id => {
+                    self.etag = found.etag;
+                }
+                Ok(Written::Other(_)) => return LostJob::Overtaken,
                 Err(error) => tracing::debug!(%error, "no sign of life of the job"),
             }
         }
-    }
-
-    /// Takes what is written over, if it is this job; `false` where it is another one.
-    async fn find_our_own(&mut self) -> Result<bool, EngineError> {
-        let found = tokio::select! {
-            biased;
-            found = read(self.store.as_ref()) => found?,
-            () = self.clock.sleep(BEAT_MAX) => return Ok(true),
-        };
-        let Some(found) = found.filter(|found| found.job.id == self.job.id) else {
-            return Ok(false);
-        };
-        self.etag = found.etag;
-        Ok(true)
     }
 
     /// Whoever waits goes on at once; without an answer it counts as dead soon.
@@ -321,11 +276,8 @@ impl HeldJob {
     async fn write_the_end(mut self) -> Result<(), EngineError> {
         self.job.ended_at = Some(rfc3339(self.clock.now_unix_ms()));
         let condition = WriteCondition::Matches(self.etag);
-        if put(self.store.as_ref(), &self.job, condition).await?.is_some() {
-            return Ok(());
-        }
         // A sign of life whose answer nobody waited for.
-        if let Some(found) = read(self.store.as_ref()).await?
+        if let Written::Other(Some(found)) = put(self.store.as_ref(), &self.job, condition).await?
             && found.job.id == self.job.id
         {
             let condition = WriteCondition::Matches(found.etag);
@@ -335,18 +287,27 @@ impl HeldJob {
     }
 }
 
-/// Writes a job; `None` where somebody else wrote meanwhile. A write whose answer was lost is read back.
+/// What became of a write of a job.
+enum Written {
+    /// It is there as it was sent.
+    Ours(String),
+    /// Something else is there, or nothing.
+    Other(Option<Found>),
+}
+
+/// Writes a job. A write whose answer was lost is read back.
 async fn put(
     store: &dyn BlobStore,
     job: &Job,
     condition: WriteCondition,
-) -> Result<Option<String>, EngineError> {
+) -> Result<Written, EngineError> {
     let bytes = document::bytes(blob::JOB, job)?;
     match store.put(container::DECISIONS, blob::JOB, bytes, condition).await {
-        Ok(etag) => Ok(Some(etag)),
-        Err(BlobError::ConditionFailed { .. }) => {
-            Ok(read(store).await?.filter(|found| found.job == *job).map(|found| found.etag))
-        }
+        Ok(etag) => Ok(Written::Ours(etag)),
+        Err(BlobError::ConditionFailed { .. }) => Ok(match read(store).await? {
+            Some(found) if found.job == *job => Written::Ours(found.etag),
+            other => Written::Other(other),
+        }),
         Err(error) => Err(error.into()),
     }
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arm::{Arm, backoff};
 use crate::blob::{BlobContent, BlobError, BlobStore, WriteCondition};
-use crate::clock::Clock;
+use crate::clock::{Clock, Confirmed, Moment};
 use crate::entropy::uuid;
 use crate::error::EngineError;
 use crate::{document, jobs, rfc3339};
@@ -92,19 +92,6 @@ struct Held {
     etag: String,
 }
 
-/// Both clocks at one moment: the one stops while a laptop sleeps, the other may be set.
-#[derive(Clone, Copy)]
-struct Moment {
-    monotonic_ms: u64,
-    unix_ms: u64,
-}
-
-impl Moment {
-    fn now(clock: &dyn Clock) -> Self {
-        Self { monotonic_ms: clock.monotonic_ms(), unix_ms: clock.now_unix_ms() }
-    }
-}
-
 /// What the managed group says of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GroupSays<'t> {
@@ -137,9 +124,8 @@ pub struct Lease {
     operation: Operation,
     /// How often the record was written, or was meant to be.
     tries: AtomicU64,
-    /// When the record was last confirmed, by both clocks.
-    confirmed_monotonic_ms: AtomicU64,
-    confirmed_unix_ms: AtomicU64,
+    /// When the record was last confirmed.
+    confirmed: Confirmed,
     lost: std::sync::Mutex<Option<String>>,
     /// What it knows of the servers' jobs.
     jobs: std::sync::Mutex<KnownJobs>,
@@ -236,8 +222,7 @@ impl Lease {
             // Trust counts from before the write: its answer may take long.
             let moment = Moment::now(arm.clock.as_ref());
             if let Written::Ours(etag) = put(store.as_ref(), &record, condition).await? {
-                let lease = Self::held(arm, store, Held { record, etag });
-                lease.confirm(moment);
+                let lease = Self::held(arm, store, Held { record, etag }, moment);
                 return Ok((lease, found.map(|found| found.record)));
             }
             // Somebody was faster: what they wrote decides anew.
@@ -245,7 +230,7 @@ impl Lease {
         }
     }
 
-    fn held(arm: &Arm, store: Arc<dyn BlobStore>, held: Held) -> Self {
+    fn held(arm: &Arm, store: Arc<dyn BlobStore>, held: Held, confirmed: Moment) -> Self {
         Self {
             store,
             clock: Arc::clone(&arm.clock),
@@ -257,8 +242,7 @@ impl Lease {
             step: std::sync::Mutex::default(),
             failure: std::sync::Mutex::default(),
             tries: AtomicU64::default(),
-            confirmed_monotonic_ms: AtomicU64::default(),
-            confirmed_unix_ms: AtomicU64::default(),
+            confirmed: Confirmed::at(confirmed),
             lost: std::sync::Mutex::default(),
             jobs: std::sync::Mutex::default(),
             was_dead: AtomicBool::new(false),
@@ -375,7 +359,7 @@ impl Lease {
             Written::Ours(etag) => {
                 *held = Held { record, etag };
                 self.look_for_a_job().await?;
-                self.confirm(moment);
+                self.confirmed.set(moment);
                 Ok(())
             }
             // An earlier beat of ours whose answer nobody waited for: the next one goes on from it.
@@ -411,11 +395,6 @@ impl Lease {
         EngineError::Fenced { by }
     }
 
-    fn confirm(&self, moment: Moment) {
-        self.confirmed_monotonic_ms.store(moment.monotonic_ms, Ordering::Relaxed);
-        self.confirmed_unix_ms.store(moment.unix_ms, Ordering::Relaxed);
-    }
-
     /// Servers may have taken a run that did not beat for dead, and have done a job: what was observed is old then.
     async fn look_for_a_job(&self) -> Result<(), EngineError> {
         if self.unconfirmed_for() < Duration::from_secs(RUN_DEAD_AFTER_SECONDS)
@@ -441,13 +420,8 @@ impl Lease {
         self.unconfirmed_for() < TRUSTED
     }
 
-    /// How long ago the record was confirmed, by the clock that says more.
     fn unconfirmed_for(&self) -> Duration {
-        let now = Moment::now(self.clock.as_ref());
-        let since = |now: u64, then: &AtomicU64| now.saturating_sub(then.load(Ordering::Relaxed));
-        let passed_ms = since(now.monotonic_ms, &self.confirmed_monotonic_ms)
-            .max(since(now.unix_ms, &self.confirmed_unix_ms));
-        Duration::from_millis(passed_ms)
+        self.confirmed.passed(self.clock.as_ref())
     }
 
     /// No server has lived yet: any job that there ever is began while this run was taken for dead.
