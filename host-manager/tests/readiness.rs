@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hcs_host_manager::service::{Service as _, Verb};
-use hcs_planner::dataplane::port;
+use hcs_planner::dataplane::{blob, container, port};
+use hcs_planner::requests::{Request, RequestAction, RequestOutcome};
 use support::world::World;
 use support::{consul_binary, eventually};
 
@@ -39,9 +40,41 @@ async fn says(world: &World, slot: u32, status: u16, words: &str) -> Duration {
     begun.elapsed()
 }
 
+/// Whoever leads hands over when it is asked to, where its Consul can; all stay ready, or are again.
+async fn hands_over(world: &World) {
+    let leader = || {
+        (0..3).find(|slot| {
+            world
+                .status(*slot)
+                .and_then(|status| status.consul)
+                .is_some_and(|consul| consul.is_leader)
+        })
+    };
+    let before = eventually("a leader says so", SOON, || async { leader() }).await;
+    let request = Request::new("t-1".to_owned(), Some(before), RequestAction::TransferLeadership);
+    let text = serde_json::to_string(&request).unwrap();
+    world.account.write(container::REQUESTS, &blob::request(Some(before)), text);
+    let answer = eventually("it answers", SOON, || async {
+        world.status(before)?.results.into_iter().find(|result| result.id == "t-1")
+    })
+    .await;
+    if world.version >= semver::Version::new(1, 15, 0) {
+        assert_eq!(answer.outcome, RequestOutcome::Done, "{answer:?}");
+        eventually("another one leads", SOON, || async { leader().filter(|now| *now != before) })
+            .await;
+    } else {
+        assert_eq!(answer.outcome, RequestOutcome::Refused, "{answer:?}");
+        assert!(answer.reason.unwrap().contains("1.15 and newer"));
+    }
+    for slot in 0..3 {
+        says(world, slot, 200, "ready").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_is_out_as_soon_as_it_cannot_serve_and_back_when_it_can() {
     let world = World::new(&consul_binary(), 3);
+    world.account.make_container(container::REQUESTS);
     let mut servers: Vec<_> = (0..3).map(|slot| world.server(slot)).collect();
     for server in &mut servers {
         server.start_manager();
@@ -76,6 +109,7 @@ async fn a_server_is_out_as_soon_as_it_cannot_serve_and_back_when_it_can() {
         .unwrap();
     let voters = raft["Servers"].as_array().unwrap().iter().filter(|s| s["Voter"] == true).count();
     assert_eq!(voters, 3, "whoever is ready has a vote");
+    hands_over(&world).await;
     // A host manager that begins anew while the account is away answers for a Consul that runs on.
     servers[0].stop_manager().await;
     world.account.set_silent(true);
