@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::input::CliError;
 use crate::plan::Answer;
-use crate::status::{Place, open};
+use crate::status::{Place, open, run, user};
 
 /// A snapshot of a large cluster takes minutes.
 const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
@@ -122,12 +122,6 @@ pub(crate) fn transfer_leader(place: &Place) -> Result<Answer, CliError> {
     })
 }
 
-fn run(work: impl Future<Output = Result<String, CliError>>) -> Result<Answer, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CliError::Azure { reason: error.to_string() })?;
-    Ok(Answer { text: runtime.block_on(work)?, changes: false })
-}
-
 fn new_id() -> Result<String, CliError> {
     uuid(&SystemEntropy).map_err(|error| CliError::Azure { reason: chain(&error) })
 }
@@ -161,8 +155,7 @@ async fn asked(
     mut request: Request,
     good_for: Duration,
 ) -> Result<RequestResult, CliError> {
-    let user = ["USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
-    request.asked_by = Some(format!("{} (hcs)", user.as_deref().unwrap_or("somebody")));
+    request.asked_by = Some(format!("{} (hcs)", user()));
     request.expires_unix_s = Some(SystemClock.now_unix_ms() / 1000 + good_for.as_secs());
     let cancel = CancellationToken::new();
     let result = ask(store.as_ref(), &SystemClock, &cancel, &request, good_for).await;

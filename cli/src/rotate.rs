@@ -14,17 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::input::CliError;
 use crate::plan::Answer;
-use crate::status::{Place, open};
+use crate::status::{Place, open, run, user};
 
 /// Asks, and says what was asked for.
 pub(crate) fn rotate(place: &Place, secrets: &[Rotated]) -> Result<Answer, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CliError::Azure { reason: error.to_string() })?;
-    runtime.block_on(async {
+    run(async {
         let (azure, store) = open(place).await?;
         let arm = Arm::new(azure.cloud, Arc::new(SystemClock), CancellationToken::new());
-        let user = ["USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
-        let holder = format!("{} (hcs rotate)", user.as_deref().unwrap_or("somebody"));
+        let holder = format!("{} (hcs rotate)", user());
         let asked = ask(&arm, store, secrets, &holder).await.map_err(|error| refused(&error))?;
         let mut text = String::new();
         for secret in asked.keys() {
@@ -33,7 +30,7 @@ pub(crate) fn rotate(place: &Place, secrets: &[Rotated]) -> Result<Answer, CliEr
         text.push_str(
             "The servers bring it into use by themselves; `hcs status` tells how far they are.\n",
         );
-        Ok(Answer { text, changes: false })
+        Ok(text)
     })
 }
 

@@ -39,6 +39,21 @@ pub(crate) fn status(place: &Place, as_json: bool) -> Result<Answer, CliError> {
     Ok(Answer { text, changes: !status.is_well })
 }
 
+/// Carries out what asks Azure and changes no plan.
+pub(crate) fn run(
+    work: impl Future<Output = Result<String, CliError>>,
+) -> Result<Answer, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::Azure { reason: error.to_string() })?;
+    Ok(Answer { text: runtime.block_on(work)?, changes: false })
+}
+
+/// Who asks, for people.
+pub(crate) fn user() -> String {
+    let user = ["USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
+    user.unwrap_or_else(|| "somebody".to_owned())
+}
+
 /// The cluster's blobs, and the way to Azure.
 pub(crate) async fn open(place: &Place) -> Result<(Azure, Arc<dyn BlobStore>), CliError> {
     let refused = |error: &dyn std::error::Error| CliError::Azure { reason: chain(error) };

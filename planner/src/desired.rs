@@ -6,9 +6,9 @@ mod storage;
 
 pub use network::PRIVATE_ENDPOINT_ADDRESS;
 pub(crate) use network::balancer_addresses;
+pub(crate) use storage::role_of_servers;
 
 use std::collections::BTreeMap;
-pub(crate) use storage::role_of_servers;
 
 use serde_json::{Map, Value, json};
 
