@@ -30,12 +30,12 @@ const WATCH: Duration = Duration::from_secs(2);
 const DEAD_AFTER: Duration = Duration::from_secs(RUN_DEAD_AFTER_SECONDS);
 
 /// Why a job does not begin at the moment. Nothing was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotNow {
     /// An apply or a destroy works.
-    Run(String),
+    Run,
     /// Another job goes on.
-    Job(Box<Job>),
+    Job,
 }
 
 /// The job was lost while its work went on; the work was dropped.
@@ -126,20 +126,19 @@ async fn read(store: &dyn BlobStore) -> Result<Option<Found>, EngineError> {
     Ok(Some(Found { job, etag: content.etag, age: content.age }))
 }
 
-/// Who runs what works on the cluster now, if anything does. A record of a newer version may have words that this one does
+/// Whether an apply or a destroy works on the cluster now. A record of a newer version may have words that this one does
 /// not know: whatever is not called over works.
-pub async fn running_apply(store: &dyn BlobStore) -> Result<Option<String>, EngineError> {
-    let Some(content) = store.get(container::CONFIG, blob::RUN).await? else { return Ok(None) };
+async fn is_run_open(store: &dyn BlobStore) -> Result<bool, EngineError> {
+    let Some(content) = store.get(container::CONFIG, blob::RUN).await? else { return Ok(false) };
     if content.age.is_some_and(|age| age >= DEAD_AFTER) {
-        return Ok(None);
+        return Ok(false);
     }
     let record: Value = serde_json::from_slice(&content.bytes)
         .map_err(|error| EngineError::UnknownRunRecord { reason: error.to_string() })?;
     let is_over = [RunPhase::Closed, RunPhase::Released]
         .iter()
         .any(|over| serde_json::to_value(over).is_ok_and(|word| word == record["phase"]));
-    let holder = record["holder"].as_str().unwrap_or("somebody");
-    Ok((!is_over).then(|| holder.to_owned()))
+    Ok(!is_over)
 }
 
 /// A job that goes on. Dropped without [`HeldJob::hold`] it counts as dead after half a minute.
@@ -162,12 +161,12 @@ impl HeldJob {
         slot: u32,
         reason: &str,
     ) -> Result<Result<Self, NotNow>, EngineError> {
-        if let Some(run) = running_apply(store.as_ref()).await? {
-            return Ok(Err(NotNow::Run(run)));
+        if is_run_open(store.as_ref()).await? {
+            return Ok(Err(NotNow::Run));
         }
         let found = read(store.as_ref()).await?;
         let condition = match found {
-            Some(found) if found.lives() => return Ok(Err(NotNow::Job(Box::new(found.job)))),
+            Some(found) if found.lives() => return Ok(Err(NotNow::Job)),
             Some(found) => WriteCondition::Matches(found.etag),
             None => WriteCondition::Absent,
         };
@@ -183,21 +182,17 @@ impl HeldJob {
         };
         // Confirmed from before the write: its answer may take long.
         let confirmed = Arc::new(Confirmed::at(Moment::now(clock.as_ref())));
-        let etag = match put(store.as_ref(), &job, condition).await? {
-            Written::Ours(etag) => etag,
+        let Written::Ours(etag) = put(store.as_ref(), &job, condition).await? else {
             // Another server was faster.
-            Written::Other(found) => {
-                let other = found.map_or(job, |found| found.job);
-                return Ok(Err(NotNow::Job(Box::new(other))));
-            }
+            return Ok(Err(NotNow::Job));
         };
         let held = Self { store, clock, job, etag, confirmed, tries: 0 };
         // An apply that began meanwhile may not have seen it; one that begins from here on does.
-        match running_apply(held.store.as_ref()).await {
-            Ok(None) => Ok(Ok(held)),
-            Ok(Some(run)) => {
+        match is_run_open(held.store.as_ref()).await {
+            Ok(false) => Ok(Ok(held)),
+            Ok(true) => {
                 held.end().await;
-                Ok(Err(NotNow::Run(run)))
+                Ok(Err(NotNow::Run))
             }
             Err(error) => {
                 held.end().await;

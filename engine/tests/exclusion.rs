@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/claims.rs"]
+mod claims;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,33 +19,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use claims::{Nowhere, fixed};
 use hcs_engine::arm::Arm;
 use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
 use hcs_engine::clock::Clock;
-use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, TransportError};
 use hcs_engine::jobs::HeldJob;
 use hcs_engine::lease::{Fence as _, GroupSays, Lease};
 use hcs_planner::jobs::JobKind;
-use hcs_planner::ownership::{Claim, FixedInputs, RunOutcome};
+use hcs_planner::ownership::{Claim, RunOutcome};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// A world lasts so long.
 const WORLD: Duration = Duration::from_mins(12);
 const SERVERS: u32 = 2;
-
-struct Nowhere;
-
-#[async_trait]
-impl Cloud for Nowhere {
-    async fn send(&self, _: &ArmRequest) -> Result<ArmResponse, TransportError> {
-        panic!("nobody asks Resource Manager here")
-    }
-
-    async fn caller_object_id(&self) -> Result<String, TransportError> {
-        Ok("caller".to_owned())
-    }
-}
 
 struct VirtualClock {
     started: Instant,
@@ -227,19 +217,6 @@ fn are_apart(done: &[u32]) -> bool {
         }
         !ended.contains(&pair[1])
     })
-}
-
-fn fixed() -> FixedInputs {
-    FixedInputs {
-        name: "demo".into(),
-        resource_group_name: "rg".into(),
-        managed_resource_group_name: "rg-mrg-demo".into(),
-        location: "westeurope".into(),
-        consul_datacenter: "demo".into(),
-        vnet_cidr: None,
-        subnet_id: None,
-        private_dns_zone_id: None,
-    }
 }
 
 /// Applies one after the other; some die.

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/claims.rs"]
+mod claims;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,27 +12,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use claims::{Nowhere, fixed};
 use hcs_engine::arm::Arm;
 use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
 use hcs_engine::clock::Clock;
-use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, TransportError};
 use hcs_engine::error::EngineError;
 use hcs_engine::lease::{ClaimError, Fence, GroupSays, Lease, read_record};
-use hcs_planner::ownership::{Claim, FixedInputs, RunOutcome, RunPhase, RunRecord};
+use hcs_planner::ownership::{Claim, RunOutcome, RunPhase, RunRecord};
 use tokio_util::sync::CancellationToken;
-
-struct Nowhere;
-
-#[async_trait]
-impl Cloud for Nowhere {
-    async fn send(&self, _: &ArmRequest) -> Result<ArmResponse, TransportError> {
-        panic!("a lease asks Resource Manager nothing")
-    }
-
-    async fn caller_object_id(&self) -> Result<String, TransportError> {
-        Ok("caller".to_owned())
-    }
-}
 
 /// A machine's two clocks: one that somebody may set, one that stops while it sleeps.
 #[derive(Default)]
@@ -126,19 +116,6 @@ impl BlobStore for Memory {
 
     async fn list(&self, _: &str, _: &str) -> Result<Vec<BlobEntry>, BlobError> {
         Ok(vec![])
-    }
-}
-
-fn fixed() -> FixedInputs {
-    FixedInputs {
-        name: "demo".into(),
-        resource_group_name: "rg".into(),
-        managed_resource_group_name: "rg-mrg-demo".into(),
-        location: "westeurope".into(),
-        consul_datacenter: "demo".into(),
-        vnet_cidr: Some("10.0.0.0/24".into()),
-        subnet_id: None,
-        private_dns_zone_id: None,
     }
 }
 

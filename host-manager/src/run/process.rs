@@ -203,9 +203,9 @@ impl Manager {
         let attempt = rollout::attempt(&host, client, cluster, peers, wanted, &mut self.memory);
         match begun {
             Ok(Ok(job)) => job.hold(attempt).await?,
-            Ok(Err(NotNow::Run(_))) if is_upgrade => attempt.await,
-            Ok(Err(NotNow::Run(_))) => Err(RolloutError::Waiting("an apply works on the cluster")),
-            Ok(Err(NotNow::Job(_))) => Err(RolloutError::Waiting("another server does a job")),
+            Ok(Err(NotNow::Run)) if is_upgrade => attempt.await,
+            Ok(Err(NotNow::Run)) => Err(RolloutError::Waiting("an apply works on the cluster")),
+            Ok(Err(NotNow::Job)) => Err(RolloutError::Waiting("another server does a job")),
             Err(error) => Err(RolloutError::Unknown(error)),
         }
     }
