@@ -278,9 +278,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a machine that slept trusts what it knew",
-        file: LEASE,
-        right: "            .max(since(now.unix_ms, &self.confirmed_unix_ms));\n",
-        wrong: "            .max(since(now.unix_ms, &self.confirmed_unix_ms).min(0));\n",
+        file: "engine/src/clock.rs",
+        right: "monotonic_ms.max(now.unix_ms.saturating_sub(self.unix_ms))",
+        wrong: "monotonic_ms.max(now.unix_ms.saturating_sub(self.unix_ms).min(0))",
         test: &engine(&["--test", "lease"], "a_machine_that_slept_asks_before_its_next_write"),
     },
     Bug {
