@@ -134,11 +134,27 @@ enum Command {
         /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
         cluster: String,
     },
+    /// The last upgrade of Consul: takes it back where it has not ended.
+    Upgrade {
+        #[command(subcommand)]
+        command: Upgrade,
+    },
     /// Prints the completions of a shell.
     Completions {
         /// Which one.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum Upgrade {
+    /// Goes back to the Consul that ran before, as long as no server of the new version has led. One server after the other;
+    /// `hcs status` tells how far it is.
+    #[command(after_help = "Needs Storage Blob Data Contributor on the container requests.")]
+    TakeBack {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
     },
 }
 
@@ -268,6 +284,9 @@ fn main() -> ExitCode {
         }
         Command::TransferLeader { cluster } => {
             place(Some(&cluster), None).and_then(|place| requests::transfer_leader(&place))
+        }
+        Command::Upgrade { command: Upgrade::TakeBack { cluster } } => {
+            place(Some(&cluster), None).and_then(|place| requests::take_back(&place))
         }
         Command::Completions { shell } => {
             let mut command = Arguments::command();

@@ -1,4 +1,5 @@
-//! What servers are asked to do once: `hcs snapshots take`, `hcs renew`, `hcs transfer-leader`. And the list of snapshots.
+//! What servers are asked to do once: `hcs snapshots take`, `hcs renew`, `hcs transfer-leader`,
+//! `hcs upgrade take-back`. And the list of snapshots.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -119,6 +120,19 @@ pub(crate) fn transfer_leader(place: &Place) -> Result<Answer, CliError> {
         let request = Request::new(new_id()?, Some(leader), RequestAction::TransferLeadership);
         asked(&store, request, GOOD_FOR).await?;
         Ok("another server leads now; `hcs status` says which\n".to_owned())
+    })
+}
+
+/// Has the servers go back to the Consul of before.
+pub(crate) fn take_back(place: &Place) -> Result<Answer, CliError> {
+    run(async {
+        let (_, store) = open(place).await?;
+        let request = Request::new(new_id()?, None, RequestAction::TakeBackUpgrade);
+        let result = asked(&store, request, GOOD_FOR).await?;
+        let version = text_of(result.values.get(argument::CONSUL_VERSION));
+        Ok(format!(
+            "the servers go back to Consul {version}; `hcs status` tells how far they are\n"
+        ))
     })
 }
 

@@ -201,6 +201,15 @@ fn told(status: &ClusterStatus) -> String {
             policy.last_success_at.as_deref().unwrap_or("never")
         );
     }
+    if status.upgrade.is_some() || status.next_maintenance_at.is_some() {
+        text.push_str("\nmaintenance\n");
+    }
+    if let Some(at) = &status.next_maintenance_at {
+        let _ = writeln!(text, "  the window opens at {at}");
+    }
+    if let Some(upgrade) = &status.upgrade {
+        let _ = writeln!(text, "  {upgrade}");
+    }
     text.push_str("\nrun\n");
     let _ = match &status.run {
         Some(run) => writeln!(text, "  {}", run_line(run)),
@@ -297,6 +306,8 @@ mod tests {
             datacenter: "dc1".into(),
             location: "westeurope".into(),
             consul_version: "1.22.2".into(),
+            upgrade: None,
+            next_maintenance_at: None,
             is_well: false,
             attention: vec!["the update of ada@laptop failed; see the last failure".into()],
             quorum: QuorumStatus {

@@ -281,6 +281,7 @@ pub async fn observe_blobs(
             Err(error) => observed.problems.push(unseen(&error)),
         }
     }
+    observed.follow_servers();
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hcs_planner::dataplane::{
     ClusterDocument, ServerPhase, SnapshotPolicyDocument, blob, container,
 };
+use hcs_planner::maintenance::Work;
 use hcs_planner::observed::{ObservedServer, READY_BLOB, ReadyDocument, is_same_consul};
 use hcs_planner::ownership::{
     Operation, RUN_DEAD_AFTER_SECONDS, RunFailure, RunOutcome, RunPhase, RunRecord,
@@ -12,6 +13,7 @@ use hcs_planner::ownership::{
 use hcs_planner::placement::quorum;
 use hcs_planner::rotation::{Phase, Rotated, Turn};
 use hcs_planner::spec::ClusterSpec;
+use hcs_planner::upgrade::{Upgrade, UpgradePhase, in_force};
 use serde::{Deserialize, Serialize};
 use x509_parser::pem::parse_x509_pem;
 
@@ -49,6 +51,12 @@ pub struct ClusterStatus {
     pub policies: Vec<PolicyRow>,
     /// The run that works, or the last one.
     pub run: Option<RunStatus>,
+    /// The last way to another Consul, in words.
+    #[serde(default)]
+    pub upgrade: Option<String>,
+    /// RFC 3339; when the maintenance window opens that is open now, or the next one. `None` without windows.
+    #[serde(default)]
+    pub next_maintenance_at: Option<String>,
     /// What the servers do by themselves now, for which an apply would wait.
     #[serde(default)]
     pub job: Option<String>,
@@ -150,6 +158,11 @@ pub async fn read_cluster_status(
     let spec: Option<ClusterSpec> = document(store, blob::SPEC, &mut attention).await?;
     let cluster: Option<ClusterDocument> = document(store, blob::CLUSTER, &mut attention).await?;
     let (run, last_failure) = run_status(store, &mut attention).await?;
+    let upgrade = upgrade(store).await?;
+    let cluster = cluster.map(|cluster| {
+        let consul = in_force(&cluster, upgrade.as_ref()).clone();
+        ClusterDocument { consul, ..cluster }
+    });
     let (servers, quorum) = servers(store, spec.as_ref(), cluster.as_ref(), &mut attention).await?;
     let is_working = run.as_ref().is_some_and(|run| run.state == "working");
     if let Some(cluster) = &cluster {
@@ -166,7 +179,9 @@ pub async fn read_cluster_status(
                 .as_ref()
                 .is_some_and(|runs| !is_same_consul(runs, &cluster.consul.version))
         };
-        for row in servers.iter().filter(other_version) {
+        // While the servers go on by themselves there is nothing to mend.
+        let is_on_the_way = upgrade.as_ref().is_some_and(|one| one.phase == UpgradePhase::Running);
+        for row in servers.iter().filter(other_version).filter(|_| !is_on_the_way) {
             let runs = row.consul_version.as_deref().unwrap_or_default();
             attention.push(format!(
                 "{} runs Consul {runs}, wanted {}",
@@ -193,7 +208,11 @@ pub async fn read_cluster_status(
         attention.push("no cluster is described here yet".to_owned());
     }
     let text = |of: fn(&ClusterSpec) -> &String| spec.as_ref().map(of).cloned().unwrap_or_default();
+    let next_maintenance_at =
+        cluster.as_ref().and_then(|cluster| next_maintenance(cluster, now_unix_ms));
     Ok(ClusterStatus {
+        upgrade: upgrade.map(|upgrade| upgrade.told()),
+        next_maintenance_at,
         name: text(|spec| &spec.name),
         datacenter: text(|spec| &spec.consul_datacenter),
         location: text(|spec| &spec.location),
@@ -210,6 +229,24 @@ pub async fn read_cluster_status(
         job,
         last_failure,
     })
+}
+
+/// The last way to another Consul. Who may not look there is told of the rest.
+async fn upgrade(store: &dyn BlobStore) -> Result<Option<Upgrade>, EngineError> {
+    match store.get(container::DECISIONS, blob::UPGRADE).await {
+        Ok(found) => Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok())),
+        Err(BlobError::NoContainer { .. } | BlobError::Denied { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn next_maintenance(cluster: &ClusterDocument, now_unix_ms: u64) -> Option<String> {
+    if cluster.maintenance.windows.is_empty() {
+        return None;
+    }
+    let now = jiff::Timestamp::from_millisecond(i64::try_from(now_unix_ms).ok()?).ok()?;
+    let opening = cluster.maintenance.schedule().opening(Work::Fix, now)?;
+    Some(opening.start.to_string())
 }
 
 /// A document of `config`; one that cannot be read is told, and who may read nothing is told at once.

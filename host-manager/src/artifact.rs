@@ -3,7 +3,7 @@
 
 use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hcs_engine::blob::{BlobError, BlobStore};
@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 use crate::files::{self, FileError};
+use crate::releases::{self, Keys, ReleaseError};
 
 /// An unpacked Consul is near 200 MB; anything far above is not Consul.
 const PROGRAM_BYTES_MAX: u64 = 1 << 30;
@@ -67,6 +68,9 @@ pub enum ArtifactError {
         /// Blob.
         name: String,
     },
+    /// The servers' own store of releases does not prove it.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
     /// It cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -107,6 +111,7 @@ impl ArtifactError {
             | Self::TooLarge { .. }
             | Self::WrongVersion { .. }
             | Self::Refused { .. } => true,
+            Self::Release(error) => !matches!(error, ReleaseError::Blob { .. }),
             Self::Blob { .. } | Self::Missing { .. } | Self::File(_) | Self::Start { .. } => false,
         }
     }
@@ -115,6 +120,7 @@ impl ArtifactError {
 /// Makes sure that `folder/consul` is the program of `artifact`; returns its path.
 pub async fn install(
     store: &dyn BlobStore,
+    keys: &Keys,
     artifact: &ConsulArtifact,
     folder: &Path,
 ) -> Result<PathBuf, ArtifactError> {
@@ -126,12 +132,19 @@ pub async fn install(
     tracing::info!(artifact = %name, "fetching Consul");
     let read = store.get(container::ARTIFACTS, &name).await;
     let read = read.map_err(|source| ArtifactError::Blob { name: name.clone(), source })?;
-    let Some(content) = read else { return Err(ArtifactError::Missing { name }) };
-    let found = hex_sha256(&content.bytes);
+    let content = match read {
+        Some(content) => content.bytes,
+        // What no apply has brought may have been fetched by the servers themselves.
+        None => match releases::take(keys, store, artifact, SystemTime::now()).await {
+            Err(ReleaseError::Missing { .. }) => return Err(ArtifactError::Missing { name }),
+            taken => taken?,
+        },
+    };
+    let found = hex_sha256(&content);
     if !found.eq_ignore_ascii_case(&artifact.sha256) {
         return Err(ArtifactError::WrongHash { name, found });
     }
-    let bytes = unpack(&name, content.bytes)?;
+    let bytes = unpack(&name, content)?;
     files::make_dir(folder, 0o755)?;
     let candidate = folder.join("consul.unverified");
     files::write(&candidate, &bytes, files::PROGRAM_MODE)?;

@@ -13,6 +13,7 @@ use hcs_planner::dataplane::{
 };
 use hcs_planner::requests::Request;
 use hcs_planner::rotation::{Rotated, RotationsDocument, SecretVersion, Turn, turn};
+use hcs_planner::upgrade::Upgrade;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -162,6 +163,36 @@ impl Stores {
         let condition = etag.map_or(WriteCondition::Absent, WriteCondition::Matches);
         let text = serde_json::to_vec_pretty(decisions).unwrap_or_default();
         self.shared.put(container::DECISIONS, blob::ROTATIONS, text.into(), condition).await
+    }
+
+    /// The last way from one Consul to another, and the etag to write it again. A note that cannot be read is an error: what
+    /// runs follows from it.
+    pub async fn upgrade(&self) -> Result<(Option<Upgrade>, Option<String>), DocumentError> {
+        let (container, name) = (container::DECISIONS, blob::UPGRADE);
+        match self.shared.get(container, name).await {
+            Ok(None) | Err(BlobError::NoContainer { .. }) => Ok((None, None)),
+            Ok(Some(content)) => {
+                let read = serde_json::from_slice(&content.bytes);
+                let read = read.map_err(|source| DocumentError::Malformed {
+                    container: container.to_owned(),
+                    name: name.to_owned(),
+                    source,
+                })?;
+                Ok((Some(read), Some(content.etag)))
+            }
+            Err(source) => Err(unread(container, name, source)),
+        }
+    }
+
+    /// Notes it, unless another server has noted something since.
+    pub async fn note_upgrade(
+        &self,
+        upgrade: &Upgrade,
+        etag: Option<String>,
+    ) -> Result<String, BlobError> {
+        let condition = etag.map_or(WriteCondition::Absent, WriteCondition::Matches);
+        let text = serde_json::to_vec_pretty(upgrade).unwrap_or_default();
+        self.shared.put(container::DECISIONS, blob::UPGRADE, text.into(), condition).await
     }
 
     /// Everything secret that this server may read, in the versions in use.

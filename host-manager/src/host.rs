@@ -9,6 +9,7 @@ use crate::documents::Stores;
 use crate::metadata::Instance;
 use crate::own_program::OwnProgram;
 use crate::paths::Paths;
+use crate::releases::Keys;
 use crate::service::Service;
 use crate::timing::Timing;
 
@@ -29,6 +30,8 @@ pub struct Host {
     pub service: Arc<dyn Service>,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
+    /// Whose signature makes a release one.
+    pub release_keys: Keys,
     /// Our periods.
     pub timing: Timing,
 }

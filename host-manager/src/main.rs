@@ -18,6 +18,7 @@ use hcs_host_manager::memory::Memory;
 use hcs_host_manager::metadata;
 use hcs_host_manager::own_program::{OwnProgram, SelfTest};
 use hcs_host_manager::paths::Paths;
+use hcs_host_manager::releases::Keys;
 use hcs_host_manager::report::chain;
 use hcs_host_manager::service::{Service as _, Systemd, Verb};
 use hcs_host_manager::timing::Timing;
@@ -53,6 +54,7 @@ Environment:
   HCS_ROOT          folder that stands for / (emulated VMs)
   ARM_MSI_ENDPOINT  base of the instance metadata service [default: http://169.254.169.254]
   HCS_TIME_SCALE    runs our schedules faster; accepted only if the metadata service is loopback
+  HCS_RELEASE_KEY   file with the public key that signs releases, instead of HashiCorp's; the same holds
   RUST_LOG          what to log to stderr [default: info]
 
 To look at a server:
@@ -81,6 +83,7 @@ struct Environment {
     root: PathBuf,
     endpoint: String,
     time_scale: Option<String>,
+    release_key: Option<PathBuf>,
 }
 
 impl Environment {
@@ -91,6 +94,7 @@ impl Environment {
             endpoint: text("ARM_MSI_ENDPOINT")
                 .unwrap_or_else(|| metadata::DEFAULT_ENDPOINT.to_owned()),
             time_scale: text("HCS_TIME_SCALE"),
+            release_key: text("HCS_RELEASE_KEY").map(PathBuf::from),
         }
     }
 }
@@ -152,6 +156,13 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
     let stop = stop_on_signal()?;
     let scale = metadata::time_scale(environment.time_scale.as_deref(), &environment.endpoint)?;
     let timing = Timing::scaled(scale);
+    let release_keys = match environment.release_key {
+        Some(path) if metadata::is_loopback(&environment.endpoint) => {
+            Keys::read(&std::fs::read_to_string(path)?)?
+        }
+        Some(_) => return Err("HCS_RELEASE_KEY is for emulated VMs only".into()),
+        None => Keys::of_hashicorp()?,
+    };
     let paths = Paths::new(environment.root);
     let (service, clock) = (Arc::new(Systemd), Arc::new(SystemClock));
     let bootstrap = bootstrap::load(&paths)?;
@@ -185,7 +196,8 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
         version = env!("CARGO_PKG_VERSION"),
         "managing this server"
     );
-    let host = Host { bootstrap, instance, own, paths, stores, service, clock, timing };
+    let host =
+        Host { bootstrap, instance, own, paths, stores, service, clock, release_keys, timing };
     run::run(host, stop).await?;
     tracing::info!("stopped; Consul goes on");
     Ok(())

@@ -32,6 +32,9 @@ pub struct Memory {
     /// What came of other requests, the latest last.
     #[serde(default)]
     pub results: Vec<RequestResult>,
+    /// The newest Consul with which this server has ever led.
+    #[serde(default)]
+    pub led_with: Option<semver::Version>,
 }
 
 /// How far a request to leave has come.

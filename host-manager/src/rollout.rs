@@ -23,8 +23,6 @@ use crate::service::{ServiceError, Verb};
 const LOCK_KEY: &str = "hcs/rollout";
 /// Outlives a restart of our own agent, through which the lock is renewed.
 const LOCK_TTL_S: u32 = 120;
-/// A server that is not a healthy voter again by then needs a human; the others stay as they are.
-const RECOVERY_MAX: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_secs(1);
 /// Autopilot looks every two seconds: so many good answers in a row are no memory of the time
 /// before the restart.
@@ -43,8 +41,8 @@ pub enum RolloutError {
     #[error(transparent)]
     Lost(#[from] LostJob),
     /// Restarted, but not well again.
-    #[error("Consul was restarted, but is no healthy voter after {} s", RECOVERY_MAX.as_secs())]
-    NotRecovered,
+    #[error("Consul was restarted, but is no healthy voter after {} s", .0.as_secs())]
+    NotRecovered(Duration),
     /// The new files are refused by the new program; the running Consul goes on.
     #[error(transparent)]
     Invalid(#[from] InvalidConfig),
@@ -127,24 +125,25 @@ pub async fn attempt(
         converge::start(host, Verb::Restart).await?;
         memory.started_with = Some(wanted.fingerprint.clone());
         memory.save(&host.paths)?;
-        recovered(client, node, &cluster.consul.version).await
+        recovered(host, client, &cluster.consul.version).await
     })
     .await?
 }
 
 /// Waits until this server is a healthy voter again, as asked through its own agent.
 async fn recovered(
+    host: &Host,
     client: &ConsulClient,
-    node: &str,
     version: &Version,
 ) -> Result<(), RolloutError> {
+    let (node, longest) = (&host.bootstrap.node_name, host.timing.recovery_max);
     let wait = async {
         let mut good = 0;
         while good < GOOD_ANSWERS {
             tokio::time::sleep(POLL).await;
             let health = client.autopilot_health().await.unwrap_or_default();
             let is_well = |server: &AutopilotServer| {
-                server.name == node
+                server.name == *node
                     && server.healthy
                     && server.voter
                     && is_same_consul(&server.version, version)
@@ -153,7 +152,7 @@ async fn recovered(
             good = if is_good { good + 1 } else { 0 };
         }
     };
-    tokio::time::timeout(RECOVERY_MAX, wait).await.map_err(|_| RolloutError::NotRecovered)
+    tokio::time::timeout(longest, wait).await.map_err(|_| RolloutError::NotRecovered(longest))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use hcs_planner::dataplane::{
     ClusterDocument, ConsulArtifact, Form, ServerCertificates, ServerPhase, ServerStatus,
 };
 use hcs_planner::rotation::Rotations;
+use hcs_planner::upgrade::Maintenance;
 
 /// The document of so many servers.
 pub(crate) fn cluster(server_count: u32) -> ClusterDocument {
@@ -18,6 +19,8 @@ pub(crate) fn cluster(server_count: u32) -> ClusterDocument {
             sha256: String::new(),
             file_name: "consul".into(),
         },
+        consul_before: None,
+        maintenance: Maintenance::default(),
         certificates: ServerCertificates::default(),
         host_manager: None,
         host_manager_before: None,
@@ -46,5 +49,8 @@ pub(crate) fn status(slot: u32) -> ServerStatus {
         host_manager_sha256: String::new(),
         attention: vec![],
         rotations: [].into(),
+        document_generation: None,
+        upgrade: None,
+        led_with: None,
     }
 }

@@ -9,6 +9,8 @@ use hcs_engine::blob::{BlobError, WriteCondition};
 use hcs_planner::dataplane::{ConsulStatus, ServerPhase, ServerStatus, blob, container};
 use hcs_planner::requests::{RESULTS_MAX, RequestResult};
 use hcs_planner::rotation::SecretVersion;
+use hcs_planner::upgrade::Upgrade;
+use semver::Version;
 use tokio_util::sync::CancellationToken;
 
 use crate::consul::client::ConsulClient;
@@ -59,6 +61,12 @@ struct Facts {
     attention: BTreeMap<&'static str, String>,
     /// Versions of rotated secrets that are worked with.
     rotations: BTreeMap<String, SecretVersion>,
+    /// Generation of the document that is worked by.
+    document_generation: Option<u64>,
+    /// The last way to another Consul.
+    upgrade: Option<Upgrade>,
+    /// The newest Consul with which this server has led.
+    led_with: Option<Version>,
 }
 
 /// What went wrong in an area.
@@ -129,6 +137,17 @@ impl Board {
     /// Notes which versions of rotated secrets this server works with.
     pub fn set_rotations(&self, rotations: BTreeMap<String, SecretVersion>) {
         self.facts().rotations = rotations;
+    }
+
+    /// Notes by which document this server works, and what it knows of the last way to another Consul.
+    pub fn set_upgrade(&self, document_generation: u64, upgrade: Option<Upgrade>) {
+        let mut facts = self.facts();
+        (facts.document_generation, facts.upgrade) = (Some(document_generation), upgrade);
+    }
+
+    /// Notes the newest Consul with which this server has led.
+    pub fn set_led_with(&self, version: Option<Version>) {
+        self.facts().led_with = version;
     }
 
     /// Consul was started; from now on it is asked.
@@ -268,6 +287,9 @@ impl Board {
             host_manager_sha256: host.own.sha256.clone(),
             attention: facts.attention.values().cloned().collect(),
             rotations: facts.rotations.clone(),
+            document_generation: facts.document_generation,
+            upgrade: facts.upgrade.clone(),
+            led_with: facts.led_with.clone(),
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Timing {
     pub retry_min: Duration,
     /// Longest wait between two tries.
     pub retry_max: Duration,
+    /// A server that was restarted and is not a healthy voter again by then needs a human; the others stay as they are.
+    pub recovery_max: Duration,
     /// So long the first read, of documents or metadata, may take before Consul is started without it: requests into
     /// nothing end late.
     pub storage_patience: Duration,
@@ -37,6 +39,8 @@ impl Timing {
             rounds_per_sweep: 720,
             retry_min: scaled(2.0),
             retry_max: scaled(30.0),
+            // Consul's own clocks are never scaled: an election and a look of Autopilot take their time.
+            recovery_max: Duration::from_secs_f64(180.0 / scale).max(Duration::from_secs(40)),
             storage_patience: Duration::from_secs(20),
         }
     }

@@ -38,7 +38,9 @@ async fn member(world: &World) -> Server {
     let cluster = stores.cluster().await.unwrap();
     let secrets = stores.secrets(0, &cluster, &RotationsDocument::default()).await.unwrap();
     let folder = paths.consul_dir(&cluster.consul.version);
-    artifact::install(&*stores.shared, &cluster.consul, &folder).await.unwrap();
+    artifact::install(&*stores.shared, &server.host.release_keys, &cluster.consul, &folder)
+        .await
+        .unwrap();
     let now_unix_s = jiff::Timestamp::now().as_second();
     keep_leaf(&server, now_unix_s).await;
     let paths = &server.host.paths;

@@ -57,6 +57,8 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
             sha256: String::new(),
             file_name: String::new(),
         },
+        consul_before: None,
+        maintenance: spec.maintenance.clone(),
         certificates: ServerCertificates {
             addresses: balancers.iter().map(|(name, pointer)| format!("{name}{pointer}")).collect(),
             ..ServerCertificates::new(spec, &Names::new(spec))

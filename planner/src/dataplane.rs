@@ -12,6 +12,7 @@ use crate::names::Names;
 use crate::requests::RequestResult;
 use crate::rotation::{Rotations, SecretVersion};
 use crate::spec::{ClusterSpec, defaults};
+use crate::upgrade::{Maintenance, Upgrade};
 
 /// Blob containers of a cluster's storage account.
 pub mod container {
@@ -31,6 +32,8 @@ pub mod container {
     pub const SNAPSHOTS: &str = "snapshots";
     /// What servers decide among themselves: the one container with a document that they all write.
     pub const DECISIONS: &str = "decisions";
+    /// Releases of Consul that servers fetched from the index, with what proves where they come from.
+    pub const RELEASES: &str = "releases";
 
     /// Secrets that only the server of this slot may read.
     pub fn secrets(slot: u32) -> String {
@@ -100,6 +103,8 @@ pub mod blob {
     pub const JOB: &str = "job.json";
     /// In `decisions`: [`crate::rotation::RotationsDocument`].
     pub const ROTATIONS: &str = "rotations.json";
+    /// In `decisions`: [`crate::upgrade::Upgrade`].
+    pub const UPGRADE: &str = "upgrade.json";
     /// In `status-{slot}`: [`super::ServerStatus`].
     pub const STATUS: &str = "status.json";
 
@@ -130,6 +135,11 @@ pub mod blob {
     /// In `artifacts`: a Consul archive or binary.
     pub fn consul_artifact(sha256: &str, file_name: &str) -> String {
         format!("consul/{sha256}/{file_name}")
+    }
+
+    /// In `releases`: a file of a release, under the name that its maker gave it.
+    pub fn release(version: &semver::Version, file_name: &str) -> String {
+        format!("consul/{version}/{file_name}")
     }
 
     /// In `artifacts`: a host manager binary.
@@ -216,8 +226,14 @@ pub struct ClusterDocument {
     /// a server of [`Self::slots`] is made anew, so it meets them before it founds anything.
     #[serde(default)]
     pub others: Vec<u32>,
-    /// Which Consul to run.
+    /// Which Consul is declared; which one is in force, [`crate::upgrade::in_force`] says.
     pub consul: ConsulArtifact,
+    /// The one before, to which the servers may go back for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consul_before: Option<ConsulArtifact>,
+    /// What the servers may do by themselves, and when.
+    #[serde(default, skip_serializing_if = "Maintenance::is_none")]
+    pub maintenance: Maintenance,
     /// What the servers' certificates say.
     #[serde(default)]
     pub certificates: ServerCertificates,
@@ -399,6 +415,15 @@ pub struct ServerStatus {
     /// Versions of rotated secrets that this server works with, by [`crate::rotation::Rotated::as_str`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rotations: BTreeMap<String, SecretVersion>,
+    /// Generation of the cluster's document by which this server works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document_generation: Option<u64>,
+    /// The last way from one Consul to another, as this server knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<Upgrade>,
+    /// The newest Consul with which this server has ever led: what it wrote then, older ones may not be able to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub led_with: Option<semver::Version>,
 }
 
 /// Where a server's host manager is in its work.

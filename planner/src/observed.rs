@@ -14,6 +14,7 @@ use crate::plan::Voter;
 use crate::reference::point;
 use crate::requests::Request;
 use crate::spec::ClusterSpec;
+use crate::upgrade::{By, Upgrade, in_force};
 
 /// One look at a cluster's world.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Observed {
     pub stored_spec: Option<ClusterSpec>,
     /// `config/cluster.json`.
     pub document: Option<ClusterDocument>,
+    /// The last way from one Consul to another, as the servers say. [`Self::document`] names what is in force by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<Upgrade>,
     /// The generation of [`Self::document`] at which the cluster last reported healthy.
     pub ready: Option<ReadyDocument>,
     /// Latest status of each server.
@@ -134,6 +138,33 @@ impl Observed {
         let before = self.stored_spec.as_ref().map(|spec| Names::new(spec).lock());
         own.extend(before.filter(|before| *before != names.lock()));
         own
+    }
+
+    /// Takes over what the servers decided since the document was written. Whoever leads knows best, then who spoke last.
+    pub fn follow_servers(&mut self) {
+        let known = self.servers.values().filter(|server| server.status.upgrade.is_some());
+        let best = known.max_by_key(|server| {
+            let leads = server.status.consul.as_ref().is_some_and(|consul| consul.is_leader);
+            (server.is_fresh() && leads, server.status.written_at.clone())
+        });
+        self.upgrade = best.and_then(|server| server.status.upgrade.clone());
+        if let Some(document) = &mut self.document {
+            document.consul = in_force(document, self.upgrade.as_ref()).clone();
+        }
+    }
+
+    /// Whether the servers are on their way to the version in force by themselves, and may wait for their window.
+    pub fn upgrades_itself(&self) -> bool {
+        let (Some(document), Some(upgrade)) = (&self.document, &self.upgrade) else { return false };
+        let is_in_force = document.consul == upgrade.to || document.consul == upgrade.from;
+        upgrade.goes_on() && upgrade.by == By::Channel && is_in_force
+    }
+
+    /// The same declaration, where the cluster went further by itself since it was planned.
+    pub fn moved_on(&self, spec: &ClusterSpec) -> Option<ClusterSpec> {
+        let in_force = &self.document.as_ref()?.consul.version;
+        let has_moved = spec.maintenance.channel.is_on() && *in_force > spec.consul_version;
+        has_moved.then(|| ClusterSpec { consul_version: in_force.clone(), ..spec.clone() })
     }
 
     /// An object's body.
@@ -294,6 +325,9 @@ mod tests {
             host_manager_sha256: String::new(),
             attention: vec![],
             rotations: BTreeMap::new(),
+            document_generation: None,
+            upgrade: None,
+            led_with: None,
         }
     }
 

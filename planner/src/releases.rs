@@ -74,7 +74,8 @@ pub enum UpgradeRefused {
     /// Its data would be read by an older version than wrote it.
     #[error(
         "the cluster runs Consul {from}, and Consul does not go back to {to}: its data may hold what {to} cannot read; \
-         stay at {from}, or restore a snapshot that {to} took into another cluster"
+         stay at {from}, or restore a snapshot that {to} took into another cluster. An upgrade to {from} that has stopped \
+         can be taken back by `hcs upgrade take-back`"
     )]
     Downgrade {
         /// What runs.

@@ -64,7 +64,9 @@ fn subject(step: &Step) -> String {
             format!("{node_name}, until {} are healthy without it", names(remaining))
         }
         Action::WaitHealthy { voters, consul_version } => {
-            format!("until {} are healthy voters with Consul {consul_version}", names(voters))
+            let version = consul_version.as_ref();
+            let with = version.map(|version| format!(" with Consul {version}")).unwrap_or_default();
+            format!("until {} are healthy voters{with}", names(voters))
         }
     }
 }

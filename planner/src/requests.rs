@@ -69,6 +69,8 @@ pub enum RequestAction {
     RenewCertificate,
     /// Stop to lead, so that another server does.
     TransferLeadership,
+    /// Go back to the Consul that ran before an upgrade that has not ended.
+    TakeBackUpgrade,
     /// Something that a newer version knows.
     #[serde(other)]
     Unknown,
@@ -84,6 +86,8 @@ pub mod argument {
     pub const SIZE_BYTES: &str = "size_bytes";
     /// SHA-256 of a snapshot, lower-case hex.
     pub const SHA256: &str = "sha256";
+    /// The Consul that is gone back to.
+    pub const CONSUL_VERSION: &str = "consul_version";
     /// When a certificate ends, RFC 3339.
     pub const EXPIRES_AT: &str = "expires_at";
 }
@@ -96,6 +100,7 @@ impl RequestAction {
             Self::Snapshot => "take a snapshot",
             Self::RenewCertificate => "renew the certificate",
             Self::TransferLeadership => "hand over the leadership",
+            Self::TakeBackUpgrade => "take the upgrade back",
             Self::Unknown => "do something that this version does not know",
         }
     }

@@ -12,8 +12,10 @@ use ipnet::Ipv4Net;
 use semver::Version;
 
 use crate::arm::Kind;
+use crate::maintenance;
 use crate::spec::{ClusterSpec, ZoneFallback};
 use crate::tags;
+use crate::upgrade::{Maintenance, NO_INDEX, RELEASE_INDEX};
 pub use ssh::{SSH_NEEDS_A_KEY, ssh_allowed_cidr, ssh_public_key};
 
 /// Sizes of an OS disk in GiB.
@@ -122,6 +124,22 @@ pub fn vnet_cidr(text: &str) -> Result<Ipv4Net, String> {
         ));
     }
     Ok(network)
+}
+
+/// Where servers look for releases.
+pub fn release_index(text: &str) -> Result<(), String> {
+    let is_url = text.strip_prefix("https://").is_some_and(|rest| {
+        let host = rest.split('/').next().unwrap_or_default();
+        let plain = |c: char| c.is_ascii_graphic() && !"?#@\\".contains(c);
+        !host.is_empty() && rest.chars().all(plain)
+    });
+    if text == NO_INDEX || is_url {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is no release index: write the base URL of HashiCorp's releases ({RELEASE_INDEX:?}) or of a mirror, \
+         https:// and without a query, or {NO_INDEX:?}."
+    ))
 }
 
 /// How many servers.
@@ -368,11 +386,46 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
         }
     }
     check("consul_version", consul_version(&spec.consul_version));
+    if let Some(version) = &spec.min_consul_version {
+        check("min_consul_version", consul_version(version));
+    }
+    maintenance(&spec.maintenance, &mut check);
     check("tags", tags::check_all(&spec.tags));
     for (key, value) in &spec.tags {
         check("tags", tags::check(key, value));
     }
     found
+}
+
+fn maintenance(maintenance: &Maintenance, check: &mut impl FnMut(&str, Result<(), String>)) {
+    for (at, window) in maintenance.windows.iter().enumerate() {
+        let path = |name: &str| format!("maintenance_windows[{at}].{name}");
+        for day in &window.days {
+            check(&path("days"), maintenance::day(day));
+        }
+        check(&path("start"), maintenance::clock_time(&window.start).map(drop));
+        check(&path("duration"), maintenance::duration(window.duration_seconds));
+        check(&path("time_zone"), maintenance::zone(&window.time_zone).map(drop));
+    }
+    for (at, one) in maintenance.exclusions.iter().enumerate() {
+        let path = |name: &str| format!("maintenance_exclusions[{at}].{name}");
+        check(&path("start"), maintenance::moment(&one.start).map(drop));
+        check(&path("end"), maintenance::moment(&one.end).map(drop));
+        check(&path("end"), exclusion(&one.start, &one.end));
+    }
+    if let Some(index) = &maintenance.release_index {
+        check("consul_release_index", release_index(index));
+    }
+}
+
+/// A time that is left out ends after it began.
+pub fn exclusion(start: &str, end: &str) -> Result<(), String> {
+    match (maintenance::moment(start), maintenance::moment(end)) {
+        (Ok(begins), Ok(ends)) if ends <= begins => Err(format!(
+            "it ends at {end}, and begins at {start}: write the later moment as its end."
+        )),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::names::default_managed_group;
 use crate::releases::default_version;
 use crate::rotation::Rotated;
 use crate::tags::IgnoredTags;
+use crate::upgrade::Maintenance;
 
 /// What an input is when it is left out.
 pub mod defaults {
@@ -99,6 +100,15 @@ pub struct ClusterSpec {
     pub external_endpoint: Option<ExternalEndpoint>,
     /// Consul version of the cluster.
     pub consul_version: semver::Version,
+    /// The oldest version that will do, where none is declared exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_consul_version: Option<semver::Version>,
+    /// What the servers may do by themselves, and when.
+    #[serde(default, skip_serializing_if = "Maintenance::is_none")]
+    pub maintenance: Maintenance,
+    /// The version to which an apply may upgrade at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_maintenance_windows_for: Option<semver::Version>,
     /// Where Consul's archive comes from; absent: releases of its maker.
     pub artifact_source: Option<ArtifactSource>,
     /// How long a server's certificate is good for; servers renew theirs when half of it is over.
@@ -164,6 +174,9 @@ impl ClusterSpec {
             private_dns_zone_id: None,
             external_endpoint: None,
             consul_version: default_version(),
+            min_consul_version: None,
+            maintenance: Maintenance::default(),
+            ignore_maintenance_windows_for: None,
             artifact_source: None,
             server_certificate_ttl_seconds: defaults::SERVER_CERTIFICATE_TTL_SECONDS,
             host_manager_version: None,

@@ -306,7 +306,7 @@ fn content() -> Vec<Bug> {
                 slot,
                 node_name: Names::new(spec).server(slot),
             });
-            let consul_version = spec.consul_version.clone();
+            let consul_version = Some(spec.consul_version.clone());
             let action = Action::WaitHealthy { voters: voters.collect(), consul_version };
             plan.with(Step { id: "wait a little".into(), action, slot: None })
         }),

@@ -9,6 +9,7 @@ mod read;
 mod spec;
 mod state;
 mod validate;
+mod windows;
 
 use std::time::Duration;
 

@@ -109,7 +109,7 @@ impl Run<'_> {
                 self.ask(*slot, node_name, *request, remaining).await?;
             }
             Action::WaitHealthy { voters, consul_version } => {
-                let goal = Goal { voters, version: Some(consul_version), gone: None };
+                let goal = Goal { voters, version: consul_version.as_ref(), gone: None };
                 self.wait_healthy(&goal, HEALTHY_MINUTES_MAX).await?;
             }
         }

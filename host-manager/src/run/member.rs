@@ -117,6 +117,11 @@ impl Manager {
         } else if leader != own {
             self.leave_rotations_to_others();
         }
+        if leader == own {
+            self.go_on_with_upgrades(documents, peers).await;
+        } else {
+            self.leave_upgrades_to_others();
+        }
         let client = &documents.client;
         if leader == own {
             let count = documents.cluster.server_count;

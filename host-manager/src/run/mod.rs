@@ -9,6 +9,7 @@ mod own_program;
 mod process;
 mod requests;
 mod rotation;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use hcs_engine::blob::BlobError;
 use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact};
 use hcs_planner::rotation::{RotationsDocument, SecretVersion};
+use hcs_planner::upgrade::{Upgrade, in_force};
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::ArtifactError;
@@ -38,6 +40,7 @@ use crate::secrets::Secret;
 use crate::service::{ServiceError, Verb};
 use crate::snapshot;
 use crate::status::{self, Board};
+use upgrade::Upgrades;
 
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 
@@ -95,7 +98,13 @@ impl RoundError {
 
 /// What the blobs say, as last read.
 struct Documents {
+    /// As it is written.
+    declared: ClusterDocument,
+    /// The same with the Consul that this server is to run now.
     cluster: ClusterDocument,
+    /// The last way to another Consul, and the etag to write it again.
+    upgrade: Option<Upgrade>,
+    upgrade_etag: Option<String>,
     secrets: ServerSecrets,
     /// How far the servers are with rotations, and the etag to write it again.
     decisions: RotationsDocument,
@@ -141,6 +150,10 @@ struct Manager {
     renewal_asked: Option<(String, Vec<u8>)>,
     /// Why the last restart was put off; logged when it changes.
     waits_for: Option<&'static str>,
+    /// What the leading server knows of releases.
+    upgrades: Upgrades,
+    /// What is known of the way to another Consul is old.
+    upgrade_is_due: bool,
     /// CA, certificate or key changed on disk since Consul last read them.
     reload_due: bool,
     /// The certificate, DER, that every port of Consul was last seen to serve.
@@ -190,6 +203,8 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         serves: None,
         renewal_asked: None,
         waits_for: None,
+        upgrades: Upgrades::default(),
+        upgrade_is_due: false,
         reload_due: false,
         served: None,
         round: 0,
@@ -255,8 +270,11 @@ impl Manager {
     /// Reads the documents again when it is time. Old ones serve while the storage is away.
     async fn refresh(&mut self) -> Result<(), RoundError> {
         // Whoever is in trouble may have been given something better by now.
-        let is_time =
-            self.is_troubled || self.round.is_multiple_of(self.host.timing.rounds_per_refresh);
+        // So may whoever waits for its turn on the way to another Consul.
+        let is_time = self.is_troubled
+            || self.round.is_multiple_of(self.host.timing.rounds_per_refresh)
+            || std::mem::take(&mut self.upgrade_is_due)
+            || self.documents.as_ref().is_some_and(is_on_its_way);
         if self.documents.is_some() && !is_time {
             return Ok(());
         }
@@ -280,6 +298,11 @@ impl Manager {
             return self.leave_to_a_newer_one(&cluster).await;
         }
         let (decisions, decisions_etag) = self.host.stores.decisions(&cluster).await?;
+        let (upgrade, upgrade_etag) = self.host.stores.upgrade().await?;
+        let declared = cluster;
+        let consul = self.runs_now(&declared, upgrade.as_ref());
+        let cluster = ClusterDocument { consul, ..declared.clone() };
+        self.board.set_upgrade(declared.generation, upgrade.clone());
         let slot = self.host.bootstrap.slot;
         let secrets = self.host.stores.secrets(slot, &cluster, &decisions).await?;
         let leaf = self.ensure_leaf(&cluster, &decisions, &secrets, false).await?;
@@ -288,7 +311,17 @@ impl Manager {
         let address = self.host.instance.address;
         let client = ConsulClient::new(address, &cluster.datacenter, &secrets.ca_pem, token)?
             .with_local_token(secrets.local_token());
-        Ok(Documents { cluster, secrets, decisions, decisions_etag, leaf, client })
+        Ok(Documents {
+            declared,
+            cluster,
+            upgrade,
+            upgrade_etag,
+            secrets,
+            decisions,
+            decisions_etag,
+            leaf,
+            client,
+        })
     }
 
     async fn work(&mut self, documents: &mut Documents) -> Result<(), RoundError> {
@@ -302,6 +335,7 @@ impl Manager {
         if self.host.service.is_active().await? {
             self.board.started(documents.client.clone());
         }
+        self.remember_what_led();
         self.renew_own_program(&documents.cluster, &peers).await;
         let converged = match self.memory.leave {
             None => self.converge(documents, &peers).await,
@@ -314,4 +348,10 @@ impl Manager {
         self.be_a_member(documents, &peers).await?;
         converged
     }
+}
+
+/// Whether this server waits to go to the Consul that is in force.
+fn is_on_its_way(documents: &Documents) -> bool {
+    let wanted = in_force(&documents.declared, documents.upgrade.as_ref());
+    documents.cluster.consul != *wanted
 }

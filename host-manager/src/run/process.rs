@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hcs_engine::jobs::{HeldJob, NotNow};
-use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus};
+use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ConsulStatus, ServerStatus};
 use hcs_planner::jobs::JobKind;
 use hcs_planner::observed::is_same_consul;
 use hcs_planner::rotation::{Rotated, turn};
+use hcs_planner::upgrade::{By, UpgradePhase};
 
 use super::{Documents, Manager, RoundError};
 use crate::artifact::{self, ArtifactError};
@@ -140,7 +141,14 @@ impl Manager {
             return Err(ArtifactError::Refused { reason: reason.clone() });
         }
         let folder = self.host.paths.consul_dir(&artifact.version);
-        let program = match artifact::install(&*self.host.stores.shared, artifact, &folder).await {
+        let program = match artifact::install(
+            &*self.host.stores.shared,
+            &self.host.release_keys,
+            artifact,
+            &folder,
+        )
+        .await
+        {
             Ok(program) => program,
             Err(error) => {
                 if error.is_final() {
@@ -165,7 +173,13 @@ impl Manager {
                     tracing::info!(reason, "a new configuration waits");
                 }
             }
-            Err(error) => self.board.problem("rollout", chain(&error)),
+            Err(error) => {
+                let told = chain(&error);
+                if matches!(error, RolloutError::NotRecovered(_)) {
+                    self.stop_upgrade(documents, &told).await;
+                }
+                self.board.problem("rollout", told);
+            }
         }
     }
 
@@ -176,7 +190,13 @@ impl Manager {
         wanted: &Wanted,
     ) -> Result<(), RolloutError> {
         let (host, cluster) = (self.host.clone(), &documents.cluster);
-        let Some(own) = self.board.consul() else {
+        let own = self.board.consul();
+        let is_back =
+            documents.upgrade.as_ref().is_some_and(|one| one.phase == UpgradePhase::TakenBack);
+        if is_back && self.serves_nobody(documents, own.as_ref()).await {
+            return self.go_back(wanted).await;
+        }
+        let Some(own) = own else {
             return Err(RolloutError::Waiting("Consul does not answer"));
         };
         // What is known already needs no job that ends at once.
@@ -194,6 +214,8 @@ impl Manager {
             (false, true) => "another management token",
             (false, false) => "another configuration",
         };
+        let by = documents.upgrade.as_ref().map(|upgrade| upgrade.by);
+        let is_declared = by != Some(By::Channel);
         // What Consul refuses is no job.
         wanted.validate(&host).await?;
         let (store, clock) = (Arc::clone(&host.stores.shared), Arc::clone(&host.clock));
@@ -203,10 +225,38 @@ impl Manager {
         let attempt = rollout::attempt(&host, client, cluster, peers, wanted, &mut self.memory);
         match begun {
             Ok(Ok(job)) => job.hold(attempt).await?,
-            Ok(Err(NotNow::Run)) if is_upgrade => attempt.await,
+            // An apply that brings another Consul waits for this very restart.
+            Ok(Err(NotNow::Run)) if is_upgrade && is_declared => attempt.await,
             Ok(Err(NotNow::Run)) => Err(RolloutError::Waiting("an apply works on the cluster")),
             Ok(Err(NotNow::Job)) => Err(RolloutError::Waiting("another server does a job")),
             Err(error) => Err(RolloutError::Unknown(error)),
+        }
+    }
+
+    /// Whether the cluster is without this server as it is: with it restarted, nobody is missing more.
+    async fn serves_nobody(&self, documents: &Documents, own: Option<&ConsulStatus>) -> bool {
+        if own.is_none_or(|own| own.leader.is_none()) {
+            return true;
+        }
+        let node = &self.host.bootstrap.node_name;
+        let health = documents.client.autopilot_health().await;
+        let own = health
+            .ok()
+            .and_then(|health| health.servers.into_iter().find(|server| server.name == *node));
+        own.is_some_and(|own| !own.healthy || !own.voter)
+    }
+
+    /// What was upgraded and is not well goes back at once.
+    async fn go_back(&mut self, wanted: &Wanted) -> Result<(), RolloutError> {
+        tracing::warn!("the Consul that this server was upgraded to is not well: going back");
+        match self.start(wanted, Verb::Restart).await {
+            Ok(()) => Ok(()),
+            Err(RoundError::Invalid(error)) => Err(error.into()),
+            Err(RoundError::Service(error)) => Err(error.into()),
+            Err(RoundError::Memory(error)) => Err(error.into()),
+            Err(RoundError::Reader(error)) => Err(error.into()),
+            Err(RoundError::File(error)) => Err(error.into()),
+            Err(_) => Err(RolloutError::Waiting("going back is tried again")),
         }
     }
 

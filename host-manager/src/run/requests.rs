@@ -37,7 +37,7 @@ impl Manager {
                             && !told.clone().any(|result| result.id == request.id)
                     };
                     if let Some(request) = found.filter(is_new) {
-                        return self.serve(documents, request, leads).await;
+                        return self.serve(documents, peers, request, leads).await;
                     }
                 }
                 Err(error) => self.board.problem("requests", chain(&error)),
@@ -45,7 +45,13 @@ impl Manager {
         }
     }
 
-    async fn serve(&mut self, documents: &mut Documents, request: Request, leads: bool) {
+    async fn serve(
+        &mut self,
+        documents: &mut Documents,
+        peers: &[ServerStatus],
+        request: Request,
+        leads: bool,
+    ) {
         let refused = |reason: &str| Err((RequestOutcome::Refused, reason.to_owned()));
         let now_unix_ms = self.host.clock.now_unix_ms();
         tracing::info!(id = %request.id, action = ?request.action, by = ?request.asked_by, "a request");
@@ -65,6 +71,20 @@ impl Manager {
                     (None, _) => refused("the server that leads has to be named"),
                     (_, false) => refused("this server does not lead"),
                     (_, true) => hand_over(documents).await,
+                };
+                self.answer(&request.id, answer);
+            }
+            RequestAction::TakeBackUpgrade if !leads => {
+                self.answer(&request.id, refused("this server does not lead"));
+            }
+            RequestAction::TakeBackUpgrade => {
+                let by = request.asked_by.as_deref();
+                let answer = match self.take_back(documents, peers, by).await {
+                    Ok(back) => {
+                        let version = json!(back.from.version.to_string());
+                        Ok([(argument::CONSUL_VERSION.to_owned(), version)].into())
+                    }
+                    Err(reason) => refused(&reason),
                 };
                 self.answer(&request.id, answer);
             }

@@ -12,6 +12,7 @@
 
 pub mod blobs;
 pub mod client;
+pub mod releases;
 pub mod systemctl;
 pub mod world;
 

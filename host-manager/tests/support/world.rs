@@ -5,7 +5,7 @@ use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,6 +20,7 @@ use hcs_host_manager::leaf::{self, Leaf};
 use hcs_host_manager::metadata::Instance;
 use hcs_host_manager::own_program::OwnProgram;
 use hcs_host_manager::paths::Paths;
+use hcs_host_manager::releases::Keys;
 use hcs_host_manager::run;
 use hcs_host_manager::secrets::Secret;
 use hcs_host_manager::timing::Timing;
@@ -31,6 +32,7 @@ use hcs_planner::dataplane::{
 use hcs_planner::ownership::{FixedInputs, RunRecord};
 use hcs_planner::rotation::{Phase, Rotated, Rotations, RotationsDocument, declared, turn};
 use hcs_planner::spec::ClusterSpec;
+use hcs_planner::upgrade::Maintenance;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
@@ -55,7 +57,14 @@ pub struct World {
     pub version: semver::Version,
     artifact: ConsulArtifact,
     certificates: ServerCertificates,
+    /// What is declared of it.
+    pub maintenance: Maintenance,
+    /// What the document names as the one before.
+    pub consul_before: Option<ConsulArtifact>,
+    /// Whose releases are believed.
+    pub release_keys: Keys,
     rotations: Rotations,
+    generation: AtomicU64,
     signing_ca: String,
     /// Key and certificate of the CA that signs next.
     next_ca: Option<(String, String)>,
@@ -88,6 +97,7 @@ impl World {
             container::ARTIFACTS,
             container::SECRETS_CLIENT,
             container::DECISIONS,
+            container::RELEASES,
         ] {
             account.make_container(name);
         }
@@ -124,7 +134,11 @@ impl World {
             version,
             artifact,
             certificates,
+            maintenance: Maintenance::default(),
+            consul_before: None,
+            release_keys: Keys::of_hashicorp().unwrap(),
             rotations: Rotations::new(),
+            generation: AtomicU64::new(1),
             signing_ca,
             next_ca,
             net,
@@ -142,12 +156,14 @@ impl World {
             self.account.write(&container::secrets(slot), blob::AGENT_TOKEN, token);
         }
         let document = ClusterDocument {
-            generation: 1,
+            generation: self.generation.fetch_add(1, Ordering::Relaxed),
             datacenter: DATACENTER.to_owned(),
             server_count,
             slots: (0..server_count).collect(),
             others: vec![],
             consul: self.artifact.clone(),
+            consul_before: self.consul_before.clone(),
+            maintenance: self.maintenance.clone(),
             host_manager: None,
             host_manager_before: None,
             form: Form::default(),
@@ -298,7 +314,12 @@ impl World {
             container::REQUESTS,
         ];
         let readable: Vec<String> = readable.into_iter().map(str::to_owned).chain(status).collect();
-        let writable = [container::SNAPSHOTS, container::SECRETS_CLIENT, container::DECISIONS];
+        let writable = [
+            container::SNAPSHOTS,
+            container::SECRETS_CLIENT,
+            container::DECISIONS,
+            container::RELEASES,
+        ];
         let shared = self.account.view(&readable, &writable.map(str::to_owned));
         let own = self.account.view(&[container::secrets(slot)], &[container::status(slot)]);
         let paths = Paths::new(self.folder.path().join(format!("vm-{slot}")));
@@ -325,6 +346,7 @@ impl World {
             stores: Stores { shared: Arc::new(shared), own: Arc::new(own) },
             service: service.clone(),
             clock: Arc::new(SystemClock),
+            release_keys: self.release_keys.clone(),
             timing: Timing {
                 tick: Duration::from_millis(500),
                 rounds_per_refresh: 2,

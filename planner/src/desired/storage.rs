@@ -9,7 +9,7 @@ use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER, role_assignment_id};
 use crate::reference::output;
 
 /// Containers that every cluster has, and the shared identity's role on each.
-const SHARED: [(&str, &str); 8] = [
+const SHARED: [(&str, &str); 9] = [
     (container::CONFIG, ROLE_BLOB_READER),
     (container::CERTIFICATES, ROLE_BLOB_READER),
     (container::ARTIFACTS, ROLE_BLOB_READER),
@@ -18,6 +18,7 @@ const SHARED: [(&str, &str); 8] = [
     (container::REQUESTS, ROLE_BLOB_READER),
     (container::SNAPSHOTS, ROLE_BLOB_CONTRIBUTOR),
     (container::DECISIONS, ROLE_BLOB_CONTRIBUTOR),
+    (container::RELEASES, ROLE_BLOB_CONTRIBUTOR),
 ];
 
 pub(super) fn build(builder: &mut Builder<'_>) {

@@ -38,6 +38,13 @@ const WAIT_HEALTHY: &str = "wait until healthy";
 
 /// Steps from `observed` to what `spec` declares. Pure and deterministic; empty when nothing is to do.
 pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
+    match observed.moved_on(spec) {
+        Some(spec) => planned(&spec, observed),
+        None => planned(spec, observed),
+    }
+}
+
+fn planned(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
     let mut planner = Planner::new(spec, observed);
     planner.check_secrets()?;
     planner.check_peers()?;

@@ -49,6 +49,7 @@ pub(super) fn change(step: &Step) -> Option<Change> {
             RequestAction::Snapshot
             | RequestAction::RenewCertificate
             | RequestAction::TransferLeadership
+            | RequestAction::TakeBackUpgrade
             | RequestAction::Unknown => None,
         },
         (Action::Delete { kind: Kind::ScaleSet, .. }, Some(slot)) => Some(Change::Dies { slot }),

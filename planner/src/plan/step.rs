@@ -117,8 +117,8 @@ pub enum Action {
     WaitHealthy {
         /// The voters, by slot.
         voters: Vec<Voter>,
-        /// The version that each of them must run.
-        consul_version: semver::Version,
+        /// The version that each of them must run; none while the servers are on their way to another by themselves.
+        consul_version: Option<semver::Version>,
     },
 }
 

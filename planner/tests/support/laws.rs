@@ -189,7 +189,7 @@ fn ready_is_seen(case: &Case, plan: &Plan) -> Result<(), String> {
         let Action::WaitHealthy { voters, consul_version } = &step.action else { return false };
         let slots: Vec<u32> = voters.iter().map(|voter| voter.slot).collect();
         slots == wanted
-            && *consul_version == case.spec.consul_version
+            && consul_version.as_ref() == Some(&case.spec.consul_version)
             && plan.waits_for(ready, index)
             && plan.steps().iter().all(|(at, step)| !disturbs(step) || plan.waits_for(index, *at))
     };

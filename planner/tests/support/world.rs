@@ -225,6 +225,9 @@ impl World {
             host_manager_sha256: String::new(),
             attention: vec![],
             rotations: BTreeMap::new(),
+            document_generation: None,
+            upgrade: None,
+            led_with: None,
         };
         ObservedServer { status, age_seconds: Some(1) }
     }

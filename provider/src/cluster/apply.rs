@@ -20,7 +20,7 @@ use tfplugin::{
 };
 
 use super::model::Cluster;
-use super::{phase, plan, read, schema, spec, state};
+use super::{phase, plan, read, schema, spec, state, windows};
 use crate::client::{Client, Registrations};
 use crate::diagnostics;
 use crate::leg::{self, Leg};
@@ -165,6 +165,11 @@ impl Applying {
             let mut found: Diagnostics = told.into();
             found.extend(self.timed_out(ctx, ""));
             return ApplyResponse::failed(request.prior, found);
+        }
+        if let Some(closed) =
+            windows::closed(&request.prior, &self.spec, self.client.clock().as_ref())
+        {
+            return ApplyResponse::failed(request.prior, closed.error());
         }
         let outcome = match reconciler.apply(intent).await {
             Ok(outcome) => outcome,

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::dataplane::own_version;
+use hcs_planner::maintenance::{self, Scope};
 use hcs_planner::rules;
 use hcs_planner::spec::{ImageReference, LockLevel, ZoneFallback, defaults};
+use hcs_planner::upgrade::{Channel, RELEASE_INDEX};
 use tfplugin::plan::equality::{by_duration, ignoring_case};
 use tfplugin::typed::Content as _;
 use tfplugin::validate::{each, text_rule};
 use tfplugin::{Attr, Model, Value};
 
 use super::validate::{
-    exact_version, lock, number_rule, same_location, server_certificate_ttl, version,
-    zone_fallback, zone_list,
+    at_most, exact_version, exclusion_scope, lock, number_rule, same_location,
+    server_certificate_ttl, upgrade_channel, version, window_duration, zone_fallback, zone_list,
 };
 use crate::tagging;
 
@@ -55,10 +57,37 @@ pub(crate) struct Cluster {
     /// Where Consul's archive comes from; default: HashiCorp's releases. Once set it is remembered.
     #[tf(optional, computed)]
     pub(crate) artifact_source: Attr<ArtifactSource>,
-    /// Exact Consul version; default: the newest known at creation. A newer one is rolled out one server at a time,
-    /// the leader last; Consul does not go back.
+    /// Exact Consul version; default: the newest at creation that was run with hcs, and later whatever the cluster went to
+    /// by `consul_upgrade_channel`. A newer one is rolled out after a snapshot, one server at a time, the leader last.
+    /// Consul does not go back, but for an upgrade that stopped before any server led with the new version: `hcs upgrade
+    /// take-back`.
     #[tf(optional, computed, validate = text_rule("an exact version", version))]
     pub(crate) consul_version: Attr<String>,
+    /// The oldest Consul version that will do, where `consul_version` names none exactly. A cluster that is newer stays as it
+    /// is; an older one is upgraded by an apply.
+    #[tf(validate = text_rule("an exact version", version))]
+    pub(crate) min_consul_version: Attr<String>,
+    /// Which releases of Consul the servers take by themselves, with Terraform away: `none` (default), `patch` (fixes of
+    /// the series that runs), `minor` (later series with the same first number, too) or `major` (all). Each is verified by
+    /// its maker's signature, comes in a maintenance window after a snapshot, one server at a time, and stops at the first
+    /// server that does not come back well. Not with an exact `consul_version`.
+    #[tf(default = Channel::None.as_str(), validate = text_rule("a channel", upgrade_channel))]
+    pub(crate) consul_upgrade_channel: Attr<String>,
+    /// Where the servers look for releases of Consul, while there is a channel: the base URL of HashiCorp's (default) or
+    /// of a mirror that has the same files, `index.json` among them, or `none`.
+    #[tf(default = RELEASE_INDEX, validate = text_rule("a release index", rules::release_index))]
+    pub(crate) consul_release_index: Attr<String>,
+    /// When the servers may do by themselves what can be felt; default: at any time. An apply that upgrades Consul is
+    /// refused outside of them, see `ignore_maintenance_windows_for`.
+    #[tf(default = Value::list([]), validate = at_most(maintenance::MAX))]
+    pub(crate) maintenance_windows: Attr<Vec<MaintenanceWindow>>,
+    /// Times in which maintenance does not happen, window or not, such as the end of the year.
+    #[tf(default = Value::list([]), validate = at_most(maintenance::MAX))]
+    pub(crate) maintenance_exclusions: Attr<Vec<MaintenanceExclusion>>,
+    /// The Consul version to which an apply may upgrade outside of the maintenance windows, such as one that mends an
+    /// incident: it holds for that version alone, so it can stay in the configuration.
+    #[tf(validate = text_rule("an exact version", version))]
+    pub(crate) ignore_maintenance_windows_for: Attr<String>,
     /// Lock on the managed group, as Azure Verified Modules have it; default: one that keeps all in it from being deleted.
     /// An apply that has to delete something takes it away first and puts it back last.
     #[tf(default = Lock::default_value())]
@@ -205,6 +234,41 @@ pub(crate) struct Cluster {
     /// `latest` each server is made with the newest of its day and keeps it.
     #[tf(computed)]
     pub(crate) image_version: Attr<String>,
+    /// When the maintenance window opens next, or opened that is open now, as last read; null without windows.
+    #[tf(computed)]
+    pub(crate) next_maintenance_at: Attr<String>,
+}
+
+/// A time each week in which the servers may do by themselves what can be felt.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct MaintenanceWindow {
+    /// Days on which it begins, such as `Saturday`; default: each.
+    #[tf(default = Value::list([]), validate = each(text_rule("a day", maintenance::day)))]
+    pub(crate) days: Attr<Vec<String>>,
+    /// When it begins on the clock of `time_zone`, such as `02:30`.
+    #[tf(required, validate = text_rule("a time of day", |text| maintenance::clock_time(text).map(drop)))]
+    pub(crate) start: Attr<String>,
+    /// How long it lasts on that clock, from `30m` to `24h`: `6h` from midnight end at six, whether the clock is changed in
+    /// that night or not.
+    #[tf(required, equal_if = by_duration, validate = text_rule("a duration", window_duration))]
+    pub(crate) duration: Attr<String>,
+    /// IANA name of the time zone, such as `Europe/Berlin`; default `UTC`.
+    #[tf(default = "UTC", validate = text_rule("a time zone", |text| maintenance::zone(text).map(drop)))]
+    pub(crate) time_zone: Attr<String>,
+}
+
+/// A time in which maintenance does not happen.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct MaintenanceExclusion {
+    /// When it begins, RFC 3339.
+    #[tf(required, validate = text_rule("a moment", |text| maintenance::moment(text).map(drop)))]
+    pub(crate) start: Attr<String>,
+    /// When it ends, RFC 3339.
+    #[tf(required, validate = text_rule("a moment", |text| maintenance::moment(text).map(drop)))]
+    pub(crate) end: Attr<String>,
+    /// What does not happen: `all` (default), `minor` (versions of Consul of another series; fixes come) or `os` (images).
+    #[tf(default = Scope::All.as_str(), validate = text_rule("a scope", exclusion_scope))]
+    pub(crate) scope: Attr<String>,
 }
 
 /// Marketplace image of the servers; default Ubuntu 24.04 LTS. Changing it makes one server after the other anew,

@@ -24,7 +24,7 @@ use tfplugin::{
 
 use super::model::{Cluster, Server};
 use super::spec::TIMEOUTS;
-use super::{phase, schema, spec, state};
+use super::{phase, schema, spec, state, windows};
 use crate::client::Client;
 use crate::leg;
 use crate::regions::Region;
@@ -34,7 +34,7 @@ use worlds::{World, common, worlds};
 
 /// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
 /// plan and apply, and only a read changes it.
-const UNKNOWN_ON_CREATE: [&str; 9] = [
+const UNKNOWN_ON_CREATE: [&str; 10] = [
     Cluster::ID,
     Cluster::INCARNATION_ID,
     Cluster::VNET_ID,
@@ -44,6 +44,7 @@ const UNKNOWN_ON_CREATE: [&str; 9] = [
     Cluster::CA_CERTIFICATE_EXPIRES_AT,
     Cluster::IMAGE_VERSION,
     Cluster::CONSUL_PRIVATE_ENDPOINT_IP_ADDRESS,
+    Cluster::NEXT_MAINTENANCE_AT,
 ];
 /// What an interrupted create may not have learned, and an update then learns.
 const LEARNED_LATE: [&str; 7] = [
@@ -243,6 +244,11 @@ impl Planner {
         if prior.is_none_or(|prior| prior.consul_version != spec.consul_version) {
             self.check_artifact(spec);
         }
+        if let Some(closed) = windows::closed(&self.prior, spec, self.client.clock().as_ref())
+            && !is_new
+        {
+            self.diagnostics.push(closed.warning());
+        }
         if is_new {
             self.check_registrations().await;
         }
@@ -441,6 +447,8 @@ pub(crate) mod tests {
     fn every_input_is_restored_by_an_import() {
         let spec = ClusterSpec {
             ssh_public_key: Some("key".into()),
+            min_consul_version: Some(semver::Version::new(1, 21, 5)),
+            ignore_maintenance_windows_for: Some(semver::Version::new(1, 22, 7)),
             host_manager_version: Some(semver::Version::new(0, 1, 0)),
             private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),
             artifact_source: Some(hcs_planner::spec::ArtifactSource {

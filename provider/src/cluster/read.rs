@@ -58,6 +58,9 @@ pub(super) async fn read(ctx: &Context, request: ReadRequest) -> ReadResponse {
     for (name, value) in state::computed(&spec, &observed, region.as_deref(), ca.as_deref()) {
         response.state.set(name, value);
     }
+    if let Some(moved) = moved_by_itself(&observed) {
+        response.state.set(Cluster::CONSUL_VERSION, moved);
+    }
     if !observed.blobs_readable || !observed.problems.is_empty() {
         for name in FROM_BLOBS {
             response.state.set(name, state.get(name).clone());
@@ -73,6 +76,12 @@ pub(super) async fn read(ctx: &Context, request: ReadRequest) -> ReadResponse {
         response.diagnostics.push(warning);
     }
     response
+}
+
+/// The version to which the servers went by themselves, or went back.
+fn moved_by_itself(observed: &Observed) -> Option<String> {
+    observed.upgrade.as_ref()?;
+    Some(observed.document.as_ref()?.consul.version.to_string())
 }
 
 /// What servers say works and will not for long.

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::arm::ArmId;
+use hcs_planner::maintenance::{Exclusion, Scope, Window};
 use hcs_planner::rotation::Rotated;
 use hcs_planner::rules;
 use hcs_planner::spec::{
     ArtifactSource, ClusterSpec, ExternalEndpoint, ImageReference, LockLevel, ZoneFallback,
     defaults,
 };
+use hcs_planner::upgrade::{Channel, Maintenance, RELEASE_INDEX};
 use ipnet::Ipv4Net;
+use semver::Version;
 use tfplugin::typed::{Content as _, Model as _};
 use tfplugin::{Attr, Schema, Value, parse_duration};
 
@@ -114,9 +117,7 @@ impl Cluster {
                     .map_err(|_| Self::SERVER_CERTIFICATE_TTL.to_owned())?
                     .as_secs(),
             },
-            host_manager_version: set(&self.host_manager_version, Self::HOST_MANAGER_VERSION)?
-                .map(|text| text.parse().map_err(|_| Self::HOST_MANAGER_VERSION))
-                .transpose()?,
+            host_manager_version: version(&self.host_manager_version, Self::HOST_MANAGER_VERSION)?,
             rotation_triggers: set(&self.rotation_triggers, Self::ROTATION_TRIGGERS)?
                 .map(|triggers| triggers.to_spec())
                 .transpose()?
@@ -151,6 +152,12 @@ impl Cluster {
             consul_version: known(&self.consul_version, Self::CONSUL_VERSION)?
                 .parse()
                 .map_err(|_| Self::CONSUL_VERSION)?,
+            min_consul_version: version(&self.min_consul_version, Self::MIN_CONSUL_VERSION)?,
+            maintenance: self.maintenance()?,
+            ignore_maintenance_windows_for: version(
+                &self.ignore_maintenance_windows_for,
+                Self::IGNORE_MAINTENANCE_WINDOWS_FOR,
+            )?,
             needs_format: 1,
             lock: lock.0,
             lock_name: lock.1,
@@ -168,6 +175,9 @@ impl Cluster {
             .iter()
             .filter(|(key, value)| default_tags.get(key).as_str() != Some(value.as_str()))
             .map(|(key, value)| (key.clone(), value.clone().into()));
+        let maintenance = &spec.maintenance;
+        let index = maintenance.release_index.as_deref();
+        let exclusions = maintenance.exclusions.iter().map(exclusion);
         let callers = spec.external_endpoint.iter().flat_map(|endpoint| &endpoint.allowed_cidrs);
         Self {
             name: spec.name.clone().into(),
@@ -200,6 +210,16 @@ impl Cluster {
             consul_external_endpoint: spec.external_endpoint.is_some().into(),
             consul_external_endpoint_allowed_cidrs: written(callers).into(),
             consul_version: spec.consul_version.to_string().into(),
+            min_consul_version: spec.min_consul_version.as_ref().map(ToString::to_string).into(),
+            consul_upgrade_channel: maintenance.channel.as_str().into(),
+            consul_release_index: index.unwrap_or(RELEASE_INDEX).into(),
+            maintenance_windows: maintenance.windows.iter().map(window).collect::<Vec<_>>().into(),
+            maintenance_exclusions: exclusions.collect::<Vec<_>>().into(),
+            ignore_maintenance_windows_for: spec
+                .ignore_maintenance_windows_for
+                .as_ref()
+                .map(ToString::to_string)
+                .into(),
             lock: lock(spec.lock, &spec.lock_name).into(),
             deletion_protection: spec.deletion_protection.into(),
             force_destroy: spec.force_destroy.into(),
@@ -207,6 +227,80 @@ impl Cluster {
             ..Self::default()
         }
     }
+}
+
+impl Cluster {
+    /// What the servers may do by themselves.
+    fn maintenance(&self) -> Result<Maintenance, String> {
+        let channel = set(&self.consul_upgrade_channel, Self::CONSUL_UPGRADE_CHANNEL)?;
+        let named = |(word, _): &(&str, Channel)| channel.as_deref() == Some(*word);
+        let index = set(&self.consul_release_index, Self::CONSUL_RELEASE_INDEX)?;
+        let windows = some(&self.maintenance_windows, Self::MAINTENANCE_WINDOWS)?;
+        let exclusions = some(&self.maintenance_exclusions, Self::MAINTENANCE_EXCLUSIONS)?;
+        let within = |list: &'static str| move |name: String| format!("{list}.{name}");
+        Ok(Maintenance {
+            channel: Channel::WORDS.into_iter().find(named).map_or(Channel::None, |(_, one)| one),
+            release_index: index.filter(|index| index != RELEASE_INDEX),
+            windows: windows
+                .iter()
+                .map(model::MaintenanceWindow::to_spec)
+                .collect::<Result<_, _>>()
+                .map_err(within(Self::MAINTENANCE_WINDOWS))?,
+            exclusions: exclusions
+                .iter()
+                .map(model::MaintenanceExclusion::to_spec)
+                .collect::<Result<_, _>>()
+                .map_err(within(Self::MAINTENANCE_EXCLUSIONS))?,
+        })
+    }
+}
+
+impl model::MaintenanceWindow {
+    fn to_spec(&self) -> Result<Window, String> {
+        let duration = known(&self.duration, Self::DURATION)?;
+        let duration = parse_duration(&duration).map_err(|_| Self::DURATION.to_owned())?;
+        Ok(Window {
+            days: some(&self.days, Self::DAYS)?,
+            start: known(&self.start, Self::START)?,
+            duration_seconds: duration.as_secs(),
+            time_zone: known(&self.time_zone, Self::TIME_ZONE)?,
+        })
+    }
+}
+
+fn window(window: &Window) -> model::MaintenanceWindow {
+    model::MaintenanceWindow {
+        days: window.days.clone().into(),
+        start: window.start.as_str().into(),
+        duration: hours(window.duration_seconds).into(),
+        time_zone: window.time_zone.as_str().into(),
+    }
+}
+
+impl model::MaintenanceExclusion {
+    fn to_spec(&self) -> Result<Exclusion, String> {
+        let scope = known(&self.scope, Self::SCOPE)?;
+        let named = |(word, _): &(&str, Scope)| scope == *word;
+        Ok(Exclusion {
+            start: known(&self.start, Self::START)?,
+            end: known(&self.end, Self::END)?,
+            scope: Scope::WORDS.into_iter().find(named).map_or(Scope::All, |(_, one)| one),
+        })
+    }
+}
+
+fn exclusion(exclusion: &Exclusion) -> model::MaintenanceExclusion {
+    model::MaintenanceExclusion {
+        start: exclusion.start.as_str().into(),
+        end: exclusion.end.as_str().into(),
+        scope: exclusion.scope.as_str().into(),
+    }
+}
+
+/// A version, where there is one.
+fn version(attribute: &Attr<String>, name: &str) -> Result<Option<Version>, String> {
+    let text = set(attribute, name)?;
+    text.map(|text| text.parse().map_err(|_| name.to_owned())).transpose()
 }
 
 impl model::Lock {

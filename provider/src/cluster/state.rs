@@ -10,11 +10,13 @@ use hcs_planner::dataplane::container;
 use hcs_planner::desired::{Desired, DesiredObject, PRIVATE_ENDPOINT_ADDRESS, place_in};
 use hcs_planner::diff::Difference;
 use hcs_planner::fingerprint;
+use hcs_planner::maintenance::Work;
 use hcs_planner::names::Names;
 use hcs_planner::observed::{Observed, unhealthy_reason};
 use hcs_planner::placement::{Survival, survival, zone_of};
 use hcs_planner::plan::{Voter, survey};
 use hcs_planner::spec::{ClusterSpec, ImageReference};
+use jiff::Timestamp;
 use tfplugin::typed::Model as _;
 use tfplugin::{Attr, Value};
 
@@ -153,8 +155,18 @@ pub(crate) fn computed(
             Value::from(balancer_address(&names, observed)),
         ),
         (Cluster::IMAGE_VERSION, Value::from(oldest_image(&names, &desired, observed))),
+        (Cluster::NEXT_MAINTENANCE_AT, Value::from(next_maintenance_at(spec))),
     ]);
     attributes
+}
+
+/// When the window opens that is open now, or the next one.
+fn next_maintenance_at(spec: &ClusterSpec) -> Option<String> {
+    if spec.maintenance.windows.is_empty() {
+        return None;
+    }
+    let opening = spec.maintenance.schedule().opening(Work::Fix, Timestamp::now())?;
+    Some(opening.start.to_string())
 }
 
 /// The address of the internal balancer.

@@ -1,13 +1,15 @@
 //! What can be told from the configuration alone: rules of single attributes, which [`Cluster`] names at them, and rules
 //! on several together. Unknown values are left for the plan.
 
+use hcs_planner::maintenance::{self, Scope};
 use hcs_planner::rules;
 use hcs_planner::spec::{LockLevel, ZoneFallback};
+use hcs_planner::upgrade::Channel;
 use semver::Version;
 use tfplugin::validate::{Finding, Validator, null_elements, rule};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value, parse_duration};
 
-use super::model::{Cluster, Lock};
+use super::model::{Cluster, Lock, MaintenanceExclusion};
 
 /// What no attribute can tell by itself.
 pub(super) fn validate(config: &Value) -> Diagnostics {
@@ -16,6 +18,8 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     exclusive(config, &mut found);
     endpoint(config, &mut found);
     ssh(config, &mut found);
+    versions(config, &mut found);
+    exclusions(config, &mut found);
     found.extend(null_elements(&super::schema(), config));
     found.extend(super::timeouts().validate(config));
     found
@@ -92,6 +96,69 @@ pub(super) fn zone_fallback(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("zone_fallback is {text:?}; it is {}.", known.map(|w| format!("{w:?}")).join(", ")))
+}
+
+pub(super) fn upgrade_channel(text: &str) -> Result<(), String> {
+    one_of(Cluster::CONSUL_UPGRADE_CHANNEL, text, &Channel::WORDS.map(|(word, _)| word))
+}
+
+pub(super) fn exclusion_scope(text: &str) -> Result<(), String> {
+    one_of(MaintenanceExclusion::SCOPE, text, &Scope::WORDS.map(|(word, _)| word))
+}
+
+fn one_of(name: &str, text: &str, words: &[&str]) -> Result<(), String> {
+    if words.contains(&text) {
+        return Ok(());
+    }
+    let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    Err(format!("{name} is {text:?}; it is {}.", words.join(", ")))
+}
+
+/// How long a maintenance window lasts.
+pub(super) fn window_duration(text: &str) -> Result<(), String> {
+    let told = |reason: String| format!("{text:?}: {reason}. Write e.g. \"6h\".");
+    let duration = parse_duration(text).map_err(|reason| told(reason.to_string()))?;
+    maintenance::duration(duration.as_secs()).map_err(told)
+}
+
+/// A list that is not longer than anybody needs.
+pub(super) fn at_most(count: usize) -> impl Validator {
+    rule("a list of a sensible length", move |value| match value.as_list().map(<[Value]>::len) {
+        Some(length) if length > count => {
+            Err(format!("it has {length} elements; {count} are the most that it may have."))
+        }
+        _ => Ok(()),
+    })
+}
+
+/// An exact version is at least the oldest one that will do.
+fn versions(config: &Value, found: &mut Diagnostics) {
+    let version = |name: &str| config.get(name).as_str().and_then(|text| text.parse().ok());
+    let floor: Option<Version> = version(Cluster::MIN_CONSUL_VERSION);
+    let exact: Option<Version> = version(Cluster::CONSUL_VERSION);
+    if let (Some(exact), Some(floor)) = (exact, floor)
+        && exact < floor
+    {
+        let detail = format!(
+            "consul_version is exactly {exact}, and min_consul_version asks for {floor} at least. Raise the one, lower the \
+             other, or leave one out."
+        );
+        let summary = "consul_version is older than min_consul_version";
+        found.push(Diagnostic::error(summary, detail).at(Cluster::CONSUL_VERSION));
+    }
+}
+
+fn exclusions(config: &Value, found: &mut Diagnostics) {
+    let all = config.get(Cluster::MAINTENANCE_EXCLUSIONS).as_list().unwrap_or_default();
+    for (at, one) in all.iter().enumerate() {
+        let text = |name: &str| one.get(name).as_str().unwrap_or_default();
+        let (start, end) = (text(MaintenanceExclusion::START), text(MaintenanceExclusion::END));
+        if let Err(detail) = rules::exclusion(start, end) {
+            let path = Path::root(Cluster::MAINTENANCE_EXCLUSIONS).index(at);
+            let path = path.attr(MaintenanceExclusion::END);
+            found.push(Diagnostic::error("An exclusion ends before it begins", detail).at(path));
+        }
+    }
 }
 
 /// Inputs of which the cluster takes one.
@@ -172,6 +239,25 @@ mod tests {
         diagnostics.iter().map(|d| d.detail.clone()).collect()
     }
 
+    fn window(name: &str, value: Value) -> Value {
+        let good = [("start", Value::from("00:00")), ("duration", Value::from("6h"))];
+        Value::list([Value::object(good).with(name, value)])
+    }
+
+    fn exclusion(start: &str, end: &str) -> Value {
+        Value::list([Value::object([("start", Value::from(start)), ("end", Value::from(end))])])
+    }
+
+    #[test]
+    fn an_exact_version_is_at_least_the_floor() {
+        let both = |exact: &str, floor: &str| {
+            let exact = ("consul_version", Value::from(exact));
+            errors(vec![exact, ("min_consul_version", Value::from(floor))])
+        };
+        assert!(both("1.22.2", "1.21.5").is_empty() && both("1.22.2", "1.22.2").is_empty());
+        assert!(both("1.21.5", "1.22.2")[0].contains("asks for 1.22.2 at least"));
+    }
+
     #[test]
     fn each_wrong_input_is_one_error_that_names_the_mend() {
         let table: Vec<(&str, Value, &str)> = vec![
@@ -205,6 +291,24 @@ mod tests {
                 "no external endpoint",
             ),
             ("consul_external_endpoint", true.into(), "List the IPv4 ranges"),
+            (
+                "consul_upgrade_channel",
+                "weekly".into(),
+                "\"none\", \"patch\", \"minor\", \"major\"",
+            ),
+            ("consul_release_index", "http://mirror".into(), "base URL"),
+            ("min_consul_version", "1.22".into(), "three numbers"),
+            ("ignore_maintenance_windows_for", "all".into(), "three numbers"),
+            ("maintenance_windows", window("days", vec!["saturday".to_owned()].into()), "no day"),
+            ("maintenance_windows", window("start", "24:00".into()), "no time of day"),
+            ("maintenance_windows", window("duration", "10m".into()), "from \"30m\" to \"24h\""),
+            ("maintenance_windows", window("time_zone", "CEST".into()), "IANA"),
+            ("maintenance_exclusions", exclusion("2026-12-20", "2027-01-02T00:00:00Z"), "RFC 3339"),
+            (
+                "maintenance_exclusions",
+                exclusion("2027-01-02T00:00:00Z", "2026-12-20T00:00:00Z"),
+                "write the later moment",
+            ),
             ("ssh_public_key", "-----BEGIN PRIVATE KEY-----".into(), "public half"),
         ];
         for (name, value, expected) in table {

@@ -23,8 +23,8 @@ const DRAWN: [&str; 10] = [
 ];
 /// A machine takes its set's tags over when it takes over its model, which no change of tags asks of it.
 const FOLLOWS: &str = "/virtualMachineScaleSets/virtualMachines";
-/// Properties of documents that count writes.
-const COUNTED: [&str; 1] = ["generation"];
+/// Properties of documents that tell how they came to be: how often they were written, and which Consul was named before.
+const HISTORY: [&str; 2] = ["generation", "consul_before"];
 
 /// Objects by what they are, documents by name.
 pub(crate) type Plain = BTreeMap<String, Value>;
@@ -45,7 +45,7 @@ pub(crate) fn plain(snapshot: &Snapshot) -> Plain {
     }
     for (name, document) in &snapshot.documents {
         let mut body = document.clone();
-        strip(&mut body, &words, &COUNTED);
+        strip(&mut body, &words, &HISTORY);
         plain.insert(format!("document {name}"), body);
     }
     for name in &snapshot.blobs {

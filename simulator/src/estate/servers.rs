@@ -221,6 +221,9 @@ impl Servers {
             host_manager_sha256: String::new(),
             attention: self.attention.get(name).cloned().into_iter().collect(),
             rotations: BTreeMap::new(),
+            document_generation: None,
+            upgrade: None,
+            led_with: None,
         }
     }
 }

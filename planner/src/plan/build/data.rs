@@ -53,6 +53,11 @@ impl Planner<'_> {
                 },
                 |document| document.consul.clone(),
             ),
+            consul_before: match (runs, stored) {
+                (Some(runs), _) if upgrades => Some(runs.consul.clone()),
+                (_, stored) => stored.and_then(|document| document.consul_before.clone()),
+            },
+            maintenance: self.spec.maintenance.clone(),
             certificates: ServerCertificates::new(self.spec, &self.names),
             host_manager: None,
             host_manager_before: None,
@@ -100,6 +105,11 @@ impl Planner<'_> {
             self.write(WRITE_SPEC, blob::SPEC, json!(self.spec), false);
         }
         Ok(wanted)
+    }
+
+    /// The version that a look at the servers waits for. On a way that they go by themselves they may wait for their window.
+    pub(super) fn awaited_version(&self) -> Option<semver::Version> {
+        (!self.observed.upgrades_itself()).then(|| self.spec.consul_version.clone())
     }
 
     /// New versions of secrets: they are there before the document names them. The clients' token is made by the servers.
@@ -272,7 +282,7 @@ impl Planner<'_> {
         }
         let wait = self.draft.find(WAIT_HEALTHY).unwrap_or_else(|| {
             let slots = self.desired.slots.iter().copied().collect();
-            let (voters, consul_version) = (self.voters(&slots), self.spec.consul_version.clone());
+            let (voters, consul_version) = (self.voters(&slots), self.awaited_version());
             self.draft.add(WAIT_HEALTHY, Action::WaitHealthy { voters, consul_version }, None)
         });
         let before: Vec<StepRef> = self

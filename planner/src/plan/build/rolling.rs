@@ -163,8 +163,7 @@ impl Planner<'_> {
     }
 
     fn gate(&mut self, id: &str, rolling: &mut Rolling) {
-        let (voters, consul_version) =
-            (self.voters(&rolling.voters), self.spec.consul_version.clone());
+        let (voters, consul_version) = (self.voters(&rolling.voters), self.awaited_version());
         let gate = self.draft.add(id, Action::WaitHealthy { voters, consul_version }, None);
         self.follow(gate, rolling);
         rolling.has_unseen = false;

@@ -68,7 +68,7 @@ fn restart(draft: &mut Draft, slot: u32) -> StepRef {
 }
 
 fn wait(draft: &mut Draft, name: &str, slots: &[u32]) -> StepRef {
-    let consul_version = semver::Version::new(1, 22, 2);
+    let consul_version = Some(semver::Version::new(1, 22, 2));
     let action = Action::WaitHealthy { voters: voters(slots), consul_version };
     draft.add(name, action, None)
 }

@@ -103,7 +103,7 @@ impl<'w> Run<'w> {
                 self.finish_rolling();
                 for voter in voters {
                     let runs = self.world.versions.get(&voter.slot);
-                    if runs != Some(consul_version) {
+                    if runs != consul_version.as_ref() {
                         return Err(format!("{} runs {runs:?}", voter.node_name));
                     }
                 }

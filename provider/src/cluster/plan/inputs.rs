@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::releases::check_upgrade;
 use hcs_planner::rules;
 use hcs_planner::spec::defaults;
+use hcs_planner::upgrade::Channel;
 use hcs_planner::{names, releases};
+use semver::Version;
 use tfplugin::plan::equality::keep_equal;
 use tfplugin::{Path, Value};
 
@@ -249,7 +252,45 @@ impl Planner {
     }
 
     pub(super) fn version(&mut self) {
-        self.default(Cluster::CONSUL_VERSION, |_| releases::default_version().to_string().into());
+        if self.configured(Cluster::CONSUL_VERSION) {
+            return self.check_channel();
+        }
+        let text = |value: &Value| value.as_str().and_then(|text| text.parse::<Version>().ok());
+        let floor = self.planned.get(Cluster::MIN_CONSUL_VERSION);
+        let (prior, is_open) = (text(self.prior.get(Cluster::CONSUL_VERSION)), floor.is_unknown());
+        let floor = text(floor);
+        let suffices = |version: &Version| floor.as_ref().is_none_or(|floor| version >= floor);
+        let newest = releases::default_version();
+        let version = match prior {
+            _ if is_open => Value::unknown(),
+            // A cluster that is newer stays as it is, whatever the floor.
+            Some(prior) if suffices(&prior) => prior.to_string().into(),
+            Some(prior) if suffices(&newest) && check_upgrade(&prior, &newest).is_ok() => {
+                newest.to_string().into()
+            }
+            None if suffices(&newest) => newest.to_string().into(),
+            _ => floor.map(|floor| floor.to_string()).into(),
+        };
+        self.planned.set(Cluster::CONSUL_VERSION, version);
+    }
+
+    /// An exact version stays until another one is written, and a channel moves it. What an import generates has both: then
+    /// it says what runs, and that is fine until the channel moves it.
+    fn check_channel(&mut self) {
+        let channel = self.planned.get(Cluster::CONSUL_UPGRADE_CHANNEL).as_str();
+        if channel.is_none_or(|word| word == Channel::None.as_str()) {
+            return;
+        }
+        let detail = "An exact version stays until another one is written, and a channel moves it: as soon as it has, \
+                      the two contradict each other. Leave consul_version out (the cluster stays at what it runs, and \
+                      the channel goes on from there), or set consul_upgrade_channel = \"none\". A floor is \
+                      min_consul_version.";
+        let summary = "consul_upgrade_channel does not go with consul_version";
+        if !self.is_create() && self.same(Cluster::CONSUL_VERSION) {
+            self.warn(Cluster::CONSUL_VERSION, summary, detail);
+        } else {
+            self.error(Cluster::CONSUL_VERSION, summary, detail);
+        }
     }
 
     /// An import writes tags that the provider gives anyway not at all: what comes to the same stays as it is stored.

@@ -10,7 +10,9 @@ use hcs_planner::dataplane::own_version;
 use hcs_planner::spec::{ClusterSpec, LockLevel, ZoneFallback, defaults};
 use tfplugin::{Schema, Type, Value};
 
-use crate::cluster::model::{ArtifactSource, Cluster, Lock};
+use crate::cluster::model::{
+    ArtifactSource, Cluster, Lock, MaintenanceExclusion, MaintenanceWindow,
+};
 use crate::cluster::spec::{TIMEOUTS, inputs, spec_of};
 use crate::provider::ProviderConfig;
 use crate::tagging::Tagging;
@@ -91,7 +93,9 @@ fn choices(open: &[(&str, Vec<Value>)]) -> Vec<Vec<usize>> {
 
 /// Values that an input may turn out to have, the prior one among them.
 fn alternatives(schema: &Schema, name: &str, value: &Value, prior: &Value) -> Vec<Value> {
-    let mut values = if value.is_unknown() {
+    // Of these nothing follows, whatever is known of them.
+    let is_apart = [Cluster::MAINTENANCE_WINDOWS, Cluster::MAINTENANCE_EXCLUSIONS].contains(&name);
+    let mut values = if value.is_unknown() || is_apart {
         whole(schema, name)
     } else {
         (0..2).map(|turn| filled(name, value, &Value::Null, turn)).collect()
@@ -124,6 +128,29 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
                 Value::object([(Lock::KIND, kind.as_str().into()), (Lock::NAME, name)])
             })
             .to_vec(),
+        Cluster::MAINTENANCE_WINDOWS => {
+            let window = |text: &str| {
+                let names = [
+                    MaintenanceWindow::START,
+                    MaintenanceWindow::DURATION,
+                    MaintenanceWindow::TIME_ZONE,
+                ];
+                let window = Value::object(names.map(|name| (name, Value::from(text))));
+                Value::list([window.with(MaintenanceWindow::DAYS, list(&[]))])
+            };
+            vec![window(&first), window(&second), list(&[])]
+        }
+        Cluster::MAINTENANCE_EXCLUSIONS => {
+            let exclusion = |text: &str| {
+                let names = [
+                    MaintenanceExclusion::START,
+                    MaintenanceExclusion::END,
+                    MaintenanceExclusion::SCOPE,
+                ];
+                Value::list([Value::object(names.map(|name| (name, Value::from(text))))])
+            };
+            vec![exclusion(&first), exclusion(&second), list(&[])]
+        }
         Cluster::ZONES => {
             vec![list(&["1", "2", "3"]), list(&["3", "1", "2"]), list(&["2", "1"]), list(&[])]
         }
@@ -224,7 +251,11 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         Cluster::PRIVATE_DNS_ZONE_ID => {
             format!("{}/{unique}", network.replace("virtualNetworks", "privateDnsZones"))
         }
-        Cluster::CONSUL_VERSION => format!("1.2{turn}.0"),
+        Cluster::CONSUL_VERSION
+        | Cluster::MIN_CONSUL_VERSION
+        | Cluster::IGNORE_MAINTENANCE_WINDOWS_FOR => format!("1.2{turn}.0"),
+        // Of a window the duration alone has to be something.
+        Cluster::MAINTENANCE_WINDOWS => format!("{}h", 1 + turn + number),
         // Of the two parts the kind decides, and any text is a name.
         Cluster::LOCK if turn == 0 => LockLevel::CanNotDelete.as_str().to_owned(),
         Cluster::LOCK => LockLevel::None.as_str().to_owned(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hcs_planner::rotation::Rotated;
 use serde_json::json;
-use tfplugin::schema::{Attribute, Block, Kind, Type};
+use tfplugin::schema::{Attribute, Block, Kind, Nesting, Type};
 use tfplugin::{Resource, Value};
 
 use super::{Random, cases};
@@ -58,6 +58,10 @@ fn attribute_leaves(attributes: &[Attribute], path: &Leaf, found: &mut Vec<Leaf>
         let path = named(path, &attribute.name);
         found.push(path.clone());
         match &attribute.kind {
+            Kind::Nested(Nesting::List | Nesting::Set, inner) => {
+                let element: Leaf = path.into_iter().chain([Step::Index(0)]).collect();
+                attribute_leaves(inner, &element, found);
+            }
             Kind::Nested(_, inner) => attribute_leaves(inner, &path, found),
             Kind::Plain(Type::List(_) | Type::Set(_)) => {
                 found.push(path.into_iter().chain([Step::Index(0)]).collect());
@@ -166,6 +170,31 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         "ssh_allowed_cidrs" => list(vec![format!("10.{number}.0.0/24")]),
         "ssh_allowed_cidrs.0" => format!("10.{number}.0.0/24").into(),
         "consul_version" => word(&["1.22.2", "1.21.5", "2.0.2", "1.20.6"], random),
+        "min_consul_version" | "ignore_maintenance_windows_for" => {
+            word(&["1.22.2", "1.21.5", "1.20.6", "2.0.3"], random)
+        }
+        "consul_upgrade_channel" => word(&["none", "patch", "minor"], random),
+        "consul_release_index" => word(&["none", "https://mirror.example/consul"], random),
+        "maintenance_windows" => {
+            let hours = format!("{}h", 1 + number % 24);
+            let window = Value::list([a_window().with("duration", Value::from(hours))]);
+            if random.chance(3) { Value::list([]) } else { window }
+        }
+        "maintenance_windows.0.days" => {
+            list(vec![(*random.pick(&["Monday", "Sunday"])).to_owned()])
+        }
+        "maintenance_windows.0.days.0" => word(&["Monday", "Sunday"], random),
+        "maintenance_windows.0.start" => format!("{:02}:30", number % 24).into(),
+        "maintenance_windows.0.duration" => format!("{}h", 1 + number % 24).into(),
+        "maintenance_windows.0.time_zone" => word(&["UTC", "Europe/Berlin"], random),
+        "maintenance_exclusions" => {
+            let end = format!("2027-01-02T00:00:{:02}Z", number % 60);
+            let exclusion = Value::list([an_exclusion().with("end", Value::from(end))]);
+            if random.chance(3) { Value::list([]) } else { exclusion }
+        }
+        "maintenance_exclusions.0.start" => format!("2026-12-20T00:00:{:02}Z", number % 60).into(),
+        "maintenance_exclusions.0.end" => format!("2027-01-02T00:00:{:02}Z", number % 60).into(),
+        "maintenance_exclusions.0.scope" => word(&["all", "minor", "os"], random),
         "lock" => Value::object([
             ("kind", word(&["CanNotDelete", "None"], random)),
             ("name", word(&["hcs-cannot-delete", "kept"], random)),
@@ -202,6 +231,18 @@ fn rotation_trigger(name: &str, random: &mut Random) -> Option<Value> {
         Some(_) => Some(word.into()),
         None => None,
     }
+}
+
+fn a_window() -> Value {
+    let all = [("start", "00:00"), ("duration", "6h"), ("time_zone", "UTC")];
+    Value::object(all.map(|(name, text)| (name, Value::from(text))))
+        .with("days", vec!["Sunday".to_owned()])
+}
+
+fn an_exclusion() -> Value {
+    let all =
+        [("start", "2026-12-20T00:00:00Z"), ("end", "2027-01-02T00:00:00Z"), ("scope", "all")];
+    Value::object(all.map(|(name, text)| (name, Value::from(text))))
 }
 
 /// Values of a plan by path; objects, lists and maps are entered.
@@ -434,9 +475,8 @@ const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN76zuqnjypL54/w4763l7q1Sn3IBYHptJ5wcYfEWkzb";
 
 /// What a leaf needs beside it to be varied at all.
-fn fitting(ground: &Ground<'_>, leaf: &Leaf) -> Value {
+fn fitting(config: &Value, leaf: &Leaf) -> Value {
     let name = shown(leaf);
-    let config = &ground.config;
     let first = |text: &str| leaf.first() == Some(&Step::Name(text.to_owned()));
     match name.as_str() {
         _ if first("vm_size_fallbacks") && config.get("zone_fallback").is_null() => {
@@ -459,6 +499,16 @@ fn fitting(ground: &Ground<'_>, leaf: &Leaf) -> Value {
             &[Step::Name("artifact_source".into()), Step::Name("location".into())],
             &Value::from(env!("CARGO_MANIFEST_DIR").to_owned() + "/Cargo.toml"),
         ),
+        _ if first("maintenance_windows") && leaf.len() > 1 => {
+            config.clone().with("maintenance_windows", Value::list([a_window()]))
+        }
+        _ if first("maintenance_exclusions") && leaf.len() > 1 => {
+            config.clone().with("maintenance_exclusions", Value::list([an_exclusion()]))
+        }
+        // Beside an exact version there is neither.
+        "consul_upgrade_channel" | "min_consul_version" => {
+            config.clone().with("consul_version", Value::Null)
+        }
         "zones.0" => config.clone().with("zones", vec!["2".to_owned()]),
         _ => config.clone(),
     }
@@ -481,13 +531,12 @@ async fn try_all(
     let (mut random_numbers, mut tally) = (Random(seed), Tally::default());
     for ground in grounds {
         for leaf in leaves {
-            let config = fitting(ground, leaf);
+            let config = fitting(&ground.config, leaf);
             let (instance, default_tags) = (ground.instance.clone(), ground.default_tags.clone());
             let ground = Ground { name: ground.name, config, instance, default_tags };
             let trial = Trial { azure, ground: &ground, kind };
             trial.run(leaf, &mut random_numbers, &mut tally).await;
         }
-        let trial = Trial { azure, ground, kind };
         for _ in 0..cases(24) {
             let some: Vec<Leaf> = (0..2 + random_numbers.below(2))
                 .map(|_| random_numbers.pick(leaves).clone())
@@ -496,6 +545,14 @@ async fn try_all(
             let is_apart =
                 |at: usize| some.iter().skip(at + 1).all(|other| other[0] != some[at][0]);
             if (0..some.len()).all(is_apart) {
+                // Of an element that is not whole nothing can be said.
+                let elements = some.iter().filter(|leaf| leaf.len() > 2);
+                let config =
+                    elements.fold(ground.config.clone(), |config, leaf| fitting(&config, leaf));
+                let (instance, default_tags) =
+                    (ground.instance.clone(), ground.default_tags.clone());
+                let ground = Ground { name: ground.name, config, instance, default_tags };
+                let trial = Trial { azure, ground: &ground, kind };
                 trial.run_together(&some, &mut random_numbers, &mut tally).await;
             }
         }

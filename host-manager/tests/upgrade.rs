@@ -1,0 +1,225 @@
+//! Another Consul by itself, with real servers: two labels of one program, or the two programs of `HCS_CONSUL_BINS`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use hcs_host_manager::snapshot::archive;
+use hcs_planner::dataplane::{ServerStatus, blob, container};
+use hcs_planner::maintenance::Window;
+use hcs_planner::observed::is_same_consul;
+use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult};
+use hcs_planner::upgrade::{By, Channel, Upgrade, UpgradePhase};
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use semver::Version;
+use serde_json::json;
+use support::releases::{Maker, next_patch, relabelled, zipped};
+use support::world::{MANAGEMENT, Server, World};
+use support::{consul_binary, eventually};
+
+const SOON: Duration = Duration::from_mins(3);
+
+/// The program that runs first, and the one that comes, with its version.
+fn programs() -> (PathBuf, Vec<u8>, Version) {
+    let Some(both) = std::env::var_os("HCS_CONSUL_BINS") else {
+        let first = consul_binary();
+        let program = std::fs::read(&first).unwrap();
+        let (from, to) = (version_of(&first), next_patch(&version_of(&first)));
+        return (first, relabelled(&program, &from, &to), to);
+    };
+    let both: Vec<PathBuf> = std::env::split_paths(&both).collect();
+    let from = version_of(&both[1]);
+    let to = Version::new(from.major, from.minor, from.patch);
+    (both[0].clone(), relabelled(&std::fs::read(&both[1]).unwrap(), &from, &to), to)
+}
+
+fn version_of(program: &Path) -> Version {
+    let said = std::process::Command::new(program).arg("version").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    said.split_whitespace().nth(1).unwrap().trim_start_matches('v').parse().unwrap()
+}
+
+/// A window each day that begins so many hours from now.
+fn window(hours: i64) -> Window {
+    let start = Timestamp::now().to_zoned(TimeZone::UTC).checked_add(hours.hours()).unwrap();
+    Window {
+        days: vec![],
+        start: format!("{:02}:{:02}", start.hour(), start.minute()),
+        duration_seconds: 4 * 3600,
+        time_zone: "UTC".to_owned(),
+    }
+}
+
+fn note(world: &World) -> Option<Upgrade> {
+    let bytes = world.account.read(container::DECISIONS, blob::UPGRADE)?;
+    Some(serde_json::from_slice(&bytes).unwrap())
+}
+
+async fn noted(world: &World, phase: UpgradePhase) -> Upgrade {
+    eventually(&format!("{phase:?}"), SOON, || async {
+        note(world).filter(|upgrade| upgrade.phase == phase)
+    })
+    .await
+}
+
+fn statuses(world: &World) -> Vec<ServerStatus> {
+    (0..3).filter_map(|slot| world.status(slot)).collect()
+}
+
+fn all_run(world: &World, version: &Version) -> Option<()> {
+    let statuses = statuses(world);
+    let is_well = |status: &ServerStatus| {
+        status.consul.as_ref().is_some_and(|consul| {
+            is_same_consul(&consul.version, version) && consul.healthy && consul.voters.len() == 3
+        })
+    };
+    (statuses.len() == 3 && statuses.iter().all(is_well)).then_some(())
+}
+
+fn starts(servers: &[Server]) -> Vec<u32> {
+    servers.iter().map(|server| server.service.process().1).collect()
+}
+
+async fn three(world: &World) -> Vec<Server> {
+    let mut servers: Vec<Server> = (0..3).map(|slot| world.server(slot)).collect();
+    servers.iter_mut().for_each(Server::start_manager);
+    eventually("three voters", SOON, || async { all_run(world, &world.version) }).await;
+    let client = world.client(0, MANAGEMENT);
+    client.put_only("kv/kept", &json!("through it")).await.unwrap();
+    servers
+}
+
+async fn answer(world: &World, request: &Request) -> RequestResult {
+    let text = serde_json::to_string(request).unwrap();
+    world.account.write(container::REQUESTS, &blob::request(request.slot), text);
+    eventually("an answer", SOON, || async {
+        let results = statuses(world).into_iter().flat_map(|status| status.results);
+        results.into_iter().find(|result| result.id == request.id)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verified_release_comes_in_its_window_after_a_snapshot_and_the_leader_goes_last() {
+    let (first, next, to) = programs();
+    let maker = Maker::start().await;
+    let mut world = World::new(&first, 3);
+    world.release_keys = maker.keys();
+    world.maintenance.channel = Channel::Minor;
+    world.maintenance.release_index = Some(maker.index.clone());
+    world.maintenance.windows = vec![window(3)];
+    // The checksums are signed, and the archive is not the one that was.
+    maker.publish(&to, &next);
+    maker.put(&to, &format!("consul_{to}_linux_amd64.zip"), &zipped(b"#!/bin/sh\nevil\n"));
+    world.set_server_count(3);
+    let servers = three(&world).await;
+    let before = starts(&servers);
+    eventually("a refusal", SOON, || async {
+        let errors = statuses(&world).into_iter().filter_map(|status| status.last_error);
+        errors.into_iter().find(|error| error.contains("was signed; it is not used"))
+    })
+    .await;
+    assert!(note(&world).is_none(), "what is not proven is not chosen");
+
+    maker.publish(&to, &next);
+    let chosen = noted(&world, UpgradePhase::Chosen).await;
+    assert_eq!((&chosen.to.version, chosen.by), (&to, By::Channel));
+    let opens: Timestamp =
+        eventually("when", SOON, || async { note(&world)?.not_before }).await.parse().unwrap();
+    let in_hours = opens.duration_since(Timestamp::now()).as_hours();
+    assert!((2..=3).contains(&in_hours), "{opens}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(starts(&servers), before, "no window is open");
+
+    let leads = |status: &ServerStatus| status.consul.as_ref().is_some_and(|one| one.is_leader);
+    let leader = statuses(&world).into_iter().find(leads).unwrap().slot;
+
+    // The window opens.
+    world.maintenance.windows = vec![window(-1)];
+    world.set_server_count(3);
+    noted(&world, UpgradePhase::Running).await;
+    let order: Mutex<Vec<u32>> = Mutex::default();
+    let done = eventually("done", SOON, || async {
+        for status in statuses(&world) {
+            let is_new = status.consul.is_some_and(|consul| is_same_consul(&consul.version, &to));
+            let mut order = order.lock().unwrap();
+            if is_new && !order.contains(&status.slot) {
+                order.push(status.slot);
+            }
+        }
+        note(&world).filter(|upgrade| upgrade.phase == UpgradePhase::Done)
+    })
+    .await;
+    assert_eq!(order.lock().unwrap().last(), Some(&leader), "the leader goes last");
+    all_run(&world, &to).expect("all run it");
+    assert_eq!(starts(&servers), before.iter().map(|n| n + 1).collect::<Vec<_>>(), "once each");
+    let name = done.snapshot.expect("a snapshot was taken first");
+    let snapshot = world.account.read(container::SNAPSHOTS, &name).expect("it is kept");
+    archive::verify(snapshot.as_ref()).unwrap();
+    let kept: String = world.client(1, MANAGEMENT).get("kv/kept?raw").await.unwrap();
+    assert_eq!(kept, "through it");
+    for mut server in servers {
+        server.stop_manager().await;
+    }
+}
+
+/// A program that says it is the release, and never serves.
+fn liar(real: &Path) -> Vec<u8> {
+    let real = real.display();
+    format!("#!/bin/sh\n[ \"$1\" = agent ] && exec sleep 1000\nexec {real} \"$@\"\n").into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_does_not_serve_reaches_one_server_and_is_taken_back() {
+    let (first, maker) = (consul_binary(), Maker::start().await);
+    let mut world = World::new(&first, 3);
+    let to = next_patch(&world.version);
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().join("consul");
+    let program = relabelled(&std::fs::read(&first).unwrap(), &world.version, &to);
+    std::fs::write(&real, program).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&real, mode).unwrap();
+    world.release_keys = maker.keys();
+    world.maintenance.channel = Channel::Patch;
+    world.maintenance.release_index = Some(maker.index.clone());
+    maker.publish(&to, &liar(&real));
+    world.set_server_count(3);
+    let servers = three(&world).await;
+    let before = starts(&servers);
+
+    let stopped = noted(&world, UpgradePhase::Stopped).await;
+    assert!(stopped.reason.as_ref().unwrap().contains("no healthy voter"), "{stopped:?}");
+    let restarted = |servers: &[Server]| {
+        starts(servers).iter().zip(&before).filter(|(now, before)| now > before).count()
+    };
+    assert_eq!(restarted(&servers), 1, "{:?}", starts(&servers));
+    let told = eventually("it is told", SOON, || async {
+        statuses(&world).into_iter().find(|status| status.last_error_is_final)
+    })
+    .await;
+    assert!(told.attention.iter().any(|told| told.contains("hcs upgrade take-back")), "{told:?}");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(restarted(&servers), 1, "nobody follows");
+
+    let request = Request::new("b-1".to_owned(), None, RequestAction::TakeBackUpgrade);
+    let taken = answer(&world, &request).await;
+    assert_eq!(taken.outcome, RequestOutcome::Done, "{taken:?}");
+    let from = world.version.clone();
+    eventually("all run what ran before", SOON, || async { all_run(&world, &from) }).await;
+    // What was taken back is not chosen again.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(note(&world).unwrap().phase, UpgradePhase::TakenBack);
+    let kept: String = world.client(1, MANAGEMENT).get("kv/kept?raw").await.unwrap();
+    assert_eq!(kept, "through it");
+    let again = Request::new("b-2".to_owned(), None, RequestAction::TakeBackUpgrade);
+    let refused = answer(&world, &again).await;
+    assert_eq!(refused.outcome, RequestOutcome::Refused, "{refused:?}");
+    for mut server in servers {
+        server.stop_manager().await;
+    }
+}
