@@ -70,7 +70,7 @@ pub enum ArtifactError {
     },
     /// The servers' own store of releases does not prove it.
     #[error(transparent)]
-    Release(#[from] ReleaseError),
+    Release(#[from] Box<ReleaseError>),
     /// It cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -111,7 +111,7 @@ impl ArtifactError {
             | Self::TooLarge { .. }
             | Self::WrongVersion { .. }
             | Self::Refused { .. } => true,
-            Self::Release(error) => !matches!(error, ReleaseError::Blob { .. }),
+            Self::Release(error) => !matches!(**error, ReleaseError::Blob { .. }),
             Self::Blob { .. } | Self::Missing { .. } | Self::File(_) | Self::Start { .. } => false,
         }
     }
@@ -137,7 +137,7 @@ pub async fn install(
         // What no apply has brought may have been fetched by the servers themselves.
         None => match releases::take(keys, store, artifact, SystemTime::now()).await {
             Err(ReleaseError::Missing { .. }) => return Err(ArtifactError::Missing { name }),
-            taken => taken?,
+            taken => taken.map_err(Box::new)?,
         },
     };
     let found = hex_sha256(&content);

@@ -43,7 +43,7 @@ impl TypedList for ClusterList {
         let filter = Filter::new(&query.location, &query.tags);
         for group in listing::groups(&client, &arm, &filter).await? {
             let listed = if finds.whole {
-                whole(ctx, &group).await
+                Box::pin(whole(ctx, &group)).await
             } else {
                 match client.declaration(&arm, &group.id).await {
                     Ok(declared) => declared.map(|spec| named(&group, &spec.name)),
@@ -77,7 +77,7 @@ fn unnamed(group: &FoundGroup, unread: Diagnostic) -> Listed<Cluster> {
 
 /// A cluster with everything that an import and a read after it would give; `None` where it is not finished.
 async fn whole(ctx: &Context, group: &FoundGroup) -> Option<Listed<Cluster>> {
-    let restored = cluster::restored(ctx, &group.id).await.transpose()?;
+    let restored = Box::pin(cluster::restored(ctx, &group.id)).await.transpose()?;
     let read = restored.and_then(|state| {
         Cluster::from_value(&state)
             .map_err(|misfit| Diagnostic::error("The cluster cannot be shown", misfit.to_string()))

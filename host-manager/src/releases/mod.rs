@@ -41,7 +41,7 @@ pub enum ReleaseError {
         version: Version,
         /// Why.
         #[source]
-        source: SignatureError,
+        source: Box<SignatureError>,
     },
     /// No line for this platform.
     #[error("the checksums of Consul {0} have no line for {name}", name = archive_name(.0, ARCHITECTURE))]
@@ -67,7 +67,7 @@ pub enum ReleaseError {
         name: String,
         /// Why.
         #[source]
-        source: BlobError,
+        source: Box<BlobError>,
     },
     /// Nobody has kept it yet.
     #[error("{container} has no {name} yet", container = container::RELEASES)]
@@ -92,8 +92,10 @@ fn signed_checksum(
     signature: &[u8],
     now: SystemTime,
 ) -> Result<String, ReleaseError> {
-    keys.check(sums, signature, now)
-        .map_err(|source| ReleaseError::Signature { version: version.clone(), source })?;
+    keys.check(sums, signature, now).map_err(|source| {
+        let (version, source) = (version.clone(), Box::new(source));
+        ReleaseError::Signature { version, source }
+    })?;
     let wanted = archive_name(version, ARCHITECTURE);
     let text = String::from_utf8_lossy(sums);
     let line = text.lines().find_map(|line| {
@@ -137,7 +139,10 @@ pub async fn fetch(
         let name = blob::release(version, &name);
         match store.put(container::RELEASES, &name, bytes, WriteCondition::Absent).await {
             Ok(_) | Err(BlobError::ConditionFailed { .. }) => {}
-            Err(source) => return Err(ReleaseError::Blob { action: "keep", name, source }),
+            Err(error) => {
+                let source = Box::new(error);
+                return Err(ReleaseError::Blob { action: "keep", name, source });
+            }
         }
     }
     Ok(ConsulArtifact { version: version.clone(), sha256, file_name: archive_name })
@@ -157,7 +162,10 @@ pub async fn take(
         match store.get(container::RELEASES, &name).await {
             Ok(Some(content)) => Ok(content.bytes),
             Ok(None) | Err(BlobError::NoContainer { .. }) => Err(ReleaseError::Missing { name }),
-            Err(source) => Err(ReleaseError::Blob { action: "read", name, source }),
+            Err(error) => {
+                let source = Box::new(error);
+                Err(ReleaseError::Blob { action: "read", name, source })
+            }
         }
     };
     let (sums, signature) = (read(&sums).await?, read(&signature).await?);

@@ -1,7 +1,7 @@
-//! Who signed a list of checksums: OpenPGP, with the keys of one maker.
+//! Who signed a list of checksums: `OpenPGP`, with the keys of one maker.
 //!
 //! A key counts while it has not ended and is not revoked, now, whatever the signature says of its own time. The key that
-//! ships is HashiCorp's of <https://www.hashicorp.com/security>, fingerprint `C874 011F 0AB4 0511 0D02 1055 3436 5D94 72D7
+//! ships is `HashiCorp`'s of <https://www.hashicorp.com/security>, fingerprint `C874 011F 0AB4 0511 0D02 1055 3436 5D94 72D7
 //! 468F`, good until March 2030.
 
 use std::time::{Duration, SystemTime};
@@ -139,7 +139,7 @@ mod tests {
         }
         let longer = [SUMS, b"\n"].concat();
         assert!(keys.check(&longer, SIGNATURE, at(MAY_2021)).is_err());
-        // Signed by a key of HashiCorp's that is for tests alone.
+        // Signed by a key of `HashiCorp`'s that is for tests alone.
         let other = include_bytes!("testdata/of_another_key.sig");
         let told = keys.check(SUMS, other, at(MAY_2021));
         assert!(matches!(told, Err(SignatureError::Untrusted)), "{told:?}");

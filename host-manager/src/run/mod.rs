@@ -152,8 +152,6 @@ struct Manager {
     waits_for: Option<&'static str>,
     /// What the leading server knows of releases.
     upgrades: Upgrades,
-    /// What is known of the way to another Consul is old.
-    upgrade_is_due: bool,
     /// CA, certificate or key changed on disk since Consul last read them.
     reload_due: bool,
     /// The certificate, DER, that every port of Consul was last seen to serve.
@@ -204,7 +202,6 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         renewal_asked: None,
         waits_for: None,
         upgrades: Upgrades::default(),
-        upgrade_is_due: false,
         reload_due: false,
         served: None,
         round: 0,
@@ -273,7 +270,7 @@ impl Manager {
         // So may whoever waits for its turn on the way to another Consul.
         let is_time = self.is_troubled
             || self.round.is_multiple_of(self.host.timing.rounds_per_refresh)
-            || std::mem::take(&mut self.upgrade_is_due)
+            || self.upgrades.is_due()
             || self.documents.as_ref().is_some_and(is_on_its_way);
         if self.documents.is_some() && !is_time {
             return Ok(());

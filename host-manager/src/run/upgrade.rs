@@ -41,6 +41,15 @@ pub(super) struct Upgrades {
     try_at_unix_ms: u64,
     errand: Option<JoinHandle<Result<Errand, String>>>,
     unwell_since_unix_ms: Option<u64>,
+    /// What was read of the way is old.
+    is_old: bool,
+}
+
+impl Upgrades {
+    /// Whether the documents have to be read again for it.
+    pub(super) fn is_due(&mut self) -> bool {
+        std::mem::take(&mut self.is_old)
+    }
 }
 
 impl Manager {
@@ -188,7 +197,7 @@ impl Manager {
                 documents.upgrade_etag = Some(etag);
             }
             // Read anew in the next round.
-            Err(BlobError::ConditionFailed { .. }) => self.upgrade_is_due = true,
+            Err(BlobError::ConditionFailed { .. }) => self.upgrades.is_old = true,
             Err(error) => self.board.problem(RELEASES, chain(&error)),
         }
     }
@@ -257,7 +266,7 @@ impl Manager {
         if let Err(error) = self.host.stores.note_upgrade(&stopped, etag).await {
             self.board.problem(UPGRADE, chain(&error));
         }
-        self.upgrade_is_due = true;
+        self.upgrades.is_old = true;
     }
 
     /// On request; why not, where it cannot be.
@@ -286,7 +295,7 @@ impl Manager {
         let etag = noted.map_err(|error| chain(&error))?;
         tracing::info!("{}", back.told());
         (documents.upgrade, documents.upgrade_etag) = (Some(back.clone()), Some(etag));
-        self.upgrade_is_due = true;
+        self.upgrades.is_old = true;
         Ok(back)
     }
 }

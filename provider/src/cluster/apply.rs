@@ -171,7 +171,7 @@ impl Applying {
         {
             return ApplyResponse::failed(request.prior, closed.error());
         }
-        let outcome = match reconciler.apply(intent).await {
+        let outcome = match Box::pin(reconciler.apply(intent)).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 let id = Names::new(&self.spec).cluster_id;

@@ -117,7 +117,7 @@ fn one_of(name: &str, text: &str, words: &[&str]) -> Result<(), String> {
 /// How long a maintenance window lasts.
 pub(super) fn window_duration(text: &str) -> Result<(), String> {
     let told = |reason: String| format!("{text:?}: {reason}. Write e.g. \"6h\".");
-    let duration = parse_duration(text).map_err(|reason| told(reason.to_string()))?;
+    let duration = parse_duration(text).map_err(|reason| told(reason.clone()))?;
     maintenance::duration(duration.as_secs()).map_err(told)
 }
 

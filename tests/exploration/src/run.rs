@@ -132,7 +132,7 @@ impl Subject {
         };
         let mut known = None;
         let end = self.drive(spec, drive, async |reconciler| {
-            match reconciler.apply(intent.clone()).await {
+            match Box::pin(reconciler.apply(intent.clone())).await {
                 Ok(outcome) => {
                     let end = ended(&outcome.report);
                     known = Some(outcome);

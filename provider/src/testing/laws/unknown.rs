@@ -169,32 +169,6 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         "consul_external_endpoint_allowed_cidrs.0" => cidr.into(),
         "ssh_allowed_cidrs" => list(vec![format!("10.{number}.0.0/24")]),
         "ssh_allowed_cidrs.0" => format!("10.{number}.0.0/24").into(),
-        "consul_version" => word(&["1.22.2", "1.21.5", "2.0.2", "1.20.6"], random),
-        "min_consul_version" | "ignore_maintenance_windows_for" => {
-            word(&["1.22.2", "1.21.5", "1.20.6", "2.0.3"], random)
-        }
-        "consul_upgrade_channel" => word(&["none", "patch", "minor"], random),
-        "consul_release_index" => word(&["none", "https://mirror.example/consul"], random),
-        "maintenance_windows" => {
-            let hours = format!("{}h", 1 + number % 24);
-            let window = Value::list([a_window().with("duration", Value::from(hours))]);
-            if random.chance(3) { Value::list([]) } else { window }
-        }
-        "maintenance_windows.0.days" => {
-            list(vec![(*random.pick(&["Monday", "Sunday"])).to_owned()])
-        }
-        "maintenance_windows.0.days.0" => word(&["Monday", "Sunday"], random),
-        "maintenance_windows.0.start" => format!("{:02}:30", number % 24).into(),
-        "maintenance_windows.0.duration" => format!("{}h", 1 + number % 24).into(),
-        "maintenance_windows.0.time_zone" => word(&["UTC", "Europe/Berlin"], random),
-        "maintenance_exclusions" => {
-            let end = format!("2027-01-02T00:00:{:02}Z", number % 60);
-            let exclusion = Value::list([an_exclusion().with("end", Value::from(end))]);
-            if random.chance(3) { Value::list([]) } else { exclusion }
-        }
-        "maintenance_exclusions.0.start" => format!("2026-12-20T00:00:{:02}Z", number % 60).into(),
-        "maintenance_exclusions.0.end" => format!("2027-01-02T00:00:{:02}Z", number % 60).into(),
-        "maintenance_exclusions.0.scope" => word(&["all", "minor", "os"], random),
         "lock" => Value::object([
             ("kind", word(&["CanNotDelete", "None"], random)),
             ("name", word(&["hcs-cannot-delete", "kept"], random)),
@@ -214,7 +188,42 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         "interval" => format!("{}m", 1 + number).into(),
         "retain_count" => i64::try_from(1 + number).ok()?.into(),
         "on_delete" => word(&["keep", "purge"], random),
-        name => return rotation_trigger(name, random),
+        name => {
+            return maintenance(name, number, random).or_else(|| rotation_trigger(name, random));
+        }
+    })
+}
+
+fn maintenance(name: &str, number: usize, random: &mut Random) -> Option<Value> {
+    let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
+    Some(match name {
+        "consul_version" => word(&["1.22.2", "1.21.5", "2.0.2", "1.20.6"], random),
+        "min_consul_version" | "ignore_maintenance_windows_for" => {
+            word(&["1.22.2", "1.21.5", "1.20.6", "2.0.3"], random)
+        }
+        "consul_upgrade_channel" => word(&["none", "patch", "minor"], random),
+        "consul_release_index" => word(&["none", "https://mirror.example/consul"], random),
+        "maintenance_windows" => {
+            let hours = format!("{}h", 1 + number % 24);
+            let window = Value::list([a_window().with("duration", Value::from(hours))]);
+            if random.chance(3) { Value::list([]) } else { window }
+        }
+        "maintenance_windows.0.days" => {
+            Value::from(vec![(*random.pick(&["Monday", "Sunday"])).to_owned()])
+        }
+        "maintenance_windows.0.days.0" => word(&["Monday", "Sunday"], random),
+        "maintenance_windows.0.start" => format!("{:02}:30", number % 24).into(),
+        "maintenance_windows.0.duration" => format!("{}h", 1 + number % 24).into(),
+        "maintenance_windows.0.time_zone" => word(&["UTC", "Europe/Berlin"], random),
+        "maintenance_exclusions" => {
+            let end = format!("2027-01-02T00:00:{:02}Z", number % 60);
+            let exclusion = Value::list([an_exclusion().with("end", Value::from(end))]);
+            if random.chance(3) { Value::list([]) } else { exclusion }
+        }
+        "maintenance_exclusions.0.start" => format!("2026-12-20T00:00:{:02}Z", number % 60).into(),
+        "maintenance_exclusions.0.end" => format!("2027-01-02T00:00:{:02}Z", number % 60).into(),
+        "maintenance_exclusions.0.scope" => word(&["all", "minor", "os"], random),
+        _ => return None,
     })
 }
 
