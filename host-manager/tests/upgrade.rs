@@ -14,10 +14,11 @@ use hcs_planner::maintenance::Window;
 use hcs_planner::observed::is_same_consul;
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult};
 use hcs_planner::upgrade::{By, Channel, Upgrade, UpgradePhase};
+use hcs_release_maker::{next_patch, relabelled, zipped};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use semver::Version;
 use serde_json::json;
-use support::releases::{Maker, next_patch, relabelled, zipped};
+use support::releases::Publisher;
 use support::world::{MANAGEMENT, Server, World};
 use support::{consul_binary, eventually};
 
@@ -106,7 +107,7 @@ async fn answer(world: &World, request: &Request) -> RequestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_verified_release_comes_in_its_window_after_a_snapshot_and_the_leader_goes_last() {
     let (first, next, to) = programs();
-    let maker = Maker::start().await;
+    let maker = Publisher::start().await;
     let mut world = World::new(&first, 3);
     world.release_keys = maker.keys();
     world.maintenance.channel = Channel::Minor;
@@ -175,7 +176,7 @@ fn liar(real: &Path) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_does_not_serve_reaches_one_server_and_is_taken_back() {
-    let (first, maker) = (consul_binary(), Maker::start().await);
+    let (first, maker) = (consul_binary(), Publisher::start().await);
     let mut world = World::new(&first, 3);
     let to = next_patch(&world.version);
     let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ mod tests {
     use serde_json::Value;
 
     /// Who may depend on whom, among our own packages.
-    const ARROWS: [(&str, &[&str]); 14] = [
+    const ARROWS: [(&str, &[&str]); 15] = [
         ("tfplugin-proto", &[]),
         ("tfplugin", &["tfplugin-derive", "tfplugin-proto"]),
         ("tfplugin-derive", &[]),
@@ -23,7 +23,8 @@ mod tests {
         ("terraform-provider-hcs", &["tfplugin", "hcs-planner", "hcs-engine", "hcs-azure"]),
         ("hcs-host-manager", &["hcs-planner", "hcs-engine", "hcs-azure"]),
         ("hcs-cli", &["hcs-planner", "hcs-engine", "hcs-azure"]),
-        ("hcs-acceptance", &["hcs-judge"]),
+        ("hcs-release-maker", &[]),
+        ("hcs-acceptance", &["hcs-judge", "hcs-release-maker"]),
         ("hcs-exploration", &["hcs-engine", "hcs-judge", "hcs-planner", "hcs-simulator"]),
         ("xtask", &["hcs-acceptance"]),
     ];

@@ -1,7 +1,7 @@
 //! Start, serve, stop.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,9 @@ pub struct Options {
     /// and audit; `GET /emulator/audited` says what was audited
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Serves this folder below `/releases/`, and machines believe releases that are signed with the key in its `key.asc`
+    #[arg(long, value_name = "DIR")]
+    pub releases: Option<PathBuf>,
     /// Injects a fault; may be repeated
     #[arg(long = "fault", value_name = "SPEC")]
     pub faults: Vec<Fault>,
@@ -100,6 +103,7 @@ pub async fn serve(options: Options) -> Result<(), FrontError> {
     let mut shared = Shared::new(&dir, endpoint.clone(), identity, scale_text, world, sender)?;
     shared.machines.own_addresses = options.own_addresses;
     shared.storage_suffix = suffix;
+    shared.releases = options.releases;
     let metadata = match options.external_machines {
         None => None,
         Some(address) => {
@@ -152,7 +156,7 @@ async fn listen(host: Ipv4Addr, wanted: Option<u16>, last: u16) -> Result<TcpLis
     }
 }
 
-fn read_identity(dir: &std::path::Path) -> Result<Identity, FrontError> {
+fn read_identity(dir: &Path) -> Result<Identity, FrontError> {
     let path = dir.join("identity.json");
     if let Ok(text) = std::fs::read(&path) {
         return serde_json::from_slice(&text).map_err(|source| FrontError::Format { path, source });
@@ -170,7 +174,7 @@ fn read_identity(dir: &std::path::Path) -> Result<Identity, FrontError> {
     })
 }
 
-fn write_identity(dir: &std::path::Path, identity: &Identity) -> Result<(), FrontError> {
+fn write_identity(dir: &Path, identity: &Identity) -> Result<(), FrontError> {
     let path = dir.join("identity.json");
     let text = serde_json::to_vec_pretty(identity)
         .map_err(|source| FrontError::Format { path: path.clone(), source })?;
@@ -178,7 +182,7 @@ fn write_identity(dir: &std::path::Path, identity: &Identity) -> Result<(), Fron
 }
 
 fn read_world(
-    dir: &std::path::Path,
+    dir: &Path,
     identity: &Identity,
     endpoint: &str,
     storage_suffix: Option<String>,
@@ -333,6 +337,7 @@ async fn answer(shared: &Arc<Shared>, req: HttpRequest<Incoming>) -> Option<Repl
                 .map(|(_, v)| v.into_owned());
             token::endpoints(shared, version.as_deref().unwrap_or_default())
         }
+        ["releases", ..] if shared.releases.is_some() => released(shared, &segments[1..]),
         ["emulator", ..] => {
             let method = req.method().as_str().to_owned();
             let body = wire::collect(req.into_body()).await.unwrap_or_default();
@@ -358,6 +363,17 @@ async fn answer(shared: &Arc<Shared>, req: HttpRequest<Incoming>) -> Option<Repl
         wire::set(&mut reply, "x-ms-request-id", &id);
     }
     Some(reply)
+}
+
+/// A file of the folder of releases.
+fn released(shared: &Shared, path: &[&str]) -> Reply {
+    let folder = shared.releases.as_deref().unwrap_or(Path::new(""));
+    let is_plain = path.iter().all(|part| !part.starts_with('.'));
+    let found = is_plain.then(|| std::fs::read(folder.join(path.join("/"))).ok()).flatten();
+    match found {
+        Some(bytes) => wire::reply(200, "application/octet-stream", bytes),
+        None => wire::reply(404, "text/plain", Vec::new()),
+    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,15 @@ impl Scenario {
         Self::start_as(&dir, example, time_scale, &faults)
     }
 
+    /// The same with a folder of releases of Consul.
+    pub fn start_beside(
+        name: &str,
+        time_scale: u32,
+        releases: &Path,
+    ) -> Result<Self, HarnessError> {
+        Self::start_as(&fresh_dir(name)?, "", time_scale, &["--releases", &display(releases)])
+    }
+
     /// The same under the policies of a file in `tests/acceptance/policies`.
     pub fn start_under(
         name: &str,

@@ -1,0 +1,150 @@
+//! A cluster takes a release of Consul by itself: Terraform is away meanwhile, sees it afterwards, and plans nothing.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use hcs_acceptance::bins::target;
+use hcs_acceptance::scenario::{CLUSTER, configuration, set_consul};
+use hcs_acceptance::tools::consul;
+use hcs_acceptance::{Scenario, bins, blobs};
+use hcs_release_maker::{Maker, index, next_patch, relabelled};
+use semver::Version;
+use serde_json::Value;
+
+type Done = Result<(), Box<dyn Error>>;
+
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Publishes what runs as the next release, and says which one that is.
+fn publish(folder: &Path, consul: &Path) -> Result<(Version, Version), Box<dyn Error>> {
+    let said = String::from_utf8(Command::new(consul).arg("version").output()?.stdout)?;
+    let word = said.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('v');
+    let from: Version = word.parse()?;
+    let (to, maker) = (next_patch(&from), Maker::new());
+    let program = relabelled(&fs::read(consul)?, &from, &to);
+    let release = folder.join("consul").join(to.to_string());
+    fs::create_dir_all(&release)?;
+    for (name, bytes) in maker.release(&to, &program) {
+        fs::write(release.join(name), bytes)?;
+    }
+    fs::write(folder.join("consul/index.json"), index(std::slice::from_ref(&to)))?;
+    fs::write(folder.join("key.asc"), maker.public_key())?;
+    Ok((from, to))
+}
+
+fn fresh(name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let folder = target().join("acceptance").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+#[test]
+fn a_cluster_takes_a_release_while_terraform_is_away_and_the_plan_stays_empty() -> Done {
+    let releases = fresh("upgrades-releases")?;
+    let (from, to) = publish(&releases, &consul()?)?;
+    let mut scenario = Scenario::start_beside("upgrades", 60, &releases)?;
+    set_consul(&mut scenario.terraform)?;
+    let one = "  server_count = 1\n  zones = [\"1\"]\n";
+    scenario.terraform.write("main.tf", &configuration("upgrades", "", one))?;
+    scenario.terraform.init()?;
+    scenario.terraform.apply(&[])?;
+    let before = scenario.terraform.attributes(CLUSTER)?;
+    assert!(before["next_maintenance_at"].is_null());
+
+    // From an exact version to a channel: nothing is upgraded by that.
+    let index = format!("{}/releases/consul", scenario.azure.url);
+    let own = |more: &str| -> Done {
+        let text = configuration("upgrades", "", &format!("{more}  {}", channel(&index)));
+        let exact = "  consul_version      = var.consul_version\n";
+        assert!(text.contains(exact), "{text}");
+        Ok(scenario.terraform.write("main.tf", &text.replace(exact, ""))?)
+    };
+    own(one)?;
+    let plan = scenario.terraform.plan(&[])?.expect_code(2)?.text();
+    assert!(plan.contains("0 to add, 1 to change, 0 to destroy"), "{plan}");
+    assert!(
+        plan.contains("+ maintenance_windows") || plan.contains("~ maintenance_windows"),
+        "{plan}"
+    );
+    scenario.terraform.apply(&[])?;
+    let account = before["storage_account_name"].as_str().unwrap_or_default().to_owned();
+    let note = || -> Result<Value, Box<dyn Error>> {
+        Ok(blobs::json(&scenario.azure, &account, "decisions", "upgrade.json")?.unwrap_or_default())
+    };
+    wait("the cluster has gone to the release", || Ok(note()?["phase"] == "done"))?;
+    assert_eq!(note()?["by"], "channel");
+    let name = note()?["snapshot"].as_str().unwrap_or_default().to_owned();
+    assert!(blobs::get(&scenario.azure, &account, "snapshots", &name)?.is_some(), "{name}");
+
+    scenario.terraform.plan(&[])?.expect_code(0)?;
+    scenario.terraform.apply(&["-refresh-only"])?;
+    let after = scenario.terraform.attributes(CLUSTER)?;
+    assert_eq!(after["consul_version"], to.to_string());
+    assert_eq!(after["servers"][0]["consul_version"], to.to_string());
+    assert_eq!(after["drift"], serde_json::json!([]));
+    assert!(after["next_maintenance_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{after}");
+    let told = hcs(&scenario, "status", &[])?;
+    for words in [format!("Consul went from {from} to {to}"), "the window opens at".to_owned()] {
+        assert!(told.contains(&words), "{told}");
+    }
+    let refused = hcs(&scenario, "upgrade take-back", &[])?;
+    assert!(refused.contains("nothing is under way"), "{refused}");
+
+    // Servers that come later take what the others run, though no apply has brought it.
+    own("  server_count = 3\n  zones = [\"1\"]\n")?;
+    scenario.terraform.apply(&[])?;
+    scenario.terraform.plan(&[])?.expect_code(0)?;
+    let grown = scenario.terraform.attributes(CLUSTER)?;
+    let versions: Vec<&Value> = grown["servers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|server| &server["consul_version"])
+        .collect();
+    assert_eq!(versions, [&Value::from(to.to_string()); 3]);
+
+    // Back is refused in words.
+    let exact = format!("  server_count = 3\n  zones = [\"1\"]\n  consul_version = \"{from}\"\n");
+    let text = configuration("upgrades", "", &exact)
+        .replace("  consul_version      = var.consul_version\n", "");
+    scenario.terraform.write("main.tf", &text)?;
+    let told = scenario.terraform.plan(&[])?.expect_code(1)?.text();
+    assert!(told.contains("Consul does not go back to"), "{told}");
+    own("  server_count = 3\n  zones = [\"1\"]\n")?;
+    scenario.terraform.destroy(&[])?;
+    Ok(())
+}
+
+/// A window that is open whenever this runs.
+fn channel(index: &str) -> String {
+    format!(
+        "consul_upgrade_channel = \"patch\"\n  consul_release_index = \"{index}\"\n  maintenance_windows = [\n    \
+         {{ start = \"00:00\", duration = \"24h\" }},\n    {{ start = \"12:00\", duration = \"24h\" }},\n  ]\n"
+    )
+}
+
+fn hcs(scenario: &Scenario, command: &str, words: &[&str]) -> Result<String, Box<dyn Error>> {
+    let cluster = scenario.terraform.attributes(CLUSTER)?;
+    let mut hcs = Command::new(bins::binary("hcs")?);
+    hcs.args(command.split(' ')).arg(cluster["id"].as_str().unwrap_or_default()).args(words);
+    let output = hcs.envs(scenario.terraform.env()).output()?;
+    Ok(String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?)
+}
+
+fn wait(what: &str, mut holds: impl FnMut() -> Result<bool, Box<dyn Error>>) -> Done {
+    let began = Instant::now();
+    while !holds()? {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("not within {} s: {what}", PATIENCE.as_secs()).into());
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    println!("{what}: after {} s", began.elapsed().as_secs());
+    Ok(())
+}
