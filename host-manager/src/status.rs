@@ -288,7 +288,7 @@ impl Board {
             attention: facts.attention.values().cloned().collect(),
             rotations: facts.rotations.clone(),
             document_generation: facts.document_generation,
-            upgrade: facts.upgrade.clone(),
+            upgrade: facts.upgrade.clone().map(Box::new),
             led_with: facts.led_with.clone(),
         }
     }

@@ -91,7 +91,7 @@ impl Sight<'_> {
         });
         // What a declaration wants and nobody has begun.
         if *runs == cluster.consul && !is_begun && !self.all_run(&cluster.consul.version) {
-            let from = cluster.consul_before.clone().unwrap_or_else(|| cluster.consul.clone());
+            let from = cluster.consul_before.as_deref().unwrap_or(&cluster.consul).clone();
             let way = Way { from, to: cluster.consul.clone(), by: By::Declaration };
             let begun =
                 way.note(new_id.to_owned(), UpgradePhase::Running, cluster.generation, self.now);
@@ -413,7 +413,7 @@ mod tests {
                 statuses: &statuses,
                 own: &own,
                 unwell_for: Duration::from_secs(self.unwell_s),
-                recovery_max: Duration::from_secs(180),
+                recovery_max: Duration::from_mins(3),
                 offered: &offered,
                 now: at(self.now),
             };
@@ -512,7 +512,7 @@ mod tests {
     #[test]
     fn what_is_declared_begins_at_once_and_what_was_taken_back_not_by_itself() {
         let mut case = Case { cluster: cluster("1.22.7"), now: CLOSED, ..Case::new() };
-        case.cluster.consul_before = Some(artifact("1.22.6"));
+        case.cluster.consul_before = Some(Box::new(artifact("1.22.6")));
         let Next::Begin(begun) = case.next() else { panic!("{:?}", case.next()) };
         assert_eq!((begun.by, begun.from.version.patch), (By::Declaration, 6));
         let back = |generation| Upgrade {

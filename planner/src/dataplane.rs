@@ -230,7 +230,7 @@ pub struct ClusterDocument {
     pub consul: ConsulArtifact,
     /// The one before, to which the servers may go back for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub consul_before: Option<ConsulArtifact>,
+    pub consul_before: Option<Box<ConsulArtifact>>,
     /// What the servers may do by themselves, and when.
     #[serde(default, skip_serializing_if = "Maintenance::is_none")]
     pub maintenance: Maintenance,
@@ -420,7 +420,7 @@ pub struct ServerStatus {
     pub document_generation: Option<u64>,
     /// The last way from one Consul to another, as this server knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upgrade: Option<Upgrade>,
+    pub upgrade: Option<Box<Upgrade>>,
     /// The newest Consul with which this server has ever led: what it wrote then, older ones may not be able to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub led_with: Option<semver::Version>,

@@ -29,7 +29,7 @@ pub struct Observed {
     pub document: Option<ClusterDocument>,
     /// The last way from one Consul to another, as the servers say. [`Self::document`] names what is in force by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upgrade: Option<Upgrade>,
+    pub upgrade: Option<Box<Upgrade>>,
     /// The generation of [`Self::document`] at which the cluster last reported healthy.
     pub ready: Option<ReadyDocument>,
     /// Latest status of each server.
@@ -149,7 +149,7 @@ impl Observed {
         });
         self.upgrade = best.and_then(|server| server.status.upgrade.clone());
         if let Some(document) = &mut self.document {
-            document.consul = in_force(document, self.upgrade.as_ref()).clone();
+            document.consul = in_force(document, self.upgrade.as_deref()).clone();
         }
     }
 

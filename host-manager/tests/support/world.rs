@@ -60,7 +60,7 @@ pub struct World {
     /// What is declared of it.
     pub maintenance: Maintenance,
     /// What the document names as the one before.
-    pub consul_before: Option<ConsulArtifact>,
+    pub consul_before: Option<Box<ConsulArtifact>>,
     /// Whose releases are believed.
     pub release_keys: Keys,
     rotations: Rotations,

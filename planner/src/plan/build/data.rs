@@ -54,7 +54,7 @@ impl Planner<'_> {
                 |document| document.consul.clone(),
             ),
             consul_before: match (runs, stored) {
-                (Some(runs), _) if upgrades => Some(runs.consul.clone()),
+                (Some(runs), _) if upgrades => Some(Box::new(runs.consul.clone())),
                 (_, stored) => stored.and_then(|document| document.consul_before.clone()),
             },
             maintenance: self.spec.maintenance.clone(),
