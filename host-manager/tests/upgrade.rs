@@ -163,6 +163,20 @@ async fn a_verified_release_comes_in_its_window_after_a_snapshot_and_the_leader_
     archive::verify(snapshot.as_ref()).unwrap();
     let kept: String = world.client(1, MANAGEMENT).get("kv/kept?raw").await.unwrap();
     assert_eq!(kept, "through it");
+
+    // A declaration goes the same way, whatever the window.
+    if to.patch < 9 && std::env::var_os("HCS_CONSUL_BINS").is_none() {
+        let later = next_patch(&to);
+        world.maintenance.windows = vec![window(3)];
+        world.consul_before = Some(Box::new(done.to.clone()));
+        world.bring(&later, &relabelled(&next, &to, &later), 3);
+        let declared = eventually("what is declared runs", SOON, || async {
+            note(&world).filter(|one| one.phase == UpgradePhase::Done && one.to.version == later)
+        })
+        .await;
+        assert_eq!((declared.by, declared.from.version), (By::Declaration, to));
+        all_run(&world, &later).expect("all run it");
+    }
     for mut server in servers {
         server.stop_manager().await;
     }

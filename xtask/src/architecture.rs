@@ -172,6 +172,29 @@ mod tests {
         assert!(named >= 16);
     }
 
+    /// The last column of each table of the guide.
+    #[test]
+    fn every_promise_of_the_guide_on_upkeep_names_a_test_that_exists() {
+        let files = tracked();
+        let guide = &files.iter().find(|(name, _)| name == "docs/guides/upkeep.md").expect("it").1;
+        let rows =
+            guide.lines().filter(|line| line.starts_with("| ") && !line.contains("| test |"));
+        let mut promises = 0;
+        for row in rows {
+            let column = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+            let names: Vec<&str> = column.split('`').skip(1).step_by(2).collect();
+            assert!(!names.is_empty(), "no test is named: {row}");
+            for name in names {
+                let is_there = |(path, text): &(String, String)| {
+                    path.ends_with(".rs") && text.contains(&format!("fn {name}("))
+                };
+                assert!(files.iter().any(is_there), "upkeep.md names {name}, which is no test");
+            }
+            promises += 1;
+        }
+        assert!(promises >= 16, "{promises}");
+    }
+
     #[test]
     fn files_are_one_idea_long() {
         let long: Vec<String> = tracked()

@@ -281,6 +281,16 @@ impl World {
         self.set_server_count(server_count);
     }
 
+    /// The provider uploads another version.
+    pub fn bring(&mut self, version: &semver::Version, program: &[u8], server_count: u32) {
+        let sha256 = hex(&Sha256::digest(program));
+        let (version, file_name) = (version.clone(), "consul".to_owned());
+        self.artifact = ConsulArtifact { version, sha256, file_name };
+        let name = blob::consul_artifact(&self.artifact.sha256, &self.artifact.file_name);
+        self.account.write(container::ARTIFACTS, &name, program.to_vec());
+        self.set_server_count(server_count);
+    }
+
     /// What a change of `server_certificate_ttl` writes.
     pub fn set_certificate_ttl(&mut self, ttl_seconds: u64, server_count: u32) {
         self.certificates.ttl_seconds = ttl_seconds;

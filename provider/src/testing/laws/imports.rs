@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use tfplugin::schema::{Attribute, Kind, Type};
 use tfplugin::{Context, Value};
 
-use super::unknown::{REGION, Step, network, random};
+use super::inputs::{REGION, Step, random};
+use super::unknown::network;
 use super::{Random, cases};
 use crate::testing::core::{Failure, Instance, Options, apply, import, plan, whole};
 use crate::testing::{Azure, demo, group_id};

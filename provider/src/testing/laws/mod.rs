@@ -4,6 +4,7 @@
 
 mod fleets;
 mod imports;
+mod inputs;
 mod listings;
 mod networks;
 mod nulls;

@@ -1,0 +1,247 @@
+//! Where a configuration can be set, and what users write there.
+
+use std::collections::BTreeMap;
+
+use hcs_planner::rotation::Rotated;
+use tfplugin::Value;
+use tfplugin::schema::{Attribute, Block, Kind, Nesting, Type};
+
+use super::Random;
+use crate::testing::group_id;
+
+/// Where some sizes are offered in fewer zones than others.
+pub(super) const REGION: &str = "germanywestcentral";
+
+/// A step into a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Name(String),
+    Index(usize),
+}
+
+/// Where a configuration can be set, elements of lists and maps included.
+pub(super) type Leaf = Vec<Step>;
+
+/// Of another host manager nobody has a program, so only one version can be planned.
+pub(super) const ONLY_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(super) fn shown(leaf: &Leaf) -> String {
+    let parts = leaf.iter().map(|step| match step {
+        Step::Name(name) => name.clone(),
+        Step::Index(index) => index.to_string(),
+    });
+    parts.collect::<Vec<_>>().join(".")
+}
+
+pub(super) fn named(path: &Leaf, name: &str) -> Leaf {
+    path.iter().cloned().chain([Step::Name(name.to_owned())]).collect()
+}
+
+/// Every leaf of a block: each attribute whole, each attribute of a nested one, one element of each collection.
+pub(super) fn leaves(block: &Block, path: &Leaf, found: &mut Vec<Leaf>) {
+    attribute_leaves(&block.attributes, path, found);
+    for nested in &block.blocks {
+        leaves(&nested.block, &named(path, &nested.name), found);
+    }
+}
+
+fn attribute_leaves(attributes: &[Attribute], path: &Leaf, found: &mut Vec<Leaf>) {
+    for attribute in attributes.iter().filter(|one| one.required || one.optional) {
+        let path = named(path, &attribute.name);
+        found.push(path.clone());
+        match &attribute.kind {
+            Kind::Nested(Nesting::List | Nesting::Set, inner) => {
+                let element: Leaf = path.into_iter().chain([Step::Index(0)]).collect();
+                attribute_leaves(inner, &element, found);
+            }
+            Kind::Nested(_, inner) => attribute_leaves(inner, &path, found),
+            Kind::Plain(Type::List(_) | Type::Set(_)) => {
+                found.push(path.into_iter().chain([Step::Index(0)]).collect());
+            }
+            Kind::Plain(Type::Map(_)) => found.push(named(&path, "k")),
+            Kind::Plain(_) => {}
+        }
+    }
+}
+
+/// The same value with `new` at a path; objects and elements on the way are made.
+pub(super) fn set(value: &Value, path: &[Step], new: &Value) -> Value {
+    let Some((step, rest)) = path.split_first() else { return new.clone() };
+    match step {
+        Step::Name(name) => {
+            let inner = set(value.get(name), rest, new);
+            let whole = if value.is_set() { value.clone() } else { Value::Map(BTreeMap::new()) };
+            whole.with(name.clone(), inner)
+        }
+        Step::Index(index) => {
+            let mut items = value.as_list().unwrap_or_default().to_vec();
+            items.resize(items.len().max(index + 1), Value::Null);
+            items[*index] = set(&items[*index], rest, new);
+            Value::list(items)
+        }
+    }
+}
+
+/// A random value of a leaf, by what users write there; `None` for a leaf that nobody has thought of.
+pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
+    const NETWORK: &str = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg/providers/\
+                           Microsoft.Network/virtualNetworks";
+    let number = random.below(200);
+    let size = *random.pick(&["Standard_D2s_v5", "Standard_D2s_v3", "Standard_D2as_v5"]);
+    let peer = format!("{NETWORK}/peer-{}", 1 + random.below(2));
+    let cidr = format!("203.0.{number}.0/24");
+    let sha256 = format!("{number:0>64}");
+    let file = env!("CARGO_MANIFEST_DIR").to_owned()
+        + "/"
+        + random.pick::<&str>(&["Cargo.toml", "src/main.rs", "src/leg.rs"]);
+    let list = |items: Vec<String>| Value::from(items);
+    let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
+    Some(match shown(leaf).as_str() {
+        "name" => format!("demo-{number}").into(),
+        "resource_group_name" => word(&["rg", "rg-2"], random),
+        "managed_resource_group_name" => format!("rg-managed-{number}").into(),
+        "location" => word(
+            &["westeurope", "northeurope", "West Europe", REGION, "westus", "francecentral"],
+            random,
+        ),
+        "consul_datacenter" => format!("dc{number}").into(),
+        "server_count" => Value::from(*random.pick(&[1_i64, 3, 5, 7])),
+        "zones" => {
+            let choices: [&[&str]; 6] =
+                [&["1", "2", "3"], &["3", "2", "1"], &["1", "2"], &["2", "1"], &["2"], &["3", "1"]];
+            list(random.pick(&choices).iter().map(|zone| (*zone).to_owned()).collect())
+        }
+        "zones.0" => word(&["1", "2", "3"], random),
+        "zone_fallback" => word(&["strict", "prefer", "best_effort"], random),
+        "vm_size" | "vm_size_fallbacks.0" => size.into(),
+        "vm_size_fallbacks" => list(if random.chance(3) { vec![] } else { vec![size.to_owned()] }),
+        "image" => {
+            let text = format!("i{number}");
+            let names = ["publisher", "offer", "sku", "version"];
+            Value::object(names.map(|name| (name, Value::from(text.as_str()))))
+        }
+        "image.publisher" | "image.offer" | "image.sku" | "image.version" => {
+            format!("i{number}").into()
+        }
+        "os_disk_gib" => i64::try_from(64 + number).ok()?.into(),
+        "data_disk_gib" => i64::try_from(32 + number).ok()?.into(),
+        "host_manager_version" => ONLY_VERSION.into(),
+        "server_certificate_ttl" => format!("{}h", 168 + number).into(),
+        "ssh_public_key" => {
+            let key = [
+                "AAAAC3NzaC1lZDI1NTE5AAAAIN76zuqnjypL54/w4763l7q1Sn3IBYHptJ5wcYfEWkzb",
+                "AAAAC3NzaC1lZDI1NTE5AAAAIAbGp8dNkHMuxZ8TQ9aSHgLHz0wZCj3lJWEp4GsYVbmq",
+            ];
+            format!("ssh-ed25519 {}", random.pick(&key)).into()
+        }
+        "artifact_source" => Value::object([("location", file.into()), ("sha256", sha256.into())]),
+        "artifact_source.location" => file.into(),
+        "artifact_source.sha256" => sha256.into(),
+        "vnet_cidr" => format!("10.{number}.0.0/24").into(),
+        "subnet_id" => match random.below(4) {
+            0 => Value::Null,
+            1 => format!("{NETWORK}/own-3/subnets/servers")
+                .replace("Groups/rg/", "Groups/rg-2/")
+                .into(),
+            number => format!("{NETWORK}/own-{}/subnets/servers", number - 1).into(),
+        },
+        "private_dns_zone_id" => match random.below(3) {
+            0 => Value::Null,
+            number => {
+                let zone = NETWORK.replace("virtualNetworks", "privateDnsZones");
+                format!("{zone}/hub-{number}.example").into()
+            }
+        },
+        "peer_vnet_ids" => list(if random.chance(3) { vec![] } else { vec![peer] }),
+        "peer_vnet_ids.0" => peer.into(),
+        "consul_external_endpoint" | "deletion_protection" | "force_destroy" | "enabled" => {
+            random.chance(2).into()
+        }
+        "consul_external_endpoint_allowed_cidrs" => list(vec![cidr]),
+        "consul_external_endpoint_allowed_cidrs.0" => cidr.into(),
+        "ssh_allowed_cidrs" => list(vec![format!("10.{number}.0.0/24")]),
+        "ssh_allowed_cidrs.0" => format!("10.{number}.0.0/24").into(),
+        "lock" => Value::object([
+            ("kind", word(&["CanNotDelete", "None"], random)),
+            ("name", word(&["hcs-cannot-delete", "kept"], random)),
+        ]),
+        "lock.kind" => word(&["CanNotDelete", "None"], random),
+        "lock.name" => word(&["hcs-cannot-delete", "kept"], random),
+        "tags" | "default_tags" => {
+            let all =
+                (0..random.below(3)).map(|at| (format!("t{at}"), Value::from(format!("{number}"))));
+            Value::map(all.collect::<Vec<_>>())
+        }
+        "tags.k" | "default_tags.k" => format!("v{number}").into(),
+        "timeouts.create" | "timeouts.update" | "timeouts.delete" => {
+            format!("{}m", 30 + number).into()
+        }
+        "cluster_id" => group_id(&format!("rg-mrg-{number}")).as_str().into(),
+        "interval" => format!("{}m", 1 + number).into(),
+        "retain_count" => i64::try_from(1 + number).ok()?.into(),
+        "on_delete" => word(&["keep", "purge"], random),
+        name => {
+            return maintenance(name, number, random).or_else(|| rotation_trigger(name, random));
+        }
+    })
+}
+
+fn maintenance(name: &str, number: usize, random: &mut Random) -> Option<Value> {
+    let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
+    Some(match name {
+        "consul_version" => word(&["1.22.2", "1.21.5", "2.0.2", "1.20.6"], random),
+        "min_consul_version" | "ignore_maintenance_windows_for" => {
+            word(&["1.22.2", "1.21.5", "1.20.6", "2.0.3"], random)
+        }
+        "consul_upgrade_channel" => word(&["none", "patch", "minor"], random),
+        "consul_release_index" => word(&["none", "https://mirror.example/consul"], random),
+        "maintenance_windows" => {
+            let hours = format!("{}h", 1 + number % 24);
+            let window = Value::list([a_window().with("duration", Value::from(hours))]);
+            if random.chance(3) { Value::list([]) } else { window }
+        }
+        "maintenance_windows.0.days" => {
+            Value::from(vec![(*random.pick(&["Monday", "Sunday"])).to_owned()])
+        }
+        "maintenance_windows.0.days.0" => word(&["Monday", "Sunday"], random),
+        "maintenance_windows.0.start" => format!("{:02}:30", number % 24).into(),
+        "maintenance_windows.0.duration" => format!("{}h", 1 + number % 24).into(),
+        "maintenance_windows.0.time_zone" => word(&["UTC", "Europe/Berlin"], random),
+        "maintenance_exclusions" => {
+            let end = format!("2027-01-02T00:00:{:02}Z", number % 60);
+            let exclusion = Value::list([an_exclusion().with("end", Value::from(end))]);
+            if random.chance(3) { Value::list([]) } else { exclusion }
+        }
+        "maintenance_exclusions.0.start" => format!("2026-12-20T00:00:{:02}Z", number % 60).into(),
+        "maintenance_exclusions.0.end" => format!("2027-01-02T00:00:{:02}Z", number % 60).into(),
+        "maintenance_exclusions.0.scope" => word(&["all", "minor", "os"], random),
+        _ => return None,
+    })
+}
+
+fn rotation_trigger(name: &str, random: &mut Random) -> Option<Value> {
+    let word = format!("r{}", random.below(200));
+    match name.strip_prefix("rotation_triggers") {
+        Some("") => {
+            let all = Rotated::ALL.map(|what| {
+                let word = random.chance(2).then(|| word.clone());
+                (what.as_str(), Value::from(word))
+            });
+            Some(Value::object(all))
+        }
+        Some(_) => Some(word.into()),
+        None => None,
+    }
+}
+
+pub(super) fn a_window() -> Value {
+    let all = [("start", "00:00"), ("duration", "6h"), ("time_zone", "UTC")];
+    Value::object(all.map(|(name, text)| (name, Value::from(text))))
+        .with("days", vec!["Sunday".to_owned()])
+}
+
+pub(super) fn an_exclusion() -> Value {
+    let all =
+        [("start", "2026-12-20T00:00:00Z"), ("end", "2027-01-02T00:00:00Z"), ("scope", "all")];
+    Value::object(all.map(|(name, text)| (name, Value::from(text))))
+}
