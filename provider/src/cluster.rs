@@ -21,7 +21,7 @@ use tfplugin::{
 };
 
 pub(crate) use import::restored;
-pub(crate) use model::Cluster;
+pub(crate) use model::{Cluster, MaintenanceWindow};
 pub(crate) use plan::no_size;
 pub(crate) use read::{ca_certificate, unseen};
 pub(crate) use spec::tag_map;

@@ -1,9 +1,12 @@
 //! Functions: what hcs knows without asking anybody.
 
+use hcs_planner::maintenance::{self, Schedule, Work};
 use hcs_planner::names::parse_cluster_id;
 use hcs_planner::placement::{quorum, zone_of};
 use hcs_planner::rules;
 use tfplugin::{Attr, FunctionError, Model, TypedFunction};
+
+use crate::cluster::MaintenanceWindow;
 
 /// The zone of each server. Servers go to the zones in turn, by their slots, as `hcs_cluster` places them; where a region
 /// has no zones the list is empty.
@@ -104,6 +107,62 @@ impl TypedFunction for ParseClusterIdFunction {
     }
 }
 
+/// The next time at which a maintenance window is open: the opening that lasts at `from`, or the first one after it.
+#[derive(Model)]
+pub(crate) struct NextWindow {
+    /// A window, such as `hcs_cluster.main.maintenance_windows[0]`. A literal needs all of `days`, `start`, `duration` and
+    /// `time_zone`; `null` is the default.
+    #[tf(required)]
+    window: Attr<MaintenanceWindow>,
+    /// From when on, RFC 3339, such as `plantimestamp()`.
+    #[tf(required)]
+    from: Attr<String>,
+}
+
+/// When it is open.
+#[derive(Model)]
+pub(crate) struct OpenWindow {
+    /// When it opens, RFC 3339, in UTC.
+    start: Attr<String>,
+    /// When it closes.
+    end: Attr<String>,
+}
+
+/// `next_window(window, from)`.
+pub(crate) struct NextWindowFunction;
+
+impl TypedFunction for NextWindowFunction {
+    type Arguments = NextWindow;
+    type Output = OpenWindow;
+
+    fn name(&self) -> &'static str {
+        "next_window"
+    }
+
+    fn call(&self, arguments: NextWindow) -> Result<OpenWindow, FunctionError> {
+        let wrong = |told: String| FunctionError::new(told).at(0);
+        let window = arguments.window.into_known().unwrap_or_default();
+        let window = window.with_defaults().to_spec().map_err(|name| {
+            wrong(format!("{name} is not set, or is no duration such as \"6h\""))
+        })?;
+        for day in &window.days {
+            maintenance::day(day).map_err(wrong)?;
+        }
+        maintenance::clock_time(&window.start).map_err(wrong)?;
+        maintenance::duration(window.duration_seconds).map_err(wrong)?;
+        maintenance::zone(&window.time_zone).map_err(wrong)?;
+        let from = arguments.from.into_known().unwrap_or_default();
+        let from = maintenance::moment(&from).map_err(|told| FunctionError::new(told).at(1))?;
+        let schedule = Schedule { windows: &[window], exclusions: &[] };
+        let opening = schedule.opening(Work::Fix, from);
+        let opening = opening.ok_or_else(|| wrong("it never opens".to_owned()))?;
+        Ok(OpenWindow {
+            start: opening.start.to_string().into(),
+            end: opening.end.to_string().into(),
+        })
+    }
+}
+
 fn servers(count: Attr<u32>) -> Result<u32, FunctionError> {
     let count = count.into_known().unwrap_or_default();
     rules::server_count(f64::from(count)).map_err(|told| FunctionError::new(told).at(0))?;
@@ -126,6 +185,34 @@ mod tests {
         assert!(call(3, &[]).unwrap().is_empty());
         assert_eq!(call(4, &["1"]).unwrap_err().argument, Some(0));
         assert_eq!(call(3, &["1", "1"]).unwrap_err().argument, Some(1));
+    }
+
+    #[test]
+    fn the_next_window_is_the_one_that_is_open_or_the_first_after() {
+        let call = |start: &str, from: &str| {
+            let window = MaintenanceWindow {
+                days: vec!["Sunday".to_owned()].into(),
+                start: start.into(),
+                duration: "4h".into(),
+                time_zone: "Europe/Berlin".into(),
+            };
+            NextWindowFunction.call(NextWindow { window: window.into(), from: from.into() })
+        };
+        let next = call("02:00", "2026-11-27T00:00:00Z").unwrap();
+        assert_eq!(next.start, "2026-11-29T01:00:00Z".into());
+        assert_eq!(next.end, "2026-11-29T05:00:00Z".into());
+        let open = call("02:00", "2026-11-29T04:59:59Z").unwrap();
+        assert_eq!(open.start, next.start);
+        assert_eq!(call("2 am", "2026-11-27T00:00:00Z").err().unwrap().argument, Some(0));
+        assert_eq!(call("02:00", "today").err().unwrap().argument, Some(1));
+        let bare = MaintenanceWindow {
+            start: "00:00".into(),
+            duration: "6h".into(),
+            ..MaintenanceWindow::default()
+        };
+        let from = "2026-11-27T12:00:00Z".into();
+        let next = NextWindowFunction.call(NextWindow { window: bare.into(), from }).unwrap();
+        assert_eq!(next.start, "2026-11-28T00:00:00Z".into(), "each day, UTC");
     }
 
     #[test]

@@ -48,6 +48,12 @@ pub(crate) struct Health {
     /// The apply or destroy that works now, in words; null where none does.
     #[tf(computed)]
     running_operation: Attr<String>,
+    /// The last upgrade of Consul, in words; null where there was none.
+    #[tf(computed)]
+    upgrade: Attr<String>,
+    /// When the maintenance window opens next, or opened that is open now, RFC 3339; null without windows.
+    #[tf(computed)]
+    next_maintenance_at: Attr<String>,
 }
 
 /// The data source.
@@ -107,6 +113,8 @@ impl Health {
             last_snapshot_at: newest.map(|(_, at)| at).into(),
             last_snapshot_age_seconds: age_seconds.into(),
             running_job: status.job.into(),
+            upgrade: status.upgrade.into(),
+            next_maintenance_at: status.next_maintenance_at.into(),
             running_operation: works
                 .map(|run| {
                     let operation = run.operation.as_str();

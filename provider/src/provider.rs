@@ -20,7 +20,9 @@ use crate::cluster_data::ClusterDataSource;
 use crate::cluster_list::ClusterList;
 use crate::clusters_data::ClustersDataSource;
 use crate::ephemeral::{ClientConfig, RootToken};
-use crate::functions::{ParseClusterIdFunction, QuorumFunction, ZonePlacementFunction};
+use crate::functions::{
+    NextWindowFunction, ParseClusterIdFunction, QuorumFunction, ZonePlacementFunction,
+};
 use crate::health_data::HealthDataSource;
 use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
@@ -150,6 +152,7 @@ impl Provider for HcsProvider {
         vec![
             function(ZonePlacementFunction),
             function(QuorumFunction),
+            function(NextWindowFunction),
             function(ParseClusterIdFunction),
         ]
     }

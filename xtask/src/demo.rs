@@ -51,6 +51,8 @@ pub(crate) fn run(keep: bool) -> Result<(), Failure> {
 
     show_renewal(&azure, &workspace)?;
 
+    show_maintenance(&workspace)?;
+
     heading("terraform plan, once more");
     azure.reset_requests()?;
     let again = workspace.plan(&[])?.expect_code(0)?;
@@ -67,6 +69,27 @@ pub(crate) fn run(keep: bool) -> Result<(), Failure> {
     println!("destroyed in {:.1} s, {}", destroy.elapsed().as_secs_f64(), requests(&azure)?);
     check_nothing_is_left(&mut azure, &before)?;
     println!("\nThe whole demo took {:.0} s.", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// What the cluster does by itself next.
+fn show_maintenance(workspace: &Workspace) -> Result<(), Failure> {
+    heading("Maintenance: fixes of Consul on Sunday nights (see docs/guides/upkeep.md)");
+    workspace.write(
+        "maintenance_override.tf",
+        "resource \"hcs_cluster\" \"main\" {\n  maintenance_windows = [{\n    days = [\"Sunday\"]\n    start = \"02:00\"\n    \
+         duration = \"4h\"\n    time_zone = \"Europe/Berlin\"\n  }]\n}\n",
+    )?;
+    workspace.apply(&[])?;
+    workspace.apply(&["-refresh-only"])?;
+    let cluster = workspace.attributes("hcs_cluster.main")?;
+    println!("  next_maintenance_at = {}", cluster["next_maintenance_at"]);
+    let Some(at) = cluster["next_maintenance_at"].as_str() else {
+        return Err("the window is not told".into());
+    };
+    if !at.ends_with('Z') {
+        return Err(format!("{at} is no moment").into());
+    }
     Ok(())
 }
 

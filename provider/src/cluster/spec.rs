@@ -256,7 +256,13 @@ impl Cluster {
 }
 
 impl model::MaintenanceWindow {
-    fn to_spec(&self) -> Result<Window, String> {
+    /// With what a configuration would be given.
+    pub(crate) fn with_defaults(self) -> Self {
+        let or = |own: Attr<String>, other: &str| if own.is_null() { other.into() } else { own };
+        Self { time_zone: or(self.time_zone, "UTC"), ..self }
+    }
+
+    pub(crate) fn to_spec(&self) -> Result<Window, String> {
         let duration = known(&self.duration, Self::DURATION)?;
         let duration = parse_duration(&duration).map_err(|_| Self::DURATION.to_owned())?;
         Ok(Window {
