@@ -67,6 +67,7 @@ impl Wanted {
             address: host.instance.address,
             bootstrap_expect: formation.bootstrap_expect(),
             log_store: RaftData::look(&host.paths.data_dir())?.store,
+            added: &cluster.consul_server_config,
         })?;
         let family = Family::of(version)?;
         let known = LastKnown {

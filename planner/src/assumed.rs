@@ -15,6 +15,7 @@ use crate::observed::{Observed, ReadyDocument};
 use crate::placement::Place;
 use crate::reference::{Outputs, is_reference, resolve};
 use crate::rotation::declared;
+use crate::server_config::added_config;
 use crate::spec::ClusterSpec;
 
 /// The world of `spec`, all done and ready. A plan of the same spec from it is empty.
@@ -58,6 +59,7 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
             file_name: String::new(),
         },
         consul_before: None,
+        consul_server_config: added_config(spec),
         maintenance: spec.maintenance.clone(),
         certificates: ServerCertificates {
             addresses: balancers.iter().map(|(name, pointer)| format!("{name}{pointer}")).collect(),

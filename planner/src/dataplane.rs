@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::names::Names;
 use crate::requests::RequestResult;
@@ -231,6 +231,9 @@ pub struct ClusterDocument {
     /// The one before, to which the servers may go back for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consul_before: Option<Box<ConsulArtifact>>,
+    /// What the user adds to the servers' configuration.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub consul_server_config: Map<String, Value>,
     /// What the servers may do by themselves, and when.
     #[serde(default, skip_serializing_if = "Maintenance::is_none")]
     pub maintenance: Maintenance,

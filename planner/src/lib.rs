@@ -31,6 +31,7 @@ pub mod render;
 pub mod requests;
 pub mod rotation;
 pub mod rules;
+pub mod server_config;
 pub mod shared_zone;
 pub mod spec;
 pub mod tags;

@@ -12,10 +12,10 @@ use ipnet::Ipv4Net;
 use semver::Version;
 
 use crate::arm::Kind;
-use crate::maintenance;
 use crate::spec::{ClusterSpec, ZoneFallback};
 use crate::tags;
 use crate::upgrade::{Maintenance, NO_INDEX, RELEASE_INDEX};
+use crate::{maintenance, server_config};
 pub use ssh::{SSH_NEEDS_A_KEY, ssh_allowed_cidr, ssh_public_key};
 
 /// Sizes of an OS disk in GiB.
@@ -388,6 +388,9 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
     check("consul_version", consul_version(&spec.consul_version));
     if let Some(version) = &spec.min_consul_version {
         check("min_consul_version", consul_version(version));
+    }
+    if let Some(config) = &spec.consul_server_config {
+        check("consul_server_config", server_config::parse(config).map(drop));
     }
     maintenance(&spec.maintenance, &mut check);
     check("tags", tags::check_all(&spec.tags));

@@ -109,6 +109,9 @@ pub struct ClusterSpec {
     /// The version to which an apply may upgrade at any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_maintenance_windows_for: Option<semver::Version>,
+    /// What is added to the servers' configuration, JSON as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consul_server_config: Option<String>,
     /// Where Consul's archive comes from; absent: releases of its maker.
     pub artifact_source: Option<ArtifactSource>,
     /// How long a server's certificate is good for; servers renew theirs when half of it is over.
@@ -177,6 +180,7 @@ impl ClusterSpec {
             min_consul_version: None,
             maintenance: Maintenance::default(),
             ignore_maintenance_windows_for: None,
+            consul_server_config: None,
             artifact_source: None,
             server_certificate_ttl_seconds: defaults::SERVER_CERTIFICATE_TTL_SECONDS,
             host_manager_version: None,

@@ -7,10 +7,11 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use semver::Version;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use hcs_planner::dataplane::port;
+use hcs_planner::server_config;
 
 use super::store::{LogStore, core};
 use crate::paths::tls_file;
@@ -68,6 +69,8 @@ pub struct ServerConfig<'a> {
     pub bootstrap_expect: Option<u32>,
     /// The store that lies on the disk; none before the first start.
     pub log_store: Option<LogStore>,
+    /// What the user adds.
+    pub added: &'a Map<String, Value>,
 }
 
 /// The main configuration, without secrets.
@@ -148,6 +151,7 @@ pub fn server_json(config: &ServerConfig<'_>) -> Result<String, ConfigError> {
     if let Some(expect) = config.bootstrap_expect {
         root["bootstrap_expect"] = json!(expect);
     }
+    server_config::merge(&mut root, config.added);
     Ok(pretty(&root))
 }
 

@@ -23,6 +23,7 @@ fn with_store(
         address: "10.0.0.4".parse().unwrap(),
         bootstrap_expect: expect,
         log_store,
+        added: &Map::new(),
     })
 }
 
@@ -258,5 +259,36 @@ fn the_network_lets_in_what_consul_serves_and_nothing_else() {
         let to_clients: std::collections::BTreeSet<i64> =
             served.into_iter().filter(|p| *p != 8302).collect();
         assert_eq!(open(&["VirtualNetwork"]), to_clients, "{version}");
+    }
+}
+
+/// By hand: what of our configuration a user may set otherwise. All else is refused where they declare it.
+#[test]
+fn every_key_of_ours_is_refused_to_users_or_free_on_purpose() {
+    const FREE: [&str; 5] = [
+        "log_level",
+        "performance.raft_multiplier",
+        "telemetry.prometheus_retention_time",
+        "http_config.read_timeout",
+        "http_config.write_timeout",
+    ];
+    fn paths(value: &Value, at: &str, found: &mut Vec<String>) {
+        match value.as_object() {
+            None => found.push(at.to_owned()),
+            Some(inner) => inner.iter().for_each(|(key, value)| {
+                let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                paths(value, &path, found);
+            }),
+        }
+    }
+    for version in ["1.8.7", "1.12.0", "1.15.3", "1.20.0", "1.22.7", "2.0.3"] {
+        let text = render(version, Some(3));
+        let mut all = Vec::new();
+        paths(&serde_json::from_str(&text).unwrap(), "", &mut all);
+        for path in all.iter().filter(|path| !FREE.contains(&path.as_str())) {
+            let config = path.rsplit('.').fold(json!(1), |inner, key| json!({ key: inner }));
+            let told = server_config::parse(&config.to_string());
+            assert!(told.is_err(), "{version}: users could set {path}");
+        }
     }
 }

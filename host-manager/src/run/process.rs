@@ -58,6 +58,7 @@ impl Manager {
         } else if is_current {
             // Mends files that someone lost or changed; a running Consul does not notice.
             self.reload_due |= wanted.write(&host)?;
+            self.board.set_attention("configuration", None);
             self.board.solved("rollout");
         } else {
             if let Err(error) = LastKnown::keep_secrets(&host.paths, &documents.secrets) {
@@ -167,7 +168,10 @@ impl Manager {
     /// servers away at the same time. An apply that brings another Consul waits for this very restart.
     async fn roll(&mut self, documents: &Documents, peers: &[ServerStatus], wanted: &Wanted) {
         match Box::pin(self.try_to_roll(documents, peers, wanted)).await {
-            Ok(()) => self.board.solved("rollout"),
+            Ok(()) => {
+                self.board.set_attention("configuration", None);
+                self.board.solved("rollout");
+            }
             Err(RolloutError::Waiting(reason)) => {
                 if self.waits_for.replace(reason) != Some(reason) {
                     tracing::info!(reason, "a new configuration waits");
@@ -178,6 +182,8 @@ impl Manager {
                 if matches!(error, RolloutError::NotRecovered(_)) {
                     self.stop_upgrade(documents, &told).await;
                 }
+                let is_refused = matches!(error, RolloutError::Invalid(_));
+                self.board.set_attention("configuration", is_refused.then(|| told.clone()));
                 self.board.problem("rollout", told);
             }
         }

@@ -59,6 +59,8 @@ pub struct World {
     certificates: ServerCertificates,
     /// What is declared of it.
     pub maintenance: Maintenance,
+    /// What the user adds to the servers' configuration.
+    pub server_config: serde_json::Map<String, serde_json::Value>,
     /// What the document names as the one before.
     pub consul_before: Option<Box<ConsulArtifact>>,
     /// Whose releases are believed.
@@ -135,6 +137,7 @@ impl World {
             artifact,
             certificates,
             maintenance: Maintenance::default(),
+            server_config: serde_json::Map::new(),
             consul_before: None,
             release_keys: Keys::of_hashicorp().unwrap(),
             rotations: Rotations::new(),
@@ -163,6 +166,7 @@ impl World {
             others: vec![],
             consul: self.artifact.clone(),
             consul_before: self.consul_before.clone(),
+            consul_server_config: self.server_config.clone(),
             maintenance: self.maintenance.clone(),
             host_manager: None,
             host_manager_before: None,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hcs_planner::dataplane::own_version;
 use hcs_planner::maintenance::{self, Scope};
 use hcs_planner::rules;
+use hcs_planner::server_config;
 use hcs_planner::spec::{ImageReference, LockLevel, ZoneFallback, defaults};
 use hcs_planner::upgrade::{Channel, RELEASE_INDEX};
 use tfplugin::plan::equality::{by_duration, ignoring_case};
@@ -13,7 +14,7 @@ use tfplugin::validate::{each, text_rule};
 use tfplugin::{Attr, Model, Value};
 
 use super::validate::{
-    at_most, exact_version, exclusion_scope, lock, number_rule, same_location,
+    at_most, exact_version, exclusion_scope, lock, number_rule, same_json, same_location,
     server_certificate_ttl, upgrade_channel, version, window_duration, zone_fallback, zone_list,
 };
 use crate::tagging;
@@ -88,6 +89,12 @@ pub(crate) struct Cluster {
     /// incident: it holds for that version alone, so it can stay in the configuration.
     #[tf(validate = text_rule("an exact version", version))]
     pub(crate) ignore_maintenance_windows_for: Attr<String>,
+    /// What is added to the configuration of the servers' Consul: a JSON object, such as `jsonencode({ log_level = "DEBUG" })`.
+    /// The servers take it one after the other after the apply, each when its Consul calls it valid; one that is refused is
+    /// told as a warning of the next plan, and what ran goes on. What hcs sets, what lets somebody in and secrets are
+    /// refused while planning.
+    #[tf(equal_if = same_json, validate = text_rule("a JSON object", |text| server_config::parse(text).map(drop)))]
+    pub(crate) consul_server_config: Attr<String>,
     /// Lock on the managed group, as Azure Verified Modules have it; default: one that keeps all in it from being deleted.
     /// An apply that has to delete something takes it away first and puts it back last.
     #[tf(default = Lock::default_value())]

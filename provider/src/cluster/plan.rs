@@ -448,6 +448,7 @@ pub(crate) mod tests {
         let spec = ClusterSpec {
             ssh_public_key: Some("key".into()),
             min_consul_version: Some(semver::Version::new(1, 21, 5)),
+            consul_server_config: Some("{}".to_owned()),
             ignore_maintenance_windows_for: Some(semver::Version::new(1, 22, 7)),
             host_manager_version: Some(semver::Version::new(0, 1, 0)),
             private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),

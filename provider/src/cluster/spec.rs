@@ -154,6 +154,7 @@ impl Cluster {
                 .map_err(|_| Self::CONSUL_VERSION)?,
             min_consul_version: version(&self.min_consul_version, Self::MIN_CONSUL_VERSION)?,
             maintenance: self.maintenance()?,
+            consul_server_config: set(&self.consul_server_config, Self::CONSUL_SERVER_CONFIG)?,
             ignore_maintenance_windows_for: version(
                 &self.ignore_maintenance_windows_for,
                 Self::IGNORE_MAINTENANCE_WINDOWS_FOR,
@@ -211,6 +212,7 @@ impl Cluster {
             consul_external_endpoint_allowed_cidrs: written(callers).into(),
             consul_version: spec.consul_version.to_string().into(),
             min_consul_version: spec.min_consul_version.as_ref().map(ToString::to_string).into(),
+            consul_server_config: spec.consul_server_config.clone().into(),
             consul_upgrade_channel: maintenance.channel.as_str().into(),
             consul_release_index: index.unwrap_or(RELEASE_INDEX).into(),
             maintenance_windows: maintenance.windows.iter().map(window).collect::<Vec<_>>().into(),

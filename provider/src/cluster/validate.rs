@@ -31,6 +31,12 @@ pub(super) fn same_location(prior: &Value, planned: &Value) -> bool {
     read(prior).is_some() && read(prior) == read(planned)
 }
 
+/// The order of keys and blanks mean nothing.
+pub(super) fn same_json(prior: &Value, planned: &Value) -> bool {
+    let read = |value: &Value| serde_json::from_str::<serde_json::Value>(value.as_str()?).ok();
+    read(prior).is_some() && read(prior) == read(planned)
+}
+
 /// A rule for whole numbers.
 pub(super) fn number_rule(
     judge: impl Fn(f64) -> Result<(), String> + Send + Sync + 'static,
@@ -297,6 +303,8 @@ mod tests {
                 "\"none\", \"patch\", \"minor\", \"major\"",
             ),
             ("consul_release_index", "http://mirror".into(), "base URL"),
+            ("consul_server_config", "{\"ports\": {}}".into(), "ports is what hcs sets"),
+            ("consul_server_config", "log_level = 1".into(), "jsonencode"),
             ("min_consul_version", "1.22".into(), "three numbers"),
             ("ignore_maintenance_windows_for", "all".into(), "three numbers"),
             ("maintenance_windows", window("days", vec!["saturday".to_owned()].into()), "no day"),

@@ -19,6 +19,7 @@ use crate::reference::has_reference;
 use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256, HOST_MANAGER_SHA256};
 use crate::releases::{check_choice, check_upgrade};
 use crate::rotation::{Rotated, Rotations, SecretVersion, declared};
+use crate::server_config::added_config;
 
 const UPLOAD_CONSUL: &str = "upload consul";
 const UPLOAD_HOST_MANAGER: &str = "upload host manager";
@@ -57,6 +58,7 @@ impl Planner<'_> {
                 (Some(runs), _) if upgrades => Some(Box::new(runs.consul.clone())),
                 (_, stored) => stored.and_then(|document| document.consul_before.clone()),
             },
+            consul_server_config: added_config(self.spec),
             maintenance: self.spec.maintenance.clone(),
             certificates: ServerCertificates::new(self.spec, &self.names),
             host_manager: None,

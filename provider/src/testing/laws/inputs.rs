@@ -194,6 +194,9 @@ fn maintenance(name: &str, number: usize, random: &mut Random) -> Option<Value> 
             word(&["1.22.2", "1.21.5", "1.20.6", "2.0.3"], random)
         }
         "consul_upgrade_channel" => word(&["none", "patch", "minor"], random),
+        "consul_server_config" => {
+            format!("{{\"limits\":{{\"http_max_conns_per_client\":{number}}}}}").into()
+        }
         "consul_release_index" => word(&["none", "https://mirror.example/consul"], random),
         "maintenance_windows" => {
             let hours = format!("{}h", 1 + number % 24);
