@@ -82,15 +82,9 @@ impl Sight<'_> {
     pub fn next(&self, new_id: &str) -> Next {
         let cluster = self.cluster;
         let runs = in_force(cluster, self.upgrade);
-        let is_begun = self.upgrade.is_some_and(|upgrade| {
-            upgrade.to == cluster.consul
-                && matches!(
-                    upgrade.phase,
-                    UpgradePhase::Running | UpgradePhase::Stopped | UpgradePhase::Done
-                )
-        });
-        // What a declaration wants and nobody has begun.
-        if *runs == cluster.consul && !is_begun && !self.all_run(&cluster.consul.version) {
+        // What a declaration wants and nobody has begun. On the way back the note itself says what is in force.
+        let is_noted = self.upgrade.and_then(Upgrade::decided) == Some(runs);
+        if !is_noted && *runs == cluster.consul && self.some_run_another(&cluster.consul.version) {
             let from = cluster.consul_before.as_deref().unwrap_or(&cluster.consul).clone();
             let way = Way { from, to: cluster.consul.clone(), by: By::Declaration };
             let begun =
@@ -111,6 +105,14 @@ impl Sight<'_> {
             let consul = status.and_then(|status| status.consul.as_ref());
             consul.is_some_and(|consul| is_same_consul(&consul.version, version))
         })
+    }
+
+    /// Whether a server says that it runs another one; who says nothing is being made, or ill.
+    fn some_run_another(&self, version: &Version) -> bool {
+        let of_cluster =
+            self.statuses.iter().filter(|status| self.cluster.slots.contains(&status.slot));
+        let mut consuls = of_cluster.filter_map(|status| status.consul.as_ref());
+        consuls.any(|consul| !is_same_consul(&consul.version, version))
     }
 
     /// Whether every server works by this document: one that works by an older one may be about to restart for another.
@@ -262,7 +264,7 @@ pub fn waits_for(
     let Some(upgrade) = upgrade else { return Some(UNKNOWN) };
     let runs = in_force(cluster, Some(upgrade));
     match upgrade.phase {
-        UpgradePhase::TakenBack if *runs == upgrade.from => None,
+        UpgradePhase::TakenBack | UpgradePhase::Chosen if *runs == upgrade.from => None,
         UpgradePhase::Done if *runs == upgrade.to => None,
         UpgradePhase::Stopped if *runs == upgrade.to => Some("the upgrade has stopped"),
         UpgradePhase::Running if *runs == upgrade.to => {
@@ -523,8 +525,35 @@ mod tests {
         case.upgrade = Some(back(4));
         case.offered = vec!["1.22.7"];
         assert_eq!(case.told(), "nothing");
+        // The servers are on their way back still.
+        case.upgrade = Some(back(4));
+        case.runs = ["1.22.7", "1.22.6", "1.22.6"];
+        assert_eq!(case.told(), "nothing");
+        case.cluster.consul = artifact("1.22.6");
+        assert_eq!(case.told(), "nothing", "a channel's way, which no declaration knows");
+        case.cluster.consul = artifact("1.22.7");
+        case.runs = ["1.22.6"; 3];
         case.upgrade = Some(back(3));
         assert_eq!(case.told(), "begin Running 1.22.7", "it was declared again");
+    }
+
+    #[test]
+    fn a_cluster_that_is_being_made_is_on_no_way() {
+        let case = Case { runs: ["1.22.6"; 3], ..Case::new() };
+        let mut statuses = statuses(case.runs);
+        statuses[2].consul = None;
+        let own = consul("1.22.6", true);
+        let sight = Sight {
+            cluster: &case.cluster,
+            upgrade: None,
+            statuses: &statuses,
+            own: &own,
+            unwell_for: Duration::ZERO,
+            recovery_max: Duration::from_mins(3),
+            offered: &[],
+            now: at(OPEN),
+        };
+        assert_eq!(sight.next("new"), Next::Nothing);
     }
 
     #[test]
@@ -539,7 +568,7 @@ mod tests {
             (by(By::Channel, UpgradePhase::Stopped), OPEN, "has stopped"),
             (by(By::Channel, UpgradePhase::Done), CLOSED, ""),
             (by(By::Channel, UpgradePhase::TakenBack), CLOSED, ""),
-            (by(By::Channel, UpgradePhase::Chosen), OPEN, "not begun"),
+            (by(By::Channel, UpgradePhase::Chosen), CLOSED, ""),
         ];
         for (upgrade, now, expected) in rows {
             let waits = waits_for(&cluster("1.22.6"), upgrade.as_ref(), at(now));

@@ -238,3 +238,34 @@ async fn a_release_that_does_not_serve_reaches_one_server_and_is_taken_back() {
         server.stop_manager().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_gone_already_goes_back_with_its_data() {
+    let (first, next, to) = programs();
+    let maker = Publisher::start().await;
+    let mut world = World::new(&first, 3);
+    world.release_keys = maker.keys();
+    world.maintenance.channel = Channel::Minor;
+    world.maintenance.release_index = Some(maker.index.clone());
+    maker.publish(&to, &next);
+    world.set_server_count(3);
+    let servers = three(&world).await;
+    let runs_it = |status: &ServerStatus| {
+        status.consul.as_ref().is_some_and(|consul| is_same_consul(&consul.version, &to))
+    };
+    let gone = eventually("one has gone", SOON, || async {
+        statuses(&world).into_iter().find(runs_it).map(|status| status.slot)
+    })
+    .await;
+    let request = Request::new("b-3".to_owned(), None, RequestAction::TakeBackUpgrade);
+    let taken = answer(&world, &request).await;
+    assert_eq!(taken.outcome, RequestOutcome::Done, "{taken:?}");
+    let from = world.version.clone();
+    eventually("all run what ran before", SOON, || async { all_run(&world, &from) }).await;
+    assert_eq!(note(&world).unwrap().phase, UpgradePhase::TakenBack);
+    let kept: String = world.client(gone, MANAGEMENT).get("kv/kept?raw&stale").await.unwrap();
+    assert_eq!(kept, "through it");
+    for mut server in servers {
+        server.stop_manager().await;
+    }
+}

@@ -186,7 +186,7 @@ pub enum UpgradePhase {
 
 impl Upgrade {
     /// What its phase brings into force.
-    fn decided(&self) -> Option<&ConsulArtifact> {
+    pub fn decided(&self) -> Option<&ConsulArtifact> {
         match self.phase {
             UpgradePhase::Chosen | UpgradePhase::TakenBack => Some(&self.from),
             UpgradePhase::Running | UpgradePhase::Stopped | UpgradePhase::Done => Some(&self.to),
