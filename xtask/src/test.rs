@@ -233,7 +233,7 @@ fn package_of(room: &str) -> Result<String, Failure> {
 /// Tests of whole clusters in lanes beside each other, as long as each other: they wait most of the time. What is in none
 /// goes into the first.
 const LANES: [&[&str]; 3] = [
-    &["rolling", "examples", "change"],
+    &["rolling", "examples", "change", "upgrades"],
     &["lost", "client_network", "subnet", "rotation"],
     &["alone", "composition", "interruption", "kills", "debug"],
 ];
