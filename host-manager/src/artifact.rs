@@ -133,17 +133,19 @@ pub async fn install(
     let read = store.get(container::ARTIFACTS, &name).await;
     let read = read.map_err(|source| ArtifactError::Blob { name: name.clone(), source })?;
     let content = match read {
-        Some(content) => content.bytes,
+        Some(content) => {
+            let found = hex_sha256(&content.bytes);
+            if !found.eq_ignore_ascii_case(&artifact.sha256) {
+                return Err(ArtifactError::WrongHash { name, found });
+            }
+            content.bytes
+        }
         // What no apply has brought may have been fetched by the servers themselves.
         None => match releases::take(keys, store, artifact, SystemTime::now()).await {
             Err(ReleaseError::Missing { .. }) => return Err(ArtifactError::Missing { name }),
             taken => taken.map_err(Box::new)?,
         },
     };
-    let found = hex_sha256(&content);
-    if !found.eq_ignore_ascii_case(&artifact.sha256) {
-        return Err(ArtifactError::WrongHash { name, found });
-    }
     let bytes = unpack(&name, content)?;
     files::make_dir(folder, 0o755)?;
     let candidate = folder.join("consul.unverified");

@@ -14,6 +14,7 @@ use hcs_planner::dataplane::{
 use hcs_planner::requests::Request;
 use hcs_planner::rotation::{Rotated, RotationsDocument, SecretVersion, Turn, turn};
 use hcs_planner::upgrade::Upgrade;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -136,22 +137,8 @@ impl Stores {
         if cluster.rotations.values().all(|rotation| rotation.version.is_first()) {
             return Ok((RotationsDocument::default(), None));
         }
-        let (container, name) = (container::DECISIONS, blob::ROTATIONS);
-        match self.shared.get(container, name).await {
-            Ok(None) | Err(BlobError::NoContainer { .. }) => {
-                Ok((RotationsDocument::default(), None))
-            }
-            Ok(Some(content)) => {
-                let read = serde_json::from_slice(&content.bytes);
-                let read = read.map_err(|source| DocumentError::Malformed {
-                    container: container.to_owned(),
-                    name: name.to_owned(),
-                    source,
-                })?;
-                Ok((read, Some(content.etag)))
-            }
-            Err(source) => Err(unread(container, name, source)),
-        }
+        let (decisions, etag) = self.decision(blob::ROTATIONS).await?;
+        Ok((decisions.unwrap_or_default(), etag))
     }
 
     /// Writes what the servers have decided, unless another one has since.
@@ -160,28 +147,13 @@ impl Stores {
         decisions: &RotationsDocument,
         etag: Option<String>,
     ) -> Result<String, BlobError> {
-        let condition = etag.map_or(WriteCondition::Absent, WriteCondition::Matches);
-        let text = serde_json::to_vec_pretty(decisions).unwrap_or_default();
-        self.shared.put(container::DECISIONS, blob::ROTATIONS, text.into(), condition).await
+        self.put_decision(blob::ROTATIONS, decisions, etag).await
     }
 
     /// The last way from one Consul to another, and the etag to write it again. A note that cannot be read is an error: what
     /// runs follows from it.
     pub async fn upgrade(&self) -> Result<(Option<Upgrade>, Option<String>), DocumentError> {
-        let (container, name) = (container::DECISIONS, blob::UPGRADE);
-        match self.shared.get(container, name).await {
-            Ok(None) | Err(BlobError::NoContainer { .. }) => Ok((None, None)),
-            Ok(Some(content)) => {
-                let read = serde_json::from_slice(&content.bytes);
-                let read = read.map_err(|source| DocumentError::Malformed {
-                    container: container.to_owned(),
-                    name: name.to_owned(),
-                    source,
-                })?;
-                Ok((Some(read), Some(content.etag)))
-            }
-            Err(source) => Err(unread(container, name, source)),
-        }
+        self.decision(blob::UPGRADE).await
     }
 
     /// Notes it, unless another server has noted something since.
@@ -190,9 +162,38 @@ impl Stores {
         upgrade: &Upgrade,
         etag: Option<String>,
     ) -> Result<String, BlobError> {
+        self.put_decision(blob::UPGRADE, upgrade, etag).await
+    }
+
+    /// What the servers wrote last under this name, and its etag.
+    async fn decision<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<(Option<T>, Option<String>), DocumentError> {
+        match self.shared.get(container::DECISIONS, name).await {
+            Ok(None) | Err(BlobError::NoContainer { .. }) => Ok((None, None)),
+            Ok(Some(content)) => match serde_json::from_slice(&content.bytes) {
+                Ok(read) => Ok((Some(read), Some(content.etag))),
+                Err(source) => Err(DocumentError::Malformed {
+                    container: container::DECISIONS.to_owned(),
+                    name: name.to_owned(),
+                    source,
+                }),
+            },
+            Err(source) => Err(unread(container::DECISIONS, name, source)),
+        }
+    }
+
+    /// Writes over what has this etag, or where nothing was.
+    async fn put_decision<T: Serialize>(
+        &self,
+        name: &str,
+        decision: &T,
+        etag: Option<String>,
+    ) -> Result<String, BlobError> {
         let condition = etag.map_or(WriteCondition::Absent, WriteCondition::Matches);
-        let text = serde_json::to_vec_pretty(upgrade).unwrap_or_default();
-        self.shared.put(container::DECISIONS, blob::UPGRADE, text.into(), condition).await
+        let text = serde_json::to_vec_pretty(decision).unwrap_or_default();
+        self.shared.put(container::DECISIONS, name, text.into(), condition).await
     }
 
     /// Everything secret that this server may read, in the versions in use.

@@ -93,7 +93,7 @@ pub fn reason_to_wait(
     None
 }
 
-/// One try to restart with the wanted files.
+/// One try to restart with the wanted files, which Consul has called valid.
 pub async fn attempt(
     host: &Host,
     client: &ConsulClient,
@@ -106,7 +106,6 @@ pub async fn attempt(
     if let Some(reason) = reason_to_wait(cluster, &own, peers) {
         return Err(RolloutError::Waiting(reason));
     }
-    wanted.validate(host).await?;
     let node = &host.bootstrap.node_name;
     let Some(lock) = Lock::acquire(client, LOCK_KEY, node, LOCK_TTL_S).await? else {
         return Err(RolloutError::Waiting("another server is being restarted"));

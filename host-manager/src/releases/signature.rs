@@ -61,18 +61,15 @@ impl Keys {
         if signature.signature.typ() != Some(SignatureType::Binary) {
             return Err(SignatureError::NoFile);
         }
-        let signed = |key: &dyn Fn(&DetachedSignature) -> bool| key(&signature);
         let primary = &self.0.primary_key;
-        if signed(&|signature| signature.verify(primary, bytes).is_ok()) {
+        if signature.verify(primary, bytes).is_ok() {
             let own = self.0.details.users.iter().flat_map(|user| &user.signatures);
             let is_revoked = !self.0.details.revocation_signatures.is_empty();
-            return lives(primary.created_at(), own, now)
-                .then_some(())
-                .filter(|()| !is_revoked)
-                .ok_or(SignatureError::Ended);
+            let is_good = !is_revoked && lives(primary.created_at(), own, now);
+            return if is_good { Ok(()) } else { Err(SignatureError::Ended) };
         }
         for subkey in &self.0.public_subkeys {
-            if !signed(&|signature| signature.verify(&subkey.key, bytes).is_ok()) {
+            if signature.verify(&subkey.key, bytes).is_err() {
                 continue;
             }
             let may_sign = subkey.signatures.iter().any(|binding| binding.key_flags().sign());

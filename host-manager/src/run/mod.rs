@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hcs_engine::blob::BlobError;
-use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact};
+use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus};
 use hcs_planner::rotation::{RotationsDocument, SecretVersion};
 use hcs_planner::upgrade::{Upgrade, in_force};
 use tokio_util::sync::CancellationToken;
@@ -267,11 +267,11 @@ impl Manager {
     /// Reads the documents again when it is time. Old ones serve while the storage is away.
     async fn refresh(&mut self) -> Result<(), RoundError> {
         // Whoever is in trouble may have been given something better by now.
-        // So may whoever waits for its turn on the way to another Consul.
+        // So may whoever waits for a declared Consul to be begun with.
         let is_time = self.is_troubled
             || self.round.is_multiple_of(self.host.timing.rounds_per_refresh)
             || self.upgrades.is_due()
-            || self.documents.as_ref().is_some_and(is_on_its_way);
+            || self.documents.as_ref().is_some_and(awaits_a_note);
         if self.documents.is_some() && !is_time {
             return Ok(());
         }
@@ -345,10 +345,19 @@ impl Manager {
         self.be_a_member(documents, &peers).await?;
         converged
     }
+
+    /// What all servers say, this one among them.
+    fn with_own(&self, peers: &[ServerStatus]) -> Vec<ServerStatus> {
+        let mut statuses = peers.to_vec();
+        statuses.push(self.board.status(&self.host, 0));
+        statuses
+    }
 }
 
-/// Whether this server waits to go to the Consul that is in force.
-fn is_on_its_way(documents: &Documents) -> bool {
+/// Whether another Consul is declared and the leading server has not begun with it: it is about to. A window that is
+/// closed, or a stop, may last for days.
+fn awaits_a_note(documents: &Documents) -> bool {
     let wanted = in_force(&documents.declared, documents.upgrade.as_ref());
-    documents.cluster.consul != *wanted
+    let is_noted = documents.upgrade.as_ref().and_then(Upgrade::decided) == Some(wanted);
+    !is_noted && documents.cluster.consul != *wanted
 }

@@ -107,8 +107,7 @@ impl Manager {
         peers: &[ServerStatus],
     ) {
         self.board.set_attention("authority", self.authority_ends_soon(documents));
-        let mut statuses = peers.to_vec();
-        statuses.push(self.board.status(&self.host, 0));
+        let statuses = self.with_own(peers);
         for what in Rotated::ALL {
             match self.go_on_with(documents, &statuses, what).await {
                 Ok(waits) => {

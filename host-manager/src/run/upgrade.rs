@@ -109,8 +109,7 @@ impl Manager {
             return;
         }
         let Ok(new_id) = uuid(&SystemEntropy) else { return };
-        let mut statuses = peers.to_vec();
-        statuses.push(self.board.status(&self.host, 0));
+        let statuses = self.with_own(peers);
         let sight = Sight {
             cluster: &documents.declared,
             upgrade: documents.upgrade.as_ref(),
@@ -278,8 +277,7 @@ impl Manager {
     ) -> Result<Upgrade, String> {
         let (upgrade, etag) = self.host.stores.upgrade().await.map_err(|error| chain(&error))?;
         let Some(upgrade) = upgrade else { return Err("no upgrade was begun".to_owned()) };
-        let mut statuses = peers.to_vec();
-        statuses.push(self.board.status(&self.host, 0));
+        let statuses = self.with_own(peers);
         if let Some(reason) = stays(&documents.declared, &upgrade, &statuses) {
             return Err(reason);
         }
