@@ -5,7 +5,6 @@ use std::time::Duration;
 use hcs_planner::dataplane::{
     ClusterDocument, ServerPhase, SnapshotPolicyDocument, blob, container,
 };
-use hcs_planner::maintenance::Work;
 use hcs_planner::observed::{ObservedServer, READY_BLOB, ReadyDocument, is_same_consul};
 use hcs_planner::ownership::{
     Operation, RUN_DEAD_AFTER_SECONDS, RunFailure, RunOutcome, RunPhase, RunRecord,
@@ -209,7 +208,7 @@ pub async fn read_cluster_status(
     }
     let text = |of: fn(&ClusterSpec) -> &String| spec.as_ref().map(of).cloned().unwrap_or_default();
     let next_maintenance_at =
-        cluster.as_ref().and_then(|cluster| next_maintenance(cluster, now_unix_ms));
+        cluster.as_ref().and_then(|cluster| cluster.maintenance.next_at(now_unix_ms));
     Ok(ClusterStatus {
         upgrade: upgrade.map(|upgrade| upgrade.told()),
         next_maintenance_at,
@@ -238,15 +237,6 @@ async fn upgrade(store: &dyn BlobStore) -> Result<Option<Upgrade>, EngineError> 
         Err(BlobError::NoContainer { .. } | BlobError::Denied { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-fn next_maintenance(cluster: &ClusterDocument, now_unix_ms: u64) -> Option<String> {
-    if cluster.maintenance.windows.is_empty() {
-        return None;
-    }
-    let now = jiff::Timestamp::from_millisecond(i64::try_from(now_unix_ms).ok()?).ok()?;
-    let opening = cluster.maintenance.schedule().opening(Work::Fix, now)?;
-    Some(opening.start.to_string())
 }
 
 /// A document of `config`; one that cannot be read is told, and who may read nothing is told at once.

@@ -185,6 +185,17 @@ fn without(opening: Opening, closed: &[Opening]) -> Vec<Opening> {
 }
 
 impl Window {
+    /// Names of the fields that cannot be, each with the reason.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let days = self.days.iter().map(|one| ("days", day(one)));
+        let others = [
+            ("start", clock_time(&self.start).map(drop)),
+            ("duration", duration(self.duration_seconds)),
+            ("time_zone", zone(&self.time_zone).map(drop)),
+        ];
+        days.chain(others).filter_map(|(name, told)| Some((name, told.err()?))).collect()
+    }
+
     /// All that have not ended before `from`, for so many days.
     fn openings(&self, from: Timestamp, days: i32) -> Vec<Opening> {
         let (Ok(zone), Ok(start)) = (zone(&self.time_zone), clock_time(&self.start)) else {

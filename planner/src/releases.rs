@@ -30,6 +30,20 @@ pub fn default_version() -> Version {
     versions().into_iter().rfind(is_run).unwrap_or(Version::new(0, 0, 0))
 }
 
+/// What a cluster is to run whose declaration names no version, but maybe the oldest one that will do: what it runs while
+/// that suffices, else the default, and where that is too old or too far away, the oldest one that will do.
+pub fn undeclared(runs: Option<Version>, floor: Option<Version>) -> Version {
+    let suffices = |version: &Version| floor.as_ref().is_none_or(|floor| version >= floor);
+    let default = default_version();
+    let is_near = runs.as_ref().is_none_or(|runs| check_upgrade(runs, &default).is_ok());
+    let is_default_fit = suffices(&default) && is_near;
+    match (runs.filter(suffices), floor) {
+        (Some(runs), _) => runs,
+        (None, Some(floor)) if !is_default_fit => floor,
+        (None, _) => default,
+    }
+}
+
 /// The newest known release.
 pub fn newest() -> Version {
     versions().pop().unwrap_or(Version::new(0, 0, 0))
@@ -205,6 +219,27 @@ mod tests {
     #[test]
     fn a_cluster_that_asks_for_none_gets_the_newest_that_was_run() {
         assert_eq!(default_version(), Version::new(1, 22, 7));
+    }
+
+    /// By hand: what runs, the floor, what is to run.
+    #[test]
+    fn a_floor_moves_nobody_who_is_above_it() {
+        let rows = [
+            (None, None, "1.22.7"),
+            (None, Some("1.21.5"), "1.22.7"),
+            (None, Some("2.0.3"), "2.0.3"),
+            (Some("1.21.5"), None, "1.21.5"),
+            (Some("1.21.5"), Some("1.21.5"), "1.21.5"),
+            (Some("2.0.3"), Some("1.21.5"), "2.0.3"),
+            (Some("1.21.5"), Some("1.22.2"), "1.22.7"),
+            // The default is too far away for one step.
+            (Some("1.18.2"), Some("1.19.4"), "1.19.4"),
+        ];
+        for (runs, floor, expected) in rows {
+            let version = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+            let chosen = undeclared(version(runs), version(floor));
+            assert_eq!(chosen.to_string(), expected, "{runs:?} {floor:?}");
+        }
     }
 
     /// Releases that Consul's change log and issues call faulty, and what mends each.

@@ -402,13 +402,9 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
 
 fn maintenance(maintenance: &Maintenance, check: &mut impl FnMut(&str, Result<(), String>)) {
     for (at, window) in maintenance.windows.iter().enumerate() {
-        let path = |name: &str| format!("maintenance_windows[{at}].{name}");
-        for day in &window.days {
-            check(&path("days"), maintenance::day(day));
+        for (name, told) in window.faults() {
+            check(&format!("maintenance_windows[{at}].{name}"), Err(told));
         }
-        check(&path("start"), maintenance::clock_time(&window.start).map(drop));
-        check(&path("duration"), maintenance::duration(window.duration_seconds));
-        check(&path("time_zone"), maintenance::zone(&window.time_zone).map(drop));
     }
     for (at, one) in maintenance.exclusions.iter().enumerate() {
         let path = |name: &str| format!("maintenance_exclusions[{at}].{name}");

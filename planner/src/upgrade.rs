@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -113,6 +114,15 @@ impl Maintenance {
     /// Whether nothing is declared.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// When the window opens that is open now, or the next one, RFC 3339. `None` without windows.
+    pub fn next_at(&self, now_unix_ms: u64) -> Option<String> {
+        if self.windows.is_empty() {
+            return None;
+        }
+        let now = Timestamp::from_millisecond(i64::try_from(now_unix_ms).ok()?).ok()?;
+        Some(self.schedule().opening(Work::Fix, now)?.start.to_string())
     }
 
     /// Its times.

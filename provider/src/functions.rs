@@ -145,12 +145,9 @@ impl TypedFunction for NextWindowFunction {
         let window = window.with_defaults().to_spec().map_err(|name| {
             wrong(format!("{name} is not set, or is no duration such as \"6h\""))
         })?;
-        for day in &window.days {
-            maintenance::day(day).map_err(wrong)?;
+        if let Some((_, told)) = window.faults().into_iter().next() {
+            return Err(wrong(told));
         }
-        maintenance::clock_time(&window.start).map_err(wrong)?;
-        maintenance::duration(window.duration_seconds).map_err(wrong)?;
-        maintenance::zone(&window.time_zone).map_err(wrong)?;
         let from = arguments.from.into_known().unwrap_or_default();
         let from = maintenance::moment(&from).map_err(|told| FunctionError::new(told).at(1))?;
         let schedule = Schedule { windows: &[window], exclusions: &[] };

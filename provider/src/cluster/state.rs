@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hcs_engine::clock::{Clock as _, SystemClock};
 use hcs_engine::status::authority_expires_at;
 use hcs_planner::client_config::client_config;
 use hcs_planner::dataplane::container;
 use hcs_planner::desired::{Desired, DesiredObject, PRIVATE_ENDPOINT_ADDRESS, place_in};
 use hcs_planner::diff::Difference;
 use hcs_planner::fingerprint;
-use hcs_planner::maintenance::Work;
 use hcs_planner::names::Names;
 use hcs_planner::observed::{Observed, unhealthy_reason};
 use hcs_planner::placement::{Survival, survival, zone_of};
 use hcs_planner::plan::{Voter, survey};
 use hcs_planner::spec::{ClusterSpec, ImageReference};
-use jiff::Timestamp;
 use tfplugin::typed::Model as _;
 use tfplugin::{Attr, Value};
 
@@ -155,18 +154,12 @@ pub(crate) fn computed(
             Value::from(balancer_address(&names, observed)),
         ),
         (Cluster::IMAGE_VERSION, Value::from(oldest_image(&names, &desired, observed))),
-        (Cluster::NEXT_MAINTENANCE_AT, Value::from(next_maintenance_at(spec))),
+        (
+            Cluster::NEXT_MAINTENANCE_AT,
+            Value::from(spec.maintenance.next_at(SystemClock.now_unix_ms())),
+        ),
     ]);
     attributes
-}
-
-/// When the window opens that is open now, or the next one.
-fn next_maintenance_at(spec: &ClusterSpec) -> Option<String> {
-    if spec.maintenance.windows.is_empty() {
-        return None;
-    }
-    let opening = spec.maintenance.schedule().opening(Work::Fix, Timestamp::now())?;
-    Some(opening.start.to_string())
 }
 
 /// The address of the internal balancer.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::releases::check_upgrade;
 use hcs_planner::rules;
 use hcs_planner::spec::defaults;
 use hcs_planner::upgrade::Channel;
@@ -257,19 +256,11 @@ impl Planner {
         }
         let text = |value: &Value| value.as_str().and_then(|text| text.parse::<Version>().ok());
         let floor = self.planned.get(Cluster::MIN_CONSUL_VERSION);
-        let (prior, is_open) = (text(self.prior.get(Cluster::CONSUL_VERSION)), floor.is_unknown());
-        let floor = text(floor);
-        let suffices = |version: &Version| floor.as_ref().is_none_or(|floor| version >= floor);
-        let newest = releases::default_version();
-        let version = match prior {
-            _ if is_open => Value::unknown(),
-            // A cluster that is newer stays as it is, whatever the floor.
-            Some(prior) if suffices(&prior) => prior.to_string().into(),
-            Some(prior) if suffices(&newest) && check_upgrade(&prior, &newest).is_ok() => {
-                newest.to_string().into()
-            }
-            None if suffices(&newest) => newest.to_string().into(),
-            _ => floor.map(|floor| floor.to_string()).into(),
+        let version = if floor.is_unknown() {
+            Value::unknown()
+        } else {
+            let runs = text(self.prior.get(Cluster::CONSUL_VERSION));
+            releases::undeclared(runs, text(floor)).to_string().into()
         };
         self.planned.set(Cluster::CONSUL_VERSION, version);
     }
