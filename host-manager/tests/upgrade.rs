@@ -94,6 +94,16 @@ async fn three(world: &World) -> Vec<Server> {
     servers
 }
 
+/// A cluster of three that takes what this publisher offers.
+async fn world_of(program: &Path, channel: Channel) -> (World, Publisher) {
+    let maker = Publisher::start().await;
+    let mut world = World::new(program, 3);
+    world.release_keys = maker.keys();
+    world.maintenance.channel = channel;
+    world.maintenance.release_index = Some(maker.index.clone());
+    (world, maker)
+}
+
 async fn answer(world: &World, request: &Request) -> RequestResult {
     let text = serde_json::to_string(request).unwrap();
     world.account.write(container::REQUESTS, &blob::request(request.slot), text);
@@ -107,11 +117,7 @@ async fn answer(world: &World, request: &Request) -> RequestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_verified_release_comes_in_its_window_after_a_snapshot_and_the_leader_goes_last() {
     let (first, next, to) = programs();
-    let maker = Publisher::start().await;
-    let mut world = World::new(&first, 3);
-    world.release_keys = maker.keys();
-    world.maintenance.channel = Channel::Minor;
-    world.maintenance.release_index = Some(maker.index.clone());
+    let (mut world, maker) = world_of(&first, Channel::Minor).await;
     world.maintenance.windows = vec![window(3)];
     // The checksums are signed, and the archive is not the one that was.
     maker.publish(&to, &next);
@@ -190,8 +196,8 @@ fn liar(real: &Path) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_does_not_serve_reaches_one_server_and_is_taken_back() {
-    let (first, maker) = (consul_binary(), Publisher::start().await);
-    let mut world = World::new(&first, 3);
+    let first = consul_binary();
+    let (world, maker) = world_of(&first, Channel::Patch).await;
     let to = next_patch(&world.version);
     let folder = tempfile::tempdir().unwrap();
     let real = folder.path().join("consul");
@@ -199,9 +205,6 @@ async fn a_release_that_does_not_serve_reaches_one_server_and_is_taken_back() {
     std::fs::write(&real, program).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&real, mode).unwrap();
-    world.release_keys = maker.keys();
-    world.maintenance.channel = Channel::Patch;
-    world.maintenance.release_index = Some(maker.index.clone());
     maker.publish(&to, &liar(&real));
     world.set_server_count(3);
     let servers = three(&world).await;
@@ -242,11 +245,7 @@ async fn a_release_that_does_not_serve_reaches_one_server_and_is_taken_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_has_gone_already_goes_back_with_its_data() {
     let (first, next, to) = programs();
-    let maker = Publisher::start().await;
-    let mut world = World::new(&first, 3);
-    world.release_keys = maker.keys();
-    world.maintenance.channel = Channel::Minor;
-    world.maintenance.release_index = Some(maker.index.clone());
+    let (world, maker) = world_of(&first, Channel::Minor).await;
     maker.publish(&to, &next);
     world.set_server_count(3);
     let servers = three(&world).await;

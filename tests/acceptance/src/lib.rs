@@ -21,8 +21,10 @@ pub mod packages;
 pub mod scenario;
 pub mod terraform;
 pub mod tools;
+pub mod waiting;
 
 pub use emulator::Emulator;
 pub use error::HarnessError;
 pub use scenario::Scenario;
 pub use terraform::{Workspace, copy_tree};
+pub use waiting::wait;

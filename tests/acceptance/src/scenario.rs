@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::bins::{repository, target};
+use crate::bins::{binary, repository, target};
 use crate::consul::Consul;
 use crate::{Emulator, HarnessError, Workspace, tools};
 
@@ -97,6 +98,18 @@ impl Scenario {
         let cluster = self.terraform.attributes(CLUSTER)?;
         let account = cluster["storage_account_name"].as_str().unwrap_or_default();
         Consul::of_cluster(&self.azure, account, &self.dir)
+    }
+
+    /// What `hcs` prints of the cluster, on both ways. `command` may be of several words; `more` follow the cluster's id.
+    pub fn hcs(&self, command: &str, more: &[&str]) -> Result<String, HarnessError> {
+        let cluster = self.terraform.attributes(CLUSTER)?;
+        let program = binary("hcs")?;
+        let mut hcs = Command::new(&program);
+        hcs.args(command.split(' ')).arg(cluster["id"].as_str().unwrap_or_default()).args(more);
+        let output =
+            hcs.envs(self.terraform.env()).output().map_err(HarnessError::file(program))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(text(&output.stdout) + &text(&output.stderr))
     }
 
     /// Zones of the servers in the state, by slot.

@@ -1,18 +1,16 @@
 //! Secrets are rotated by a word in the configuration: the apply asks for it, the servers do it, and the plan is empty.
 
 use std::error::Error;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration, set_consul};
-use hcs_acceptance::{Scenario, bins, blobs};
+use hcs_acceptance::{Scenario, blobs, wait};
 use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
 
-const PATIENCE: Duration = Duration::from_mins(3);
 const WORDS: [&str; 5] =
     ["gossip_key", "agent_tokens", "management_token", "client_token", "certificate_authority"];
 
@@ -88,7 +86,7 @@ fn a_trigger_that_changes_rotates_a_secret_and_the_plan_is_empty() -> Done {
         let text = std::fs::read_to_string(scenario.terraform.dir.join(state))?;
         assert!(!text.contains(&first) && !text.contains(&second), "a secret is in {state}");
     }
-    let told = hcs(&scenario, "status", &[])?;
+    let told = scenario.hcs("status", &[])?;
     for line in ["gossip_key: all know the new one", "management_token: done since"] {
         assert!(told.contains(line), "{told}");
     }
@@ -125,7 +123,7 @@ fn an_apply_waits_for_a_job(scenario: &Scenario, account: &str) -> Done {
             let step = read("run.json")?["step"].as_str().unwrap_or_default().to_owned();
             Ok(step.contains("wait until this has ended: server 0 restarts its Consul (a test)"))
         })?;
-        let told = hcs(scenario, "status", &[])?;
+        let told = scenario.hcs("status", &[])?;
         for line in ["an apply waits for its end", "wait until this has ended"] {
             assert!(told.contains(line), "{told}");
         }
@@ -151,7 +149,7 @@ fn by_hand(scenario: &Scenario, account: &str) -> Done {
         Ok(found.unwrap_or_default()["rotations"]["agent_tokens"]["version"].clone())
     };
     let before = version()?;
-    let told = hcs(scenario, "rotate", &["agent_tokens"])?;
+    let told = scenario.hcs("rotate", &["agent_tokens"])?;
     assert!(told.contains("another version of the agents' tokens was asked for"), "{told}");
     let after = version()?;
     assert_ne!(before, after);
@@ -160,17 +158,17 @@ fn by_hand(scenario: &Scenario, account: &str) -> Done {
         let at = found.unwrap_or_default()["progress"]["agent_tokens"].clone();
         Ok(at["version"] == after && at["phase"] == "done")
     })?;
-    let taken = hcs(scenario, "snapshots take", &[])?;
+    let taken = scenario.hcs("snapshots take", &[])?;
     let name = taken.split_whitespace().find(|word| word.starts_with("snapshots/~on-demand/"));
     let name = name.and_then(|name| name.strip_prefix("snapshots/")).ok_or(taken.clone())?;
     assert!(taken.contains("Raft index") && taken.contains("SHA-256"), "{taken}");
-    let listed = hcs(scenario, "snapshots list", &[])?;
+    let listed = scenario.hcs("snapshots list", &[])?;
     assert!(listed.contains(name), "{name} in {listed}");
-    let renewed = hcs(scenario, "renew", &[])?;
+    let renewed = scenario.hcs("renew", &[])?;
     assert!(renewed.contains("server 0 serves another certificate, good until"), "{renewed}");
-    let stranger = hcs(scenario, "renew", &["--server", "7"])?;
+    let stranger = scenario.hcs("renew", &["--server", "7"])?;
     assert!(stranger.contains("there is no server 7: there are 0"), "{stranger}");
-    let refused = hcs(scenario, "rotate", &["everything"])?;
+    let refused = scenario.hcs("rotate", &["everything"])?;
     assert!(refused.contains("it is one of gossip_key, agent_tokens"), "{refused}");
     scenario.terraform.plan(&[])?.expect_code(0)?;
     Ok(())
@@ -188,24 +186,4 @@ fn secret(
 
 fn decoded(text: &str) -> Result<String, Box<dyn Error>> {
     Ok(String::from_utf8(STANDARD.decode(text)?)?)
-}
-
-fn hcs(scenario: &Scenario, command: &str, words: &[&str]) -> Result<String, Box<dyn Error>> {
-    let cluster = scenario.terraform.attributes(CLUSTER)?;
-    let mut hcs = Command::new(bins::binary("hcs")?);
-    hcs.args(command.split(' ')).arg(cluster["id"].as_str().unwrap_or_default()).args(words);
-    let output = hcs.envs(scenario.terraform.env()).output()?;
-    Ok(String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?)
-}
-
-fn wait(what: &str, mut holds: impl FnMut() -> Result<bool, Box<dyn Error>>) -> Done {
-    let began = Instant::now();
-    while !holds()? {
-        if began.elapsed() > PATIENCE {
-            return Err(format!("not within {} s: {what}", PATIENCE.as_secs()).into());
-        }
-        std::thread::sleep(Duration::from_millis(300));
-    }
-    println!("{what}: after {} s", began.elapsed().as_secs());
-    Ok(())
 }

@@ -4,19 +4,16 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use hcs_acceptance::bins::target;
 use hcs_acceptance::scenario::{CLUSTER, configuration, set_consul};
 use hcs_acceptance::tools::consul;
-use hcs_acceptance::{Scenario, bins, blobs};
+use hcs_acceptance::{Scenario, blobs, wait};
 use hcs_release_maker::{Maker, index, next_patch, relabelled};
 use semver::Version;
 use serde_json::Value;
 
 type Done = Result<(), Box<dyn Error>>;
-
-const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Publishes what runs as the next release, and says which one that is.
 fn publish(folder: &Path, consul: &Path) -> Result<(Version, Version), Box<dyn Error>> {
@@ -89,11 +86,11 @@ fn a_cluster_takes_a_release_while_terraform_is_away_and_the_plan_stays_empty() 
     assert_eq!(after["servers"][0]["consul_version"], to.to_string());
     assert_eq!(after["drift"], serde_json::json!([]));
     assert!(after["next_maintenance_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{after}");
-    let told = hcs(&scenario, "status", &[])?;
+    let told = scenario.hcs("status", &[])?;
     for words in [format!("Consul went from {from} to {to}"), "the window opens at".to_owned()] {
         assert!(told.contains(&words), "{told}");
     }
-    let refused = hcs(&scenario, "upgrade take-back", &[])?;
+    let refused = scenario.hcs("upgrade take-back", &[])?;
     assert!(refused.contains("nothing is under way"), "{refused}");
 
     // Servers that come later take what the others run, though no apply has brought it.
@@ -127,24 +124,4 @@ fn channel(index: &str) -> String {
         "consul_upgrade_channel = \"patch\"\n  consul_release_index = \"{index}\"\n  maintenance_windows = [\n    \
          {{ start = \"00:00\", duration = \"24h\" }},\n    {{ start = \"12:00\", duration = \"24h\" }},\n  ]\n"
     )
-}
-
-fn hcs(scenario: &Scenario, command: &str, words: &[&str]) -> Result<String, Box<dyn Error>> {
-    let cluster = scenario.terraform.attributes(CLUSTER)?;
-    let mut hcs = Command::new(bins::binary("hcs")?);
-    hcs.args(command.split(' ')).arg(cluster["id"].as_str().unwrap_or_default()).args(words);
-    let output = hcs.envs(scenario.terraform.env()).output()?;
-    Ok(String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?)
-}
-
-fn wait(what: &str, mut holds: impl FnMut() -> Result<bool, Box<dyn Error>>) -> Done {
-    let began = Instant::now();
-    while !holds()? {
-        if began.elapsed() > PATIENCE {
-            return Err(format!("not within {} s: {what}", PATIENCE.as_secs()).into());
-        }
-        std::thread::sleep(Duration::from_millis(300));
-    }
-    println!("{what}: after {} s", began.elapsed().as_secs());
-    Ok(())
 }
