@@ -325,14 +325,17 @@ mod tests {
     #[test]
     fn a_start_that_the_clock_skips_is_when_it_goes_on() {
         // Berlin goes from 02:00 to 03:00 on 29 March 2026, 01:00 UTC.
-        let short =
-            Window { duration_seconds: 1800, ..window(&["Sunday"], "02:15", 1, "Europe/Berlin") };
-        let windows = [short];
-        let schedule = Schedule { windows: &windows, exclusions: &[] };
-        assert_eq!(
-            told(schedule, Work::Fix, "2026-03-28T12:00:00Z"),
-            "2026-03-29T01:15:00Z - 2026-03-29T01:45:00Z"
-        );
+        for (start, expected) in [
+            ("02:15", "2026-03-29T01:15:00Z - 2026-03-29T01:45:00Z"),
+            // Its end is on the clock, and before the moment at which the skipped start is.
+            ("02:30", "2026-03-29T01:30:00Z - 2026-03-29T02:00:00Z"),
+        ] {
+            let short =
+                Window { duration_seconds: 1800, ..window(&["Sunday"], start, 1, "Europe/Berlin") };
+            let windows = [short];
+            let schedule = Schedule { windows: &windows, exclusions: &[] };
+            assert_eq!(told(schedule, Work::Fix, "2026-03-28T12:00:00Z"), expected, "{start}");
+        }
     }
 
     #[test]
