@@ -74,7 +74,7 @@ pub(crate) fn run(keep: bool) -> Result<(), Failure> {
 
 /// What the cluster does by itself next.
 fn show_maintenance(workspace: &Workspace) -> Result<(), Failure> {
-    heading("Maintenance: fixes of Consul on Sunday nights (see docs/guides/upkeep.md)");
+    heading("A maintenance window on Sunday nights (see docs/guides/upkeep.md)");
     workspace.write(
         "maintenance_override.tf",
         "resource \"hcs_cluster\" \"main\" {\n  maintenance_windows = [{\n    days = [\"Sunday\"]\n    start = \"02:00\"\n    \
