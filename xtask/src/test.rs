@@ -230,39 +230,63 @@ fn package_of(room: &str) -> Result<String, Failure> {
     name.map(str::to_owned).ok_or_else(|| format!("{room}/Cargo.toml names no package").into())
 }
 
-/// Tests of whole clusters in lanes beside each other, as long as each other: they wait most of the time. What is in none
-/// goes into the first.
-const LANES: [&[&str]; 3] = [
-    &["rolling", "examples", "change", "upgrades"],
-    &["lost", "client_network", "subnet", "rotation"],
-    &["alone", "composition", "interruption", "kills", "debug"],
+/// What runs one after the other: files of tests of whole clusters, and of real Consuls without Terraform.
+struct Lane {
+    clusters: &'static [&'static str],
+    servers: &'static [&'static str],
+}
+
+/// Lanes beside each other, as long as each other: they wait most of the time. Files of clusters that are in none go into a
+/// lane of their own, files of servers into another.
+const LANES: [Lane; 3] = [
+    Lane {
+        clusters: &["rolling", "examples", "change", "upgrades"],
+        servers: &["upgrade", "configuration"],
+    },
+    Lane {
+        clusters: &["lost", "client_network", "subnet", "rotation", "host_managers"],
+        servers: &[],
+    },
+    Lane {
+        clusters: &["alone", "composition", "interruption", "kills", "debug"],
+        servers: &["rotation"],
+    },
 ];
 
-/// Real Consuls without Terraform, and a test of clusters to fill the lane.
+/// Real Consuls without Terraform.
 const SERVERS: &str = "hcs-host-manager";
-const BESIDE_SERVERS: [&str; 1] = ["host_managers"];
 
-/// Whole clusters and single servers. In a lane one at a time.
-fn run_clusters(count: &mut Count) -> Result<(), Failure> {
+/// Files of tests in a folder of the repository that `is_elsewhere` leaves.
+fn test_files(folder: &str, is_elsewhere: impl Fn(&str) -> bool) -> Result<Vec<String>, Failure> {
     let mut names = Vec::new();
-    for file in std::fs::read_dir(repository().join("tests/acceptance/tests"))? {
+    for file in std::fs::read_dir(repository().join(folder))? {
         let path = file?.path();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|extension| extension == "rs") {
+        if path.extension().is_some_and(|extension| extension == "rs") && !is_elsewhere(&name) {
             names.push(name);
         }
     }
     names.sort();
-    let has_lane = |name: &&String| {
-        let name = name.as_str();
-        LANES.iter().any(|lane| lane.contains(&name)) || BESIDE_SERVERS.contains(&name)
-    };
-    let first: Vec<&str> =
-        names.iter().filter(|name| !has_lane(name)).map(String::as_str).collect();
-    let mut lanes: Vec<Vec<Vec<String>>> =
-        LANES.iter().map(|lane| vec![acceptance(&[], lane)]).collect();
-    let servers = ["-p", SERVERS, "--no-fail-fast", "--", "--test-threads=2"];
-    lanes.push(vec![servers.map(str::to_owned).to_vec(), acceptance(&[], &BESIDE_SERVERS)]);
+    Ok(names)
+}
+
+/// Whole clusters and single servers. In a lane one at a time.
+fn run_clusters(count: &mut Count) -> Result<(), Failure> {
+    let first = test_files("tests/acceptance/tests", |name| {
+        LANES.iter().any(|lane| lane.clusters.contains(&name))
+    })?;
+    let rest = test_files("host-manager/tests", |name| {
+        LANES.iter().any(|lane| lane.servers.contains(&name))
+    })?;
+    let (first, rest) = (texts(&first), texts(&rest));
+    let mut lanes: Vec<Vec<Vec<String>>> = vec![vec![servers(&["--lib", "--bins"], &rest)]];
+    lanes.extend(LANES.iter().map(|lane| {
+        let mut runs = vec![acceptance(&[], lane.clusters)];
+        if !lane.servers.is_empty() {
+            runs.push(servers(&[], lane.servers));
+        }
+        runs
+    }));
     let began = Instant::now();
     std::thread::scope(|scope| {
         let beside: Vec<_> = lanes
@@ -293,9 +317,19 @@ fn run_clusters(count: &mut Count) -> Result<(), Failure> {
 
 /// Words that run files of acceptance tests one after the other.
 fn acceptance(start: &[&str], files: &[&str]) -> Vec<String> {
+    test_words("hcs-acceptance", start, files, "1")
+}
+
+/// Words that run files of tests of servers, two tests of a file at once.
+fn servers(start: &[&str], files: &[&str]) -> Vec<String> {
+    test_words(SERVERS, start, files, "2")
+}
+
+fn test_words(package: &str, start: &[&str], files: &[&str], threads: &str) -> Vec<String> {
     let files = files.iter().flat_map(|name| ["--test", name]);
-    let start = ["-p", "hcs-acceptance", "--no-fail-fast"].into_iter().chain(start.iter().copied());
-    start.chain(files).chain(["--", "--test-threads=1"]).map(str::to_owned).collect()
+    let start = ["-p", package, "--no-fail-fast"].into_iter().chain(start.iter().copied());
+    let threads = format!("--test-threads={threads}");
+    start.chain(files).chain(["--", &threads]).map(str::to_owned).collect()
 }
 
 fn texts(words: &[String]) -> Vec<&str> {
