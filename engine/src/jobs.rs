@@ -128,7 +128,7 @@ async fn read(store: &dyn BlobStore) -> Result<Option<Found>, EngineError> {
 
 /// Whether an apply or a destroy works on the cluster now. A record of a newer version may have words that this one does
 /// not know: whatever is not called over works.
-async fn is_run_open(store: &dyn BlobStore) -> Result<bool, EngineError> {
+pub async fn is_run_open(store: &dyn BlobStore) -> Result<bool, EngineError> {
     let Some(content) = store.get(container::CONFIG, blob::RUN).await? else { return Ok(false) };
     if content.age.is_some_and(|age| age >= DEAD_AFTER) {
         return Ok(false);

@@ -3,7 +3,7 @@
 
 use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hcs_engine::blob::{BlobError, BlobStore};
@@ -141,7 +141,7 @@ pub async fn install(
             content.bytes
         }
         // What no apply has brought may have been fetched by the servers themselves.
-        None => match releases::take(keys, store, artifact, SystemTime::now()).await {
+        None => match releases::take(keys, store, artifact).await {
             Err(ReleaseError::Missing { .. }) => return Err(ArtifactError::Missing { name }),
             taken => taken.map_err(Box::new)?,
         },

@@ -20,6 +20,7 @@ use crate::files::{self, FileError};
 use crate::formation::Formation;
 use crate::host::Host;
 use crate::last_known::LastKnown;
+use crate::memory::{Memory, MemoryError};
 use crate::reader::{Reader, ReaderError};
 use crate::report::chain;
 use crate::secrets::scrub;
@@ -93,6 +94,11 @@ impl Wanted {
         }
         let fingerprint = management_token.blob(&hex(&digest.finalize()));
         Ok(Self { program, unit, server, secrets, known, fingerprint })
+    }
+
+    /// Version of the program.
+    pub fn version(&self) -> &semver::Version {
+        &self.known.cluster.consul.version
     }
 
     /// Whether a Consul that was started with `fingerprint` differs in the version of the management token alone.
@@ -198,9 +204,32 @@ pub fn write_join(host: &Host, peers: &[IpAddr]) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Makes the service manager run the unit as it is on disk.
-pub async fn start(host: &Host, verb: Verb) -> Result<(), ServiceError> {
+/// Starts Consul with these files. Until it was told to start, what it runs with is not remembered: who is cut off in
+/// between restarts it once more.
+pub async fn start_as(
+    host: &Host,
+    wanted: &Wanted,
+    memory: &mut Memory,
+    verb: Verb,
+) -> Result<(), StartError> {
+    memory.started_with = None;
+    memory.save(&host.paths)?;
+    wanted.write(host)?;
     host.service.tell(Verb::DaemonReload).await?;
     host.service.tell(Verb::Enable).await?;
-    host.service.tell(verb).await
+    host.service.tell(verb).await?;
+    memory.started_with = Some(wanted.fingerprint.clone());
+    Ok(memory.save(&host.paths)?)
+}
+
+/// Why Consul was not started.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum StartError {
+    /// The disk, or Consul's user.
+    Reader(#[from] ReaderError),
+    /// Our memory.
+    Memory(#[from] MemoryError),
+    /// The service manager.
+    Service(#[from] ServiceError),
 }

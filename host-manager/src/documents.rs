@@ -3,6 +3,7 @@
 //! Writes nothing but the one token that servers make themselves, and no error repeats what a blob holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -314,6 +315,21 @@ impl Stores {
     /// What the server of a slot last said; `None` when it has said nothing yet.
     pub async fn status(&self, slot: u32) -> Result<Option<ServerStatus>, DocumentError> {
         json(&*self.shared, &container::status(slot), blob::STATUS).await
+    }
+
+    /// The same, with the time since, by the account's clock.
+    pub async fn status_and_age(
+        &self,
+        slot: u32,
+    ) -> Result<Option<(ServerStatus, Option<Duration>)>, DocumentError> {
+        let (container, name) = (container::status(slot), blob::STATUS);
+        let read = self.shared.get(&container, name).await;
+        let read = read.map_err(|source| unread(&container, name, source))?;
+        let Some(found) = read else { return Ok(None) };
+        let status = serde_json::from_slice(&found.bytes).map_err(|source| {
+            DocumentError::Malformed { container, name: name.to_owned(), source }
+        })?;
+        Ok(Some((status, found.age)))
     }
 
     /// Whether the server of a slot has once been in a formed cluster.

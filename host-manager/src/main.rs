@@ -54,6 +54,7 @@ Environment:
   HCS_ROOT          folder that stands for / (emulated VMs)
   ARM_MSI_ENDPOINT  base of the instance metadata service [default: http://169.254.169.254]
   HCS_TIME_SCALE    runs our schedules faster; accepted only if the metadata service is loopback
+  HCS_CALENDAR      UNIX_MS@SPEED: from then on days pass faster for maintenance windows; the same holds
   HCS_RELEASE_KEY   file with the public key that signs releases, instead of HashiCorp's; the same holds
   RUST_LOG          what to log to stderr [default: info]
 
@@ -83,6 +84,7 @@ struct Environment {
     root: PathBuf,
     endpoint: String,
     time_scale: Option<String>,
+    calendar: Option<String>,
     release_key: Option<PathBuf>,
 }
 
@@ -94,6 +96,7 @@ impl Environment {
             endpoint: text("ARM_MSI_ENDPOINT")
                 .unwrap_or_else(|| metadata::DEFAULT_ENDPOINT.to_owned()),
             time_scale: text("HCS_TIME_SCALE"),
+            calendar: text("HCS_CALENDAR"),
             release_key: text("HCS_RELEASE_KEY").map(PathBuf::from),
         }
     }
@@ -155,7 +158,12 @@ fn self_test(paths: &Paths) -> ExitCode {
 async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Error>> {
     let stop = stop_on_signal()?;
     let scale = metadata::time_scale(environment.time_scale.as_deref(), &environment.endpoint)?;
-    let timing = Timing::scaled(scale);
+    let mut timing = Timing::scaled(scale);
+    if let Some(text) = environment.calendar {
+        let calendar = text.parse().ok().filter(|_| metadata::is_loopback(&environment.endpoint));
+        let told = "HCS_CALENDAR is UNIX_MS@SPEED, for emulated VMs only";
+        timing.calendar = Some(calendar.ok_or(told)?);
+    }
     let release_keys = match environment.release_key {
         Some(path) if metadata::is_loopback(&environment.endpoint) => {
             Keys::read(&std::fs::read_to_string(path)?)?

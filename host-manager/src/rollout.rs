@@ -11,14 +11,14 @@ use semver::Version;
 
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::health;
-use crate::consul::types::AutopilotServer;
-use crate::converge::{self, InvalidConfig, Wanted};
-use crate::files::FileError;
+use crate::consul::types::{AutopilotHealth, AutopilotServer};
+use crate::converge::{self, InvalidConfig, StartError, Wanted};
 use crate::host::Host;
 use crate::lock::{Lock, LockError};
-use crate::memory::{Memory, MemoryError};
-use crate::reader::ReaderError;
-use crate::service::{ServiceError, Verb};
+use crate::memory::Memory;
+use crate::service::Verb;
+use crate::status::Board;
+use crate::upgrade::plain;
 
 const LOCK_KEY: &str = "hcs/rollout";
 /// Outlives a restart of our own agent, through which the lock is renewed.
@@ -52,18 +52,9 @@ pub enum RolloutError {
     /// The lock.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The service manager.
+    /// It cannot be started.
     #[error(transparent)]
-    Service(#[from] ServiceError),
-    /// The disk.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// Consul's user.
-    #[error(transparent)]
-    Reader(#[from] ReaderError),
-    /// The memory.
-    #[error(transparent)]
-    Memory(#[from] MemoryError),
+    Start(#[from] StartError),
 }
 
 /// Why this server must wait; `None` when it is its turn. Pure.
@@ -83,7 +74,8 @@ pub fn reason_to_wait(
     }
     let wanted = &cluster.consul.version;
     let behind = |peer: &ServerStatus| {
-        cluster.slots.contains(&peer.slot)
+        let takes_part = cluster.others.contains(&peer.slot) && own.peers.contains(&peer.node_name);
+        (cluster.slots.contains(&peer.slot) || takes_part)
             && peer.consul.as_ref().is_none_or(|consul| !is_same_consul(&consul.version, wanted))
     };
     // A change of the configuration alone cannot be seen from outside; then the order is free.
@@ -101,6 +93,7 @@ pub async fn attempt(
     peers: &[ServerStatus],
     wanted: &Wanted,
     memory: &mut Memory,
+    board: &Board,
 ) -> Result<(), RolloutError> {
     let own = health::observe(client, true).await?;
     if let Some(reason) = reason_to_wait(cluster, &own, peers) {
@@ -111,22 +104,34 @@ pub async fn attempt(
         return Err(RolloutError::Waiting("another server is being restarted"));
     };
     lock.hold(async {
+        // Nobody is given to a server that is about to go, where another one can take them.
+        let away = (own.voters.len() > 1).then(|| board.restarting());
+        if away.is_some() {
+            tokio::time::sleep(host.timing.drain).await;
+        }
         // The server before us may have gone down with its restart.
         let own = health::observe(client, true).await?;
         if let Some(reason) = reason_to_wait(cluster, &own, peers) {
             return Err(RolloutError::Waiting(reason));
         }
+        if goes_below_the_leader(&client.autopilot_health().await?, wanted.version()) {
+            return Err(RolloutError::Waiting("a server of a newer version leads"));
+        }
         if own.is_leader && !client.transfer_leadership().await.unwrap_or(false) {
             tracing::info!("leadership not handed over; the others will elect");
         }
         tracing::info!(version = %cluster.consul.version, "restarting Consul");
-        wanted.write(host)?;
-        converge::start(host, Verb::Restart).await?;
-        memory.started_with = Some(wanted.fingerprint.clone());
-        memory.save(&host.paths)?;
+        converge::start_as(host, wanted, memory, Verb::Restart).await?;
         recovered(host, client, &cluster.consul.version).await
     })
     .await?
+}
+
+/// Whether what leads is newer than this: what it has written, this may not be able to read. Pure.
+pub fn goes_below_the_leader(health: &AutopilotHealth, version: &Version) -> bool {
+    let leaders = health.servers.iter().filter(|server| server.leader);
+    let mut versions = leaders.filter_map(|leader| leader.version.parse::<Version>().ok());
+    versions.any(|leads| plain(&leads) > plain(version))
 }
 
 /// Waits until this server is a healthy voter again, as asked through its own agent.
@@ -174,6 +179,27 @@ mod tests {
 
     fn peer(slot: u32, consul: Option<ConsulStatus>) -> ServerStatus {
         ServerStatus { consul, ..samples::status(slot) }
+    }
+
+    #[test]
+    fn nobody_goes_below_what_leads() {
+        let server = |version: &str, leader| AutopilotServer {
+            name: String::new(),
+            address: String::new(),
+            version: version.to_owned(),
+            healthy: true,
+            voter: true,
+            leader,
+        };
+        let below = |leads: &str, to: &str| {
+            let servers = vec![server("1.23.1", false), server(leads, true)];
+            let health = AutopilotHealth { healthy: true, failure_tolerance: 1, servers };
+            goes_below_the_leader(&health, &to.parse().unwrap())
+        };
+        assert!(below("1.22.7", "1.22.6"));
+        assert!(!below("1.22.6", "1.22.6") && !below("1.22.6", "1.22.7"));
+        assert!(!below("1.22.6", "1.22.6-dev"), "Consul says the numbers only");
+        assert!(!goes_below_the_leader(&AutopilotHealth::default(), &Version::new(1, 2, 3)));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(crate) fn cluster(server_count: u32) -> ClusterDocument {
             file_name: "consul".into(),
         },
         consul_before: None,
+        consul_declared_at: 0,
         consul_server_config: serde_json::Map::new(),
         maintenance: Maintenance::default(),
         certificates: ServerCertificates::default(),

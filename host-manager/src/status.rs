@@ -67,6 +67,8 @@ struct Facts {
     upgrade: Option<Upgrade>,
     /// The newest Consul with which this server has led.
     led_with: Option<Version>,
+    /// How many restarts in its turn go on: no client is to be given to it then.
+    restarts: u32,
 }
 
 /// What went wrong in an area.
@@ -84,7 +86,29 @@ pub struct Board {
     facts: Mutex<Facts>,
 }
 
+/// Keeps clients away from this server as long as it lives.
+#[derive(Debug)]
+pub struct Restarting<'a>(&'a Board);
+
+impl Drop for Restarting<'_> {
+    fn drop(&mut self) {
+        self.0.facts().restarts -= 1;
+    }
+}
+
 impl Board {
+    /// Has the balancers take this server out, until the value ends.
+    #[must_use]
+    pub fn restarting(&self) -> Restarting<'_> {
+        self.facts().restarts += 1;
+        Restarting(self)
+    }
+
+    /// Whether it is about to be restarted, or is not well again yet.
+    pub fn restarts(&self) -> bool {
+        self.facts().restarts > 0
+    }
+
     fn facts(&self) -> MutexGuard<'_, Facts> {
         // A poisoned board still holds plain facts.
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)

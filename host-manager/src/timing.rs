@@ -24,6 +24,40 @@ pub struct Timing {
     /// So long the first read, of documents or metadata, may take before Consul is started without it: requests into
     /// nothing end late.
     pub storage_patience: Duration,
+    /// Balancers that ask every five seconds have taken out by then who is not ready.
+    pub drain: Duration,
+    /// By which windows open, where that is not the clock.
+    pub calendar: Option<Calendar>,
+}
+
+/// A calendar for tests, whose days pass faster from a moment on: maintenance windows open by it. Certificates, which Consul looks at by the clock, have nothing to do with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calendar {
+    /// Unix milliseconds at which clock and calendar are one.
+    pub from_unix_ms: u64,
+    /// So much faster it is from then on.
+    pub speed: f64,
+}
+
+impl Calendar {
+    /// What it shows at a time of the clock, Unix milliseconds.
+    pub fn at(self, now_unix_ms: u64) -> u64 {
+        let passed = Duration::from_millis(now_unix_ms.saturating_sub(self.from_unix_ms));
+        let shown = passed.mul_f64(self.speed).as_millis();
+        self.from_unix_ms.saturating_add(u64::try_from(shown).unwrap_or(u64::MAX))
+    }
+}
+
+impl std::str::FromStr for Calendar {
+    type Err = ();
+
+    /// `1790000000000@8760`: from these Unix milliseconds on so much faster.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (from, speed) = text.split_once('@').ok_or(())?;
+        let (from_unix_ms, speed) = (from.parse().map_err(drop)?, speed.parse().map_err(drop)?);
+        let is_sound = f64::is_finite(speed) && speed >= 1.0;
+        is_sound.then_some(Self { from_unix_ms, speed }).ok_or(())
+    }
 }
 
 impl Timing {
@@ -42,6 +76,8 @@ impl Timing {
             // Consul's own clocks are never scaled: an election and a look of Autopilot take their time.
             recovery_max: Duration::from_secs_f64(180.0 / scale).max(Duration::from_secs(40)),
             storage_patience: Duration::from_secs(20),
+            drain: scaled(15.0),
+            calendar: None,
         }
     }
 
@@ -69,6 +105,16 @@ mod tests {
         let waits: Vec<u64> = (1..=6).map(|n| timing.backoff(n).as_secs()).collect();
         assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
         assert_eq!(timing.backoff(u32::MAX), timing.retry_max);
+    }
+
+    #[test]
+    fn a_calendar_may_run_faster_from_a_moment_on() {
+        let fast: Calendar = "1790000000000@8760".parse().unwrap();
+        assert_eq!(fast.at(1_790_000_000_000), 1_790_000_000_000);
+        assert_eq!(fast.at(1_790_000_010_000), 1_790_000_000_000 + 24 * 3_600_000 + 1_200_000);
+        for wrong in ["", "5", "x@2", "5@", "5@0.5", "5@inf"] {
+            assert_eq!(wrong.parse::<Calendar>(), Err(()), "{wrong}");
+        }
     }
 
     #[test]

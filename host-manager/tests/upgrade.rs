@@ -170,18 +170,26 @@ async fn a_verified_release_comes_in_its_window_after_a_snapshot_and_the_leader_
     let kept: String = world.client(1, MANAGEMENT).get("kv/kept?raw").await.unwrap();
     assert_eq!(kept, "through it");
 
-    // A declaration goes the same way, whatever the window.
+    // A declaration goes the same way beside the apply that brings it, whatever the window.
     if to.patch < 9 && std::env::var_os("HCS_CONSUL_BINS").is_none() {
         let later = next_patch(&to);
         world.maintenance.windows = vec![window(3)];
         world.consul_before = Some(Box::new(done.to.clone()));
         world.bring(&later, &relabelled(&next, &to, &later), 3);
+        let waits = eventually("it waits for the window", SOON, || async {
+            let told = statuses(&world).into_iter().flat_map(|status| status.attention);
+            told.into_iter().find(|told| told.contains("begins in a maintenance window"))
+        })
+        .await;
+        assert!(waits.contains(&later.to_string()), "{waits}");
+        world.set_apply_works(true);
         let declared = eventually("what is declared runs", SOON, || async {
             note(&world).filter(|one| one.phase == UpgradePhase::Done && one.to.version == later)
         })
         .await;
         assert_eq!((declared.by, declared.from.version), (By::Declaration, to));
         eventually("all run it", SOON, || async { all_run(&world, &later) }).await;
+        world.set_apply_works(false);
     }
     for mut server in servers {
         server.stop_manager().await;
@@ -240,6 +248,34 @@ async fn a_release_that_does_not_serve_reaches_one_server_and_is_taken_back() {
     for mut server in servers {
         server.stop_manager().await;
     }
+}
+
+/// Nothing leads then, and nobody but the server itself could serve the request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_one_that_does_not_come_up_goes_back() {
+    let first = consul_binary();
+    let (world, maker) = world_of(&first, Channel::Patch).await;
+    let to = next_patch(&world.version);
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().join("consul");
+    let program = relabelled(&std::fs::read(&first).unwrap(), &world.version, &to);
+    std::fs::write(&real, program).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&real, mode).unwrap();
+    maker.publish(&to, &liar(&real));
+    world.set_server_count(1);
+    let mut server = world.server(0);
+    server.start_manager();
+    noted(&world, UpgradePhase::Stopped).await;
+    let request = Request::new("b-4".to_owned(), None, RequestAction::TakeBackUpgrade);
+    let taken = answer(&world, &request).await;
+    assert_eq!(taken.outcome, RequestOutcome::Done, "{taken:?}");
+    eventually("it leads again", SOON, || async {
+        let consul = world.status(0)?.consul?;
+        (consul.is_leader && is_same_consul(&consul.version, &world.version)).then_some(())
+    })
+    .await;
+    server.stop_manager().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

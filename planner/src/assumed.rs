@@ -59,6 +59,7 @@ pub fn assumed(spec: &ClusterSpec) -> Observed {
             file_name: String::new(),
         },
         consul_before: None,
+        consul_declared_at: 0,
         consul_server_config: added_config(spec),
         maintenance: spec.maintenance.clone(),
         certificates: ServerCertificates {

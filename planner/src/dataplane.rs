@@ -231,6 +231,10 @@ pub struct ClusterDocument {
     /// The one before, to which the servers may go back for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consul_before: Option<Box<ConsulArtifact>>,
+    /// Generation at which a declaration brought [`Self::consul`] to a cluster that ran another one. What an apply writes
+    /// down because the servers have chosen it is no declaration.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub consul_declared_at: u64,
     /// What the user adds to the servers' configuration.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub consul_server_config: Map<String, Value>,
@@ -252,6 +256,11 @@ pub struct ClusterDocument {
     /// Its form.
     #[serde(flatten)]
     pub form: Form,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Version of the host manager that belongs to this code: all programs of a release have one.

@@ -17,6 +17,7 @@ pub const DURATION_SECONDS_MIN: u64 = 30 * 60;
 pub const DURATION_SECONDS_MAX: u64 = 24 * 3600;
 /// So far ahead the next opening is looked for: exclusions may last a season, windows come every week.
 const AHEAD_DAYS: i32 = 800;
+const NEAR_DAYS: i32 = 16;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
@@ -111,10 +112,18 @@ pub struct Opening {
     pub end: Timestamp,
 }
 
+/// So much of a window has to be left for a server to begin: its restart and a look at it fit in.
+const ROOM: SignedDuration = SignedDuration::from_mins(10);
+
 impl Opening {
     /// Whether it is open.
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.start <= now && now < self.end
+    }
+
+    /// Whether it is open, and long enough still to begin something.
+    pub fn has_room(&self, now: Timestamp) -> bool {
+        self.is_open(now) && self.end.duration_since(now) >= ROOM
     }
 }
 
@@ -128,6 +137,18 @@ pub struct Schedule<'a> {
 }
 
 impl Schedule<'_> {
+    /// When something may begin next; now, if it may now. `None` where that is not within two years.
+    pub fn begins(&self, work: Work, now: Timestamp) -> Option<Timestamp> {
+        let opening = self.opening(work, now)?;
+        if opening.has_room(now) {
+            return Some(now);
+        }
+        if opening.is_open(now) {
+            return self.opening(work, opening.end).map(|next| next.start);
+        }
+        Some(opening.start)
+    }
+
     /// The opening that lasts at `now`, or the next one. `None` where none comes in the next two years.
     pub fn opening(&self, work: Work, now: Timestamp) -> Option<Opening> {
         let horizon =
@@ -145,11 +166,18 @@ impl Schedule<'_> {
             let always = Opening { start: now, end: horizon };
             return without(always, &closed).into_iter().find(|piece| now < piece.end);
         }
-        let mut openings: Vec<Opening> =
-            self.windows.iter().flat_map(|window| window.openings(now, AHEAD_DAYS)).collect();
-        openings.sort_by_key(|one| one.start);
-        let pieces = merged(openings).into_iter().flat_map(|one| without(one, &closed));
-        pieces.into_iter().find(|piece| now < piece.end)
+        // Most come within days, and servers ask in each round.
+        [NEAR_DAYS, AHEAD_DAYS].into_iter().find_map(|days| {
+            let mut openings: Vec<Opening> =
+                self.windows.iter().flat_map(|window| window.openings(now, days)).collect();
+            openings.sort_by_key(|one| one.start);
+            let pieces = merged(openings).into_iter().flat_map(|one| without(one, &closed));
+            let first = pieces.into_iter().find(|piece| now < piece.end);
+            // One that lasts as long as was looked may last longer.
+            let seen =
+                now.checked_add(SignedDuration::from_hours(24 * i64::from(days - 2))).ok()?;
+            first.filter(|piece| piece.end < seen || days == AHEAD_DAYS)
+        })
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `data/consul-releases.tsv` holds version, platform and SHA-256 of the archives that HashiCorp publishes.
 
+use std::sync::LazyLock;
+
 use semver::Version;
 
 const RELEASES: &str = include_str!("../data/consul-releases.tsv");
@@ -12,12 +14,17 @@ pub fn archive_sha256(version: &Version, architecture: &str) -> Option<&'static 
     rows().find(|(v, p, _)| *v == *version && *p == platform).map(|(_, _, sum)| sum)
 }
 
-/// Known versions, ascending.
-pub fn versions() -> Vec<Version> {
+/// Servers ask for them in each round.
+static KNOWN: LazyLock<Vec<Version>> = LazyLock::new(|| {
     let mut versions: Vec<Version> = rows().map(|(version, _, _)| version).collect();
     versions.sort();
     versions.dedup();
     versions
+});
+
+/// Known versions, ascending.
+pub fn versions() -> Vec<Version> {
+    KNOWN.clone()
 }
 
 /// The newest series that hcs has really run: made, changed, upgraded, restored. Its last build was one of Consul's main
@@ -46,7 +53,7 @@ pub fn undeclared(runs: Option<Version>, floor: Option<Version>) -> Version {
 
 /// The newest known release.
 pub fn newest() -> Version {
-    versions().pop().unwrap_or(Version::new(0, 0, 0))
+    KNOWN.last().cloned().unwrap_or(Version::new(0, 0, 0))
 }
 
 fn series(version: &Version) -> (u64, u64) {
@@ -96,6 +103,20 @@ pub enum UpgradeRefused {
         from: Version,
         /// What was asked for.
         to: Version,
+    },
+    /// A way that has to end before another begins.
+    #[error(
+        "the way from Consul {from} to {to} has stopped at a server that is not healthy, and none to {wanted} begins \
+         before it is: `hcs status` says why; mend the server, or go back to {from} by `hcs upgrade take-back`, then \
+         apply again"
+    )]
+    Stopped {
+        /// From.
+        from: Version,
+        /// To.
+        to: Version,
+        /// What was asked for.
+        wanted: Version,
     },
     /// A release that nobody should begin to run.
     #[error("Consul {version} has a fault: {fault}; take {} instead", instead(mended.as_ref()))]
@@ -164,7 +185,7 @@ pub fn check_upgrade(from: &Version, to: &Version) -> Result<(), Box<UpgradeRefu
     if is_old && (series(to) != series(&OLD_STEP) || *to < OLD_STEP) {
         return Err(Box::new(UpgradeRefused::OldStep { from: from.clone(), to: to.clone() }));
     }
-    let mut between: Vec<(u64, u64)> = versions().iter().map(series).collect();
+    let mut between: Vec<(u64, u64)> = KNOWN.iter().map(series).collect();
     between.extend([series(from), series(to)]);
     between.sort_unstable();
     between.dedup();

@@ -9,7 +9,7 @@ use crate::spec::ClusterSpec;
 const BYTES_MAX: usize = 64 << 10;
 
 /// Keys, and the paths of keys, that hcs sets or that would undo what it promises.
-const OWNED: [&str; 64] = [
+const OWNED: [&str; 67] = [
     "acl",
     "addresses",
     "advertise_addr",
@@ -37,11 +37,14 @@ const OWNED: [&str; 64] = [
     "disable_keyring_file",
     "disable_remote_exec",
     "disable_update_check",
+    "domain",
     "enable_local_script_checks",
     "enable_script_checks",
     "encrypt",
     "encrypt_verify_incoming",
     "encrypt_verify_outgoing",
+    "http_config.allow_write_http_from",
+    "http_config.block_endpoints",
     "key_file",
     "leave_on_terminate",
     "license_path",
@@ -117,11 +120,13 @@ fn look(within: &str, object: &Map<String, Value>, refused: &mut Vec<Refused>) {
     for (key, value) in object {
         let path = if within.is_empty() { key.clone() } else { format!("{within}.{key}") };
         let is_top = within.is_empty();
-        if OWNED.contains(&path.as_str())
+        // Consul reads its keys so.
+        let (key, lower) = (key.to_lowercase(), path.to_lowercase());
+        if OWNED.contains(&lower.as_str())
             || is_top && OWNED_BEGINNINGS.iter().any(|beginning| key.starts_with(beginning))
         {
             refused.push(Refused::Owned(path));
-        } else if SECRET.iter().any(|word| key.to_lowercase().contains(word)) {
+        } else if SECRET.iter().any(|word| key.contains(word)) {
             refused.push(Refused::Secret(path));
         } else {
             look_into(&path, value, refused);
@@ -137,13 +142,16 @@ fn look_into(path: &str, value: &Value, refused: &mut Vec<Refused>) {
     }
 }
 
-/// Adds `more` to a configuration: objects are merged, anything else is taken from `more`.
+/// Adds `more` to a configuration: objects are merged, anything else is taken from `more`. Keys that differ in case alone
+/// are one to Consul.
 pub fn merge(config: &mut Value, more: &Map<String, Value>) {
     let Some(config) = config.as_object_mut() else { return };
     for (key, value) in more {
-        match (config.get_mut(key), value) {
+        let own = config.keys().find(|own| own.eq_ignore_ascii_case(key)).cloned();
+        let key = own.unwrap_or_else(|| key.clone());
+        match (config.get_mut(&key), value) {
             (Some(own @ Value::Object(_)), Value::Object(inner)) => merge(own, inner),
-            _ => drop(config.insert(key.clone(), value.clone())),
+            _ => drop(config.insert(key, value.clone())),
         }
     }
 }
@@ -162,6 +170,16 @@ mod tests {
     fn what_is_hcs_or_secret_is_refused_wherever_it_stands() {
         for (config, words) in [
             (json!({ "ports": { "http": 8500 } }), "ports is what hcs sets"),
+            (
+                json!({ "HTTP_Config": { "Block_Endpoints": ["/v1/kv"] } }),
+                "Block_Endpoints is what",
+            ),
+            (
+                json!({ "http_config": { "allow_write_http_from": ["127.0.0.1/32"] } }),
+                "is what hcs",
+            ),
+            (json!({ "Ports": { "http": 8500 } }), "Ports is what hcs sets"),
+            (json!({ "domain": "example" }), "domain is what hcs sets"),
             (json!({ "acl": { "default_policy": "allow" } }), "acl is what hcs sets"),
             (json!({ "verify_incoming_rpc": false }), "verify_incoming_rpc is what hcs sets"),
             (json!({ "connect": { "enabled": false } }), "connect.enabled is what hcs sets"),
@@ -179,7 +197,7 @@ mod tests {
     fn the_rest_is_added_and_objects_grow_together() {
         let more = json!({
             "log_level": "DEBUG", "limits": { "http_max_conns_per_client": 400 },
-            "telemetry": { "statsd_address": "10.0.0.9:8125" }
+            "Telemetry": { "statsd_address": "10.0.0.9:8125" }
         });
         let mut config = json!({ "log_level": "INFO", "telemetry": { "disable_hostname": true } });
         merge(&mut config, &parse(&more.to_string()).unwrap());

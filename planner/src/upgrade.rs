@@ -157,10 +157,28 @@ pub struct Upgrade {
     /// RFC 3339: not before then, where it waits for a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<String>,
+    /// A server has led with [`Self::to`], so that it cannot be taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_led: bool,
+    /// What was taken back before this way, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
     /// Fields that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
 }
+
+/// A Consul that was taken back: it does not come again by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Which one.
+    pub consul: ConsulArtifact,
+    /// Generation of the cluster's document then. Whoever declares it again, at a later one, means it.
+    pub generation: u64,
+}
+
+/// So many are remembered.
+const REFUSED_MAX: usize = 32;
 
 /// Who wants another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +220,27 @@ impl Upgrade {
             UpgradePhase::Running | UpgradePhase::Stopped | UpgradePhase::Done => Some(&self.to),
             UpgradePhase::Unknown => None,
         }
+    }
+
+    /// What is not to come by itself after this way: what was taken back before, and what it brought where it was taken back.
+    pub fn refusals(&self) -> Vec<Refused> {
+        let own = (self.phase == UpgradePhase::TakenBack)
+            .then(|| Refused { consul: self.to.clone(), generation: self.generation });
+        let mut all: Vec<Refused> = self.refused.iter().cloned().chain(own).collect();
+        all.drain(..all.len().saturating_sub(REFUSED_MAX));
+        all
+    }
+
+    /// Whether this version was taken back.
+    pub fn has_refused(&self, version: &Version) -> bool {
+        self.refusals().iter().any(|refused| refused.consul.version == *version)
+    }
+
+    /// Whether what a document declares was taken back since.
+    fn refuses(&self, document: &ClusterDocument) -> bool {
+        self.refusals().iter().any(|refused| {
+            refused.consul == document.consul && document.consul_declared_at <= refused.generation
+        })
     }
 
     /// Whether servers may be on their way still.
@@ -248,10 +287,7 @@ pub fn in_force<'a>(
     let Some((upgrade, decided)) = upgrade.and_then(|one| Some((one, one.decided()?))) else {
         return declared;
     };
-    let is_taken_back = upgrade.phase == UpgradePhase::TakenBack
-        && *declared == upgrade.to
-        && document.generation <= upgrade.generation;
-    if is_taken_back || decided.version > declared.version { decided } else { declared }
+    if upgrade.refuses(document) || decided.version > declared.version { decided } else { declared }
 }
 
 #[cfg(test)]
@@ -272,7 +308,8 @@ mod tests {
     fn document(version: &str, generation: u64) -> ClusterDocument {
         let spec = ClusterSpec::new("s", "demo", "rg", "westeurope");
         let document = assumed(&spec).document.unwrap();
-        ClusterDocument { consul: artifact(version), generation, ..document }
+        let (consul, consul_declared_at) = (artifact(version), generation);
+        ClusterDocument { consul, generation: 9, consul_declared_at, ..document }
     }
 
     fn upgrade(from: &str, to: &str, phase: UpgradePhase) -> Upgrade {
@@ -287,6 +324,8 @@ mod tests {
             reason: None,
             snapshot: None,
             not_before: None,
+            has_led: false,
+            refused: vec![],
             unknown: BTreeMap::new(),
         }
     }
@@ -319,6 +358,28 @@ mod tests {
             let found = in_force(&document, note.as_ref());
             assert_eq!(found.version.to_string(), expected, "{declared} {note:?}");
         }
+    }
+
+    /// An apply wrote down what was taken back afterwards, and the servers have gone on since.
+    #[test]
+    fn what_was_taken_back_stays_so_through_later_ways() {
+        let back = upgrade("1.22.5", "1.22.6", UpgradePhase::TakenBack);
+        let refused = back.refusals();
+        assert_eq!(refused.len(), 1);
+        for (phase, declared, generation, expected) in [
+            (UpgradePhase::Chosen, "1.22.6", 4, "1.22.5"),
+            (UpgradePhase::TakenBack, "1.22.6", 4, "1.22.5"),
+            (UpgradePhase::Running, "1.22.6", 4, "1.22.7"),
+            (UpgradePhase::Chosen, "1.22.6", 5, "1.22.6"),
+        ] {
+            let refused = refused.clone();
+            let later = Upgrade { refused, ..upgrade("1.22.5", "1.22.7", phase) };
+            let found = in_force(&document(declared, generation), Some(&later)).version.to_string();
+            assert_eq!(found, expected, "{phase:?} {declared} {generation}");
+            assert!(later.has_refused(&Version::new(1, 22, 6)));
+        }
+        let twice = Upgrade { refused, ..upgrade("1.22.5", "1.22.7", UpgradePhase::TakenBack) };
+        assert_eq!(twice.refusals().len(), 2);
     }
 
     #[test]

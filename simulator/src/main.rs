@@ -21,7 +21,7 @@ struct Arguments {
 enum Command {
     /// Serves until SIGTERM or SIGINT; prints `ready https://127.0.0.1:PORT` when it does.
     #[command(after_help = FAULT_GRAMMAR)]
-    Serve(Options),
+    Serve(Box<Options>),
     /// Runs on a machine of the emulator: drives its services.
     #[command(disable_help_flag = true)]
     Systemctl {
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
                 .build()
                 .map_err(|e| e.to_string())
                 .and_then(|runtime| {
-                    runtime.block_on(front::serve(options)).map_err(|e| describe(&e))
+                    runtime.block_on(front::serve(*options)).map_err(|e| describe(&e))
                 });
             match result {
                 Ok(()) => ExitCode::SUCCESS,

@@ -27,6 +27,8 @@ pub enum Unready {
     Unhealthy,
     /// Clients would refuse what it serves.
     CertificateEnded,
+    /// Its turn to be restarted has come.
+    Restarts,
 }
 
 impl fmt::Display for Unready {
@@ -38,6 +40,7 @@ impl fmt::Display for Unready {
             Self::NoVoter => "this server has no vote",
             Self::Unhealthy => "Autopilot calls this server unhealthy: it does not hear the leader, or its log is behind",
             Self::CertificateEnded => "the server's certificate has ended",
+            Self::Restarts => "this server is about to be restarted, or was just now",
         })
     }
 }

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::look;
+use super::{Unready, look};
 use crate::host::Host;
 use crate::leaf::Leaf;
 use crate::status::Board;
@@ -117,7 +117,12 @@ async fn respond(
     } else {
         let now_unix_s = i64::try_from(host.clock.now_unix_ms() / 1000).unwrap_or(i64::MAX);
         let has_ended = board.leaf().is_none_or(|leaf| leaf.facts.expires_unix_s <= now_unix_s);
-        match look(board.client(), has_ended).await {
+        let looked = if board.restarts() {
+            Err(Unready::Restarts)
+        } else {
+            look(board.client(), has_ended).await
+        };
+        match looked {
             Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
             Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         }

@@ -16,7 +16,7 @@ use semver::Version;
 use sha2::{Digest as _, Sha256};
 
 pub use index::{Index, IndexError};
-pub use signature::{Keys, SignatureError};
+pub use signature::{GoodAt, Keys, SignatureError};
 
 use crate::artifact::hex;
 
@@ -90,9 +90,9 @@ fn signed_checksum(
     version: &Version,
     sums: &[u8],
     signature: &[u8],
-    now: SystemTime,
+    good_at: GoodAt,
 ) -> Result<String, ReleaseError> {
-    keys.check(sums, signature, now).map_err(|source| {
+    keys.check(sums, signature, good_at).map_err(|source| {
         let (version, source) = (version.clone(), Box::new(source));
         ReleaseError::Signature { version, source }
     })?;
@@ -117,8 +117,7 @@ fn check_archive(
     Err(ReleaseError::WrongHash { version: version.clone(), found, signed })
 }
 
-/// Fetches a release, verifies it and keeps it for all servers. What another one kept meanwhile is as good: it is verified
-/// where it is used.
+/// Fetches a release, verifies it and keeps it for all servers, in the place of whatever is there.
 pub async fn fetch(
     index: &Index,
     keys: &Keys,
@@ -129,7 +128,7 @@ pub async fn fetch(
     let [sums_name, signature_name, archive_name] = file_names(version);
     let sums = index.file(version, &sums_name, SUMS_BYTES_MAX).await?;
     let signature = index.file(version, &signature_name, SUMS_BYTES_MAX).await?;
-    let signed = signed_checksum(keys, version, &sums, &signature, now)?;
+    let signed = signed_checksum(keys, version, &sums, &signature, GoodAt::Now(now))?;
     let archive = index.file(version, &archive_name, ARCHIVE_BYTES_MAX).await?;
     let sha256 = check_archive(version, &archive, signed)?;
     // The archive last: where it is, all of it is.
@@ -137,13 +136,8 @@ pub async fn fetch(
         [(sums_name, sums), (signature_name, signature), (archive_name.clone(), archive)]
     {
         let name = blob::release(version, &name);
-        match store.put(container::RELEASES, &name, bytes, WriteCondition::Absent).await {
-            Ok(_) | Err(BlobError::ConditionFailed { .. }) => {}
-            Err(error) => {
-                let source = Box::new(error);
-                return Err(ReleaseError::Blob { action: "keep", name, source });
-            }
-        }
+        let kept = store.put(container::RELEASES, &name, bytes, WriteCondition::Always).await;
+        kept.map_err(|error| ReleaseError::Blob { action: "keep", name, source: Box::new(error) })?;
     }
     Ok(ConsulArtifact { version: version.clone(), sha256, file_name: archive_name })
 }
@@ -153,7 +147,6 @@ pub async fn take(
     keys: &Keys,
     store: &dyn BlobStore,
     artifact: &ConsulArtifact,
-    now: SystemTime,
 ) -> Result<Bytes, ReleaseError> {
     let version = &artifact.version;
     let [sums, signature, archive] = file_names(version);
@@ -169,7 +162,7 @@ pub async fn take(
         }
     };
     let (sums, signature) = (read(&sums).await?, read(&signature).await?);
-    let signed = signed_checksum(keys, version, &sums, &signature, now)?;
+    let signed = signed_checksum(keys, version, &sums, &signature, GoodAt::Signing)?;
     if !signed.eq_ignore_ascii_case(&artifact.sha256) {
         let found = artifact.sha256.clone();
         return Err(ReleaseError::WrongHash { version: version.clone(), found, signed });

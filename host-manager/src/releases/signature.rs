@@ -1,7 +1,8 @@
 //! Who signed a list of checksums: `OpenPGP`, with the keys of one maker.
 //!
-//! A key counts while it has not ended and is not revoked, now, whatever the signature says of its own time. The key that
-//! ships is `HashiCorp`'s of <https://www.hashicorp.com/security>, fingerprint `C874 011F 0AB4 0511 0D02 1055 3436 5D94 72D7
+//! What comes from outside is believed while the key that signed it has not ended, now, whatever the signature says of its
+//! own time. What a server believed and kept is believed for ever, if the key was good when it signed. A revoked key counts
+//! never. The key that ships is `HashiCorp`'s of <https://www.hashicorp.com/security>, fingerprint `C874 011F 0AB4 0511 0D02 1055 3436 5D94 72D7
 //! 468F`, good until March 2030.
 
 use std::time::{Duration, SystemTime};
@@ -33,6 +34,15 @@ pub enum SignatureError {
     Ended,
 }
 
+/// At which time a key has to be good.
+#[derive(Clone, Copy, Debug)]
+pub enum GoodAt {
+    /// Now.
+    Now(SystemTime),
+    /// When it signed.
+    Signing,
+}
+
 /// The keys of who makes the releases.
 #[derive(Clone, Debug)]
 pub struct Keys(SignedPublicKey);
@@ -54,10 +64,16 @@ impl Keys {
         &self,
         bytes: &[u8],
         signature: &[u8],
-        now: SystemTime,
+        good_at: GoodAt,
     ) -> Result<(), SignatureError> {
         let signature =
             DetachedSignature::from_bytes(signature).map_err(SignatureError::Unreadable)?;
+        let at = match good_at {
+            GoodAt::Now(now) => now,
+            GoodAt::Signing => {
+                signature.signature.created().map(SystemTime::from).ok_or(SignatureError::NoFile)?
+            }
+        };
         if signature.signature.typ() != Some(SignatureType::Binary) {
             return Err(SignatureError::NoFile);
         }
@@ -65,7 +81,7 @@ impl Keys {
         if signature.verify(primary, bytes).is_ok() {
             let own = self.0.details.users.iter().flat_map(|user| &user.signatures);
             let is_revoked = !self.0.details.revocation_signatures.is_empty();
-            let is_good = !is_revoked && lives(primary.created_at(), own, now);
+            let is_good = !is_revoked && lives(primary.created_at(), own, at);
             return if is_good { Ok(()) } else { Err(SignatureError::Ended) };
         }
         for subkey in &self.0.public_subkeys {
@@ -78,7 +94,7 @@ impl Keys {
             }
             let is_revoked = |one: &Signature| one.typ() == Some(SignatureType::SubkeyRevocation);
             if subkey.signatures.iter().any(is_revoked)
-                || !lives(subkey.key.created_at(), &subkey.signatures, now)
+                || !lives(subkey.key.created_at(), &subkey.signatures, at)
             {
                 return Err(SignatureError::Ended);
             }
@@ -92,13 +108,13 @@ impl Keys {
 fn lives<'s>(
     created: Timestamp,
     said: impl IntoIterator<Item = &'s Signature>,
-    now: SystemTime,
+    at: SystemTime,
 ) -> bool {
     let last = said.into_iter().max_by_key(|one| one.created());
     let lifetime = last.and_then(Signature::key_expiration_time);
     let lifetime = lifetime.map(|lifetime| Duration::from_secs(u64::from(lifetime.as_secs())));
     let created = SystemTime::from(created);
-    lifetime.is_none_or(|lifetime| lifetime.is_zero() || now < created + lifetime)
+    lifetime.is_none_or(|lifetime| lifetime.is_zero() || at < created + lifetime)
 }
 
 #[cfg(test)]
@@ -110,8 +126,8 @@ mod tests {
     const SIGNATURE: &[u8] =
         include_bytes!("testdata/terraform-provider-null_3.1.0_SHA256SUMS.sig");
 
-    fn at(unix_s: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(unix_s)
+    fn at(unix_s: u64) -> GoodAt {
+        GoodAt::Now(SystemTime::UNIX_EPOCH + Duration::from_secs(unix_s))
     }
 
     const MAY_2021: u64 = 1_620_000_000;
@@ -123,6 +139,7 @@ mod tests {
         keys.check(SUMS, SIGNATURE, at(MAY_2021)).unwrap();
         let ended = keys.check(SUMS, SIGNATURE, at(END_OF_2026));
         assert!(matches!(ended, Err(SignatureError::Ended)), "{ended:?}");
+        keys.check(SUMS, SIGNATURE, GoodAt::Signing).unwrap();
     }
 
     #[test]
@@ -158,10 +175,11 @@ mod tests {
         let keys = Keys::of_hashicorp().unwrap();
         let fingerprint = keys.0.primary_key.fingerprint().to_string();
         assert_eq!(fingerprint.to_uppercase(), "C874011F0AB405110D02105534365D9472D7468F");
+        let end_of_2026 = SystemTime::UNIX_EPOCH + Duration::from_secs(END_OF_2026);
         let living = keys.0.public_subkeys.iter().filter(|subkey| {
             subkey.signatures.iter().any(|one| one.key_flags().sign())
                 && subkey.verify_bindings(&keys.0.primary_key).is_ok()
-                && lives(subkey.key.created_at(), &subkey.signatures, at(END_OF_2026))
+                && lives(subkey.key.created_at(), &subkey.signatures, end_of_2026)
         });
         assert_eq!(living.count(), 1);
     }

@@ -19,7 +19,7 @@ use crate::secrets::Secret;
 use crate::service::Verb;
 
 /// A minute without a leader is more than an election.
-const ROUNDS_ALONE: u32 = 12;
+pub(super) const ROUNDS_ALONE: u32 = 12;
 /// A token that was just made is known to a leader at once: so many rounds in a row are no moment in between.
 const LOCKED_OUT_ROUNDS: u32 = 6;
 /// A spool that nobody has written to for so long belongs to no snapshot any more.
@@ -73,7 +73,11 @@ impl Manager {
         let leader = match client.leader().await {
             Ok(leader) => leader,
             // Consul has just been started; the status says so.
-            Err(ConsulError::Unreachable { .. }) => return Ok(()),
+            Err(ConsulError::Unreachable { .. }) => {
+                self.rounds_alone += 1;
+                self.serve_without_a_leader(documents, peers).await;
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         };
         membership::join(&self.host.stores, client, &mut self.introductions, peers).await?;
@@ -83,6 +87,7 @@ impl Manager {
             if self.rounds_alone.is_multiple_of(ROUNDS_ALONE) {
                 self.leave_an_outdated_keyring(documents).await?;
             }
+            self.serve_without_a_leader(documents, peers).await;
             return Ok(());
         };
         self.rounds_alone = 0;

@@ -25,7 +25,7 @@ use crate::artifact::ArtifactError;
 use crate::certificate::InstallError;
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::config::ConfigError;
-use crate::converge::{InvalidConfig, RenderError};
+use crate::converge::{InvalidConfig, RenderError, StartError};
 use crate::documents::{DocumentError, ServerSecrets};
 use crate::files::FileError;
 use crate::host::Host;
@@ -70,6 +70,8 @@ pub enum RoundError {
     Memory(#[from] MemoryError),
     /// The service manager.
     Service(#[from] ServiceError),
+    /// Consul cannot be started.
+    Start(#[from] StartError),
     /// Consul.
     Consul(#[from] ConsulError),
     /// The storage account.
@@ -148,6 +150,8 @@ struct Manager {
     serves: Option<tokio::task::JoinHandle<()>>,
     /// The request for a certificate that no port was seen to serve yet, and the certificate, DER.
     renewal_asked: Option<(String, Vec<u8>)>,
+    /// Rounds in a row in which this server was to restart and served nobody.
+    rounds_of_no_use: u32,
     /// Why the last restart was put off; logged when it changes.
     waits_for: Option<&'static str>,
     /// What the leading server knows of releases.
@@ -200,6 +204,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         client_token: None,
         serves: None,
         renewal_asked: None,
+        rounds_of_no_use: 0,
         waits_for: None,
         upgrades: Upgrades::default(),
         reload_due: false,
@@ -297,7 +302,7 @@ impl Manager {
         let (decisions, decisions_etag) = self.host.stores.decisions(&cluster).await?;
         let (upgrade, upgrade_etag) = self.host.stores.upgrade().await?;
         let declared = cluster;
-        let consul = self.runs_now(&declared, upgrade.as_ref());
+        let consul = in_force(&declared, upgrade.as_ref()).clone();
         let cluster = ClusterDocument { consul, ..declared.clone() };
         self.board.set_upgrade(declared.generation, upgrade.clone());
         let slot = self.host.bootstrap.slot;
@@ -329,10 +334,12 @@ impl Manager {
         }
         let own = self.host.bootstrap.slot;
         let peers = membership::peers(&self.host.stores, own, &documents.cluster).await;
-        if self.host.service.is_active().await? {
+        let is_active = self.host.service.is_active().await?;
+        if is_active {
             self.board.started(documents.client.clone());
         }
         self.remember_what_led();
+        documents.cluster.consul = self.runs_now(documents, &peers, is_active).await;
         self.renew_own_program(&documents.cluster, &peers).await;
         let converged = match self.memory.leave {
             None => self.converge(documents, &peers).await,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use hcs_engine::jobs::{HeldJob, NotNow};
 use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ConsulStatus, ServerStatus};
 use hcs_planner::jobs::JobKind;
-use hcs_planner::observed::is_same_consul;
 use hcs_planner::rotation::{Rotated, turn};
 use hcs_planner::upgrade::{By, UpgradePhase};
 
@@ -23,9 +22,12 @@ use crate::report::chain;
 use crate::rollout::{self, RolloutError};
 use crate::rotation::behind;
 use crate::service::Verb;
+use crate::upgrade::turn::waits_for;
 
 /// A wrong program has 70 MB: it is fetched again now and then only, in case somebody mended the blob itself.
 const REFETCH_SECONDS: u64 = 600;
+/// A minute without use is more than an election, or than a restarted server takes to vote again.
+const ROUNDS_OF_NO_USE: u32 = 12;
 
 impl Manager {
     /// Files, program and process.
@@ -60,6 +62,7 @@ impl Manager {
             self.reload_due |= wanted.write(&host)?;
             self.board.set_attention("configuration", None);
             self.board.solved("rollout");
+            self.rounds_of_no_use = 0;
         } else {
             if let Err(error) = LastKnown::keep_secrets(&host.paths, &documents.secrets) {
                 tracing::warn!(error = chain(&error), "the last known secrets stay as they are");
@@ -77,13 +80,10 @@ impl Manager {
     pub(super) async fn start(&mut self, wanted: &Wanted, verb: Verb) -> Result<(), RoundError> {
         let host = self.host.clone();
         wanted.validate(&host).await?;
-        wanted.write(&host)?;
-        self.memory.started_with = Some(wanted.fingerprint.clone());
-        self.memory.address = Some(host.instance.address);
-        self.memory.save(&host.paths)?;
-        tracing::info!(program = %wanted.program.display(), "starting Consul");
         self.reload_due = false;
-        Ok(converge::start(&host, verb).await?)
+        self.memory.address = Some(host.instance.address);
+        tracing::info!(program = %wanted.program.display(), "starting Consul");
+        Ok(converge::start_as(&host, wanted, &mut self.memory, verb).await?)
     }
 
     /// Before a start: what lies on the disk decides whether this server is still the member that it was.
@@ -197,10 +197,23 @@ impl Manager {
     ) -> Result<(), RolloutError> {
         let (host, cluster) = (self.host.clone(), &documents.cluster);
         let own = self.board.consul();
-        let is_back =
-            documents.upgrade.as_ref().is_some_and(|one| one.phase == UpgradePhase::TakenBack);
-        if is_back && self.serves_nobody(documents, own.as_ref()).await {
-            return self.go_back(wanted).await;
+        let (declared, upgrade) = (&documents.declared, documents.upgrade.as_ref());
+        let is_back = upgrade.is_some_and(|one| one.phase == UpgradePhase::TakenBack);
+        let ran = self.ran(documents, true);
+        let is_upgrade = ran.is_none_or(|ran| ran.version != cluster.consul.version);
+        if self.serves_nobody(documents, own.as_ref()).await {
+            self.rounds_of_no_use += 1;
+            let is_for_good = self.rounds_of_no_use >= ROUNDS_OF_NO_USE;
+            if is_upgrade && is_back || !is_upgrade && is_for_good {
+                self.rounds_of_no_use = 0;
+                return self.restart_what_serves_nobody(wanted).await;
+            }
+        } else {
+            self.rounds_of_no_use = 0;
+        }
+        let waits = waits_for(declared, upgrade, self.now());
+        if let Some(reason) = waits.filter(|_| is_upgrade) {
+            return Err(RolloutError::Waiting(reason));
         }
         let Some(own) = own else {
             return Err(RolloutError::Waiting("Consul does not answer"));
@@ -214,7 +227,6 @@ impl Manager {
         if is_of_token && own.is_leader && self.others_are_behind(documents, peers) {
             return Err(RolloutError::Waiting("the leader goes last"));
         }
-        let is_upgrade = !is_same_consul(&own.version, &cluster.consul.version);
         let reason = match (is_upgrade, is_of_token) {
             (true, _) => "another version",
             (false, true) => "another management token",
@@ -228,7 +240,8 @@ impl Manager {
         let slot = host.bootstrap.slot;
         let begun = HeldJob::begin(store, clock, JobKind::Restart, slot, reason).await;
         let client = &documents.client;
-        let attempt = rollout::attempt(&host, client, cluster, peers, wanted, &mut self.memory);
+        let (board, memory) = (&self.board, &mut self.memory);
+        let attempt = rollout::attempt(&host, client, cluster, peers, wanted, memory, board);
         match begun {
             Ok(Ok(job)) => job.hold(attempt).await?,
             // An apply that brings another Consul waits for this very restart.
@@ -252,17 +265,15 @@ impl Manager {
         own.is_some_and(|own| !own.healthy || !own.voter)
     }
 
-    /// What was upgraded and is not well goes back at once.
-    async fn go_back(&mut self, wanted: &Wanted) -> Result<(), RolloutError> {
-        tracing::warn!("the Consul that this server was upgraded to is not well: going back");
+    /// At once, out of turn: nobody misses it. An upgrade that is not well goes back so, and a configuration with which
+    /// Consul does not serve is replaced.
+    async fn restart_what_serves_nobody(&mut self, wanted: &Wanted) -> Result<(), RolloutError> {
+        tracing::warn!(version = %wanted.version(), "Consul serves nobody here: it is restarted");
         match self.start(wanted, Verb::Restart).await {
             Ok(()) => Ok(()),
             Err(RoundError::Invalid(error)) => Err(error.into()),
-            Err(RoundError::Service(error)) => Err(error.into()),
-            Err(RoundError::Memory(error)) => Err(error.into()),
-            Err(RoundError::Reader(error)) => Err(error.into()),
-            Err(RoundError::File(error)) => Err(error.into()),
-            Err(_) => Err(RolloutError::Waiting("going back is tried again")),
+            Err(RoundError::Start(error)) => Err(error.into()),
+            Err(_) => Err(RolloutError::Waiting("the restart is tried again")),
         }
     }
 

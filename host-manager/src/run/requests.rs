@@ -6,6 +6,7 @@ use hcs_planner::dataplane::ServerStatus;
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
 use serde_json::{Value, json};
 
+use super::member::ROUNDS_ALONE;
 use super::{Documents, Manager};
 use crate::report::chain;
 use crate::snapshot::on_demand;
@@ -30,14 +31,12 @@ impl Manager {
             match self.host.stores.request(target).await {
                 Ok(found) => {
                     self.board.solved("requests");
-                    let told = peers.iter().flat_map(|peer| &peer.results);
                     let is_new = |request: &Request| {
                         !(takes_one && request.action == RequestAction::Snapshot)
-                            && self.board.is_open(&request.id)
-                            && !told.clone().any(|result| result.id == request.id)
+                            && self.is_new(request, peers)
                     };
                     if let Some(request) = found.filter(is_new) {
-                        return self.serve(documents, peers, request, leads).await;
+                        return self.serve(documents, request, leads).await;
                     }
                 }
                 Err(error) => self.board.problem("requests", chain(&error)),
@@ -45,13 +44,44 @@ impl Manager {
         }
     }
 
-    async fn serve(
+    /// Whether no server has answered it yet.
+    fn is_new(&self, request: &Request, peers: &[ServerStatus]) -> bool {
+        let mut told = peers.iter().flat_map(|peer| &peer.results);
+        self.board.is_open(&request.id) && !told.any(|result| result.id == request.id)
+    }
+
+    /// An upgrade that has cost the cluster its leader can be taken back all the same: by the server of the lowest slot, once
+    /// nothing has led for a minute.
+    pub(super) async fn serve_without_a_leader(
         &mut self,
         documents: &mut Documents,
         peers: &[ServerStatus],
-        request: Request,
-        leads: bool,
     ) {
+        let under_way = documents.upgrade.as_ref().filter(|upgrade| upgrade.goes_on());
+        let is_first = documents.declared.slots.iter().min() == Some(&self.host.bootstrap.slot);
+        if under_way.is_none() || self.rounds_alone < ROUNDS_ALONE {
+            return;
+        }
+        self.remember_results();
+        if self.rounds_alone.is_multiple_of(ROUNDS_ALONE) {
+            self.stop_without_a_leader(documents).await;
+        }
+        if !is_first {
+            return;
+        }
+        match self.host.stores.request(None).await {
+            Ok(Some(request))
+                if request.action == RequestAction::TakeBackUpgrade
+                    && self.is_new(&request, peers) =>
+            {
+                self.serve(documents, request, true).await;
+            }
+            Ok(_) => self.board.solved("requests"),
+            Err(error) => self.board.problem("requests", chain(&error)),
+        }
+    }
+
+    async fn serve(&mut self, documents: &mut Documents, request: Request, leads: bool) {
         let refused = |reason: &str| Err((RequestOutcome::Refused, reason.to_owned()));
         let now_unix_ms = self.host.clock.now_unix_ms();
         tracing::info!(id = %request.id, action = ?request.action, by = ?request.asked_by, "a request");
@@ -79,7 +109,7 @@ impl Manager {
             }
             RequestAction::TakeBackUpgrade => {
                 let by = request.asked_by.as_deref();
-                let answer = match self.take_back(documents, peers, by).await {
+                let answer = match self.take_back(documents, by).await {
                     Ok(back) => {
                         let version = json!(back.from.version.to_string());
                         Ok([(argument::CONSUL_VERSION.to_owned(), version)].into())

@@ -1,10 +1,13 @@
 //! Another Consul in a round: which one this server runs, and, while it leads, which one the cluster goes to.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hcs_engine::blob::BlobError;
 use hcs_engine::entropy::{SystemEntropy, uuid};
-use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus, blob};
+use hcs_engine::jobs::is_run_open;
+use hcs_planner::dataplane::{ConsulArtifact, ServerStatus, blob};
+use hcs_planner::observed::{STATUS_FRESH_SECONDS, is_same_consul};
 use hcs_planner::upgrade::{By, NO_INDEX, RELEASE_INDEX, Upgrade, UpgradePhase, in_force};
 use jiff::Timestamp;
 use semver::Version;
@@ -15,31 +18,63 @@ use crate::last_known::LastKnown;
 use crate::releases::{self, Index};
 use crate::report::chain;
 use crate::snapshot::on_demand;
-use crate::upgrade::{Next, Sight, Way, plain, stays, waits_for};
+use crate::upgrade::back::stays;
+use crate::upgrade::turn::{Turn, known, may_not_begin};
+use crate::upgrade::{Next, Sight, Way, plain};
 
 /// Between two looks at the index.
 const ASK_SECONDS: u64 = 6 * 3600;
-/// After one that failed, or anything else outside of the cluster.
-const ASK_AGAIN_SECONDS: u64 = 600;
+/// After a look, or a snapshot, that failed.
+const TRY_AGAIN_SECONDS: u64 = 600;
+/// A release that could not be had or proven is left out for so long.
+const LEFT_OUT_SECONDS: u64 = 3600;
 /// Problems with releases; those with the way itself have an area of their own.
 const RELEASES: &str = "releases";
 const UPGRADE: &str = "upgrade";
+const SNAPSHOT: &str = "snapshot before an upgrade";
+/// Attention to what is declared and has not begun.
+const BEGINS: &str = "declared upgrade";
+
+/// What an errand brought.
+enum Brought {
+    Offered(Vec<Version>),
+    Release(ConsulArtifact),
+    Saved(Box<Upgrade>),
+}
+
+/// What an errand is for.
+#[derive(PartialEq)]
+enum Purpose {
+    Look,
+    Fetch(Version),
+    Save,
+}
 
 /// What takes minutes, beside the rounds.
-enum Errand {
-    Asked(Vec<Version>),
-    Fetched(ConsulArtifact),
-    Saved(Box<Upgrade>),
+struct Errand {
+    purpose: Purpose,
+    /// Of the note that it began with: what came of it is of no use beside another one.
+    etag: Option<String>,
+    task: JoinHandle<Result<Brought, String>>,
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// What the leading server remembers from round to round.
 #[derive(Default)]
 pub(super) struct Upgrades {
     offered: Vec<Version>,
-    /// The index is asked again then, Unix milliseconds; errands that failed are tried again then, too.
+    /// The index is asked again then, Unix milliseconds.
     ask_at_unix_ms: u64,
-    try_at_unix_ms: u64,
-    errand: Option<JoinHandle<Result<Errand, String>>>,
+    /// A snapshot that failed is tried again then.
+    save_at_unix_ms: u64,
+    /// Releases that could not be had or proven: until then, and why.
+    left_out: BTreeMap<Version, (u64, String)>,
+    errand: Option<Errand>,
     unwell_since_unix_ms: Option<u64>,
     /// What was read of the way is old.
     is_old: bool,
@@ -53,29 +88,60 @@ impl Upgrades {
 }
 
 impl Manager {
-    /// The Consul that this server is to run now: what is in force, or what it ran before as long as it has to wait.
-    pub(super) fn runs_now(
-        &self,
-        cluster: &ClusterDocument,
-        upgrade: Option<&Upgrade>,
+    /// The Consul that this server is to run now: what is in force, or what it runs as long as it has to wait.
+    pub(super) async fn runs_now(
+        &mut self,
+        documents: &Documents,
+        peers: &[ServerStatus],
+        is_active: bool,
     ) -> ConsulArtifact {
-        let wanted = in_force(cluster, upgrade);
-        let now = self.now();
-        if waits_for(cluster, upgrade, now).is_none() {
-            return wanted.clone();
+        let (cluster, upgrade) = (&documents.declared, documents.upgrade.as_ref());
+        let ran = self.ran(documents, is_active);
+        let turn = Turn {
+            cluster,
+            upgrade,
+            peers,
+            is_member: self.memory.member,
+            is_active,
+            ran: ran.as_ref(),
+            led_with: self.memory.led_with.as_ref(),
+            now: self.now(),
+        };
+        let consul = turn.consul().clone();
+        match ran {
+            // The way may go forward again since this was read: a server of the new version has led.
+            Some(ran) if consul.version < ran.version && !self.is_noted_still(documents).await => {
+                self.upgrades.is_old = true;
+                ran
+            }
+            _ => consul,
         }
-        if !self.memory.member {
-            // Whoever comes new begins with what the others run.
-            let before = upgrade.filter(|upgrade| upgrade.goes_on() && upgrade.to == *wanted);
-            return before.map_or(wanted, |upgrade| &upgrade.from).clone();
-        }
-        let known = LastKnown::load(&self.host.paths).ok().flatten();
-        let ran = known.map(|known| known.cluster.consul);
-        ran.filter(|ran| ran.version != wanted.version).unwrap_or_else(|| wanted.clone())
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp::from_second(self.now_unix_s()).unwrap_or_default()
+    /// Whether the note is the one that was read.
+    async fn is_noted_still(&self, documents: &Documents) -> bool {
+        let noted = self.host.stores.upgrade().await;
+        noted.is_ok_and(|(_, etag)| etag == documents.upgrade_etag)
+    }
+
+    /// The Consul that runs here, by what it says itself, or that was started last.
+    pub(super) fn ran(&self, documents: &Documents, is_active: bool) -> Option<ConsulArtifact> {
+        let last = LastKnown::load(&self.host.paths).ok().flatten().map(|last| last.cluster.consul);
+        let Some(own) = self.board.consul().filter(|_| is_active) else { return last };
+        let named = known(&documents.declared, documents.upgrade.as_ref());
+        let mut all = last.iter().chain(named);
+        all.find(|one| is_same_consul(&own.version, &one.version)).cloned()
+    }
+
+    /// By the calendar of maintenance windows.
+    pub(super) fn now(&self) -> Timestamp {
+        let now_unix_ms = self.host.clock.now_unix_ms();
+        let calendar = self.host.timing.calendar;
+        let shown_ms = calendar.map_or(now_unix_ms, |calendar| calendar.at(now_unix_ms));
+        i64::try_from(shown_ms)
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+            .unwrap_or_default()
     }
 
     /// A server that leads writes what its version knows.
@@ -105,11 +171,9 @@ impl Manager {
         *since = if own.healthy { None } else { Some(since.unwrap_or(now_unix_ms)) };
         let unwell_ms = since.map_or(0, |since| now_unix_ms.saturating_sub(since));
         self.tell_of_the_way(documents);
-        if self.upgrades.errand.is_some() || now_unix_ms < self.upgrades.try_at_unix_ms {
-            return;
-        }
         let Ok(new_id) = uuid(&SystemEntropy) else { return };
         let statuses = self.with_own(peers);
+        let left_out: BTreeSet<Version> = self.upgrades.left_out.keys().cloned().collect();
         let sight = Sight {
             cluster: &documents.declared,
             upgrade: documents.upgrade.as_ref(),
@@ -118,13 +182,35 @@ impl Manager {
             unwell_for: Duration::from_millis(unwell_ms),
             recovery_max: self.host.timing.recovery_max,
             offered: &self.upgrades.offered,
+            left_out: &left_out,
             now: self.now(),
         };
+        let is_idle = self.upgrades.errand.is_none();
         match sight.next(&new_id) {
-            Next::Nothing => self.ask_the_index(documents, now_unix_ms),
-            Next::Fetch(version) => self.fetch(documents, version),
-            Next::Begin(upgrade) => self.save_before(documents, *upgrade),
-            Next::Note(upgrade) => self.note(documents, *upgrade).await,
+            Next::Note(upgrade) => {
+                self.note(documents, *upgrade, documents.upgrade_etag.clone()).await;
+            }
+            Next::Begin(upgrade) => self.begin(documents, *upgrade, now_unix_ms).await,
+            Next::Fetch(version) if is_idle => self.fetch(documents, version),
+            Next::Nothing if is_idle => self.ask_the_index(documents, now_unix_ms),
+            Next::Fetch(_) | Next::Nothing => {}
+        }
+    }
+
+    /// Nothing that is looked up or fetched is waited for.
+    async fn begin(&mut self, documents: &Documents, upgrade: Upgrade, now_unix_ms: u64) {
+        let saves = self.upgrades.errand.as_ref().is_some_and(|one| one.purpose == Purpose::Save);
+        if saves || now_unix_ms < self.upgrades.save_at_unix_ms {
+            return;
+        }
+        let is_apply_open = match is_run_open(self.host.stores.shared.as_ref()).await {
+            Ok(is_open) => is_open,
+            Err(error) => return self.board.problem(UPGRADE, chain(&error)),
+        };
+        let waits = may_not_begin(&documents.declared, &upgrade, is_apply_open, self.now());
+        self.board.set_attention(BEGINS, waits.clone().filter(|_| upgrade.by != By::Channel));
+        if waits.is_none() {
+            self.save_before(documents, upgrade);
         }
     }
 
@@ -133,7 +219,9 @@ impl Manager {
         self.board.solved(RELEASES);
         self.board.solved(UPGRADE);
         self.board.set_attention(UPGRADE, None);
+        self.board.set_attention(BEGINS, None);
         self.upgrades.unwell_since_unix_ms = None;
+        self.upgrades.errand = None;
     }
 
     /// One that has stopped is told until it goes on.
@@ -154,40 +242,62 @@ impl Manager {
     }
 
     async fn end_of_errand(&mut self, documents: &mut Documents, now_unix_ms: u64) {
-        let is_over = self.upgrades.errand.as_ref().is_some_and(JoinHandle::is_finished);
-        let Some(errand) = self.upgrades.errand.take_if(|_| is_over) else { return };
-        let timing = &self.host.timing;
-        match errand.await.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok(Errand::Asked(offered)) => {
+        self.upgrades.left_out.retain(|_, (until_unix_ms, _)| now_unix_ms < *until_unix_ms);
+        let is_over = self.upgrades.errand.as_ref().is_some_and(|one| one.task.is_finished());
+        let Some(mut errand) = self.upgrades.errand.take_if(|_| is_over) else { return };
+        let again_ms = |seconds| now_unix_ms + self.host.timing.interval_ms(seconds);
+        let etag = errand.etag.take();
+        match (&mut errand.task).await.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(Brought::Offered(offered)) => {
                 self.upgrades.offered = offered;
-                self.upgrades.ask_at_unix_ms = now_unix_ms + timing.interval_ms(ASK_SECONDS);
-                self.board.solved(RELEASES);
+                self.upgrades.ask_at_unix_ms = again_ms(ASK_SECONDS);
+                self.tell_of_releases();
             }
-            Ok(Errand::Fetched(to)) => {
-                self.board.solved(RELEASES);
-                let from = in_force(&documents.declared, documents.upgrade.as_ref()).clone();
+            Ok(Brought::Release(to)) => {
+                self.tell_of_releases();
+                let after = documents.upgrade.as_ref();
+                let from = in_force(&documents.declared, after).clone();
                 let generation = documents.declared.generation;
                 let Ok(id) = uuid(&SystemEntropy) else { return };
-                let way = Way { from, to, by: By::Channel };
+                if from.version >= to.version {
+                    return;
+                }
+                let way = Way { from, to, by: By::Channel, after };
                 let chosen = way.note(id, UpgradePhase::Chosen, generation, self.now());
-                self.note(documents, chosen).await;
+                self.note(documents, chosen, etag).await;
             }
-            Ok(Errand::Saved(upgrade)) => {
-                self.board.solved(RELEASES);
-                self.note(documents, *upgrade).await;
+            Ok(Brought::Saved(upgrade)) => {
+                self.board.solved(SNAPSHOT);
+                self.note(documents, *upgrade, etag).await;
             }
-            Err(error) => {
-                let wait_ms = timing.interval_ms(ASK_AGAIN_SECONDS);
-                self.upgrades.try_at_unix_ms = now_unix_ms + wait_ms;
-                self.upgrades.ask_at_unix_ms = now_unix_ms + wait_ms;
-                self.board.problem(RELEASES, error);
-            }
+            Err(error) => match &errand.purpose {
+                Purpose::Look => {
+                    self.upgrades.ask_at_unix_ms = again_ms(TRY_AGAIN_SECONDS);
+                    self.board.problem(RELEASES, error);
+                }
+                Purpose::Fetch(version) => {
+                    let until_unix_ms = again_ms(LEFT_OUT_SECONDS);
+                    self.upgrades.left_out.insert(version.clone(), (until_unix_ms, error));
+                    self.tell_of_releases();
+                }
+                Purpose::Save => {
+                    self.upgrades.save_at_unix_ms = again_ms(TRY_AGAIN_SECONDS);
+                    self.board.problem(SNAPSHOT, error);
+                }
+            },
         }
     }
 
-    /// Writes the note, unless another server has written one since it was read.
-    async fn note(&mut self, documents: &mut Documents, upgrade: Upgrade) {
-        let etag = documents.upgrade_etag.clone();
+    /// The newest that could not be had is told.
+    fn tell_of_releases(&self) {
+        match self.upgrades.left_out.last_key_value() {
+            Some((_, (_, error))) => self.board.problem(RELEASES, error.clone()),
+            None => self.board.solved(RELEASES),
+        }
+    }
+
+    /// Writes the note, unless another server has written one since the one with this etag.
+    async fn note(&mut self, documents: &mut Documents, upgrade: Upgrade, etag: Option<String>) {
         match self.host.stores.note_upgrade(&upgrade, etag).await {
             Ok(etag) => {
                 tracing::info!(phase = ?upgrade.phase, "{}", upgrade.told());
@@ -213,22 +323,32 @@ impl Manager {
             return;
         }
         let index = index.to_owned();
-        self.upgrades.errand = Some(tokio::spawn(async move {
+        self.send(documents, Purpose::Look, async move {
             let offered = async { Index::new(&index)?.versions().await }.await;
-            offered.map(Errand::Asked).map_err(|error| chain(&error))
-        }));
+            offered.map(Brought::Offered).map_err(|error| chain(&error))
+        });
     }
 
     fn fetch(&mut self, documents: &Documents, version: Version) {
         let Some(index) = Self::index(documents).map(str::to_owned) else { return };
         let (host, now) = (self.host.clone(), std::time::SystemTime::now());
         tracing::info!(%version, index, "fetching a release of Consul");
-        self.upgrades.errand = Some(tokio::spawn(async move {
+        self.send(documents, Purpose::Fetch(version.clone()), async move {
             let store = host.stores.shared.as_ref();
             let index = Index::new(&index).map_err(|error| chain(&error))?;
             let fetched = releases::fetch(&index, &host.release_keys, store, &version, now).await;
-            fetched.map(Errand::Fetched).map_err(|error| chain(&error))
-        }));
+            fetched.map(Brought::Release).map_err(|error| chain(&error))
+        });
+    }
+
+    fn send(
+        &mut self,
+        documents: &Documents,
+        purpose: Purpose,
+        work: impl Future<Output = Result<Brought, String>> + Send + 'static,
+    ) {
+        let etag = documents.upgrade_etag.clone();
+        self.upgrades.errand = Some(Errand { purpose, etag, task: tokio::spawn(work) });
     }
 
     /// No server goes before there is something to go back to.
@@ -236,11 +356,11 @@ impl Manager {
         let version = upgrade.to.version.to_string().replace(['.', '+'], "-");
         let name = format!("{}before-{version}-{}.snap", blob::ON_DEMAND, upgrade.id);
         let (host, client) = (self.host.clone(), documents.client.clone());
-        self.upgrades.errand = Some(tokio::spawn(async move {
+        self.send(documents, Purpose::Save, async move {
             let taken = on_demand::take(&host, &client, &name).await;
             taken.map_err(|error| format!("no snapshot before the upgrade: {}", chain(&error)))?;
-            Ok(Errand::Saved(Box::new(Upgrade { snapshot: Some(name), ..upgrade })))
-        }));
+            Ok(Brought::Saved(Box::new(Upgrade { snapshot: Some(name), ..upgrade })))
+        });
     }
 
     /// This server was restarted for it and is not well: nobody follows.
@@ -268,24 +388,34 @@ impl Manager {
         self.upgrades.is_old = true;
     }
 
-    /// On request; why not, where it cannot be.
+    /// Nothing leads for longer than a restart takes, and this server has gone the way: whoever looked after its restart
+    /// may have been cut off.
+    pub(super) async fn stop_without_a_leader(&mut self, documents: &Documents) {
+        let alone_for = self.host.timing.tick * self.rounds_alone;
+        if alone_for > self.host.timing.recovery_max {
+            self.stop_upgrade(documents, "nothing leads since it was restarted for it").await;
+        }
+    }
+
+    /// On request; why not, where it cannot be. What was known before is not believed: documents and statuses are read anew.
     pub(super) async fn take_back(
         &mut self,
         documents: &mut Documents,
-        peers: &[ServerStatus],
         asked_by: Option<&str>,
     ) -> Result<Upgrade, String> {
-        let (upgrade, etag) = self.host.stores.upgrade().await.map_err(|error| chain(&error))?;
+        let stores = &self.host.stores;
+        let cluster = stores.cluster().await.map_err(|error| chain(&error))?;
+        let (upgrade, etag) = stores.upgrade().await.map_err(|error| chain(&error))?;
         let Some(upgrade) = upgrade else { return Err("no upgrade was begun".to_owned()) };
-        let statuses = self.with_own(peers);
-        if let Some(reason) = stays(&documents.declared, &upgrade, &statuses) {
+        let statuses = self.with_own(&self.just_written(&cluster.slots, &cluster.others).await);
+        if let Some(reason) = stays(&cluster, &upgrade, &statuses) {
             return Err(reason);
         }
         let back = Upgrade {
             phase: UpgradePhase::TakenBack,
             since: self.now().to_string(),
             reason: Some(format!("asked for by {}", asked_by.unwrap_or("somebody"))),
-            generation: documents.declared.generation,
+            generation: cluster.generation,
             not_before: None,
             ..upgrade
         };
@@ -295,5 +425,23 @@ impl Manager {
         (documents.upgrade, documents.upgrade_etag) = (Some(back.clone()), Some(etag));
         self.upgrades.is_old = true;
         Ok(back)
+    }
+
+    /// What the other servers wrote within the last minute.
+    pub(super) async fn just_written(&self, slots: &[u32], others: &[u32]) -> Vec<ServerStatus> {
+        let own = self.host.bootstrap.slot;
+        let mut written = Vec::new();
+        for slot in slots.iter().chain(others).copied().filter(|slot| *slot != own) {
+            match self.host.stores.status_and_age(slot).await {
+                Ok(Some((status, age)))
+                    if age.is_none_or(|age| age.as_secs() <= STATUS_FRESH_SECONDS) =>
+                {
+                    written.push(status);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::debug!(slot, error = %chain(&error), "status not readable"),
+            }
+        }
+        written
     }
 }

@@ -3,6 +3,8 @@
 use hcs_planner::maintenance::Window;
 use hcs_planner::upgrade::Channel;
 
+use super::back::stays;
+use super::turn::{Turn, may_not_begin, waits_for};
 use super::*;
 use crate::samples;
 
@@ -44,8 +46,8 @@ fn consul(version: &str, healthy: bool) -> ConsulStatus {
         is_leader: false,
         healthy,
         failure_tolerance: u32::from(healthy),
-        voters: ["a", "b", "c"].map(str::to_owned).to_vec(),
-        peers: vec![],
+        voters: ["s0", "s1", "s2"].map(str::to_owned).to_vec(),
+        peers: ["s0", "s1", "s2"].map(str::to_owned).to_vec(),
         acl_ready: true,
     }
 }
@@ -61,7 +63,7 @@ fn statuses(versions: [&str; 3]) -> Vec<ServerStatus> {
 }
 
 fn upgrade(from: &str, to: &str, phase: UpgradePhase) -> Upgrade {
-    let way = Way { from: artifact(from), to: artifact(to), by: By::Channel };
+    let way = Way { from: artifact(from), to: artifact(to), by: By::Channel, after: None };
     way.note("1".to_owned(), phase, 4, at(OPEN))
 }
 
@@ -72,6 +74,9 @@ struct Case {
     healthy: bool,
     unwell_s: u64,
     offered: Vec<&'static str>,
+    left_out: Vec<&'static str>,
+    own: ConsulStatus,
+    more: Vec<ServerStatus>,
     now: &'static str,
 }
 
@@ -84,13 +89,23 @@ impl Case {
             healthy: true,
             unwell_s: 0,
             offered: vec![],
+            left_out: vec![],
+            own: consul("1.22.6", true),
+            more: vec![],
             now: OPEN,
         }
     }
 
     fn next(&self) -> Next {
         let offered: Vec<Version> = self.offered.iter().map(|v| v.parse().unwrap()).collect();
-        let (own, statuses) = (consul("1.22.6", self.healthy), statuses(self.runs));
+        let left_out = self.left_out.iter().map(|v| v.parse().unwrap()).collect();
+        let tolerance = if self.healthy { self.own.failure_tolerance } else { 0 };
+        let own = ConsulStatus {
+            healthy: self.healthy,
+            failure_tolerance: tolerance,
+            ..self.own.clone()
+        };
+        let statuses = [statuses(self.runs), self.more.clone()].concat();
         let sight = Sight {
             cluster: &self.cluster,
             upgrade: self.upgrade.as_ref(),
@@ -99,6 +114,7 @@ impl Case {
             unwell_for: Duration::from_secs(self.unwell_s),
             recovery_max: Duration::from_mins(3),
             offered: &offered,
+            left_out: &left_out,
             now: at(self.now),
         };
         sight.next("new")
@@ -134,8 +150,10 @@ fn a_channel_brings_a_release_when_its_window_is_open_and_long_enough() {
     assert_eq!(case(Some(told), CLOSED), "nothing", "it is told already");
     let ill = Case { upgrade: chosen(), healthy: false, ..Case::new() };
     assert_eq!(ill.told(), "nothing", "what is not whole is not upgraded");
-    let newer = Case { upgrade: chosen(), offered: vec!["1.22.8"], ..Case::new() };
+    let mut newer = Case { upgrade: chosen(), offered: vec!["1.22.8"], ..Case::new() };
     assert_eq!(newer.told(), "fetch 1.22.8", "a later one replaces what waits");
+    newer.left_out = vec!["1.22.8"];
+    assert_eq!(newer.told(), "begin Running 1.22.7", "what cannot be had holds up nothing");
 }
 
 #[test]
@@ -212,6 +230,8 @@ fn what_is_declared_begins_at_once_and_what_was_taken_back_not_by_itself() {
     case.cluster.consul = artifact("1.22.7");
     case.runs = ["1.22.6"; 3];
     case.upgrade = Some(back(3));
+    assert_eq!(case.told(), "nothing", "an apply has written down what the servers had chosen");
+    case.cluster.consul_declared_at = 4;
     assert_eq!(case.told(), "begin Running 1.22.7", "it was declared again");
 }
 
@@ -229,6 +249,7 @@ fn a_cluster_that_is_being_made_is_on_no_way() {
         unwell_for: Duration::ZERO,
         recovery_max: Duration::from_mins(3),
         offered: &[],
+        left_out: &BTreeSet::new(),
         now: at(OPEN),
     };
     assert_eq!(sight.next("new"), Next::Nothing);
@@ -274,7 +295,206 @@ fn it_is_taken_back_until_a_server_of_the_new_version_has_led() {
     let mut leads = all.clone();
     leads[0].consul.as_mut().unwrap().is_leader = true;
     assert!(stays(&running, &leads).contains("has led"));
-    assert!(stays(&running, &all[..2]).contains("server 2 does not say"));
+    assert!(stays(&running, &all[..2]).contains("server 2 does not say now"));
+    let noted = Upgrade { has_led: true, ..running };
+    assert!(stays(&noted, &all).contains("has led"), "whatever became of the server");
+    let mut helper = all.clone();
+    helper.push(ServerStatus { led_with: Some(Version::new(1, 22, 7)), ..samples::status(7) });
+    let running = upgrade("1.22.6", "1.22.7", UpgradePhase::Running);
+    assert!(stays(&running, &helper).contains("s7 has led"), "one that is there for a while");
     let done = upgrade("1.22.6", "1.22.7", UpgradePhase::Done);
     assert!(stays(&done, &all).contains("nothing is under way"));
+}
+
+/// A server that goes (5 -> 3), or a helper, is part of the cluster as long as it votes.
+#[test]
+fn another_version_comes_beside_servers_that_go_or_help() {
+    let mut case = Case { cluster: cluster("1.22.7"), ..Case::new() };
+    case.cluster.consul_before = Some(Box::new(artifact("1.22.6")));
+    case.cluster.others = vec![3];
+    let voters: Vec<String> = ["s0", "s1", "s2", "s3"].map(str::to_owned).to_vec();
+    case.own.voters.clone_from(&voters);
+    case.own.peers = voters;
+    let of = |version: &str| ServerStatus {
+        consul: Some(consul(version, true)),
+        document_generation: Some(4),
+        ..samples::status(3)
+    };
+    case.more = vec![of("1.22.6")];
+    assert_eq!(case.told(), "begin Running 1.22.7");
+    case.upgrade =
+        Some(Upgrade { by: By::Declaration, ..upgrade("1.22.6", "1.22.7", UpgradePhase::Running) });
+    case.runs = ["1.22.7"; 3];
+    assert_eq!(case.told(), "nothing", "the fourth has not gone");
+    case.more = vec![of("1.22.7")];
+    assert_eq!(case.told(), "note Done 1.22.7");
+    // One whose machine is gone is no part of it any more.
+    case.more = vec![of("1.22.6")];
+    case.own.peers.pop();
+    assert_eq!(case.told(), "note Done 1.22.7");
+    case.upgrade = None;
+    case.runs = ["1.22.6"; 3];
+    case.own.voters.remove(0);
+    assert_eq!(case.told(), "nothing", "a server of the cluster does not vote");
+}
+
+#[test]
+fn what_was_taken_back_does_not_come_again_by_itself() {
+    let back = upgrade("1.22.6", "1.22.7", UpgradePhase::TakenBack);
+    let case = Case { upgrade: Some(back), offered: vec!["1.22.7", "1.22.8"], ..Case::new() };
+    assert_eq!(case.told(), "fetch 1.22.8");
+    let (from, to, after) = (artifact("1.22.6"), artifact("1.22.8"), case.upgrade.as_ref());
+    let way = Way { from, to, by: By::Channel, after };
+    let chosen = way.note("2".to_owned(), UpgradePhase::Chosen, 4, at(OPEN));
+    let later = Case {
+        upgrade: Some(chosen),
+        offered: vec!["1.22.7"],
+        left_out: vec!["1.22.8"],
+        ..Case::new()
+    };
+    assert_eq!(later.told(), "begin Running 1.22.8", "and not back to what was refused");
+}
+
+/// Between a take-back and the moment in which all know of it, a server of the new version may begin to lead.
+#[test]
+fn what_has_led_is_not_taken_back_any_more() {
+    for phase in [UpgradePhase::Running, UpgradePhase::Stopped, UpgradePhase::TakenBack] {
+        let mut case = Case {
+            upgrade: Some(upgrade("1.22.6", "1.22.7", phase)),
+            runs: ["1.22.7", "1.22.6", "1.22.6"],
+            ..Case::new()
+        };
+        case.own = ConsulStatus { is_leader: true, ..consul("1.22.7", true) };
+        let Next::Note(noted) = case.next() else { panic!("{phase:?} {:?}", case.next()) };
+        let forward = if phase == UpgradePhase::TakenBack { UpgradePhase::Running } else { phase };
+        assert_eq!((noted.has_led, noted.phase), (true, forward));
+        // The same where another leads by now and the one that led says so.
+        case.own = consul("1.22.6", true);
+        assert!(!matches!(case.next(), Next::Note(noted) if noted.has_led));
+        let mut led = statuses(case.runs);
+        led[0].led_with = Some(Version::new(1, 22, 7));
+        let own = consul("1.22.6", true);
+        let sight = Sight {
+            cluster: &case.cluster,
+            upgrade: case.upgrade.as_ref(),
+            statuses: &led,
+            own: &own,
+            unwell_for: Duration::ZERO,
+            recovery_max: Duration::from_mins(3),
+            offered: &[],
+            left_out: &BTreeSet::new(),
+            now: at(OPEN),
+        };
+        assert!(matches!(sight.next("new"), Next::Note(noted) if noted.has_led), "{phase:?}");
+    }
+}
+
+#[test]
+fn a_way_begins_beside_the_apply_that_declared_it_or_in_a_window() {
+    let running = |by| Upgrade { by, ..upgrade("1.22.6", "1.22.7", UpgradePhase::Running) };
+    let told = |by, is_apply_open, now| {
+        may_not_begin(&cluster("1.22.6"), &running(by), is_apply_open, at(now)).unwrap_or_default()
+    };
+    assert_eq!(told(By::Declaration, true, CLOSED), "");
+    assert_eq!(told(By::Declaration, false, OPEN), "");
+    let waits = told(By::Declaration, false, CLOSED);
+    assert!(waits.contains(&format!("the next one opens at {NEXT}")), "{waits}");
+    assert!(told(By::Declaration, false, ALMOST_OVER).contains(NEXT));
+    assert_eq!(told(By::Channel, false, OPEN), "");
+    assert!(told(By::Channel, true, OPEN).contains("an apply works"));
+}
+
+struct Server {
+    is_member: bool,
+    is_active: bool,
+    ran: Option<&'static str>,
+    led_with: Option<&'static str>,
+    leader_runs: Option<&'static str>,
+}
+
+/// By hand: whatever starts a Consul anew, it starts what it ran; a turn alone changes that, and the way back.
+#[test]
+fn a_server_runs_what_it_ran_until_it_is_its_turn() {
+    let member = || Server {
+        is_member: true,
+        is_active: true,
+        ran: Some("1.22.6"),
+        led_with: None,
+        leader_runs: Some("1.22.6"),
+    };
+    let stopped = || Server { is_active: false, ..member() };
+    let gone = || Server { ran: Some("1.22.7"), ..member() };
+    let new = |leader_runs| Server { is_member: false, ran: None, leader_runs, ..member() };
+    let by_channel = |phase| Some(upgrade("1.22.6", "1.22.7", phase));
+    let led = || Server { led_with: Some("1.22.7"), ..gone() };
+    let (old_one, new_one) = (Some("1.22.6"), Some("1.22.7"));
+    let running = UpgradePhase::Running;
+    let rows = [
+        ("its turn", member(), by_channel(running), OPEN, "1.22.7"),
+        ("a closed window", member(), by_channel(running), CLOSED, "1.22.6"),
+        ("rebooted in an open window", stopped(), by_channel(running), OPEN, "1.22.6"),
+        ("stopped", member(), by_channel(UpgradePhase::Stopped), OPEN, "1.22.6"),
+        (
+            "rebooted after it had gone",
+            Server { is_active: false, ..gone() },
+            by_channel(running),
+            CLOSED,
+            "1.22.7",
+        ),
+        ("back", gone(), by_channel(UpgradePhase::TakenBack), CLOSED, "1.22.6"),
+        (
+            "back, crashed",
+            Server { is_active: false, ..gone() },
+            by_channel(UpgradePhase::TakenBack),
+            CLOSED,
+            "1.22.6",
+        ),
+        ("not back once it has led", led(), by_channel(UpgradePhase::TakenBack), CLOSED, "1.22.7"),
+        ("new, before any went", new(old_one), by_channel(running), OPEN, "1.22.6"),
+        ("new, the leader has gone", new(new_one), by_channel(running), CLOSED, "1.22.7"),
+        ("new, nobody there", new(None), None, OPEN, "1.22.6"),
+        ("nothing known", Server { ran: None, ..stopped() }, by_channel(running), OPEN, "1.22.6"),
+        ("done", member(), by_channel(UpgradePhase::Done), CLOSED, "1.22.7"),
+    ];
+    for (name, server, note, now, expected) in rows {
+        let cluster = cluster("1.22.6");
+        assert_eq!(runs(&cluster, &server, note.as_ref(), now), expected, "{name}");
+    }
+    // Declared, and nobody has begun: neither a member nor a newcomer goes before the snapshot.
+    let mut declared = cluster("1.22.7");
+    declared.consul_before = Some(Box::new(artifact("1.22.6")));
+    assert_eq!(runs(&declared, &member(), None, OPEN), "1.22.6");
+    assert_eq!(runs(&declared, &new(old_one), None, OPEN), "1.22.6");
+    assert_eq!(runs(&declared, &new(new_one), None, OPEN), "1.22.7");
+    // Declared over a way that was taken back: the ill server goes back first.
+    let mut further = cluster("1.22.8");
+    further.consul_before = Some(Box::new(artifact("1.22.7")));
+    let back = by_channel(UpgradePhase::TakenBack);
+    assert_eq!(runs(&further, &gone(), back.as_ref(), OPEN), "1.22.6");
+    assert_eq!(runs(&further, &member(), back.as_ref(), OPEN), "1.22.6");
+}
+
+fn runs(
+    cluster: &ClusterDocument,
+    server: &Server,
+    upgrade: Option<&Upgrade>,
+    now: &str,
+) -> String {
+    let ran = server.ran.map(artifact);
+    let led_with = server.led_with.map(|version| version.parse().unwrap());
+    let mut leader = samples::status(1);
+    leader.consul =
+        server.leader_runs.map(|it| ConsulStatus { is_leader: true, ..consul(it, true) });
+    let peers = [leader];
+    let turn = Turn {
+        cluster,
+        upgrade,
+        peers: &peers,
+        is_member: server.is_member,
+        is_active: server.is_active,
+        ran: ran.as_ref(),
+        led_with: led_with.as_ref(),
+        now: at(now),
+    };
+    turn.consul().version.to_string()
 }

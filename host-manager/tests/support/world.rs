@@ -166,6 +166,7 @@ impl World {
             others: vec![],
             consul: self.artifact.clone(),
             consul_before: self.consul_before.clone(),
+            consul_declared_at: 0,
             consul_server_config: self.server_config.clone(),
             maintenance: self.maintenance.clone(),
             host_manager: None,

@@ -26,11 +26,11 @@ pub(super) fn closed(prior: &Value, spec: &ClusterSpec, clock: &dyn Clock) -> Op
         return None;
     }
     let now = Timestamp::from_millisecond(i64::try_from(clock.now_unix_ms()).ok()?).ok()?;
-    let opening = spec.maintenance.schedule().opening(work(&from, to), now);
-    if opening.is_some_and(|opening| opening.is_open(now)) {
+    let opens = spec.maintenance.schedule().begins(work(&from, to), now);
+    if opens == Some(now) {
         return None;
     }
-    Some(Closed { from, to: to.clone(), opens: opening.map(|opening| opening.start) })
+    Some(Closed { from, to: to.clone(), opens })
 }
 
 impl Closed {
@@ -53,7 +53,7 @@ impl Closed {
         Diagnostic::warning(
             "This upgrade waits for a maintenance window",
             format!(
-                "Consul goes from {} to {}, and no maintenance window is open now: {}. An apply before then is refused. \
+                "Consul goes from {} to {}, and no maintenance window is open now, or it is almost over: {}. An apply before then is refused. \
                  Apply in the window, {}.",
                 self.from,
                 self.to,
@@ -130,6 +130,9 @@ mod tests {
             assert!(told.detail.contains(part), "{}", told.detail);
         }
         assert!(closed(&prior("1.22.6"), &spec, &sunday).is_none(), "it is open");
+        let almost_over = At("2026-11-29T02:55:00Z".parse().unwrap());
+        let told = closed(&prior("1.22.6"), &spec, &almost_over).unwrap().error();
+        assert!(told.detail.contains("opens at 2026-12-06T02:00:00Z"), "{}", told.detail);
         assert!(closed(&prior("1.22.7"), &spec, &saturday).is_none(), "nothing is upgraded");
         assert!(closed(&Value::Null, &spec, &saturday).is_none(), "a create");
         spec.ignore_maintenance_windows_for = Some(Version::new(1, 22, 5));

@@ -24,7 +24,7 @@ const DRAWN: [&str; 10] = [
 /// A machine takes its set's tags over when it takes over its model, which no change of tags asks of it.
 const FOLLOWS: &str = "/virtualMachineScaleSets/virtualMachines";
 /// Properties of documents that tell how they came to be: how often they were written, and which Consul was named before.
-const HISTORY: [&str; 2] = ["generation", "consul_before"];
+const HISTORY: [&str; 3] = ["generation", "consul_before", "consul_declared_at"];
 
 /// Objects by what they are, documents by name.
 pub(crate) type Plain = BTreeMap<String, Value>;

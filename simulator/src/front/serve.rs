@@ -38,6 +38,9 @@ pub struct Options {
     /// How many times faster than Azure its durations pass [default: 1]
     #[arg(long, value_name = "X")]
     pub time_scale: Option<f64>,
+    /// How many times faster than real days pass for the servers' maintenance windows, from the start on [default: 1]
+    #[arg(long, value_name = "X")]
+    pub calendar_speed: Option<f64>,
     /// Machines have the addresses that Azure says, on the loopback device, and not ones in 127.0.0.0/8: for a network
     /// namespace of the emulator's own; needs `ip` and the right to change networks
     #[arg(long)]
@@ -104,6 +107,7 @@ pub async fn serve(options: Options) -> Result<(), FrontError> {
     shared.machines.own_addresses = options.own_addresses;
     shared.storage_suffix = suffix;
     shared.releases = options.releases;
+    shared.calendar = options.calendar_speed.map(|speed| format!("{}@{speed}", now_ms()));
     let metadata = match options.external_machines {
         None => None,
         Some(address) => {

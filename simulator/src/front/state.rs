@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) token_key: hmac::Key,
     /// Given to machines only when the emulator was started with it.
     pub(crate) time_scale: Option<String>,
+    /// The same: the calendar of maintenance windows.
+    pub(crate) calendar: Option<String>,
     /// Releases of Consul that are served.
     pub(crate) releases: Option<PathBuf>,
     pub(crate) blobs: BlobStore,
@@ -62,6 +64,7 @@ impl Shared {
             identity,
             token_key,
             time_scale,
+            calendar: None,
             releases: None,
             blobs: BlobStore::open(&dir.join("blobs"))?,
             machines: Machines::open(dir)?,

@@ -15,6 +15,7 @@ pub mod docs;
 pub mod emulator;
 pub mod error;
 pub mod kill;
+pub mod life;
 pub mod load;
 pub mod network;
 pub mod packages;

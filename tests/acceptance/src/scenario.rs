@@ -15,6 +15,9 @@ pub const GROUP: &str = "acceptance-rg";
 /// Address of the cluster in the quickstart.
 pub const CLUSTER: &str = "hcs_cluster.main";
 
+/// Schedules of a cluster that lives a day in seconds.
+const LIVING: u32 = 10_000;
+
 /// An emulated Azure and a Terraform workspace in it.
 #[derive(Debug)]
 pub struct Scenario {
@@ -53,6 +56,13 @@ impl Scenario {
         releases: &Path,
     ) -> Result<Self, HarnessError> {
         Self::start_as(&fresh_dir(name)?, "", time_scale, &["--releases", &display(releases)])
+    }
+
+    /// The same with the calendar and all schedules of the servers so much faster, Azure's too.
+    pub fn start_living(name: &str, speed: f64, releases: &Path) -> Result<Self, HarnessError> {
+        let (speed, releases) = (speed.to_string(), display(releases));
+        let more = ["--calendar-speed", &speed, "--releases", &releases];
+        Self::start_as(&fresh_dir(name)?, "", LIVING, &more)
     }
 
     /// The same under the policies of a file in `tests/acceptance/policies`.

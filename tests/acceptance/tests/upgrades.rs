@@ -7,7 +7,7 @@ use std::process::Command;
 
 use hcs_acceptance::bins::target;
 use hcs_acceptance::scenario::{CLUSTER, configuration, set_consul};
-use hcs_acceptance::tools::consul;
+use hcs_acceptance::tools::{self, consul};
 use hcs_acceptance::{Scenario, blobs, wait};
 use hcs_release_maker::{Maker, index, next_patch, relabelled};
 use semver::Version;
@@ -114,6 +114,49 @@ fn a_cluster_takes_a_release_while_terraform_is_away_and_the_plan_stays_empty() 
     let told = scenario.terraform.plan(&[])?.expect_code(1)?.text();
     assert!(told.contains("Consul does not go back to"), "{told}");
     own("  server_count = 3\n  zones = [\"1\"]\n")?;
+    scenario.terraform.destroy(&[])?;
+    Ok(())
+}
+
+/// Servers that go, and one that is made anew beside a helper, are part of the cluster until they have left it: another
+/// version comes all the same, by a note and after a snapshot.
+#[test]
+fn another_version_and_fewer_servers_come_in_one_apply() -> Done {
+    let mut scenario = Scenario::start("fewer", "", 60)?;
+    let shape = |lines: &str| configuration("fewer", "", &format!("  zones = [\"1\"]\n{lines}"));
+    let terraform = &mut scenario.terraform;
+    terraform.write("main.tf", &shape("  server_count = 3\n"))?;
+    terraform.init()?;
+    terraform.apply(&[])?;
+    let account = terraform.attributes(CLUSTER)?["storage_account_name"].clone();
+    let account = account.as_str().unwrap_or_default().to_owned();
+    let first = consul()?;
+    let from: Version = tools::consul_version(&first)?.parse()?;
+    let program = fs::read(&first)?;
+    let (fewer, anew) = (next_patch(&from), next_patch(&next_patch(&from)));
+    for (version, lines) in
+        [(&fewer, "  server_count = 1\n"), (&anew, "  server_count = 1\n  data_disk_gib = 64\n")]
+    {
+        let next = scenario.dir.join(format!("consul-{version}"));
+        fs::write(&next, relabelled(&program, &from, version))?;
+        fs::set_permissions(&next, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let terraform = &mut scenario.terraform;
+        terraform.set("TF_VAR_consul_version", &version.to_string());
+        terraform.set("TF_VAR_consul_archive", &next.display().to_string());
+        terraform.write("main.tf", &shape(lines))?;
+        terraform.apply(&[])?;
+        terraform.plan(&[])?.expect_code(0)?;
+        let after = terraform.attributes(CLUSTER)?;
+        let servers = after["servers"].as_array().cloned().unwrap_or_default();
+        assert_eq!(servers.len(), 1);
+        assert_eq!(servers[0]["consul_version"], version.to_string());
+        let note = blobs::json(&scenario.azure, &account, "decisions", "upgrade.json")?;
+        let note = note.unwrap_or_default();
+        assert_eq!((&note["phase"], &note["by"]), (&"done".into(), &"declaration".into()));
+        assert_eq!(note["to"]["version"], version.to_string());
+        let name = note["snapshot"].as_str().unwrap_or_default();
+        assert!(blobs::get(&scenario.azure, &account, "snapshots", name)?.is_some(), "{name}");
+    }
     scenario.terraform.destroy(&[])?;
     Ok(())
 }

@@ -17,9 +17,10 @@ use crate::plan::{Action, Artifact, PlanError, Secret, SecretKind};
 use crate::reference;
 use crate::reference::has_reference;
 use crate::reference::parameter::{CONSUL_FILE_NAME, CONSUL_SHA256, HOST_MANAGER_SHA256};
-use crate::releases::{check_choice, check_upgrade};
+use crate::releases::{UpgradeRefused, check_choice, check_upgrade};
 use crate::rotation::{Rotated, Rotations, SecretVersion, declared};
 use crate::server_config::added_config;
+use crate::upgrade::UpgradePhase;
 
 const UPLOAD_CONSUL: &str = "upload consul";
 const UPLOAD_HOST_MANAGER: &str = "upload host manager";
@@ -33,7 +34,9 @@ impl Planner<'_> {
         let version = &self.spec.consul_version;
         let runs = stored.filter(|_| !self.situation.present.is_empty());
         match (runs, stored) {
-            (Some(document), _) => check_upgrade(&document.consul.version, version),
+            (Some(document), _) => self
+                .check_under_way(document)
+                .and_then(|()| check_upgrade(&document.consul.version, version)),
             (None, Some(document)) if document.consul.version == *version => Ok(()),
             (None, _) => check_choice(version),
         }
@@ -58,6 +61,7 @@ impl Planner<'_> {
                 (Some(runs), _) if upgrades => Some(Box::new(runs.consul.clone())),
                 (_, stored) => stored.and_then(|document| document.consul_before.clone()),
             },
+            consul_declared_at: stored.map_or(0, |document| document.consul_declared_at),
             consul_server_config: added_config(self.spec),
             maintenance: self.spec.maintenance.clone(),
             certificates: ServerCertificates::new(self.spec, &self.names),
@@ -80,6 +84,9 @@ impl Planner<'_> {
         let differs = stored != Some(&wanted) || !balancers.coming.is_empty();
         if differs || (servers.change() && self.observed.is_ready()) {
             wanted.generation += 1;
+            if upgrades {
+                wanted.consul_declared_at = wanted.generation;
+            }
             let content = content(&wanted, &balancers.all);
             let mut uploads = Vec::new();
             if brings_host_manager {
@@ -107,6 +114,24 @@ impl Planner<'_> {
             self.write(WRITE_SPEC, blob::SPEC, json!(self.spec), false);
         }
         Ok(wanted)
+    }
+
+    /// Servers that are on a way may stand at its beginning still, and one that has stopped is ended first: no other way
+    /// begins while a server is ill.
+    fn check_under_way(&self, document: &ClusterDocument) -> Result<(), Box<UpgradeRefused>> {
+        let version = &self.spec.consul_version;
+        let Some(upgrade) = self.observed.upgrade.as_deref() else { return Ok(()) };
+        if *version == document.consul.version || document.consul != upgrade.to {
+            return Ok(());
+        }
+        let (from, to) = (upgrade.from.version.clone(), upgrade.to.version.clone());
+        match upgrade.phase {
+            UpgradePhase::Stopped => {
+                Err(Box::new(UpgradeRefused::Stopped { from, to, wanted: version.clone() }))
+            }
+            UpgradePhase::Running => check_upgrade(&from, version),
+            _ => Ok(()),
+        }
     }
 
     /// The version that a look at the servers waits for. On a way that they go by themselves they may wait for their window.

@@ -250,6 +250,9 @@ fn environment(shared: &Shared, root: &Path, address: Ipv4Addr) -> BTreeMap<Stri
     if let Some(scale) = &shared.time_scale {
         env.insert("HCS_TIME_SCALE".to_owned(), scale.clone());
     }
+    if let Some(calendar) = &shared.calendar {
+        env.insert("HCS_CALENDAR".to_owned(), calendar.clone());
+    }
     if let Some(releases) = &shared.releases {
         env.insert("HCS_RELEASE_KEY".to_owned(), releases.join("key.asc").display().to_string());
     }

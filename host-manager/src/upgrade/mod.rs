@@ -1,16 +1,19 @@
-//! What the leading server does next about versions of Consul, and whether a server may go to another one now. Pure.
+//! What the leading server does next about versions of Consul. Pure.
 
+pub mod back;
+pub mod turn;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ConsulStatus, ServerStatus};
-use hcs_planner::maintenance::{Opening, Work};
+use hcs_planner::maintenance::Work;
 use hcs_planner::observed::is_same_consul;
 use hcs_planner::upgrade::{By, Upgrade, UpgradePhase, in_force, work};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use semver::Version;
 
-/// So much of a window has to be left for a server to begin: its restart and a look at it fit in.
-const ROOM_IN_WINDOW: SignedDuration = SignedDuration::from_mins(10);
+use turn::has_led_beyond;
 
 /// The server that was restarted says first that it is not well.
 const LOOK: Duration = Duration::from_secs(20);
@@ -31,6 +34,8 @@ pub struct Sight<'a> {
     pub recovery_max: Duration,
     /// Releases that the index offers, if it was asked.
     pub offered: &'a [Version],
+    /// Of these, what could not be had lately.
+    pub left_out: &'a BTreeSet<Version>,
     /// Now.
     pub now: Timestamp,
 }
@@ -49,18 +54,22 @@ pub enum Next {
 }
 
 /// A new way, as it begins.
-pub struct Way {
+pub struct Way<'a> {
     /// From.
     pub from: ConsulArtifact,
     /// To.
     pub to: ConsulArtifact,
     /// Who wants it.
     pub by: By,
+    /// What was noted before.
+    pub after: Option<&'a Upgrade>,
 }
 
-impl Way {
-    /// In this phase.
+impl Way<'_> {
+    /// In this phase. What was taken back before stays so, unless it is what is meant now.
     pub fn note(self, id: String, phase: UpgradePhase, generation: u64, now: Timestamp) -> Upgrade {
+        let mut refused = self.after.map(Upgrade::refusals).unwrap_or_default();
+        refused.retain(|refused| refused.consul != self.to);
         Upgrade {
             id,
             from: self.from,
@@ -72,6 +81,8 @@ impl Way {
             reason: None,
             snapshot: None,
             not_before: None,
+            has_led: false,
+            refused,
             unknown: std::collections::BTreeMap::new(),
         }
     }
@@ -81,14 +92,25 @@ impl Sight<'_> {
     /// What is to be done now.
     pub fn next(&self, new_id: &str) -> Next {
         let cluster = self.cluster;
+        if let Some(led) = self.what_has_led() {
+            return Next::Note(Box::new(led));
+        }
         let runs = in_force(cluster, self.upgrade);
         // What a declaration wants and nobody has begun. On the way back the note itself says what is in force.
         let is_noted = self.upgrade.and_then(Upgrade::decided) == Some(runs);
         if !is_noted && *runs == cluster.consul && self.some_run_another(&cluster.consul.version) {
-            let from = cluster.consul_before.as_deref().unwrap_or(&cluster.consul).clone();
-            let way = Way { from, to: cluster.consul.clone(), by: By::Declaration };
-            let begun =
-                way.note(new_id.to_owned(), UpgradePhase::Running, cluster.generation, self.now);
+            // Servers that have not gone the way that is under way stand at its beginning.
+            let unfinished = self.upgrade.filter(|upgrade| upgrade.goes_on());
+            let before = unfinished.map(|upgrade| &upgrade.from);
+            let before = before.or(cluster.consul_before.as_deref());
+            let from = before.unwrap_or(&cluster.consul).clone();
+            let (to, by, after) = (cluster.consul.clone(), By::Declaration, self.upgrade);
+            let begun = Way { from, to, by, after }.note(
+                new_id.to_owned(),
+                UpgradePhase::Running,
+                cluster.generation,
+                self.now,
+            );
             return if self.can_spare() { Next::Begin(Box::new(begun)) } else { Next::Nothing };
         }
         match self.upgrade {
@@ -99,51 +121,75 @@ impl Sight<'_> {
         }
     }
 
-    fn all_run(&self, version: &Version) -> bool {
-        self.cluster.slots.iter().all(|slot| {
-            let status = self.statuses.iter().find(|status| status.slot == *slot);
-            let consul = status.and_then(|status| status.consul.as_ref());
-            consul.is_some_and(|consul| is_same_consul(&consul.version, version))
+    /// A server of the new version leads, or has led: from then on there is only forward, also where it was taken back
+    /// before that was known.
+    fn what_has_led(&self) -> Option<Upgrade> {
+        let upgrade = self.upgrade.filter(|one| one.goes_on() && !one.has_led)?;
+        let (from, to) = (&upgrade.from.version, &upgrade.to.version);
+        let leads = from != to && self.own.is_leader && is_same_consul(&self.own.version, to);
+        let has_led = |status: &ServerStatus| has_led_beyond(from, status.led_with.as_ref());
+        if !leads && !self.of_cluster().any(has_led) {
+            return None;
+        }
+        if upgrade.phase != UpgradePhase::TakenBack {
+            return Some(Upgrade { has_led: true, ..upgrade.clone() });
+        }
+        let phase = UpgradePhase::Running;
+        let since = self.now.to_string();
+        Some(Upgrade { has_led: true, reason: None, phase, since, ..upgrade.clone() })
+    }
+
+    fn status_of(&self, slot: u32) -> Option<&ServerStatus> {
+        self.statuses.iter().find(|status| status.slot == slot)
+    }
+
+    /// What the servers of the cluster say: those of its slots, and those that are there for a while and take part.
+    fn of_cluster(&self) -> impl Iterator<Item = &ServerStatus> {
+        self.statuses.iter().filter(|status| {
+            self.cluster.slots.contains(&status.slot)
+                || self.cluster.others.contains(&status.slot)
+                    && self.own.peers.contains(&status.node_name)
         })
+    }
+
+    /// Whether all servers say that they run it.
+    fn all_run(&self, version: &Version) -> bool {
+        let runs = |status: &ServerStatus| {
+            let consul = status.consul.as_ref();
+            consul.is_some_and(|consul| is_same_consul(&consul.version, version))
+        };
+        self.cluster.slots.iter().all(|slot| self.status_of(*slot).is_some())
+            && self.of_cluster().all(runs)
     }
 
     /// Whether a server says that it runs another one; who says nothing is being made, or ill.
     fn some_run_another(&self, version: &Version) -> bool {
-        let of_cluster =
-            self.statuses.iter().filter(|status| self.cluster.slots.contains(&status.slot));
-        let mut consuls = of_cluster.filter_map(|status| status.consul.as_ref());
+        let mut consuls = self.of_cluster().filter_map(|status| status.consul.as_ref());
         consuls.any(|consul| !is_same_consul(&consul.version, version))
     }
 
     /// Whether every server works by this document: one that works by an older one may be about to restart for another.
     fn all_have_read(&self) -> bool {
-        self.cluster.slots.iter().all(|slot| {
-            let status = self.statuses.iter().find(|status| status.slot == *slot);
-            status.and_then(|status| status.document_generation) >= Some(self.cluster.generation)
-        })
+        self.of_cluster().all(|status| status.document_generation >= Some(self.cluster.generation))
     }
 
-    /// Whether the cluster is whole, and serves on without any one server.
+    /// Whether the cluster is whole, and serves on without any one server. Servers that are there for a while are part of
+    /// it as long as they vote.
     fn can_spare(&self) -> bool {
-        let voters = self.own.voters.len();
+        let votes = |slot: &u32| {
+            let status = self.status_of(*slot);
+            status.is_some_and(|status| self.own.voters.contains(&status.node_name))
+        };
         self.own.healthy
-            && voters == self.cluster.slots.len()
+            && self.cluster.slots.iter().all(votes)
             && self.all_have_read()
-            && (voters == 1 || self.own.failure_tolerance > 0)
+            && (self.own.voters.len() == 1 || self.own.failure_tolerance > 0)
     }
 
     /// When a server may begin next; now, if it may. `None`: never, as far as windows are known.
-    fn begins(&self, upgrade: &Upgrade) -> Option<Timestamp> {
-        let opening = opening(self.cluster, upgrade, self.now)?;
-        match opening {
-            opening if has_room(&opening, self.now) => Some(self.now),
-            opening if opening.is_open(self.now) => self.begins_after(upgrade, opening.end),
-            opening => Some(opening.start),
-        }
-    }
-
-    fn begins_after(&self, upgrade: &Upgrade, at: Timestamp) -> Option<Timestamp> {
-        opening(self.cluster, upgrade, at).map(|opening| opening.start)
+    fn begins(&self, upgrade: &Upgrade, at: Timestamp) -> Option<Timestamp> {
+        let work = work(&upgrade.from.version, &upgrade.to.version);
+        self.cluster.maintenance.schedule().begins(work, at)
     }
 
     fn go_on(&self, upgrade: &Upgrade) -> Next {
@@ -158,7 +204,7 @@ impl Sight<'_> {
                 .noted(Upgrade { reason: Some(reason), ..upgrade.clone() }, UpgradePhase::Stopped);
         }
         // A window that is over is told.
-        let not_before = match self.begins(upgrade) {
+        let not_before = match self.begins(upgrade, self.now) {
             _ if upgrade.by != By::Channel => None,
             Some(at) if at > self.now => Some(at.to_string()),
             _ => upgrade.not_before.clone().filter(|at| is_later(at, self.now)),
@@ -179,11 +225,13 @@ impl Sight<'_> {
             return Next::Nothing;
         }
         let is_bound = upgrade.by == By::Channel && !self.cluster.maintenance.windows.is_empty();
+        let schedule = self.cluster.maintenance.schedule();
         let not_before = is_bound.then(|| {
-            let opening = opening(self.cluster, upgrade, self.now)?;
+            let work = work(&upgrade.from.version, &upgrade.to.version);
+            let opening = schedule.opening(work, self.now)?;
             let is_open = opening.is_open(self.now);
             let next =
-                if is_open { self.begins_after(upgrade, opening.end) } else { Some(opening.start) };
+                if is_open { self.begins(upgrade, opening.end) } else { Some(opening.start) };
             next.map(|at| at.to_string())
         });
         let again = Upgrade { reason: None, not_before: not_before.flatten(), ..upgrade.clone() };
@@ -196,42 +244,50 @@ impl Sight<'_> {
     }
 
     fn follow_the_channel(&self, runs: &ConsulArtifact) -> Next {
-        let channel = self.cluster.maintenance.channel;
         let chosen = self.upgrade.filter(|upgrade| upgrade.phase == UpgradePhase::Chosen);
-        let taken_back = self
-            .upgrade
-            .filter(|upgrade| upgrade.phase == UpgradePhase::TakenBack)
-            .map(|one| &one.to);
-        let offered = self
-            .offered
-            .iter()
-            .filter(|version| taken_back.is_none_or(|refused| refused.version != **version));
+        if let Some(best) = self.best_offer(runs)
+            && chosen.is_none_or(|chosen| chosen.to.version != *best)
+        {
+            return Next::Fetch(best.clone());
+        }
+        chosen.map_or(Next::Nothing, |chosen| self.begin_what_is_chosen(chosen, runs))
+    }
+
+    fn never(&self, work: Work) -> bool {
+        self.cluster.maintenance.schedule().opening(work, self.now).is_none()
+    }
+
+    /// The release that the cluster goes to next, of those that are offered and can be had.
+    fn best_offer(&self, runs: &ConsulArtifact) -> Option<&Version> {
+        let channel = self.cluster.maintenance.channel;
+        let offered = self.offered.iter().filter(|version| {
+            let is_refused = self.upgrade.is_some_and(|upgrade| upgrade.has_refused(version));
+            !is_refused && !self.left_out.contains(version)
+        });
         let schedule = self.cluster.maintenance.schedule();
-        let never = |work: Work| schedule.opening(work, self.now).is_none();
         let first = schedule.opening(Work::Fix, self.now);
         // What an exclusion puts off does not hold up a fix that may come before.
         let later = |work: Work| {
             schedule.opening(work, self.now).map(|one| one.start) > first.map(|one| one.start)
         };
-        let best = channel
-            .next(&runs.version, offered.clone(), |work| never(work) || later(work))
-            .or_else(|| channel.next(&runs.version, offered, never));
-        if let Some(best) = best
-            && chosen.is_none_or(|chosen| chosen.to.version != *best)
-        {
-            return Next::Fetch(best.clone());
-        }
-        let Some(chosen) = chosen else { return Next::Nothing };
-        let is_allowed = channel.next(&runs.version, [&chosen.to.version], never).is_some()
-            && chosen.from == *runs;
+        channel
+            .next(&runs.version, offered.clone(), |work| self.never(work) || later(work))
+            .or_else(|| channel.next(&runs.version, offered, |work| self.never(work)))
+    }
+
+    fn begin_what_is_chosen(&self, chosen: &Upgrade, runs: &ConsulArtifact) -> Next {
+        let channel = self.cluster.maintenance.channel;
+        let next = channel.next(&runs.version, [&chosen.to.version], |work| self.never(work));
+        let is_allowed = next.is_some() && chosen.from == *runs;
         let reason =
             (!is_allowed).then(|| "what is declared does not ask for it any more".to_owned());
-        let begins = self.begins(chosen).filter(|_| is_allowed);
+        let begins = self.begins(chosen, self.now).filter(|_| is_allowed);
         if begins == Some(self.now) && self.can_spare() {
-            let begun = Upgrade { not_before: None, reason: None, ..chosen.clone() };
             let (since, generation) = (self.now.to_string(), self.cluster.generation);
-            let phase = UpgradePhase::Running;
-            return Next::Begin(Box::new(Upgrade { phase, since, generation, ..begun }));
+            let (phase, chosen) = (UpgradePhase::Running, chosen.clone());
+            let begun =
+                Upgrade { not_before: None, reason: None, phase, since, generation, ..chosen };
+            return Next::Begin(Box::new(begun));
         }
         let not_before = begins.filter(|at| *at > self.now).map(|at| at.to_string());
         if (&not_before, &reason) == (&chosen.not_before, &chosen.reason) {
@@ -241,74 +297,8 @@ impl Sight<'_> {
     }
 }
 
-fn opening(cluster: &ClusterDocument, upgrade: &Upgrade, at: Timestamp) -> Option<Opening> {
-    let work = work(&upgrade.from.version, &upgrade.to.version);
-    cluster.maintenance.schedule().opening(work, at)
-}
-
-fn has_room(opening: &Opening, now: Timestamp) -> bool {
-    opening.is_open(now) && opening.end.duration_since(now) >= ROOM_IN_WINDOW
-}
-
 fn is_later(at: &str, now: Timestamp) -> bool {
     at.parse::<Timestamp>().is_ok_and(|at| at > now)
-}
-
-/// Why a server that runs another version may not restart with the one in force now; none when it may.
-pub fn waits_for(
-    cluster: &ClusterDocument,
-    upgrade: Option<&Upgrade>,
-    now: Timestamp,
-) -> Option<&'static str> {
-    const UNKNOWN: &str = "the leading server has not begun the upgrade yet";
-    let Some(upgrade) = upgrade else { return Some(UNKNOWN) };
-    let runs = in_force(cluster, Some(upgrade));
-    match upgrade.phase {
-        UpgradePhase::TakenBack | UpgradePhase::Chosen if *runs == upgrade.from => None,
-        UpgradePhase::Done if *runs == upgrade.to => None,
-        UpgradePhase::Stopped if *runs == upgrade.to => Some("the upgrade has stopped"),
-        UpgradePhase::Running if *runs == upgrade.to => {
-            let is_early = upgrade.not_before.as_deref().is_some_and(|at| is_later(at, now));
-            let is_open = upgrade.by == By::Declaration
-                || opening(cluster, upgrade, now).is_some_and(|opening| has_room(&opening, now));
-            (is_early || !is_open).then_some("the upgrade goes on in the next maintenance window")
-        }
-        _ => Some(UNKNOWN),
-    }
-}
-
-/// Why an upgrade cannot be taken back; none when it can.
-pub fn stays(
-    cluster: &ClusterDocument,
-    upgrade: &Upgrade,
-    statuses: &[ServerStatus],
-) -> Option<String> {
-    let to = &upgrade.to.version;
-    if !matches!(upgrade.phase, UpgradePhase::Running | UpgradePhase::Stopped) {
-        return Some(format!("nothing is under way. {}", upgrade.told()));
-    }
-    if upgrade.from.version == *to {
-        return Some("what ran before is not known".to_owned());
-    }
-    let instead = upgrade.snapshot.as_deref().map_or_else(String::new, |name| {
-        format!(" The snapshot of before is {name}, for a cluster of the version before.")
-    });
-    cluster.slots.iter().find_map(|slot| {
-        let Some(status) = statuses.iter().find(|status| status.slot == *slot) else {
-            return Some(format!("server {slot} does not say whether it has led with Consul {to}"));
-        };
-        let leads = status
-            .consul
-            .as_ref()
-            .is_some_and(|consul| consul.is_leader && is_same_consul(&consul.version, to));
-        let has_led = status.led_with.as_ref().is_some_and(|version| version >= &plain(to));
-        (leads || has_led).then(|| {
-            format!(
-                "{} has led with Consul {to}, so the log may hold what {} cannot read.{instead}",
-                status.node_name, upgrade.from.version
-            )
-        })
-    })
 }
 
 /// The numbers alone, as Consul reports them.
