@@ -25,7 +25,7 @@ type Done = Result<(), Box<dyn Error>>;
 /// So long a day lasts.
 const DAY: Duration = Duration::from_secs(8);
 const DAY_S: u32 = 24 * 3600;
-const DAYS_IN_CI: u32 = 30;
+const DAYS_IN_CI: u32 = 20;
 const YEAR: u32 = 365;
 const RENEWALS_EVERY_DAYS: u32 = 9;
 /// A job that has not ended by then does not end.
@@ -44,6 +44,8 @@ struct Life {
     published: Vec<Version>,
     began: Instant,
     renewals: u64,
+    /// So many times a server ended.
+    ends: usize,
 }
 
 #[test]
@@ -74,6 +76,25 @@ enum Job {
     Quarter,
 }
 
+impl Job {
+    /// How many servers end with it: what is on its way to one is lost, and a client that does not try again is told so.
+    fn ends(self) -> usize {
+        match self {
+            Self::Release => 3,
+            Self::LoseAZone => 1,
+            // Two leave; the others stay, and one of the two may lead.
+            Self::Resize => 2,
+            _ => 0,
+        }
+    }
+}
+
+const JOBS_WITH_ENDS: [Job; 3] = [Job::Release, Job::LoseAZone, Job::Resize];
+/// Nobody waits longer for a good answer.
+const GAP_MAX: Duration = Duration::from_secs(10);
+/// So many requests of this client may be on their way to one server: a reading and a writing one, and what follows at once.
+const LOST_AT_AN_END: usize = 2;
+
 /// What is due on a day, of a year or of a month.
 fn jobs(day: u32, days: u32) -> Vec<Job> {
     let mut due = Vec::new();
@@ -92,10 +113,10 @@ fn jobs(day: u32, days: u32) -> Vec<Job> {
         (250, Job::Resize),
         (290, Job::Release),
     ];
-    let month = [(3, Job::Release), (20, Job::LoseAZone)];
+    let month = [(1, Job::Release), (14, Job::LoseAZone)];
     let of_life = if days < YEAR { &month[..] } else { &year[..] };
     due.extend(of_life.iter().filter(|(at, _)| *at == day).map(|(_, job)| *job));
-    if day > 0 && day % 91 == 0 || day + 1 == days {
+    if day > 0 && day.is_multiple_of(91) || day + 1 == days {
         due.push(Job::Quarter);
     }
     due
@@ -171,7 +192,7 @@ fn begin() -> Result<Life, Box<dyn Error>> {
     client.joins(&handed.root)?;
     let program = fs::read(&later)?;
     let program_version = version_of(&later)?;
-    let mut life = Life {
+    let life = Life {
         scenario,
         account,
         watch: Watch::start(client, handed.root.clone()),
@@ -183,6 +204,7 @@ fn begin() -> Result<Life, Box<dyn Error>> {
         published: Vec::new(),
         began: Instant::now(),
         renewals: 0,
+        ends: 0,
     };
     life.write_index()?;
     life.watch.says("nothing");
@@ -205,6 +227,7 @@ impl Life {
             Job::Quarter => drop(self.scenario.terraform.plan(&[])?.expect_code(0)?),
         }
         self.watch.says("nothing");
+        self.ends += job.ends();
         println!("day {day}: {job:?} took {} s", began.elapsed().as_secs());
         Ok(())
     }
@@ -408,18 +431,19 @@ impl Life {
             self.published.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         );
         let (seen, kept) = self.watch.stop();
-        let mut failed = 0;
-        for (job, Seen { requests, failed: wrong, longest_gap }) in &seen {
-            let gap_s = longest_gap.as_secs_f64();
-            println!(
-                "{job:>12}: {requests:>6} requests, {} failed, longest gap {gap_s:.1} s",
-                wrong.len()
-            );
-            for told in wrong {
-                println!("              {told}");
-            }
-            failed += wrong.len();
+        let mut at_ends = 0;
+        for (job, Seen { requests, failed, longest_gap }) in &seen {
+            let (count, gap_s) = (failed.len(), longest_gap.as_secs_f64());
+            println!("{job:>12}: {requests:>6} requests, {count} failed, longest gap {gap_s:.1} s");
+            failed.iter().for_each(|told| println!("              {told}"));
+            assert!(*longest_gap < GAP_MAX, "{job}: nothing was answered for {gap_s:.1} s");
+            let ends = JOBS_WITH_ENDS.iter().any(|with| format!("{with:?}") == *job);
+            assert!(ends || failed.is_empty(), "{job}: a request failed though no server ended");
+            at_ends += count;
         }
+        let most = LOST_AT_AN_END * self.ends;
+        println!("{at_ends} requests failed at the ends of {} servers", self.ends);
+        assert!(at_ends <= most, "more than {most}");
         assert!(taken > 10, "{snapshots:?}");
         let consul = self.scenario.consul()?;
         let found = consul.ask_as(0, "GET", "kv/life?keys", None, Some(&self.root))?.json();
@@ -428,7 +452,6 @@ impl Life {
         let lost: Vec<_> = kept.iter().filter(|key| !found.contains(key.as_str())).collect();
         println!("{} writes acknowledged, {} lost", kept.len(), lost.len());
         assert!(lost.is_empty(), "{lost:?}");
-        assert_eq!(failed, 0, "requests failed");
         self.scenario.terraform.destroy(&[])?;
         Ok(())
     }
