@@ -435,7 +435,9 @@ impl Life {
         for (job, Seen { requests, failed, longest_gap }) in &seen {
             let (count, gap_s) = (failed.len(), longest_gap.as_secs_f64());
             println!("{job:>12}: {requests:>6} requests, {count} failed, longest gap {gap_s:.1} s");
-            failed.iter().for_each(|told| println!("              {told}"));
+            for told in failed {
+                println!("              {told}");
+            }
             assert!(*longest_gap < GAP_MAX, "{job}: nothing was answered for {gap_s:.1} s");
             let ends = JOBS_WITH_ENDS.iter().any(|with| format!("{with:?}") == *job);
             assert!(ends || failed.is_empty(), "{job}: a request failed though no server ended");
