@@ -82,6 +82,12 @@ pub fn reason_to_wait(
     if own.is_leader && !is_same_consul(&own.version, wanted) && peers.iter().any(behind) {
         return Some("the leader goes last");
     }
+    // Autopilot asks gossip and Raft alone: it calls well what serves nobody.
+    let is_silent =
+        |peer: &ServerStatus| cluster.slots.contains(&peer.slot) && peer.consul.is_none();
+    if peers.iter().any(is_silent) {
+        return Some("the Consul of another server does not answer");
+    }
     None
 }
 
@@ -225,6 +231,12 @@ mod tests {
                 &leader,
                 vec![done(), peer(2, None)],
                 Some("the leader goes last"),
+            ),
+            (
+                "another is silent",
+                &follower,
+                vec![peer(2, None)],
+                Some("the Consul of another server does not answer"),
             ),
             ("leader, all others done", &leader, vec![done()], None),
             ("leader, a leftover behind", &leader, vec![done(), gone], None),

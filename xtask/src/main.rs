@@ -13,6 +13,7 @@ mod demo;
 mod dist;
 mod docs;
 mod doctor;
+mod life;
 mod machine;
 mod planted;
 mod shell;
@@ -110,6 +111,16 @@ enum Command {
     },
     /// Holds what we send and answer against what others say is right, and counts it.
     Conformance,
+    /// Lives a cluster's year in an hour, with real servers and a client that retries nothing, and many years by the servers'
+    /// decisions alone. `HCS_CONSUL_BINS` names two programs of Consul, of which the second comes as releases.
+    Life {
+        /// Days of the life with real servers, 8 seconds each; 0: none.
+        #[arg(long, default_value_t = 365)]
+        days: u32,
+        /// Years of decisions.
+        #[arg(long, default_value_t = 200)]
+        years: u64,
+    },
     /// Boots the servers of an apply as machines under QEMU, and does to them what can happen to a machine.
     Machine {
         /// What they boot.
@@ -150,6 +161,7 @@ fn main() -> ExitCode {
         Command::Dist { only } => dist::run(only.as_deref()),
         Command::Docs => docs::run(),
         Command::Conformance => conformance::run(),
+        Command::Life { days, years } => life::live(days, years),
         Command::Machine { system, only } => machine::run(system, &only),
         Command::Bench { json } => bench::run(json.as_deref()),
         Command::Sim { what: Simulation::Crash, .. } => test::explore(&["crash"]),

@@ -1,0 +1,25 @@
+//! `cargo xtask life`: a cluster's years. One with real servers and a client, in an hour; many in which our servers decide
+//! over a Consul of few rules, with faults at random.
+
+use std::process::Command;
+
+use crate::shell::{Failure, repository, run};
+
+pub(crate) fn live(days: u32, years: u64) -> Result<(), Failure> {
+    crate::test::set_up()?;
+    crate::shell::build_binaries()?;
+    if years > 0 {
+        told("hcs-host-manager", "years", ("HCS_YEARS", &years.to_string()))?;
+    }
+    if days > 0 {
+        told("hcs-acceptance", "life", ("HCS_LIFE_DAYS", &days.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Runs a file of tests and shows what it prints.
+fn told(package: &str, file: &str, (name, value): (&str, &str)) -> Result<(), Failure> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(repository()).env(name, value);
+    run(cargo.args(["test", "-q", "-p", package, "--test", file, "--", "--nocapture"]))
+}
