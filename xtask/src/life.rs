@@ -1,9 +1,7 @@
 //! `cargo xtask life`: a cluster's years. One with real servers and a client, in an hour; many in which our servers decide
 //! over a Consul of few rules, with faults at random.
 
-use std::process::Command;
-
-use crate::shell::{Failure, repository, run};
+use crate::shell::{Failure, cargo_with};
 
 pub(crate) fn live(days: u32, years: u64) -> Result<(), Failure> {
     crate::test::set_up()?;
@@ -18,8 +16,7 @@ pub(crate) fn live(days: u32, years: u64) -> Result<(), Failure> {
 }
 
 /// Runs a file of tests and shows what it prints.
-fn told(package: &str, file: &str, (name, value): (&str, &str)) -> Result<(), Failure> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(repository()).env(name, value);
-    run(cargo.args(["test", "-q", "-p", package, "--test", file, "--", "--nocapture"]))
+fn told(package: &str, file: &str, variable: (&str, &str)) -> Result<(), Failure> {
+    let words = ["test", "-q", "-p", package, "--test", file, "--", "--nocapture"];
+    cargo_with(&words, &[variable])
 }

@@ -69,7 +69,7 @@ if [ -n "$current" ] && [ "$current" != "$(told confirmed)" ]; then
   esac
   if [ "$starts" -lt @STARTS_MAX@ ]; then
     tell starts "$current $((starts + 1))"
-    limit=$(awk "BEGIN { print @TRIAL_SECONDS@ / ${HCS_TIME_SCALE:-1} }")
+    limit=$(awk "BEGIN { limit = @TRIAL_SECONDS@ / ${HCS_TIME_SCALE:-1}; print limit < 20 ? 20 : limit }")
     HCS_ON_TRIAL=1 exec timeout -k 10 "$limit" "$programs/$current/hcs-host-manager" run
   fi
   echo "hcs: host manager $current was started $starts times and did not come to work: the one before it comes back" >&2

@@ -22,8 +22,8 @@ use sha2::{Digest as _, Sha256};
 
 type Done = Result<(), Box<dyn Error>>;
 
-/// So long a day lasts.
-const DAY: Duration = Duration::from_secs(8);
+/// So many seconds a day lasts where `HCS_LIFE_SECONDS_A_DAY` does not say another number.
+const SECONDS_A_DAY: u32 = 8;
 const DAY_S: u32 = 24 * 3600;
 const DAYS_IN_CI: u32 = 20;
 const YEAR: u32 = 365;
@@ -42,6 +42,7 @@ struct Life {
     program: Vec<u8>,
     program_version: Version,
     published: Vec<Version>,
+    day: Duration,
     began: Instant,
     renewals: u64,
     /// So many times a server ended.
@@ -53,7 +54,7 @@ fn a_cluster_lives_by_itself_and_its_clients_see_nothing_of_it() -> Done {
     let days = std::env::var("HCS_LIFE_DAYS").map_or(Ok(DAYS_IN_CI), |text| text.parse())?;
     let mut life = begin()?;
     for day in 0..days {
-        while life.began.elapsed() < DAY * day {
+        while life.began.elapsed() < life.day * day {
             std::thread::sleep(Duration::from_millis(200));
         }
         for job in jobs(day, days) {
@@ -132,6 +133,12 @@ fn programs() -> Result<[PathBuf; 2], Box<dyn Error>> {
     <[PathBuf; 2]>::try_from(both).map_err(|_| "HCS_CONSUL_BINS names two programs".into())
 }
 
+fn day() -> Duration {
+    let text = std::env::var("HCS_LIFE_SECONDS_A_DAY").ok();
+    let seconds = text.and_then(|text| text.parse().ok()).unwrap_or(SECONDS_A_DAY);
+    Duration::from_secs(seconds.into())
+}
+
 fn version_of(program: &Path) -> Result<Version, Box<dyn Error>> {
     Ok(tools::consul_version(program)?.parse()?)
 }
@@ -169,7 +176,7 @@ fn begin() -> Result<Life, Box<dyn Error>> {
     let [first, later] = programs()?;
     let maker = Maker::new();
     fs::write(folder.join("key.asc"), maker.public_key())?;
-    let speed = f64::from(DAY_S) / DAY.as_secs_f64();
+    let speed = f64::from(DAY_S) / day().as_secs_f64();
     let mut scenario = Scenario::start_living("life", speed, &folder)?;
     scenario.terraform.set("TF_VAR_consul_version", &version_of(&first)?.to_string());
     scenario.terraform.set("TF_VAR_consul_archive", &first.display().to_string());
@@ -202,6 +209,7 @@ fn begin() -> Result<Life, Box<dyn Error>> {
         program,
         program_version,
         published: Vec::new(),
+        day: day(),
         began: Instant::now(),
         renewals: 0,
         ends: 0,
@@ -331,7 +339,7 @@ impl Life {
             let status = life.json("status-0", "status.json")?;
             Ok(status["consul"]["healthy"] == false || status["consul"]["voters"][2].is_null())
         })?;
-        std::thread::sleep(DAY * 2);
+        std::thread::sleep(self.day * 2);
         tell("start")?;
         self.wait("it is back", Self::is_whole)
     }
@@ -402,7 +410,7 @@ impl Life {
             curl::send(&curl::Request { method, url, ca: Some(&ca), body, ..Default::default() })
         };
         ask("POST", Some("503:*:blobs:4000000000"))?;
-        std::thread::sleep(DAY.max(Duration::from_mins(1)));
+        std::thread::sleep(self.day.max(Duration::from_mins(1)));
         ask("DELETE", None)?;
         self.wait("all are well", Self::is_whole)
     }
