@@ -69,7 +69,8 @@ pub fn reason_to_wait(
     if !own.healthy {
         return Some("the cluster is not healthy");
     }
-    if own.voters.len() > 1 && own.failure_tolerance == 0 {
+    // One server alone is missed by everybody, a helper beside it or not.
+    if cluster.server_count > 1 && own.voters.len() > 1 && own.failure_tolerance == 0 {
         return Some("the cluster could not spare a server");
     }
     let wanted = &cluster.consul.version;
@@ -246,6 +247,9 @@ mod tests {
             ("no leader", &lost, vec![], Some("the cluster has no leader")),
             ("the only server", &alone, vec![], None),
         ];
+        let beside_a_helper = ConsulStatus { failure_tolerance: 0, ..leader.clone() };
+        let lone = ClusterDocument { others: vec![1], ..samples::cluster(1) };
+        assert_eq!(reason_to_wait(&lone, &beside_a_helper, &[done()]), None);
         for (name, own, peers, expected) in cases {
             assert_eq!(reason_to_wait(&cluster, own, &peers), expected, "{name}");
         }

@@ -183,7 +183,7 @@ impl Sight<'_> {
         self.own.healthy
             && self.cluster.slots.iter().all(votes)
             && self.all_have_read()
-            && (self.own.voters.len() == 1 || self.own.failure_tolerance > 0)
+            && (self.cluster.server_count == 1 || self.own.failure_tolerance > 0)
     }
 
     /// When a server may begin next; now, if it may. `None`: never, as far as windows are known.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use hcs_engine::arm::Arm;
 use hcs_engine::error::EngineError;
+use hcs_planner::dataplane::own_version;
 use hcs_planner::desired::Desired;
 use hcs_planner::desired::object;
 use hcs_planner::names::Names;
@@ -347,6 +348,7 @@ impl Planner {
         let prior = self.prior.get(Cluster::SERVERS).as_list().unwrap_or_default();
         let places_known = spec.zone_fallback == ZoneFallback::Strict;
         let is_whole = self.prior.get(Cluster::STATE).as_str() != Some(phase::CONVERGING);
+        let renewed_versions = self.renewed_versions(spec);
         // What somebody changed by hand since the last apply may make a server anew, too.
         let declared = prior_spec.map(|prior| state::desired_resources(&Desired::new(prior)));
         Value::list((0..spec.server_count).map(|slot| {
@@ -362,7 +364,8 @@ impl Planner {
                 .find(|server| server.get(Server::SLOT).as_i64() == Some(i64::from(slot)))
                 .filter(|known| !is_new && !known.get(Server::PRIVATE_IP).is_null());
             if let (Some(known), true) = (known, stays) {
-                return known.clone();
+                let renewed = |server: Value, name: &str| server.with(name, Value::unknown());
+                return renewed_versions.iter().fold(known.clone(), |one, name| renewed(one, name));
             }
             let zone = placement::zone_of(slot, &spec.zones);
             let (zone, physical_zone) = match (places_known, self.region.as_deref()) {
@@ -377,8 +380,10 @@ impl Planner {
                 }
                 (false, _) => (Attr::Unknown, Attr::Unknown),
             };
-            let kept =
-                |name: &str| known.map_or_else(Value::unknown, |known| known.get(name).clone());
+            let kept = |name: &str| match known {
+                Some(known) if !renewed_versions.contains(&name) => known.get(name).clone(),
+                _ => Value::unknown(),
+            };
             let server = Server {
                 name: names.server(slot).into(),
                 slot: slot.into(),
@@ -391,6 +396,20 @@ impl Planner {
                 .into_iter()
                 .fold(server.into_value(), |server, name| server.with(name, kept(name)))
         }))
+    }
+
+    /// Attributes of servers that say what runs on them, where that becomes another one.
+    fn renewed_versions(&self, spec: &ClusterSpec) -> Vec<&'static str> {
+        let host_manager = spec.host_manager_version.clone().unwrap_or_else(own_version);
+        let versions = [
+            (Cluster::CONSUL_VERSION, Server::CONSUL_VERSION, spec.consul_version.to_string()),
+            (Cluster::HOST_MANAGER_VERSION, Server::HOST_MANAGER_VERSION, host_manager.to_string()),
+        ];
+        let is_other = |name: &str, wanted: &str| {
+            self.prior.get(name).as_str().is_some_and(|runs| runs != wanted)
+        };
+        let renewed = versions.iter().filter(|(name, _, wanted)| is_other(name, wanted));
+        renewed.map(|(_, of_server, _)| *of_server).collect()
     }
 
     fn all_unknown(&mut self) {
