@@ -43,6 +43,9 @@ const fn crash(name: &'static str) -> Test {
     Test { package: "hcs-simulator", of: &["--test", "crash"], name }
 }
 
+const YEARS: Test =
+    Test { package: "hcs-host-manager", of: &["--test", "years"], name: "no_year_breaks_a_law" };
+
 const ARM: &str = "engine/src/arm.rs";
 const ARM_READ: &str = "engine/src/arm/read.rs";
 const OPERATION: &str = "engine/src/arm/operation.rs";
@@ -376,5 +379,33 @@ pub(super) const BUGS: &[Bug] = &[
             &["--lib"],
             "renewal_is_five_minutes_early_and_earlier_halves_for_short_lives",
         ),
+    },
+    Bug {
+        name: "a server that reboots starts the release whose turn has not come",
+        file: "host-manager/src/upgrade/turn.rs",
+        right: "        if waits || !self.is_active { ran } else { wanted }\n",
+        wrong: "        if waits { ran } else { wanted }\n",
+        test: &YEARS,
+    },
+    Bug {
+        name: "what was taken back is forgotten with the next release",
+        file: "planner/src/upgrade.rs",
+        right: "self.refused.iter().cloned().chain(own).collect();",
+        wrong: "own.into_iter().collect();",
+        test: &YEARS,
+    },
+    Bug {
+        name: "an apply that writes down what runs declares what was taken back",
+        file: "planner/src/upgrade.rs",
+        right: "document.consul_declared_at <= refused.generation",
+        wrong: "document.generation <= refused.generation",
+        test: &YEARS,
+    },
+    Bug {
+        name: "the leader is restarted for a release before the others",
+        file: "host-manager/src/rollout.rs",
+        right: "    if own.is_leader && !is_same_consul(&own.version, wanted)",
+        wrong: "    if !own.is_leader && !is_same_consul(&own.version, wanted)",
+        test: &YEARS,
     },
 ];
