@@ -399,7 +399,11 @@ pub(super) const BUGS: &[Bug] = &[
         file: "planner/src/upgrade.rs",
         right: "document.consul_declared_at <= refused.generation",
         wrong: "document.generation <= refused.generation",
-        test: &YEARS,
+        test: &Test {
+            package: "hcs-planner",
+            of: &["--lib"],
+            name: "what_was_taken_back_stays_so_through_later_ways",
+        },
     },
     Bug {
         name: "the leader is restarted for a release before the others",
