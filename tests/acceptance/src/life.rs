@@ -11,6 +11,8 @@ use crate::client::Client;
 /// A request that has no good answer by then has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_millis(250);
+/// After so many requests it asks who leads.
+const LEADER_EVERY: u64 = 8;
 
 /// What the client saw while a job went on.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +21,8 @@ pub struct Seen {
     pub requests: u64,
     /// Of these, without a good answer in time: when, and what came instead.
     pub failed: Vec<String>,
+    /// The same, while another server began to lead.
+    pub at_transfers: Vec<String>,
     /// Longest time from one good answer to the next.
     pub longest_gap: Duration,
 }
@@ -74,6 +78,7 @@ impl Watch {
 
 fn work(client: &Client, token: &str, stop: &AtomicBool, log: &Mutex<Log>) -> Vec<String> {
     let mut kept = Vec::new();
+    let mut leader = leads(client);
     let (started, mut last_good) = (Instant::now(), Instant::now());
     for number in 0_u64.. {
         if stop.load(Ordering::Relaxed) {
@@ -87,6 +92,9 @@ fn work(client: &Client, token: &str, stop: &AtomicBool, log: &Mutex<Log>) -> Ve
             client.ask("GET", &format!("kv/{key}?raw"), token, None)
         };
         let took = begun.elapsed();
+        if number.is_multiple_of(LEADER_EVERY) {
+            leader = leads(client).or(leader);
+        }
         // A key whose write has failed before is read as absent: a good answer.
         let is_good = answer.as_ref().is_ok_and(|(status, text)| {
             *status == 200 && (!is_write || text == "true") || !is_write && *status == 404
@@ -104,10 +112,32 @@ fn work(client: &Client, token: &str, stop: &AtomicBool, log: &Mutex<Log>) -> Ve
         }
         if !is_good || took > PATIENCE {
             let at_s = started.elapsed().as_secs();
-            seen.failed.push(format!("after {at_s} s, in {:.1} s: {answer:?}", took.as_secs_f64()));
+            let told = format!("after {at_s} s, in {:.1} s: {answer:?}", took.as_secs_f64());
+            let now = eventually_leads(client);
+            let is_transfer = now.is_some() && now != leader;
+            if is_transfer { &mut seen.at_transfers } else { &mut seen.failed }.push(told);
+            leader = now.or(leader);
         }
         drop(log);
         thread::sleep(BETWEEN);
     }
     kept
+}
+
+/// Who leads, as the agent says.
+fn leads(client: &Client) -> Option<String> {
+    let (status, text) = client.ask("GET", "status/leader", "", None).ok()?;
+    (status == 200 && text.len() > 2).then_some(text)
+}
+
+/// The same, when somebody does.
+fn eventually_leads(client: &Client) -> Option<String> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(leader) = leads(client) {
+            return Some(leader);
+        }
+        thread::sleep(BETWEEN);
+    }
+    None
 }

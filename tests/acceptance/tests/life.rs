@@ -440,10 +440,14 @@ impl Life {
         );
         let (seen, kept) = self.watch.stop();
         let mut at_ends = 0;
-        for (job, Seen { requests, failed, longest_gap }) in &seen {
-            let (count, gap_s) = (failed.len(), longest_gap.as_secs_f64());
-            println!("{job:>12}: {requests:>6} requests, {count} failed, longest gap {gap_s:.1} s");
-            for told in failed {
+        for (job, Seen { requests, failed, at_transfers, longest_gap }) in &seen {
+            let (count, transfers) = (failed.len(), at_transfers.len());
+            let gap_s = longest_gap.as_secs_f64();
+            println!(
+                "{job:>12}: {requests:>6} requests, {count} failed, {transfers} more at a transfer of the lead, longest \
+                 gap {gap_s:.1} s"
+            );
+            for told in failed.iter().chain(at_transfers) {
                 println!("              {told}");
             }
             assert!(*longest_gap < GAP_MAX, "{job}: nothing was answered for {gap_s:.1} s");
