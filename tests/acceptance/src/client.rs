@@ -156,6 +156,12 @@ impl Client {
         nodes.is_ok_and(|(_, nodes)| nodes.contains(&format!("\"{}\"", self.name)))
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it wrote.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
