@@ -23,6 +23,7 @@ use crate::upgrade::plain;
 const LOCK_KEY: &str = "hcs/rollout";
 /// Outlives a restart of our own agent, through which the lock is renewed.
 const LOCK_TTL_S: u32 = 120;
+const NEWER_LEADS: &str = "a server of a newer version leads";
 const POLL: Duration = Duration::from_secs(1);
 /// Autopilot looks every two seconds: so many good answers in a row are no memory of the time
 /// before the restart.
@@ -85,7 +86,7 @@ pub fn reason_to_wait(
     }
     // Autopilot asks gossip and Raft alone: it calls well what serves nobody.
     let is_silent =
-        |peer: &ServerStatus| cluster.slots.contains(&peer.slot) && peer.consul.is_none();
+        |peer: &ServerStatus| own.peers.contains(&peer.node_name) && peer.consul.is_none();
     if peers.iter().any(is_silent) {
         return Some("the Consul of another server does not answer");
     }
@@ -107,6 +108,9 @@ pub async fn attempt(
         return Err(RolloutError::Waiting(reason));
     }
     let node = &host.bootstrap.node_name;
+    if goes_below_the_leader(&client.autopilot_health().await?, wanted.version()) {
+        return Err(RolloutError::Waiting(NEWER_LEADS));
+    }
     let Some(lock) = Lock::acquire(client, LOCK_KEY, node, LOCK_TTL_S).await? else {
         return Err(RolloutError::Waiting("another server is being restarted"));
     };
@@ -122,7 +126,7 @@ pub async fn attempt(
             return Err(RolloutError::Waiting(reason));
         }
         if goes_below_the_leader(&client.autopilot_health().await?, wanted.version()) {
-            return Err(RolloutError::Waiting("a server of a newer version leads"));
+            return Err(RolloutError::Waiting(NEWER_LEADS));
         }
         if own.is_leader && !client.transfer_leadership().await.unwrap_or(false) {
             tracing::info!("leadership not handed over; the others will elect");
@@ -178,8 +182,8 @@ mod tests {
             is_leader,
             healthy: true,
             failure_tolerance: 1,
-            voters: ["a", "b", "c"].map(str::to_owned).to_vec(),
-            peers: vec![],
+            voters: ["s0", "s1", "s2"].map(str::to_owned).to_vec(),
+            peers: ["s0", "s1", "s2"].map(str::to_owned).to_vec(),
             acl_ready: true,
         }
     }

@@ -18,6 +18,7 @@ use crate::consul::health;
 use crate::host::Host;
 use crate::leaf::Leaf;
 use crate::report::chain;
+use crate::upgrade::plain;
 
 /// The host manager's version, as the status reports it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -169,9 +170,17 @@ impl Board {
         (facts.document_generation, facts.upgrade) = (Some(document_generation), upgrade);
     }
 
-    /// Notes the newest Consul with which this server has led.
-    pub fn set_led_with(&self, version: Option<Version>) {
-        self.facts().led_with = version;
+    /// This server has led with this Consul.
+    pub fn led_with(&self, version: Option<Version>) {
+        let mut facts = self.facts();
+        if version > facts.led_with {
+            facts.led_with = version;
+        }
+    }
+
+    /// The newest Consul with which it has ever led.
+    pub fn has_led_with(&self) -> Option<Version> {
+        self.facts().led_with.clone()
     }
 
     /// Consul was started; from now on it is asked.
@@ -389,6 +398,13 @@ async fn observe(host: &Host, board: &Board) {
     let mut facts = board.facts();
     if facts.stage != Stage::Left {
         facts.consul = seen.ok().and_then(Result::ok);
+    }
+    // Beside the rounds, which may wait for minutes.
+    let leads = facts.consul.as_ref().filter(|consul| consul.is_leader);
+    let version =
+        leads.and_then(|consul| consul.version.parse().ok()).map(|version| plain(&version));
+    if version > facts.led_with {
+        facts.led_with = version;
     }
     if facts.consul.is_some() {
         facts.consul_seen_unix_ms = host.clock.now_unix_ms();

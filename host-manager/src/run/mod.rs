@@ -176,6 +176,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
     for result in &memory.results {
         board.add_result(result.clone());
     }
+    board.led_with(memory.led_with.clone());
     offline::show_what_the_disk_holds(&host, &board);
     let publisher = tokio::spawn(status::run(host.clone(), board.clone(), stop.clone()));
     let readiness = tokio::spawn(readiness::serve::run(host.clone(), board.clone(), stop.clone()));

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hcs_engine::jobs::{HeldJob, NotNow};
-use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ConsulStatus, ServerStatus};
+use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus};
 use hcs_planner::jobs::JobKind;
 use hcs_planner::rotation::{Rotated, turn};
-use hcs_planner::upgrade::{By, UpgradePhase};
+use hcs_planner::upgrade::By;
 
 use super::{Documents, Manager, RoundError};
 use crate::artifact::{self, ArtifactError};
 use crate::certificate;
+use crate::consul::client::ConsulError;
 use crate::consul::store::{self, RaftData};
 use crate::converge::{self, StartedFor, Wanted};
 use crate::files::FileError;
@@ -28,6 +29,8 @@ use crate::upgrade::turn::waits_for;
 const REFETCH_SECONDS: u64 = 600;
 /// A minute without use is more than an election, or than a restarted server takes to vote again.
 const ROUNDS_OF_NO_USE: u32 = 12;
+/// On the way back no more than an election is waited for.
+const ROUNDS_BEFORE_BACK: u32 = 3;
 
 impl Manager {
     /// Files, program and process.
@@ -36,9 +39,10 @@ impl Manager {
         documents: &Documents,
         peers: &[ServerStatus],
     ) -> Result<(), RoundError> {
-        let (host, cluster) = (self.host.clone(), &documents.cluster);
-        let program = self.install(&cluster.consul).await?;
+        let host = self.host.clone();
         let is_active = host.service.is_active().await?;
+        let (consul, program, missing) = self.install_or_stay(documents, is_active).await?;
+        let cluster = &ClusterDocument { consul, ..documents.cluster.clone() };
         if !is_active {
             self.look_at_the_disk(cluster)?;
             self.mend_keyrings(documents).await?;
@@ -63,7 +67,7 @@ impl Manager {
             self.board.set_attention("configuration", None);
             self.board.solved("rollout");
             self.rounds_of_no_use = 0;
-        } else {
+        } else if missing.is_none() {
             if let Err(error) = LastKnown::keep_secrets(&host.paths, &documents.secrets) {
                 tracing::warn!(error = chain(&error), "the last known secrets stay as they are");
             }
@@ -73,7 +77,37 @@ impl Manager {
         self.serve_certificate(documents).await;
         let is_current = self.memory.started_with.as_ref() == Some(&wanted.fingerprint);
         self.report_rotations(documents, is_current);
-        Ok(())
+        match missing {
+            None => Ok(()),
+            Some(error) => {
+                if error.is_final() {
+                    self.stop_upgrade(documents, &chain(&error)).await;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The wanted program; the one that runs, and why, where the wanted one cannot be had: certificates and files do not
+    /// wait for it.
+    async fn install_or_stay(
+        &mut self,
+        documents: &Documents,
+        is_active: bool,
+    ) -> Result<(ConsulArtifact, PathBuf, Option<ArtifactError>), ArtifactError> {
+        let wanted = &documents.cluster.consul;
+        let error = match self.install(wanted).await {
+            Ok(program) => return Ok((wanted.clone(), program, None)),
+            Err(error) => error,
+        };
+        let ran = self.ran(documents, is_active).filter(|ran| ran.version != wanted.version);
+        match ran.filter(|_| is_active && self.memory.member) {
+            Some(ran) => {
+                let program = self.install(&ran).await?;
+                Ok((ran, program, Some(error)))
+            }
+            None => Err(error),
+        }
     }
 
     /// Starts a Consul that does not run, or is no member yet.
@@ -198,13 +232,14 @@ impl Manager {
         let (host, cluster) = (self.host.clone(), &documents.cluster);
         let own = self.board.consul();
         let (declared, upgrade) = (&documents.declared, documents.upgrade.as_ref());
-        let is_back = upgrade.is_some_and(|one| one.phase == UpgradePhase::TakenBack);
         let ran = self.ran(documents, true);
-        let is_upgrade = ran.is_none_or(|ran| ran.version != cluster.consul.version);
-        if self.serves_nobody(documents, own.as_ref()).await {
+        let wanted_version = &cluster.consul.version;
+        let is_back = ran.as_ref().is_some_and(|ran| wanted_version < &ran.version);
+        let is_upgrade = ran.is_none_or(|ran| ran.version != *wanted_version);
+        if self.serves_nobody(documents).await {
             self.rounds_of_no_use += 1;
-            let is_for_good = self.rounds_of_no_use >= ROUNDS_OF_NO_USE;
-            if is_upgrade && is_back || !is_upgrade && is_for_good {
+            let rounds = if is_back { ROUNDS_BEFORE_BACK } else { ROUNDS_OF_NO_USE };
+            if (is_back || !is_upgrade) && self.rounds_of_no_use >= rounds {
                 self.rounds_of_no_use = 0;
                 return self.restart_what_serves_nobody(wanted).await;
             }
@@ -252,20 +287,24 @@ impl Manager {
         }
     }
 
-    /// Whether the cluster is without this server as it is: with it restarted, nobody is missing more.
-    async fn serves_nobody(&self, documents: &Documents, own: Option<&ConsulStatus>) -> bool {
-        if own.is_none_or(|own| own.leader.is_none()) {
-            return true;
+    /// Whether the cluster is without this server as it is, asked now: with it restarted, nobody is missing more. What is
+    /// not known is no reason.
+    async fn serves_nobody(&self, documents: &Documents) -> bool {
+        match documents.client.leader().await {
+            Err(ConsulError::Unreachable { .. }) | Ok(None) => return true,
+            Err(_) => return false,
+            Ok(Some(_)) => {}
         }
         let node = &self.host.bootstrap.node_name;
-        let health = documents.client.autopilot_health().await;
-        let own = health
-            .ok()
-            .and_then(|health| health.servers.into_iter().find(|server| server.name == *node));
+        let Ok(health) = documents.client.autopilot_health().await else { return false };
+        if rollout::goes_below_the_leader(&health, &documents.cluster.consul.version) {
+            return false;
+        }
+        let own = health.servers.into_iter().find(|server| server.name == *node);
         own.is_some_and(|own| !own.healthy || !own.voter)
     }
 
-    /// At once, out of turn: nobody misses it. An upgrade that is not well goes back so, and a configuration with which
+    /// Out of turn: nobody misses it. An upgrade that is not well goes back so, and a configuration with which
     /// Consul does not serve is replaced.
     async fn restart_what_serves_nobody(&mut self, wanted: &Wanted) -> Result<(), RolloutError> {
         tracing::warn!(version = %wanted.version(), "Consul serves nobody here: it is restarted");

@@ -20,7 +20,7 @@ use crate::report::chain;
 use crate::snapshot::on_demand;
 use crate::upgrade::back::stays;
 use crate::upgrade::turn::{Turn, known, may_not_begin};
-use crate::upgrade::{Next, Sight, Way, plain};
+use crate::upgrade::{Next, Sight, Way};
 
 /// Between two looks at the index.
 const ASK_SECONDS: u64 = 6 * 3600;
@@ -76,6 +76,7 @@ pub(super) struct Upgrades {
     left_out: BTreeMap<Version, (u64, String)>,
     errand: Option<Errand>,
     unwell_since_unix_ms: Option<u64>,
+    well_since_unix_ms: Option<u64>,
     /// What was read of the way is old.
     is_old: bool,
 }
@@ -144,18 +145,16 @@ impl Manager {
             .unwrap_or_default()
     }
 
-    /// A server that leads writes what its version knows.
+    /// A server that leads writes what its version knows: it must not be forgotten.
     pub(super) fn remember_what_led(&mut self) {
-        let Some(own) = self.board.consul().filter(|consul| consul.is_leader) else { return };
-        let Ok(version) = own.version.parse::<Version>() else { return };
-        let version = plain(&version);
-        if self.memory.led_with.as_ref().is_none_or(|known| *known < version) {
-            self.memory.led_with = Some(version);
-            if let Err(error) = self.memory.save(&self.host.paths) {
-                tracing::warn!(error = chain(&error), "that this server led is not remembered");
-            }
+        let led_with = self.board.has_led_with();
+        if led_with <= self.memory.led_with {
+            return;
         }
-        self.board.set_led_with(self.memory.led_with.clone());
+        self.memory.led_with = led_with;
+        if let Err(error) = self.memory.save(&self.host.paths) {
+            tracing::warn!(error = chain(&error), "that this server led is not remembered");
+        }
     }
 
     /// The leading server's part.
@@ -167,9 +166,12 @@ impl Manager {
         let now_unix_ms = self.host.clock.now_unix_ms();
         self.end_of_errand(documents, now_unix_ms).await;
         let Some(own) = self.board.consul() else { return };
-        let since = &mut self.upgrades.unwell_since_unix_ms;
-        *since = if own.healthy { None } else { Some(since.unwrap_or(now_unix_ms)) };
-        let unwell_ms = since.map_or(0, |since| now_unix_ms.saturating_sub(since));
+        let lasts = |since: &mut Option<u64>, holds: bool| {
+            *since = holds.then(|| since.unwrap_or(now_unix_ms));
+            Duration::from_millis(since.map_or(0, |since| now_unix_ms.saturating_sub(since)))
+        };
+        let unwell_for = lasts(&mut self.upgrades.unwell_since_unix_ms, !own.healthy);
+        let well_for = lasts(&mut self.upgrades.well_since_unix_ms, own.healthy);
         self.tell_of_the_way(documents);
         let Ok(new_id) = uuid(&SystemEntropy) else { return };
         let statuses = self.with_own(peers);
@@ -179,7 +181,8 @@ impl Manager {
             upgrade: documents.upgrade.as_ref(),
             statuses: &statuses,
             own: &own,
-            unwell_for: Duration::from_millis(unwell_ms),
+            unwell_for,
+            well_for,
             recovery_max: self.host.timing.recovery_max,
             offered: &self.upgrades.offered,
             left_out: &left_out,
@@ -221,6 +224,7 @@ impl Manager {
         self.board.set_attention(UPGRADE, None);
         self.board.set_attention(BEGINS, None);
         self.upgrades.unwell_since_unix_ms = None;
+        self.upgrades.well_since_unix_ms = None;
         self.upgrades.errand = None;
     }
 
@@ -359,7 +363,9 @@ impl Manager {
         self.send(documents, Purpose::Save, async move {
             let taken = on_demand::take(&host, &client, &name).await;
             taken.map_err(|error| format!("no snapshot before the upgrade: {}", chain(&error)))?;
-            Ok(Brought::Saved(Box::new(Upgrade { snapshot: Some(name), ..upgrade })))
+            // One that goes on from another way keeps what was taken before that.
+            let snapshot = upgrade.snapshot.clone().or(Some(name));
+            Ok(Brought::Saved(Box::new(Upgrade { snapshot, ..upgrade })))
         });
     }
 

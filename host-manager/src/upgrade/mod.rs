@@ -30,6 +30,8 @@ pub struct Sight<'a> {
     pub own: &'a ConsulStatus,
     /// How long that has not been well.
     pub unwell_for: Duration,
+    /// How long it has been well.
+    pub well_for: Duration,
     /// For how long a server may be away that is restarted.
     pub recovery_max: Duration,
     /// Releases that the index offers, if it was asked.
@@ -105,18 +107,25 @@ impl Sight<'_> {
             let before = before.or(cluster.consul_before.as_deref());
             let from = before.unwrap_or(&cluster.consul).clone();
             let (to, by, after) = (cluster.consul.clone(), By::Declaration, self.upgrade);
-            let begun = Way { from, to, by, after }.note(
-                new_id.to_owned(),
-                UpgradePhase::Running,
-                cluster.generation,
-                self.now,
-            );
+            let (phase, generation) = (UpgradePhase::Running, cluster.generation);
+            let begun =
+                Way { from, to, by, after }.note(new_id.to_owned(), phase, generation, self.now);
+            let has_led = unfinished.is_some_and(|upgrade| upgrade.has_led);
+            let snapshot = unfinished.and_then(|upgrade| upgrade.snapshot.clone());
+            let begun = Upgrade { has_led, snapshot, ..begun };
             return if self.can_spare() { Next::Begin(Box::new(begun)) } else { Next::Nothing };
         }
         match self.upgrade {
             Some(upgrade) if upgrade.phase == UpgradePhase::Running => self.go_on(upgrade),
             Some(upgrade) if upgrade.phase == UpgradePhase::Stopped => self.go_on_later(upgrade),
             Some(upgrade) if upgrade.phase == UpgradePhase::Unknown => Next::Nothing,
+            // Another note before all are back would leave who has not read this one where it is.
+            Some(upgrade)
+                if upgrade.phase == UpgradePhase::TakenBack
+                    && !self.all_run(&upgrade.from.version) =>
+            {
+                Next::Nothing
+            }
             _ => self.follow_the_channel(runs),
         }
     }
@@ -221,7 +230,8 @@ impl Sight<'_> {
             let done = Upgrade { reason: None, not_before: None, ..upgrade.clone() };
             return self.noted(done, UpgradePhase::Done);
         }
-        if !self.can_spare() || self.unwell_for > Duration::ZERO {
+        // One good look is no health: what crashes now and then looks well in between.
+        if !self.can_spare() || self.well_for < self.recovery_max {
             return Next::Nothing;
         }
         let is_bound = upgrade.by == By::Channel && !self.cluster.maintenance.windows.is_empty();

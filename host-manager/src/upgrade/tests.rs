@@ -73,6 +73,7 @@ struct Case {
     runs: [&'static str; 3],
     healthy: bool,
     unwell_s: u64,
+    well_s: u64,
     offered: Vec<&'static str>,
     left_out: Vec<&'static str>,
     own: ConsulStatus,
@@ -88,6 +89,7 @@ impl Case {
             runs: ["1.22.6"; 3],
             healthy: true,
             unwell_s: 0,
+            well_s: 600,
             offered: vec![],
             left_out: vec![],
             own: consul("1.22.6", true),
@@ -112,6 +114,7 @@ impl Case {
             statuses: &statuses,
             own: &own,
             unwell_for: Duration::from_secs(self.unwell_s),
+            well_for: Duration::from_secs(self.well_s),
             recovery_max: Duration::from_mins(3),
             offered: &offered,
             left_out: &left_out,
@@ -204,6 +207,8 @@ fn a_way_ends_stops_waits_and_goes_on() {
     assert_eq!(case(running(), half, true, 0, CLOSED), later);
     assert_eq!(case(stopped(), half, false, 900, OPEN), "nothing");
     assert_eq!(case(stopped(), half, true, 0, OPEN), later, "well again: in the next window");
+    let flaps = Case { upgrade: stopped(), runs: half, well_s: 20, ..Case::new() };
+    assert_eq!(flaps.told(), "nothing", "one good look is no health");
     assert_eq!(case(stopped(), ["1.22.7"; 3], true, 0, OPEN), "note Done 1.22.7");
 }
 
@@ -247,6 +252,7 @@ fn a_cluster_that_is_being_made_is_on_no_way() {
         statuses: &statuses,
         own: &own,
         unwell_for: Duration::ZERO,
+        well_for: Duration::from_mins(10),
         recovery_max: Duration::from_mins(3),
         offered: &[],
         left_out: &BTreeSet::new(),
@@ -341,7 +347,10 @@ fn another_version_comes_beside_servers_that_go_or_help() {
 #[test]
 fn what_was_taken_back_does_not_come_again_by_itself() {
     let back = upgrade("1.22.6", "1.22.7", UpgradePhase::TakenBack);
-    let case = Case { upgrade: Some(back), offered: vec!["1.22.7", "1.22.8"], ..Case::new() };
+    let mut case = Case { upgrade: Some(back), offered: vec!["1.22.7", "1.22.8"], ..Case::new() };
+    case.runs[0] = "1.22.7";
+    assert_eq!(case.told(), "nothing", "one is on its way back still");
+    case.runs[0] = "1.22.6";
     assert_eq!(case.told(), "fetch 1.22.8");
     let (from, to, after) = (artifact("1.22.6"), artifact("1.22.8"), case.upgrade.as_ref());
     let way = Way { from, to, by: By::Channel, after };
@@ -380,6 +389,7 @@ fn what_has_led_is_not_taken_back_any_more() {
             statuses: &led,
             own: &own,
             unwell_for: Duration::ZERO,
+            well_for: Duration::from_mins(10),
             recovery_max: Duration::from_mins(3),
             offered: &[],
             left_out: &BTreeSet::new(),
@@ -454,6 +464,14 @@ fn a_server_runs_what_it_ran_until_it_is_its_turn() {
         ("new, the leader has gone", new(new_one), by_channel(running), CLOSED, "1.22.7"),
         ("new, nobody there", new(None), None, OPEN, "1.22.6"),
         ("nothing known", Server { ran: None, ..stopped() }, by_channel(running), OPEN, "1.22.6"),
+        (
+            "back, and another release is chosen",
+            Server { is_active: false, ..gone() },
+            by_channel(UpgradePhase::Chosen),
+            CLOSED,
+            "1.22.6",
+        ),
+        ("the same, and it has led", led(), by_channel(UpgradePhase::Chosen), CLOSED, "1.22.7"),
         ("done", member(), by_channel(UpgradePhase::Done), CLOSED, "1.22.7"),
     ];
     for (name, server, note, now, expected) in rows {

@@ -53,15 +53,22 @@ impl<'a> Turn<'a> {
         if ran.version == wanted.version {
             return wanted;
         }
+        // On the way back still, whatever was noted since.
+        if wanted.version < ran.version {
+            let stays = waits || has_led_beyond(&wanted.version, self.led_with);
+            return if stays { ran } else { wanted };
+        }
         if waits || !self.is_active { ran } else { wanted }
     }
 
     /// Whoever comes new begins with what leads: what that writes, an older one may not be able to read, and a newer one
     /// has its turn later.
     fn what_the_leader_runs(&self, wanted: &'a ConsulArtifact) -> &'a ConsulArtifact {
-        let mut said: Vec<_> = self.peers.iter().filter_map(|peer| peer.consul.as_ref()).collect();
-        said.sort_by_key(|consul| !consul.is_leader);
-        let Some(first) = said.first() else { return wanted };
+        // A server that hangs may have said long ago that it leads: the newest that says so counts.
+        let said = self.peers.iter().filter_map(|peer| peer.consul.as_ref());
+        let first =
+            said.max_by_key(|consul| (consul.is_leader, consul.version.parse::<Version>().ok()));
+        let Some(first) = first else { return wanted };
         let known = known(self.cluster, self.upgrade);
         known.into_iter().find(|one| is_same_consul(&first.version, &one.version)).unwrap_or(wanted)
     }

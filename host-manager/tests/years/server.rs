@@ -21,6 +21,7 @@ const REFRESH_S: u64 = 30;
 const RECOVERY_S: u64 = 180;
 const LOCK_S: u64 = 120;
 const ALONE_S: u64 = 60;
+const BEFORE_BACK_S: u64 = 10;
 
 /// What a server has read.
 #[derive(Clone)]
@@ -46,7 +47,9 @@ pub(crate) struct Memory {
     left_out: Vec<(Version, u64)>,
     errand: Option<(Brings, u64, u64)>,
     unwell_since_s: Option<u64>,
+    well_since_s: Option<u64>,
     is_old: bool,
+    no_use_since_s: Option<u64>,
     alone_since_s: Option<u64>,
 }
 
@@ -204,9 +207,11 @@ fn converge(world: &mut World, slot: u32, view: &View, own: Option<&ConsulStatus
     if !is_new {
         return;
     }
-    let is_back = view.upgrade.as_ref().is_some_and(|one| one.phase == UpgradePhase::TakenBack);
     let serves_nobody = own.is_none_or(|own| own.leader.is_none()) || !world.serves(slot);
-    if is_back && serves_nobody {
+    let since_s = world.servers[&slot].memory.no_use_since_s.filter(|_| serves_nobody);
+    let since_s = serves_nobody.then(|| since_s.unwrap_or(world.now_s));
+    world.servers.get_mut(&slot).unwrap().memory.no_use_since_s = since_s;
+    if goes_back && since_s.is_some_and(|since_s| world.now_s >= since_s + BEFORE_BACK_S) {
         return world.start(slot, &wanted, false);
     }
     if waits_for(&view.cluster, view.upgrade.as_ref(), world.now()).is_some() {
@@ -251,6 +256,7 @@ fn be_a_member(world: &mut World, slot: u32, own: Option<&ConsulStatus>) {
     if !own.is_leader {
         server.memory.errand = None;
         server.memory.unwell_since_s = None;
+        server.memory.well_since_s = None;
         return;
     }
     take_back(world, slot);
@@ -295,6 +301,8 @@ fn lead(world: &mut World, slot: u32, own: &ConsulStatus) {
     let memory = &mut server.memory;
     memory.unwell_since_s =
         if own.healthy { None } else { Some(memory.unwell_since_s.unwrap_or(now_s)) };
+    memory.well_since_s =
+        if own.healthy { Some(memory.well_since_s.unwrap_or(now_s)) } else { None };
     memory.left_out.retain(|(_, until_s)| now_s < *until_s);
     let left_out: BTreeSet<Version> = memory.left_out.iter().map(|(one, _)| one.clone()).collect();
     let sight = Sight {
@@ -303,6 +311,7 @@ fn lead(world: &mut World, slot: u32, own: &ConsulStatus) {
         statuses: &statuses,
         own,
         unwell_for: Duration::from_secs(memory.unwell_since_s.map_or(0, |since| now_s - since)),
+        well_for: Duration::from_secs(memory.well_since_s.map_or(0, |since| now_s - since)),
         recovery_max: Duration::from_secs(RECOVERY_S),
         offered: &memory.offered,
         left_out: &left_out,
