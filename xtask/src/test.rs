@@ -240,11 +240,8 @@ struct Lane {
 /// lane of their own, files of servers into another.
 const LANES: [Lane; 4] = [
     Lane { clusters: &["life", "upgrades"], servers: &["years"] },
-    Lane { clusters: &["rolling", "examples", "change"], servers: &["upgrade", "configuration"] },
-    Lane {
-        clusters: &["lost", "client_network", "subnet", "rotation", "host_managers"],
-        servers: &[],
-    },
+    Lane { clusters: &["rolling", "examples", "change"], servers: &["configuration"] },
+    Lane { clusters: &["lost", "client_network", "rotation", "host_managers"], servers: &[] },
     Lane {
         clusters: &["alone", "composition", "interruption", "kills", "debug"],
         servers: &["rotation"],
