@@ -70,6 +70,13 @@ impl HttpClient {
         Ok(Self { client, retry_delay: settings.retry_delay })
     }
 
+    /// Whether something answers there, and how: nothing of the body is read, and no token is sent.
+    pub async fn status_of(&self, url: &str) -> Result<u16, NoAnswer> {
+        let answer = self.client.head(url).send().await;
+        let host = || url::Url::parse(url).map(|url| host_of(&url)).unwrap_or_default();
+        answer.map(|answer| answer.status().as_u16()).map_err(|error| NoAnswer::of(&error, &host()))
+    }
+
     /// The pool as the SDK's transport.
     pub fn transport(&self) -> Transport {
         Transport::new(Arc::new(ImpatientClient(self.client.clone())))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hcs_planner::assumed::assumed;
 use hcs_planner::observed::Observed;
 use hcs_planner::rules::{self, Broken};
-use hcs_planner::spec::ClusterSpec;
+use hcs_planner::spec::{ClusterSpec, ImageReference};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -129,7 +129,12 @@ impl Files<'_> {
                 .transpose()
         };
         let (before, after) = (side("before")?, side("after")?);
-        let spec = after.ok_or_else(|| self.refused("the Terraform plan destroys it"))?;
+        let mut spec = after.ok_or_else(|| self.refused("the Terraform plan destroys it"))?;
+        // Which one its channel brings, the apply finds out.
+        if change["change"]["after_unknown"]["image_version"] == true {
+            let before = change["change"]["before"]["image_version"].as_str();
+            spec.image_at_least = before.map(ImageReference::newer_than);
+        }
         if let Some(observed) = observed {
             return Ok(Input { spec, observed, is_assumed: false });
         }

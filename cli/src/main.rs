@@ -4,17 +4,20 @@
 // A command-line tool talks to its user on the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod doctor;
 mod explain;
 mod input;
 mod plan;
 mod requests;
 mod rotate;
 mod status;
+mod support;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use doctor::Patient;
 use hcs_planner::names::parse_cluster_id;
 use hcs_planner::rotation::Rotated;
 use input::{CliError, Files};
@@ -97,6 +100,29 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Form::Text)]
         format: Form,
     },
+    /// Looks for what keeps this machine and this caller from making or changing a cluster, before an apply finds it:
+    /// credentials, clock, resource providers, sizes, quota, rights, the way to blobs and programs. Only reads.
+    #[command(
+        after_help = "Credentials are those of the provider: ARM_SUBSCRIPTION_ID, ARM_TENANT_ID, ARM_CLIENT_ID, \
+        ... or the Azure CLI.\nExit codes: 0 no problem, 2 a problem, 1 error.\n\nExamples:\n  \
+        hcs doctor                                       this machine and its credentials\n  \
+        hcs doctor -f cluster.json                       before the first apply\n  \
+        hcs doctor 00000000-0000-0000-0000-000000000000/rg/demo\n  \
+        hcs doctor 00000000-0000-0000-0000-000000000000/rg/demo -f plan.json --format json"
+    )]
+    Doctor {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: Option<String>,
+        /// The declared cluster, or a Terraform plan as JSON.
+        #[arg(short, long = "file", value_name = "CLUSTER.JSON")]
+        file: Option<PathBuf>,
+        /// Which cluster of a Terraform plan, where it holds several, e.g. `hcs_cluster.main`.
+        #[arg(long, value_name = "ADDRESS", requires = "file")]
+        address: Option<String>,
+        /// Form of the answer.
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        format: Form,
+    },
     /// Asks a cluster's servers for other versions of its secrets, as another word in `rotation_triggers` does; nothing else
     /// is touched, and the plan stays empty.
     #[command(
@@ -138,6 +164,20 @@ enum Command {
     Upgrade {
         #[command(subcommand)]
         command: Upgrade,
+    },
+    /// Collects what somebody who helps wants to see into one archive: documents and status of the cluster, and of each server
+    /// its journals, Consul's own words and its disk. Nothing secret is in it.
+    #[command(
+        after_help = "Needs Storage Blob Data Contributor on the container requests, and Reader on the others.\n\
+        A server that does not answer is named in the archive, and the rest comes all the same.\n\nExample:\n  \
+        hcs support 00000000-0000-0000-0000-000000000000/rg/demo"
+    )]
+    Support {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+        /// The archive [default: hcs-support-<cluster>-<time>.tar.gz here]
+        #[arg(short, long = "out", value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Prints the completions of a shell.
     Completions {
@@ -268,6 +308,18 @@ fn main() -> ExitCode {
                 Err(error) => Err(error),
             }
         }
+        Command::Doctor { cluster, file, address, format } => {
+            let id = cluster.as_deref().map(parse_cluster_id).transpose();
+            let id = id.map_err(|reason| CliError::Azure { reason });
+            let declared = file.as_deref().map(|declared| Files {
+                declared,
+                observed: None,
+                address: address.as_deref(),
+            });
+            id.and_then(|cluster| {
+                doctor::doctor(&Patient { cluster, declared }, format == Form::Json)
+            })
+        }
         Command::Rotate { cluster, secrets } => {
             place(Some(&cluster), None).and_then(|place| rotate::rotate(&place, &secrets))
         }
@@ -287,6 +339,9 @@ fn main() -> ExitCode {
         }
         Command::Upgrade { command: Upgrade::TakeBack { cluster } } => {
             place(Some(&cluster), None).and_then(|place| requests::take_back(&place))
+        }
+        Command::Support { cluster, out } => {
+            place(Some(&cluster), None).and_then(|place| support::collect(&place, out.as_deref()))
         }
         Command::Completions { shell } => {
             let mut command = Arguments::command();

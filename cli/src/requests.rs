@@ -22,7 +22,7 @@ use crate::status::{Place, open, run, user};
 
 /// A snapshot of a large cluster takes minutes.
 const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
-const GOOD_FOR: Duration = Duration::from_mins(5);
+pub(crate) const GOOD_FOR: Duration = Duration::from_mins(5);
 
 /// Takes a snapshot now, and says where it is.
 pub(crate) fn take_snapshot(place: &Place, as_json: bool) -> Result<Answer, CliError> {
@@ -136,12 +136,12 @@ pub(crate) fn take_back(place: &Place) -> Result<Answer, CliError> {
     })
 }
 
-fn new_id() -> Result<String, CliError> {
+pub(crate) fn new_id() -> Result<String, CliError> {
     uuid(&SystemEntropy).map_err(|error| CliError::Azure { reason: chain(&error) })
 }
 
 /// `20261128T101500Z`, as in the names of all snapshots.
-fn compact_time(unix_ms: u64) -> String {
+pub(crate) fn compact_time(unix_ms: u64) -> String {
     hcs_engine::rfc3339(unix_ms).replace(['-', ':'], "")
 }
 
@@ -153,7 +153,7 @@ fn text_of(value: Option<&Value>) -> String {
     }
 }
 
-async fn slots(store: &dyn BlobStore) -> Result<Vec<u32>, CliError> {
+pub(crate) async fn slots(store: &dyn BlobStore) -> Result<Vec<u32>, CliError> {
     let found = store.get(container::CONFIG, blob::CLUSTER).await;
     let found = found.map_err(|error| refused(&error.into(), container::CONFIG))?;
     let document = found.and_then(|found| serde_json::from_slice(&found.bytes).ok());
@@ -164,7 +164,7 @@ async fn slots(store: &dyn BlobStore) -> Result<Vec<u32>, CliError> {
 }
 
 /// The result of a request that was done; anything else is an error in words.
-async fn asked(
+pub(crate) async fn asked(
     store: &Arc<dyn BlobStore>,
     mut request: Request,
     good_for: Duration,
@@ -191,7 +191,7 @@ async fn asked(
     Err(CliError::Azure { reason: format!("it was not done: {reason}") })
 }
 
-fn refused(error: &EngineError, place: &str) -> CliError {
+pub(crate) fn refused(error: &EngineError, place: &str) -> CliError {
     let reason = match error {
         EngineError::Blob(BlobError::Denied { .. }) => {
             let role = if place == container::REQUESTS { "Contributor" } else { "Reader" };

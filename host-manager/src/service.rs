@@ -49,6 +49,9 @@ pub enum ServiceError {
     /// It cannot be started.
     #[error("systemctl cannot be started")]
     Start(#[source] std::io::Error),
+    /// The journal cannot be asked.
+    #[error("journalctl cannot be started")]
+    Journal(#[source] std::io::Error),
     /// It refused.
     #[error("systemctl {verb} failed: {message}")]
     Refused {
@@ -67,6 +70,9 @@ pub trait Service: Send + Sync {
 
     /// Whether Consul's process runs.
     async fn is_active(&self) -> Result<bool, ServiceError>;
+
+    /// The last lines that a unit wrote into the journal.
+    async fn journal(&self, unit: &str, lines: u32) -> Result<String, ServiceError>;
 }
 
 /// systemd, by its `systemctl`.
@@ -96,5 +102,13 @@ impl Service for Systemd {
         let mut command = Command::new("systemctl");
         let output = command.args(["is-active", CONSUL_UNIT]).output().await;
         Ok(output.map_err(ServiceError::Start)?.status.success())
+    }
+    async fn journal(&self, unit: &str, lines: u32) -> Result<String, ServiceError> {
+        let mut command = Command::new("journalctl");
+        command.args(["-u", unit, "-n", &lines.to_string(), "-o", "short-iso", "--no-pager"]);
+        let output = command.output().await.map_err(ServiceError::Journal)?;
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        Ok(text)
     }
 }

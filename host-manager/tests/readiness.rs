@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use hcs_host_manager::service::{Service as _, Verb};
 use hcs_planner::dataplane::{blob, container, port};
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome};
-use support::world::World;
+use serde_json::{Value, json};
+use support::world::{MANAGEMENT, Server, World};
 use support::{consul_binary, eventually};
 
 const SOON: Duration = Duration::from_mins(1);
@@ -120,4 +121,76 @@ async fn a_server_is_out_as_soon_as_it_cannot_serve_and_back_when_it_can() {
     for server in &mut servers {
         server.stop_manager().await;
     }
+}
+
+fn signal(server: &Server, signal: &str) {
+    let process = server.service.process().0.unwrap().to_string();
+    assert!(
+        std::process::Command::new("kill").args([signal, &process]).status().unwrap().success()
+    );
+}
+
+/// As a collector asks.
+async fn scraped(world: &World, token: Option<&str>) -> (u16, String) {
+    let client = reqwest::Client::builder().danger_accept_invalid_certs(true).build().unwrap();
+    let url = format!("https://{}:{}/metrics", world.address(0), port::METRICS);
+    let mut request = client.get(url);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    match request.send().await {
+        Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap()),
+        // Its port is not open yet.
+        Err(error) => (0, error.to_string()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_are_for_whoever_holds_a_token_that_reads_agents() {
+    let world = World::new(&consul_binary(), 1);
+    let mut server = world.server(0);
+    server.start_manager();
+    says(&world, 0, 200, "ready").await;
+    let client = world.client(0, MANAGEMENT);
+    let token = async |name: &str, rules: &str| -> String {
+        let policy = json!({ "Name": name, "Rules": rules });
+        let _: Value = client.put_json("acl/policy", &policy).await.unwrap();
+        let token = json!({ "Policies": [{ "Name": name }] });
+        let made: Value = client.put_json("acl/token", &token).await.unwrap();
+        made["SecretID"].as_str().unwrap().to_owned()
+    };
+    let collector = token("collector", "agent_prefix \"\" { policy = \"read\" }").await;
+    let other = token("other", "key_prefix \"\" { policy = \"read\" }").await;
+
+    let text = eventually("it tells that it leads", SOON, || async {
+        let (status, text) = scraped(&world, Some(&collector)).await;
+        (status == 200 && text.contains("hcs_leader 1")).then_some(text)
+    })
+    .await;
+    for words in
+        ["hcs_consul_up 1", "hcs_ready 1", "hcs_leader 1", "hcs_voters 1", "consul_runtime_"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains(&collector));
+    for stranger in [other.as_str(), "00000000-0000-0000-0000-000000000001", "x"] {
+        let (status, text) = scraped(&world, Some(stranger)).await;
+        assert_eq!((status, text.contains("hcs_")), (403, false), "{text}");
+    }
+    assert_eq!(scraped(&world, None).await.0, 401);
+
+    // While Consul does not answer, whoever was let in before sees that.
+    server.stop_manager().await;
+    server.start_manager();
+    eventually("its port is open again", SOON, || async {
+        (scraped(&world, Some(&collector)).await.0 == 200).then_some(())
+    })
+    .await;
+    signal(&server, "-STOP");
+    let (status, text) = scraped(&world, Some(&collector)).await;
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("hcs_consul_up 0") && !text.contains("consul_runtime_"), "{text}");
+    assert_eq!(scraped(&world, Some(&other)).await.0, 503);
+    signal(&server, "-CONT");
+    server.stop_manager().await;
 }

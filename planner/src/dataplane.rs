@@ -63,6 +63,9 @@ pub mod port {
     /// gRPC with TLS, for data planes.
     pub const GRPC_TLS: u16 = 8503;
 
+    /// Metrics of Consul and its host manager, for whoever holds a token.
+    pub const METRICS: u16 = 8506;
+
     /// SSH, of the machine.
     pub const SSH: u16 = 22;
 
@@ -107,6 +110,8 @@ pub mod blob {
     pub const UPGRADE: &str = "upgrade.json";
     /// In `status-{slot}`: [`super::ServerStatus`].
     pub const STATUS: &str = "status.json";
+    /// What a server collected for support; the last one.
+    pub const SUPPORT: &str = "support.tar.gz";
 
     /// In `config`: the document of one snapshot policy.
     pub fn snapshot_policy(name: &str) -> String {

@@ -141,7 +141,7 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn compare(&mut self, desired: &'a Value, observed: &Value) {
         match (desired, observed) {
-            (Value::Object(want), Value::String(_)) if is_settled_at_birth(want) => {}
+            (Value::Object(want), Value::String(have)) if is_settled_at_birth(want, have) => {}
             (Value::Object(want), have) if is_reference(want) => {
                 match resolve(desired, self.outputs) {
                     Ok(known) if self.is_same(&known, have) => {}

@@ -7,6 +7,10 @@ use crate::desired::{DesiredObject, moved_to, place_in};
 use crate::diff::{Difference, remove};
 use crate::effect::at_creation;
 use crate::names::{GIVEN_TAG, INCARNATION_TAG, hex};
+use crate::reference::image_version;
+
+const IMAGE_VERSION: &str =
+    "/properties/virtualMachineProfile/storageProfile/imageReference/version";
 
 /// Fingerprint of an object as it should be; depends on the spec alone, wherever a server found room.
 pub fn desired(object: &DesiredObject) -> String {
@@ -20,6 +24,10 @@ pub fn desired(object: &DesiredObject) -> String {
     // Which cluster it is, and who made its group, says nothing about what it is.
     remove(&mut body, &["tags", INCARNATION_TAG]);
     remove(&mut body, &["tags", GIVEN_TAG]);
+    // How old an image may be says nothing about what a server is.
+    if let Some(version) = body.pointer_mut(IMAGE_VERSION).filter(|version| version.is_object()) {
+        *version = image_version(None);
+    }
     if object.kind == Kind::ResourceGroup {
         remove(&mut body, &["location"]);
     }

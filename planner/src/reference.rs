@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cloud_init;
 use crate::dataplane::BootstrapConfig;
+use crate::spec::ImageReference;
 
 /// What a body refers to could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +44,9 @@ pub mod parameter {
     pub const CONSUL_FILE_NAME: &str = "consul_file_name";
 }
 
+/// The version of the image where the servers are not to be older than this one.
+const IMAGE_AT_LEAST: &str = "$image_at_least";
+
 /// Refers to a value in the latest body of a logical object.
 pub fn output(object: &str, pointer: &str) -> Value {
     json!({ "$output": { "object": object, "pointer": pointer } })
@@ -53,14 +57,21 @@ pub fn parameter(name: &str) -> Value {
     json!({ "$parameter": name })
 }
 
-/// The version of the image, resolved when a server is born; from then on what it was made with counts.
-pub fn image_version() -> Value {
-    parameter(parameter::IMAGE_VERSION)
+/// The version of the image, resolved when a server is born. From then on what it was made with counts, unless that is
+/// older than `at_least`.
+pub fn image_version(at_least: Option<&str>) -> Value {
+    match at_least {
+        None => parameter(parameter::IMAGE_VERSION),
+        Some(version) => json!({ IMAGE_AT_LEAST: version }),
+    }
 }
 
-/// Whether the value refers to what is settled at a server's birth.
-pub(crate) fn is_settled_at_birth(value: &Map<String, Value>) -> bool {
-    value.get("$parameter").is_some_and(|name| name == parameter::IMAGE_VERSION)
+/// Whether what a server was made with is fine, whatever is newest today.
+pub(crate) fn is_settled_at_birth(wanted: &Map<String, Value>, made_with: &str) -> bool {
+    if let Some(at_least) = wanted.get(IMAGE_AT_LEAST).and_then(Value::as_str) {
+        return ImageReference::version_order(made_with) >= ImageReference::version_order(at_least);
+    }
+    wanted.get("$parameter").is_some_and(|name| name == parameter::IMAGE_VERSION)
 }
 
 /// Stands for the base64 of a server's cloud-init; `bootstrap` is a [`BootstrapConfig`] that may hold references.
@@ -132,6 +143,10 @@ fn resolve_reference(map: &Map<String, Value>, outputs: &dyn Outputs) -> Result<
             .ok_or_else(|| unresolved(format!("{pointer} of {object}")));
     }
     if let Some(name) = map.get("$parameter").and_then(Value::as_str) {
+        return outputs.parameter(name).ok_or_else(|| unresolved(format!("parameter {name}")));
+    }
+    if map.contains_key(IMAGE_AT_LEAST) {
+        let name = parameter::IMAGE_VERSION;
         return outputs.parameter(name).ok_or_else(|| unresolved(format!("parameter {name}")));
     }
     if let Some(bootstrap) = map.get("$cloud_init") {

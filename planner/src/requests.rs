@@ -71,6 +71,8 @@ pub enum RequestAction {
     TransferLeadership,
     /// Go back to the Consul that ran before an upgrade that has not ended.
     TakeBackUpgrade,
+    /// Collect what somebody who helps wants to see, without secrets.
+    SupportBundle,
     /// Something that a newer version knows.
     #[serde(other)]
     Unknown,
@@ -80,9 +82,11 @@ pub enum RequestAction {
 pub mod argument {
     /// Name of the blob in `snapshots`.
     pub const SNAPSHOT: &str = "snapshot";
+    /// Container and name of a blob.
+    pub const BLOB: &str = "blob";
     /// Raft index of a snapshot.
     pub const RAFT_INDEX: &str = "raft_index";
-    /// Size of a snapshot in bytes.
+    /// Size of a snapshot, or of a support bundle, in bytes.
     pub const SIZE_BYTES: &str = "size_bytes";
     /// SHA-256 of a snapshot, lower-case hex.
     pub const SHA256: &str = "sha256";
@@ -101,6 +105,7 @@ impl RequestAction {
             Self::RenewCertificate => "renew the certificate",
             Self::TransferLeadership => "hand over the leadership",
             Self::TakeBackUpgrade => "take the upgrade back",
+            Self::SupportBundle => "collect a support bundle",
             Self::Unknown => "do something that this version does not know",
         }
     }

@@ -144,6 +144,12 @@ pub struct ClusterSpec {
     /// Tags that others look after.
     #[serde(default, skip_serializing_if = "IgnoredTags::is_empty")]
     pub ignored_tags: IgnoredTags,
+    /// Whether the servers go to the newest image by themselves, which takes [`ImageReference::is_latest`].
+    #[serde(default)]
+    pub image_upgrade_channel: ImageChannel,
+    /// Of one change alone: servers with an older image are made anew, with this one.
+    #[serde(skip)]
+    pub image_at_least: Option<String>,
 }
 
 impl ClusterSpec {
@@ -193,6 +199,8 @@ impl ClusterSpec {
             tags: BTreeMap::new(),
             needs_format: 1,
             ignored_tags: IgnoredTags::default(),
+            image_upgrade_channel: ImageChannel::None,
+            image_at_least: None,
         }
     }
 }
@@ -250,9 +258,38 @@ impl ImageReference {
         self.version.eq_ignore_ascii_case("latest")
     }
 
+    /// The least version that is newer than this one.
+    pub fn newer_than(version: &str) -> String {
+        format!("{version}.0")
+    }
+
     /// The order of an image's versions: `24.04.202611050` is newer than `24.04.9`.
     pub fn version_order(version: &str) -> Vec<u64> {
         version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    }
+}
+
+/// Which images the servers of a cluster take after their birth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageChannel {
+    /// None.
+    #[default]
+    None,
+    /// The newest, in a maintenance window.
+    Latest,
+}
+
+impl ImageChannel {
+    /// Every word that a configuration may have.
+    pub const ALL: [Self; 2] = [Self::None, Self::Latest];
+
+    /// The word in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Latest => "latest",
+        }
     }
 }
 
@@ -301,6 +338,9 @@ mod tests {
 
     #[test]
     fn image_versions_are_numbers_and_not_texts() {
+        let newer = ImageReference::newer_than("24.04.9");
+        assert!(ImageReference::version_order(&newer) > ImageReference::version_order("24.04.9"));
+        assert!(ImageReference::version_order(&newer) < ImageReference::version_order("24.04.10"));
         let order = ImageReference::version_order;
         assert!(order("24.04.202611050") > order("24.04.9"));
         assert!(order("0.20261013.2258") > order("0.20260711.10000"));

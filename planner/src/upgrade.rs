@@ -160,6 +160,9 @@ pub struct Upgrade {
     /// A server has led with [`Self::to`], so that it cannot be taken back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_led: bool,
+    /// Id of the request that took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back_for: Option<String>,
     /// What was taken back before this way, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
@@ -175,6 +178,9 @@ pub struct Refused {
     pub consul: ConsulArtifact,
     /// Generation of the cluster's document then. Whoever declares it again, at a later one, means it.
     pub generation: u64,
+    /// Id of the request that took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// So many are remembered.
@@ -224,11 +230,19 @@ impl Upgrade {
 
     /// What is not to come by itself after this way: what was taken back before, and what it brought where it was taken back.
     pub fn refusals(&self) -> Vec<Refused> {
-        let own = (self.phase == UpgradePhase::TakenBack)
-            .then(|| Refused { consul: self.to.clone(), generation: self.generation });
+        let own = (self.phase == UpgradePhase::TakenBack).then(|| Refused {
+            consul: self.to.clone(),
+            generation: self.generation,
+            request: self.taken_back_for.clone(),
+        });
         let mut all: Vec<Refused> = self.refused.iter().cloned().chain(own).collect();
         all.drain(..all.len().saturating_sub(REFUSED_MAX));
         all
+    }
+
+    /// Whether this request was served, by whichever server: more than one may find it, and none knows the others' answers yet.
+    pub fn was_taken_back_for(&self, request: &str) -> bool {
+        self.refusals().iter().any(|refused| refused.request.as_deref() == Some(request))
     }
 
     /// Whether this version was taken back.
@@ -325,6 +339,7 @@ mod tests {
             snapshot: None,
             not_before: None,
             has_led: false,
+            taken_back_for: None,
             refused: vec![],
             unknown: BTreeMap::new(),
         }

@@ -38,6 +38,7 @@ fn told(phase: UpgradePhase, wanted: &str) -> String {
         snapshot: None,
         not_before: None,
         has_led: false,
+        taken_back_for: None,
         refused: vec![],
         unknown: [].into(),
     }));

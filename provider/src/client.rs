@@ -20,8 +20,8 @@ use tfplugin::{CancellationToken, Diagnostic};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::artifacts::{ArtifactCache, ClusterArtifacts};
-use crate::regions::{self, Region};
 use crate::tagging::Tagging;
+use hcs_engine::regions::{self, Region};
 
 /// The ways to one subscription.
 #[derive(Clone)]

@@ -2,6 +2,7 @@
 
 mod apply;
 mod drift;
+mod images;
 mod import;
 mod model;
 mod plan;

@@ -20,7 +20,6 @@ mod leg;
 mod listing;
 mod policy;
 mod provider;
-mod regions;
 mod tagging;
 #[cfg(test)]
 mod testing;

@@ -182,7 +182,11 @@ impl Reconciler<'_> {
         }
         if plan.steps().iter().any(|(_, step)| step.action.boots_server()) {
             if self.spec.image.is_latest() {
-                let newest = image::newest_version(&self.arm, self.spec).await?;
+                let newest = match &self.spec.image_at_least {
+                    // What the plan has said, also where a newer one has come since.
+                    Some(version) => version.clone(),
+                    None => image::newest_version(&self.arm, self.spec).await?,
+                };
                 parameters.values.insert(parameter::IMAGE_VERSION.to_owned(), json!(newest));
             }
             for size in std::iter::once(&self.spec.vm_size).chain(&self.spec.vm_size_fallbacks) {

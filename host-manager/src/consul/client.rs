@@ -235,6 +235,13 @@ impl ConsulClient {
         self.call(Method::GET, "snapshot", None::<&()>, SNAPSHOT_TIMEOUT).await
     }
 
+    /// Metrics in Prometheus' text, as whoever holds this token sees them: no token of ours opens them for somebody else.
+    pub async fn metrics_as(&self, token: &Secret) -> Result<String, ConsulError> {
+        let path = "agent/metrics?format=prometheus";
+        let bytes = self.call_as(token, Method::GET, path, None::<&()>, CALL_TIMEOUT).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// GET with a JSON answer.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ConsulError> {
         let bytes = self.call(Method::GET, path, None::<&()>, CALL_TIMEOUT).await?;

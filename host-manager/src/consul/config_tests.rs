@@ -253,7 +253,8 @@ fn the_network_lets_in_what_consul_serves_and_nothing_else() {
             };
             rules.iter().filter(is_from).map(port).collect()
         };
-        let served = served_ports(&config, &version);
+        let mut served = served_ports(&config, &version);
+        served.insert(i64::from(port::METRICS));
         assert_eq!(open(&["VirtualNetwork", "172.25.16.0/24"]), served, "{version}");
         // The pool of several datacenters is for servers, and these are in the cluster's own network.
         let to_clients: std::collections::BTreeSet<i64> =

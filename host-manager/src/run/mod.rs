@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use hcs_engine::blob::BlobError;
 use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus};
 use hcs_planner::rotation::{RotationsDocument, SecretVersion};
@@ -27,19 +28,22 @@ use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::config::ConfigError;
 use crate::converge::{InvalidConfig, RenderError, StartError};
 use crate::documents::{DocumentError, ServerSecrets};
+use crate::endpoint::{self, Endpoint};
 use crate::files::FileError;
 use crate::host::Host;
 use crate::last_known::LastKnownError;
 use crate::leaf::{self, Leaf, LeafError};
 use crate::membership::{self, Introductions};
 use crate::memory::{Memory, MemoryError};
+use crate::metrics::Metrics;
 use crate::reader::ReaderError;
-use crate::readiness;
+use crate::readiness::serve::Ready;
 use crate::report::chain;
 use crate::secrets::Secret;
 use crate::service::{ServiceError, Verb};
 use crate::snapshot;
 use crate::status::{self, Board};
+use crate::support;
 use upgrade::Upgrades;
 
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
@@ -179,7 +183,13 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
     board.led_with(memory.led_with.clone());
     offline::show_what_the_disk_holds(&host, &board);
     let publisher = tokio::spawn(status::run(host.clone(), board.clone(), stop.clone()));
-    let readiness = tokio::spawn(readiness::serve::run(host.clone(), board.clone(), stop.clone()));
+    let endpoints: [Arc<dyn Endpoint>; 2] = [
+        Arc::new(Ready::new(host.clone(), board.clone())),
+        Arc::new(Metrics::new(host.clone(), board.clone())),
+    ];
+    let endpoints = endpoints
+        .map(|one| tokio::spawn(endpoint::run(one, host.clone(), board.clone(), stop.clone())));
+    let support = tokio::spawn(support::run(host.clone(), board.clone(), stop.clone()));
     let snapshots = tokio::spawn({
         let (host, board, stop) = (host.clone(), board.clone(), stop.clone());
         async move {
@@ -215,7 +225,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
     };
     tokio::select! { () = manager.rounds() => {} () = stop.cancelled() => {} }
     // A last status is welcome, but a storage account that hangs must not hold up a shutdown.
-    let ended = async { tokio::join!(publisher, snapshots, readiness) };
+    let ended = async { tokio::join!(publisher, snapshots, join_all(endpoints), support) };
     if tokio::time::timeout(SHUTDOWN_MAX, ended).await.is_err() {
         tracing::warn!("the last status may not have been written");
     }

@@ -32,7 +32,9 @@ impl Manager {
                 Ok(found) => {
                     self.board.solved("requests");
                     let is_new = |request: &Request| {
-                        !(takes_one && request.action == RequestAction::Snapshot)
+                        // A support bundle is served beside the rounds.
+                        request.action != RequestAction::SupportBundle
+                            && !(takes_one && request.action == RequestAction::Snapshot)
                             && self.is_new(request, peers)
                     };
                     if let Some(request) = found.filter(is_new) {
@@ -108,14 +110,17 @@ impl Manager {
                 self.answer(&request.id, refused("this server does not lead"));
             }
             RequestAction::TakeBackUpgrade => {
-                let by = request.asked_by.as_deref();
-                let answer = match self.take_back(documents, by).await {
-                    Ok(back) => {
-                        let version = json!(back.from.version.to_string());
+                let answer = match self.take_back(documents, &request).await {
+                    Ok(version) => {
+                        let version = json!(version.to_string());
                         Ok([(argument::CONSUL_VERSION.to_owned(), version)].into())
                     }
                     Err(reason) => refused(&reason),
                 };
+                self.answer(&request.id, answer);
+            }
+            RequestAction::SupportBundle => {
+                let answer = refused("one server has to be named");
                 self.answer(&request.id, answer);
             }
             RequestAction::Leave => {

@@ -8,6 +8,7 @@ use hcs_engine::entropy::{SystemEntropy, uuid};
 use hcs_engine::jobs::is_run_open;
 use hcs_planner::dataplane::{ConsulArtifact, ServerStatus, blob};
 use hcs_planner::observed::{STATUS_FRESH_SECONDS, is_same_consul};
+use hcs_planner::requests::Request;
 use hcs_planner::upgrade::{By, NO_INDEX, RELEASE_INDEX, Upgrade, UpgradePhase, in_force};
 use jiff::Timestamp;
 use semver::Version;
@@ -403,34 +404,51 @@ impl Manager {
         }
     }
 
-    /// On request; why not, where it cannot be. What was known before is not believed: documents and statuses are read anew.
+    /// On request; the version that runs again, or why it cannot be. What was known before is not believed: documents and
+    /// statuses are read anew.
+    ///
+    /// Two servers may serve one request: a server without a leader of its own, and the leader that it does not see. Both say
+    /// the same of it.
     pub(super) async fn take_back(
         &mut self,
         documents: &mut Documents,
-        asked_by: Option<&str>,
-    ) -> Result<Upgrade, String> {
-        let stores = &self.host.stores;
-        let cluster = stores.cluster().await.map_err(|error| chain(&error))?;
-        let (upgrade, etag) = stores.upgrade().await.map_err(|error| chain(&error))?;
-        let Some(upgrade) = upgrade else { return Err("no upgrade was begun".to_owned()) };
-        let statuses = self.with_own(&self.just_written(&cluster.slots, &cluster.others).await);
-        if let Some(reason) = stays(&cluster, &upgrade, &statuses) {
-            return Err(reason);
+        request: &Request,
+    ) -> Result<Version, String> {
+        loop {
+            let (upgrade, etag) =
+                self.host.stores.upgrade().await.map_err(|error| chain(&error))?;
+            let Some(upgrade) = upgrade else { return Err("no upgrade was begun".to_owned()) };
+            if upgrade.was_taken_back_for(&request.id) {
+                self.upgrades.is_old = true;
+                return Ok(upgrade.from.version);
+            }
+            let cluster = self.host.stores.cluster().await.map_err(|error| chain(&error))?;
+            let statuses = self.with_own(&self.just_written(&cluster.slots, &cluster.others).await);
+            if let Some(reason) = stays(&cluster, &upgrade, &statuses) {
+                return Err(reason);
+            }
+            let by = request.asked_by.as_deref().unwrap_or("somebody");
+            let back = Upgrade {
+                phase: UpgradePhase::TakenBack,
+                since: self.now().to_string(),
+                reason: Some(format!("asked for by {by}")),
+                generation: cluster.generation,
+                not_before: None,
+                taken_back_for: Some(request.id.clone()),
+                ..upgrade
+            };
+            let etag = match self.host.stores.note_upgrade(&back, etag).await {
+                Ok(etag) => etag,
+                // Another server wrote in between.
+                Err(BlobError::ConditionFailed { .. }) => continue,
+                Err(error) => return Err(chain(&error)),
+            };
+            tracing::info!("{}", back.told());
+            let version = back.from.version.clone();
+            (documents.upgrade, documents.upgrade_etag) = (Some(back), Some(etag));
+            self.upgrades.is_old = true;
+            return Ok(version);
         }
-        let back = Upgrade {
-            phase: UpgradePhase::TakenBack,
-            since: self.now().to_string(),
-            reason: Some(format!("asked for by {}", asked_by.unwrap_or("somebody"))),
-            generation: cluster.generation,
-            not_before: None,
-            ..upgrade
-        };
-        let noted = self.host.stores.note_upgrade(&back, etag).await;
-        let etag = noted.map_err(|error| chain(&error))?;
-        tracing::info!("{}", back.told());
-        (documents.upgrade, documents.upgrade_etag) = (Some(back.clone()), Some(etag));
-        self.upgrades.is_old = true;
-        Ok(back)
     }
 
     /// What the other servers wrote within the last minute.

@@ -84,6 +84,7 @@ impl Way<'_> {
             snapshot: None,
             not_before: None,
             has_led: false,
+            taken_back_for: None,
             refused,
             unknown: std::collections::BTreeMap::new(),
         }
@@ -145,7 +146,15 @@ impl Sight<'_> {
         }
         let phase = UpgradePhase::Running;
         let since = self.now.to_string();
-        Some(Upgrade { has_led: true, reason: None, phase, since, ..upgrade.clone() })
+        let taken_back_for = None;
+        Some(Upgrade {
+            has_led: true,
+            taken_back_for,
+            reason: None,
+            phase,
+            since,
+            ..upgrade.clone()
+        })
     }
 
     fn status_of(&self, slot: u32) -> Option<&ServerStatus> {

@@ -116,4 +116,8 @@ impl Service for Systemctl {
     async fn is_active(&self) -> Result<bool, ServiceError> {
         Ok(self.supervise(&mut self.state.lock().unwrap()))
     }
+
+    async fn journal(&self, unit: &str, lines: u32) -> Result<String, ServiceError> {
+        Ok(format!("the last {lines} lines of {unit}\n"))
+    }
 }

@@ -116,7 +116,7 @@ fn storage_profile(builder: &Builder<'_>) -> Value {
     let mut image = json!(spec.image);
     if spec.image.is_latest() {
         // A word in the model would bring another image with the next write of it, and with it another OS disk.
-        image["version"] = image_version();
+        image["version"] = image_version(spec.image_at_least.as_deref());
     }
     json!({
         "imageReference": image,

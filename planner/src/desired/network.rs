@@ -63,6 +63,7 @@ fn security_group(builder: &mut Builder<'_>) {
     rules.push(allow_from(ENDPOINT_RULE, 125, callers, port::HTTPS));
     rules.push(allow_from(SSH_RULE, 135, &builder.spec.ssh_allowed_cidrs, port::SSH));
     rules.push(allow("health-probe", 140, "Tcp", "AzureLoadBalancer", port::READY));
+    rules.push(allow("metrics", 145, "Tcp", IN_REACH, port::METRICS));
     rules.push(rule("deny-everything-else", 4096, "*", "Deny", "*", "*"));
     let location = &builder.spec.location;
     let mut body = json!({ "location": location, "properties": {} });

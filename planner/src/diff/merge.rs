@@ -39,8 +39,8 @@ struct Merge<'a> {
 impl<'a> Merge<'a> {
     fn merge(&mut self, desired: &'a Value, observed: &'a Value) -> Value {
         match (desired, observed) {
-            (Value::Object(want), Value::String(_))
-                if !self.creates && is_settled_at_birth(want) =>
+            (Value::Object(want), Value::String(have))
+                if !self.creates && is_settled_at_birth(want, have) =>
             {
                 observed.clone()
             }

@@ -50,6 +50,7 @@ pub(super) fn change(step: &Step) -> Option<Change> {
             | RequestAction::RenewCertificate
             | RequestAction::TransferLeadership
             | RequestAction::TakeBackUpgrade
+            | RequestAction::SupportBundle
             | RequestAction::Unknown => None,
         },
         (Action::Delete { kind: Kind::ScaleSet, .. }, Some(slot)) => Some(Change::Dies { slot }),

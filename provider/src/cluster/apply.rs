@@ -20,7 +20,7 @@ use tfplugin::{
 };
 
 use super::model::Cluster;
-use super::{phase, plan, read, schema, spec, state, windows};
+use super::{images, phase, plan, read, schema, spec, state, windows};
 use crate::client::{Client, Registrations};
 use crate::diagnostics;
 use crate::leg::{self, Leg};
@@ -136,7 +136,17 @@ impl Applying {
         }
     }
 
-    async fn run(self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
+    async fn run(mut self, ctx: &Context, request: ApplyRequest) -> ApplyResponse {
+        if let Some(before) = images::replaced(&request.prior, &request.planned) {
+            let (arm, clock) = (self.client.arm(&self.stop), self.client.clock());
+            match images::brought(&arm, &self.spec, before, clock.as_ref()).await {
+                Ok(image) => self.spec.image_at_least = image,
+                Err(error) => {
+                    let found = diagnostics::read("the newest image", &error);
+                    return ApplyResponse::failed(request.prior, found);
+                }
+            }
+        }
         let reconciler = Reconciler {
             arm: self.client.arm(&self.stop),
             stores: self.client.stores(),
@@ -299,7 +309,7 @@ impl Applying {
         state.unknowns_as_null()
     }
 
-    async fn region(&self) -> Option<Arc<crate::regions::Region>> {
+    async fn region(&self) -> Option<Arc<hcs_engine::regions::Region>> {
         let arm: Arm = self.client.arm(&self.stop);
         self.client.region(&arm, &self.spec.location).await.ok()?.ok()
     }

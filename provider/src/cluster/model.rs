@@ -6,7 +6,7 @@ use hcs_planner::dataplane::own_version;
 use hcs_planner::maintenance::{self, Scope};
 use hcs_planner::rules;
 use hcs_planner::server_config;
-use hcs_planner::spec::{ImageReference, LockLevel, ZoneFallback, defaults};
+use hcs_planner::spec::{ImageChannel, ImageReference, LockLevel, ZoneFallback, defaults};
 use hcs_planner::upgrade::{Channel, RELEASE_INDEX};
 use tfplugin::plan::equality::{by_duration, ignoring_case};
 use tfplugin::typed::Content as _;
@@ -14,8 +14,9 @@ use tfplugin::validate::{each, text_rule};
 use tfplugin::{Attr, Model, Value};
 
 use super::validate::{
-    at_most, exact_version, exclusion_scope, lock, number_rule, same_json, same_location,
-    server_certificate_ttl, upgrade_channel, version, window_duration, zone_fallback, zone_list,
+    at_most, exact_version, exclusion_scope, image_channel, lock, number_rule, same_json,
+    same_location, server_certificate_ttl, upgrade_channel, version, window_duration,
+    zone_fallback, zone_list,
 };
 use crate::tagging;
 
@@ -127,6 +128,11 @@ pub(crate) struct Cluster {
     /// beside a helper that joins first.
     #[tf(default = super::spec::image(&ImageReference::default()).write())]
     pub(crate) image: Attr<Image>,
+    /// Which images the servers take after their birth: `none` (default), or `latest`: a plan while a maintenance window is
+    /// open makes servers anew that are older than the newest, one after the other; outside of one it leaves them. The
+    /// servers cannot do it by themselves, so run an apply in the window, by a pipeline say. Not with an exact image.
+    #[tf(default = ImageChannel::None.as_str(), validate = text_rule("a channel", image_channel))]
+    pub(crate) image_upgrade_channel: Attr<String>,
     /// OS disk of a server in GiB; default 64. Changing it makes the servers anew.
     #[tf(default = defaults::OS_DISK_GIB, validate = number_rule(|gib| rules::disk_gib(Cluster::OS_DISK_GIB, &rules::OS_DISK_GIB, gib)))]
     pub(crate) os_disk_gib: Attr<u32>,
@@ -238,7 +244,7 @@ pub(crate) struct Cluster {
     #[tf(computed)]
     pub(crate) consul_private_endpoint_ip_address: Attr<String>,
     /// Version of the image that the servers were made with, as last read; the oldest where they differ. With
-    /// `latest` each server is made with the newest of its day and keeps it.
+    /// `latest` each server is made with the newest of its day and keeps it, unless `image_upgrade_channel` brings another.
     #[tf(computed)]
     pub(crate) image_version: Attr<String>,
     /// When the maintenance window opens next, or opened that is open now, as last read; null without windows.

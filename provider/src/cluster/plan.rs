@@ -3,6 +3,7 @@
 
 mod change;
 mod checks;
+mod image;
 mod inputs;
 mod offer;
 mod worlds;
@@ -28,8 +29,8 @@ use super::spec::TIMEOUTS;
 use super::{phase, schema, spec, state, windows};
 use crate::client::Client;
 use crate::leg;
-use crate::regions::Region;
 use change::Change;
+use hcs_engine::regions::Region;
 pub(crate) use inputs::no_size;
 use worlds::{World, common, worlds};
 
@@ -212,8 +213,12 @@ impl Planner {
             Some(region) if !self.configured(Cluster::ZONES) => region.zone_lists(),
             _ => vec![],
         };
-        let worlds =
+        let mut worlds =
             worlds(&self.schema, &self.planned, &self.prior, &tagging, &subscription, &zone_lists);
+        let image = if is_new { None } else { self.image().await };
+        for world in &mut worlds {
+            world.spec.image_at_least.clone_from(&image);
+        }
         let outcomes: Vec<Value> = match worlds.as_slice() {
             [] => return self.all_unknown(),
             [one] => {
@@ -278,7 +283,8 @@ impl Planner {
         let World { inputs, spec } = world;
         let resources = state::desired_resources(&Desired::new(spec));
         let mut outcome = Value::object(state::derived(spec));
-        if !is_new && !self.has_changes(inputs, &resources) {
+        let image = spec.image_at_least.as_ref();
+        if !is_new && image.is_none() && !self.has_changes(inputs, &resources) {
             let kept = [
                 Cluster::SERVERS,
                 Cluster::QUORUM,
@@ -314,6 +320,9 @@ impl Planner {
             let is_late = known.is_null() && LEARNED_LATE.contains(&name);
             let value = if is_new || is_late { Value::unknown() } else { known.clone() };
             outcome.set(name, value);
+        }
+        if image.is_some() {
+            outcome.set(Cluster::IMAGE_VERSION, Value::unknown());
         }
         outcome.set(Cluster::STATE, Value::unknown());
         let url = match (&spec.external_endpoint, self.prior.get(ENDPOINT_URL)) {

@@ -7,8 +7,8 @@ use hcs_planner::maintenance::{Exclusion, Scope, Window};
 use hcs_planner::rotation::Rotated;
 use hcs_planner::rules;
 use hcs_planner::spec::{
-    ArtifactSource, ClusterSpec, ExternalEndpoint, ImageReference, LockLevel, ZoneFallback,
-    defaults,
+    ArtifactSource, ClusterSpec, ExternalEndpoint, ImageChannel, ImageReference, LockLevel,
+    ZoneFallback, defaults,
 };
 use hcs_planner::upgrade::{Channel, Maintenance, RELEASE_INDEX};
 use ipnet::Ipv4Net;
@@ -106,6 +106,11 @@ impl Cluster {
             vm_size_fallbacks: some(&self.vm_size_fallbacks, Self::VM_SIZE_FALLBACKS)?,
             image: set(&self.image, Self::IMAGE)?
                 .map_or_else(|| Ok(ImageReference::default()), |image| image.to_spec())?,
+            image_upgrade_channel: {
+                let word = set(&self.image_upgrade_channel, Self::IMAGE_UPGRADE_CHANNEL)?;
+                let mut all = ImageChannel::ALL.into_iter();
+                all.find(|one| word.as_deref() == Some(one.as_str())).unwrap_or_default()
+            },
             os_disk_gib: known(&self.os_disk_gib, Self::OS_DISK_GIB)?,
             data_disk_gib: known(&self.data_disk_gib, Self::DATA_DISK_GIB)?,
             server_certificate_ttl_seconds: match set(
@@ -213,6 +218,7 @@ impl Cluster {
             consul_version: spec.consul_version.to_string().into(),
             min_consul_version: spec.min_consul_version.as_ref().map(ToString::to_string).into(),
             consul_server_config: spec.consul_server_config.clone().into(),
+            image_upgrade_channel: spec.image_upgrade_channel.as_str().into(),
             consul_upgrade_channel: maintenance.channel.as_str().into(),
             consul_release_index: index.unwrap_or(RELEASE_INDEX).into(),
             maintenance_windows: maintenance.windows.iter().map(window).collect::<Vec<_>>().into(),

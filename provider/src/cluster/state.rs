@@ -22,7 +22,7 @@ use tfplugin::{Attr, Value};
 use super::drift::drift;
 use super::model::{AzureResource, Cluster, Quorum, Server};
 use super::phase;
-use crate::regions::Region;
+use hcs_engine::regions::Region;
 
 /// `azure_resources` as it will be.
 pub(super) fn desired_resources(desired: &Desired) -> Value {

@@ -3,13 +3,13 @@
 
 use hcs_planner::maintenance::{self, Scope};
 use hcs_planner::rules;
-use hcs_planner::spec::{LockLevel, ZoneFallback};
+use hcs_planner::spec::{ImageChannel, LockLevel, ZoneFallback};
 use hcs_planner::upgrade::Channel;
 use semver::Version;
 use tfplugin::validate::{Finding, Validator, null_elements, rule};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value, parse_duration};
 
-use super::model::{Cluster, Lock, MaintenanceExclusion};
+use super::model::{Cluster, Image, Lock, MaintenanceExclusion};
 
 /// What no attribute can tell by itself.
 pub(super) fn validate(config: &Value) -> Diagnostics {
@@ -20,6 +20,7 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     ssh(config, &mut found);
     versions(config, &mut found);
     exclusions(config, &mut found);
+    images(config, &mut found);
     found.extend(null_elements(&super::schema(), config));
     found.extend(super::timeouts().validate(config));
     found
@@ -108,6 +109,10 @@ pub(super) fn upgrade_channel(text: &str) -> Result<(), String> {
     one_of(Cluster::CONSUL_UPGRADE_CHANNEL, text, &Channel::WORDS.map(|(word, _)| word))
 }
 
+pub(super) fn image_channel(text: &str) -> Result<(), String> {
+    one_of(Cluster::IMAGE_UPGRADE_CHANNEL, text, &ImageChannel::ALL.map(ImageChannel::as_str))
+}
+
 pub(super) fn exclusion_scope(text: &str) -> Result<(), String> {
     one_of(MaintenanceExclusion::SCOPE, text, &Scope::WORDS.map(|(word, _)| word))
 }
@@ -151,6 +156,21 @@ fn versions(config: &Value, found: &mut Diagnostics) {
         );
         let summary = "consul_version is older than min_consul_version";
         found.push(Diagnostic::error(summary, detail).at(Cluster::CONSUL_VERSION));
+    }
+}
+
+fn images(config: &Value, found: &mut Diagnostics) {
+    let channel = config.get(Cluster::IMAGE_UPGRADE_CHANNEL).as_str();
+    let version = config.get(Cluster::IMAGE).get(Image::VERSION).as_str();
+    if let Some(exact) = version.filter(|version| !version.eq_ignore_ascii_case("latest"))
+        && channel == Some(ImageChannel::Latest.as_str())
+    {
+        let detail = format!(
+            "An exact image stays until another one is written, and a channel moves it. Set image.version = \"latest\" instead \
+             of {exact:?}, or image_upgrade_channel = \"none\"."
+        );
+        let summary = "image_upgrade_channel does not go with an exact image";
+        found.push(Diagnostic::error(summary, detail).at(Cluster::IMAGE_UPGRADE_CHANNEL));
     }
 }
 
@@ -302,6 +322,7 @@ mod tests {
                 "weekly".into(),
                 "\"none\", \"patch\", \"minor\", \"major\"",
             ),
+            ("image_upgrade_channel", "weekly".into(), "\"none\", \"latest\""),
             ("consul_release_index", "http://mirror".into(), "base URL"),
             ("consul_server_config", "{\"ports\": {}}".into(), "ports is what hcs sets"),
             ("consul_server_config", "log_level = 1".into(), "jsonencode"),

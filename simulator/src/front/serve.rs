@@ -120,7 +120,7 @@ pub async fn serve(options: Options) -> Result<(), FrontError> {
         tokio::spawn(vm::external::serve_metadata(Arc::clone(&shared), listener));
     }
     write_env(&shared)?;
-    vm::write_shim(&shared)?;
+    vm::write_shims(&shared)?;
     vm::resume(&shared);
     let carrier = tokio::spawn(carry_out(Arc::clone(&shared), receiver));
     let ticker = tokio::spawn(tick(Arc::clone(&shared)));

@@ -159,6 +159,29 @@ fn definition(world: &World, path: &ArmPath, role: &Role) -> Value {
     })
 }
 
+/// What the caller may do at a scope: a row for each of its roles there.
+fn permissions(world: &World, req: &Request, path: &ArmPath, version: &str) -> Answer {
+    if !VERSIONS.contains(&version) {
+        return Err(versions::unknown_type(path, version));
+    }
+    if req.method != Method::Get {
+        return Err(ArmError::method_not_allowed(req.method.as_str()));
+    }
+    let action = "Microsoft.Authorization/permissions/read";
+    world.require(&req.principal, action, &path.scope)?;
+    let scope = ids::key(&path.scope);
+    let rows = world.roles_at(&req.principal, &scope).map(|role| {
+        json!({
+            "actions": role.actions,
+            "notActions": role.not_actions,
+            "dataActions": role.data_actions,
+            "notDataActions": [],
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    Ok(Response::json(200, json!({"value": rows})))
+}
+
 /// Role definitions, permissions, deny assignments.
 pub(crate) fn route(
     world: &mut World,
@@ -175,9 +198,7 @@ pub(crate) fn route(
         });
     }
     if type_key == "microsoft.authorization/permissions" {
-        let owner = &ROLES[0];
-        let row = json!({"actions": owner.actions, "notActions": [], "dataActions": []});
-        return Some(Ok(Response::json(200, json!({"value": [row]}))));
+        return Some(permissions(world, req, path, version));
     }
     if type_key != "microsoft.authorization/roledefinitions" {
         return None;

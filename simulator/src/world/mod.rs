@@ -79,6 +79,9 @@ pub struct World {
     pub(crate) policies: Vec<policy::Policy>,
     #[serde(default)]
     pub(crate) audited: Vec<policy::Audited>,
+    /// Versions of Ubuntu's image that came after this world began, the newest last.
+    #[serde(default)]
+    pub(crate) published_images: Vec<String>,
     /// How often an object of this key was made, and how many operations it had.
     #[serde(default)]
     pub(crate) births: BTreeMap<String, (u64, u64)>,
@@ -112,6 +115,7 @@ impl World {
             policies: Vec::new(),
             audited: Vec::new(),
             births: BTreeMap::new(),
+            published_images: Vec::new(),
             events: Vec::new(),
             settings,
         };
@@ -129,6 +133,11 @@ impl World {
         endpoint.clone_into(&mut self.settings.endpoint);
         self.settings.storage_suffix = storage_suffix;
         self.settings.time_scale = time_scale;
+    }
+
+    /// Canonical publishes another version of its image.
+    pub fn publish_image(&mut self, version: &str) {
+        self.published_images.push(version.to_owned());
     }
 
     /// The caller asks from another address.

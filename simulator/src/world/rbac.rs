@@ -118,7 +118,8 @@ fn matches(pattern: &str, action: &str) -> bool {
 }
 
 impl World {
-    fn roles_at<'w>(
+    /// Those that reach a principal at a scope, which is a key.
+    pub(crate) fn roles_at<'w>(
         &'w self,
         principal: &'w str,
         scope: &'w str,

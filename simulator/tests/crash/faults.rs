@@ -13,7 +13,9 @@ use crate::{tagged, with};
 
 async fn created(servers: u32) -> Azure {
     let azure = Azure::new().await;
-    assert_eq!(azure.apply(&spec(servers), Intent::Create, None).await, End::Complete);
+    let spec = spec(servers);
+    let create = Box::pin(azure.apply(&spec, Intent::Create, None));
+    assert_eq!(create.await, End::Complete);
     azure
 }
 

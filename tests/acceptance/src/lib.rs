@@ -20,6 +20,7 @@ pub mod load;
 pub mod network;
 pub mod packages;
 pub mod scenario;
+pub mod support;
 pub mod terraform;
 pub mod tools;
 pub mod waiting;

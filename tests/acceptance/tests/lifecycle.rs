@@ -9,7 +9,7 @@ use hcs_acceptance::collector::Collector;
 use hcs_acceptance::load::{Load, Seen};
 use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::terraform::Ran;
-use hcs_acceptance::{Scenario, bins, blobs, canary, emulator};
+use hcs_acceptance::{Scenario, bins, blobs, canary, emulator, support};
 use serde_json::Value;
 
 type Done = Result<(), Box<dyn Error>>;
@@ -135,6 +135,9 @@ fn no_secrets(scenario: &Scenario, applied: &Ran, traces: Vec<u8>) -> Done {
     assert_eq!(told["is_well"], true, "{told:#}");
     assert_eq!(told["servers"].as_array().map(Vec::len), Some(3));
     sinks.push(Sink { name: "hcs status".to_owned(), bytes: status.stdout });
+    let collected = support::collect(scenario, cluster["id"].as_str().unwrap_or_default())?;
+    let bytes = collected.into_values().flatten().collect();
+    sinks.push(Sink { name: "hcs support".to_owned(), bytes });
     let filled: Vec<&str> =
         sinks.iter().filter(|sink| !sink.bytes.is_empty()).map(|sink| sink.name.as_str()).collect();
     println!(
@@ -143,7 +146,7 @@ fn no_secrets(scenario: &Scenario, applied: &Ran, traces: Vec<u8>) -> Done {
         SPELLINGS.len(),
         filled.len()
     );
-    assert!(filled.len() >= 15, "{filled:?}");
+    assert!(filled.len() >= 16, "{filled:?}");
     assert_eq!(canary::leaks(&secrets, &sinks), [""; 0]);
     Ok(())
 }

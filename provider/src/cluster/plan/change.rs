@@ -135,6 +135,10 @@ impl Planner {
             let names: Vec<String> = slots.iter().map(ToString::to_string).collect();
             names.join(", ")
         };
+        if let Some(image) = &spec.image_at_least {
+            let before = self.prior.get(Cluster::IMAGE_VERSION).as_str().unwrap_or_default();
+            sentences.push(format!("The image goes from {before} to {image}."));
+        }
         if change.rolls {
             sentences.push(format!(
                 "Every server restarts with Consul {}, one at a time, the leader last.",

@@ -14,7 +14,7 @@ use tfplugin::{Path, Value};
 use super::Planner;
 use crate::cluster::model::Cluster;
 use crate::cluster::spec;
-use crate::regions::NoSize;
+use hcs_engine::regions::NoSize;
 
 impl Planner {
     /// What only is spelled in another way stays as it is stored, so that an import or a respelling plans nothing.
@@ -201,7 +201,7 @@ impl Planner {
     }
 
     /// Sizes to fall back to must be sizes of the region.
-    fn fallback_sizes(&mut self, location: &str, region: &crate::regions::Region) {
+    fn fallback_sizes(&mut self, location: &str, region: &hcs_engine::regions::Region) {
         let sizes = spec::texts(self.planned.get(Cluster::VM_SIZE_FALLBACKS)).unwrap_or_default();
         for (index, size) in sizes.iter().enumerate() {
             if let Some(why) = region.unfit(size) {

@@ -10,7 +10,7 @@ use hcs_planner::spec::ClusterSpec;
 
 use super::Planner;
 use super::change::Change;
-use crate::regions::{self, Region};
+use hcs_engine::regions::{self, Region};
 
 impl Planner {
     /// Usages are read only where more cores are needed than before.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::dataplane::own_version;
-use hcs_planner::spec::{ClusterSpec, LockLevel, ZoneFallback, defaults};
+use hcs_planner::spec::{ClusterSpec, ImageChannel, LockLevel, ZoneFallback, defaults};
 use tfplugin::{Schema, Type, Value};
 
 use crate::cluster::model::{
@@ -121,6 +121,9 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
             [ZoneFallback::Prefer, ZoneFallback::Strict, ZoneFallback::BestEffort]
                 .map(|fallback| Value::from(fallback.as_str()))
                 .to_vec()
+        }
+        Cluster::IMAGE_UPGRADE_CHANNEL => {
+            ImageChannel::ALL.map(|channel| Value::from(channel.as_str())).to_vec()
         }
         Cluster::LOCK => [LockLevel::CanNotDelete, LockLevel::None]
             .map(|kind| {

@@ -193,6 +193,7 @@ fn maintenance(name: &str, number: usize, random: &mut Random) -> Option<Value> 
         "min_consul_version" | "ignore_maintenance_windows_for" => {
             word(&["1.22.2", "1.21.5", "1.20.6", "2.0.3"], random)
         }
+        "image_upgrade_channel" => word(&["none", "latest"], random),
         "consul_upgrade_channel" => word(&["none", "patch", "minor"], random),
         "consul_server_config" => {
             format!("{{\"limits\":{{\"http_max_conns_per_client\":{number}}}}}").into()

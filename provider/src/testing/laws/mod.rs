@@ -3,6 +3,7 @@
 //! `HCS_LAW_CASES` sets how many cases the random ones try.
 
 mod fleets;
+mod images;
 mod imports;
 mod inputs;
 mod listings;

@@ -1,10 +1,17 @@
 //! The rights that the guides name are enough, and none of them is too many: a caller that holds them and nothing else
 //! makes, changes and destroys a cluster in a group that it was given.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hcs_engine::arm::Arm;
+use hcs_engine::permissions::Permissions;
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::rights::needed;
+use hcs_planner::spec::ClusterSpec;
 use hcs_simulator::CallFault;
 use serde_json::json;
-use tfplugin::Value;
+use tfplugin::{CancellationToken, Value};
 
 use super::reads::{READER, assign, principal};
 use super::unknown::network;
@@ -159,6 +166,36 @@ async fn without_any_of_them_the_create_names_what_is_missing_and_the_next_one_g
         apply(&cluster, &mut instance, Some(&config(1)), Options::default()).await.unwrap();
         apply(&cluster, &mut instance, None, Options::default()).await.unwrap();
         assert_eq!(left(&azure).0, Vec::<String>::new(), "{name}");
+    }
+}
+
+/// What `hcs doctor` looks for is what the guide names: whoever takes a row away is told that row, and nothing else.
+#[tokio::test(start_paused = true)]
+async fn the_rights_that_are_looked_for_are_those_of_the_guide() {
+    let names = documented().into_iter().map(|(name, ..)| Some(name)).chain([None]);
+    for without in names {
+        let (azure, _) = given(without.as_deref()).await;
+        let caller = group_id(GROUP).resource(Kind::Identity.resource_type(), "pipeline");
+        let caller = azure.object(&caller).unwrap()["properties"]["principalId"].clone();
+        let cloud = azure.cloud.seen_by(caller.as_str().unwrap());
+        let arm =
+            Arm::new(Arc::new(cloud), Arc::new(azure.clock.clone()), CancellationToken::new());
+        let id = Azure::cluster_id();
+        let subscription = id.segment("subscriptions").unwrap();
+        let spec = ClusterSpec {
+            managed_resource_group_name: id.name().to_owned(),
+            peer_vnet_ids: vec![peer()],
+            private_dns_zone_id: Some(zone()),
+            ..ClusterSpec::new(subscription, "demo", GROUP, "westeurope")
+        };
+        let mut short = BTreeSet::new();
+        for need in needed(&spec, true) {
+            let held = Permissions::read(&arm, &need.scope).await.unwrap();
+            if !need.actions.iter().all(|action| held.allow(action)) {
+                short.insert(need.role.to_owned());
+            }
+        }
+        assert_eq!(short, without.into_iter().collect());
     }
 }
 

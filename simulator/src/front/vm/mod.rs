@@ -223,16 +223,34 @@ fn metadata_url(address: Ipv4Addr) -> String {
     format!("http://{address}:{METADATA_PORT}")
 }
 
-/// Writes the `systemctl` that machines find on their PATH.
-pub(crate) fn write_shim(shared: &Shared) -> Result<(), FrontError> {
+/// The journal of one unit, from the log that the supervisor keeps of it.
+const JOURNALCTL: &str = r#"#!/bin/sh
+while [ $# -gt 0 ]; do
+  case "$1" in
+    -u) unit="$2"; shift 2 ;;
+    -n) lines="$2"; shift 2 ;;
+    *) shift ;;
+  esac
+done
+log="$HCS_ROOT/log/$unit.log"
+[ -f "$log" ] && exec tail -n "${lines:-10}" "$log"
+echo "-- No entries --"
+"#;
+
+/// Writes the `systemctl` and the `journalctl` that machines find on their PATH.
+pub(crate) fn write_shims(shared: &Shared) -> Result<(), FrontError> {
     let folder = shared.dir.join("bin-shim");
     make_dir(&folder)?;
     let own = std::env::current_exe().map_err(file_error("find", Path::new("this program")))?;
-    let path = folder.join("systemctl");
     let quoted = own.display().to_string().replace('\'', r"'\''");
-    super::write_file(&path, format!("#!/bin/sh\nexec '{quoted}' systemctl \"$@\"\n").as_bytes())?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-        .map_err(file_error("make executable", &path))
+    let systemctl = format!("#!/bin/sh\nexec '{quoted}' systemctl \"$@\"\n");
+    for (name, text) in [("systemctl", systemctl.as_str()), ("journalctl", JOURNALCTL)] {
+        let path = folder.join(name);
+        super::write_file(&path, text.as_bytes())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(file_error("make executable", &path))?;
+    }
+    Ok(())
 }
 
 fn environment(shared: &Shared, root: &Path, address: Ipv4Addr) -> BTreeMap<String, String> {

@@ -23,21 +23,29 @@ const IMAGES: &[(&str, &str, &str, &[&str])] = &[
 
 const UBUNTU_24: &[&str] = &["24.04.202604080", "24.04.202609120", "24.04.202611050"];
 
-fn known(publisher: &str, offer: &str, sku: &str) -> Option<&'static [&'static str]> {
-    IMAGES
+fn known(world: &World, publisher: &str, offer: &str, sku: &str) -> Option<Vec<String>> {
+    let own = IMAGES
         .iter()
         .find(|(p, o, s, _)| {
             p.eq_ignore_ascii_case(publisher)
                 && o.eq_ignore_ascii_case(offer)
                 && s.eq_ignore_ascii_case(sku)
         })
-        .map(|(.., versions)| *versions)
+        .map(|(.., versions)| *versions)?;
+    let later = world.published_images.iter().filter(|_| own == UBUNTU_24);
+    Some(own.iter().map(|version| (*version).to_owned()).chain(later.cloned()).collect())
 }
 
 /// Refuses an image reference that the marketplace does not hold.
-pub(crate) fn check(publisher: &str, offer: &str, sku: &str, version: &str) -> Answer<()> {
-    let found = known(publisher, offer, sku)
-        .is_some_and(|versions| version == "latest" || versions.contains(&version));
+pub(crate) fn check(
+    world: &World,
+    publisher: &str,
+    offer: &str,
+    sku: &str,
+    version: &str,
+) -> Answer<()> {
+    let found = known(world, publisher, offer, sku)
+        .is_some_and(|versions| version == "latest" || versions.iter().any(|v| v == version));
     if found {
         return Ok(());
     }
@@ -53,10 +61,12 @@ pub(crate) fn check(publisher: &str, offer: &str, sku: &str, version: &str) -> A
 
 /// `GET …/versions`: a plain array, newest last; `$top` and `$orderby=name desc` are known.
 pub(crate) fn versions(world: &World, req: &Request, path: &ArmPath) -> Answer {
+    let action = "Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions/read";
+    world.require(&req.principal, action, &path.scope)?;
     let [location, publisher, _, offer, sku, rest @ ..] = path.names.as_slice() else {
         return Err(ArmError::invalid("InvalidParameter", "The image path is incomplete."));
     };
-    let Some(versions) = known(publisher, offer, sku) else {
+    let Some(versions) = known(world, publisher, offer, sku) else {
         return Err(ArmError::new(
             404,
             "NotFound",

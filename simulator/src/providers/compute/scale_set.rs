@@ -87,7 +87,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
             "Changing property 'orchestrationMode' is not allowed.",
         ));
     }
-    check_profile(put)?;
+    check_profile(world, put)?;
     check_links(world, put, capacity)?;
     world.check_cores(put.location, size, capacity, &ids::key(put.id))?;
     Ok(fill(world, put))
@@ -153,7 +153,7 @@ fn check_zones(put: &Put<'_>, size: &skus::Size) -> Answer<()> {
     Ok(())
 }
 
-fn check_profile(put: &Put<'_>) -> Answer<()> {
+fn check_profile(world: &World, put: &Put<'_>) -> Answer<()> {
     let profile = "/properties/virtualMachineProfile";
     let at = |tail: &str| text(put.body, &format!("{profile}{tail}"));
     if put.body.pointer(profile).is_none() {
@@ -166,7 +166,7 @@ fn check_profile(put: &Put<'_>) -> Answer<()> {
     }
     let image = |name: &str| at(&format!("/storageProfile/imageReference/{name}"));
     if image("id").is_empty() {
-        images::check(image("publisher"), image("offer"), image("sku"), image("version"))?;
+        images::check(world, image("publisher"), image("offer"), image("sku"), image("version"))?;
     }
     let prefix = at("/osProfile/computerNamePrefix");
     if prefix.is_empty() || prefix.len() > 58 {

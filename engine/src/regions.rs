@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hcs_engine::arm::Arm;
-use hcs_engine::error::EngineError;
+use crate::arm::Arm;
+use crate::error::EngineError;
 use serde_json::Value;
 
 const SKUS_API_VERSION: &str = "2021-07-01";
@@ -12,7 +12,7 @@ const LOCATIONS_API_VERSION: &str = "2022-12-01";
 
 /// A region of the subscription.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Region {
+pub struct Region {
     /// By size in lower case: its name, and the zones that offer it to this subscription, sorted; none: the size is
     /// regional only.
     sizes: BTreeMap<String, (String, Vec<String>)>,
@@ -30,7 +30,7 @@ pub(crate) struct Region {
 
 /// Why a size cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NoSize {
+pub enum NoSize {
     /// The region does not have it.
     Absent,
     /// The subscription may not use it.
@@ -39,7 +39,7 @@ pub(crate) enum NoSize {
 
 impl Region {
     /// Zones that offer the size.
-    pub(crate) fn zones_of(&self, vm_size: &str) -> Result<&[String], NoSize> {
+    pub fn zones_of(&self, vm_size: &str) -> Result<&[String], NoSize> {
         let key = vm_size.to_lowercase();
         if let Some((_, zones)) = self.sizes.get(&key) {
             return Ok(zones);
@@ -51,50 +51,51 @@ impl Region {
     }
 
     /// The lists of zones that its sizes are offered in, each once.
-    pub(crate) fn zone_lists(&self) -> Vec<Vec<String>> {
+    pub fn zone_lists(&self) -> Vec<Vec<String>> {
         let lists: BTreeSet<&Vec<String>> = self.sizes.values().map(|(_, zones)| zones).collect();
         lists.into_iter().cloned().collect()
     }
 
     /// A few general sizes that every zone of the region has.
-    pub(crate) fn alternatives(&self) -> Vec<&str> {
+    pub fn alternatives(&self) -> Vec<&str> {
         self.sizes
             .values()
             .filter(|(name, zones)| name.contains("_D") && zones.len() >= 3)
+            .filter(|(name, _)| self.unfit(name).is_none())
             .map(|(name, _)| name.as_str())
             .take(5)
             .collect()
     }
 
     /// Quota family and cores of a size.
-    pub(crate) fn cores_of(&self, vm_size: &str) -> Option<(&str, u64)> {
+    pub fn cores_of(&self, vm_size: &str) -> Option<(&str, u64)> {
         let (family, cores) = self.cores.get(&vm_size.to_lowercase())?;
         Some((family, *cores))
     }
 
     /// Sizes with accelerated networking, in lower case.
-    pub(crate) fn accelerated_sizes(&self) -> BTreeSet<String> {
+    pub fn accelerated_sizes(&self) -> BTreeSet<String> {
         self.accelerated.clone()
     }
 
     /// Whether a size has accelerated networking.
-    pub(crate) fn is_accelerated(&self, vm_size: &str) -> bool {
+    pub fn is_accelerated(&self, vm_size: &str) -> bool {
         self.accelerated.contains(&vm_size.to_lowercase())
     }
 
     /// Why a server cannot run on this size, wherever the region offers it.
-    pub(crate) fn unfit(&self, vm_size: &str) -> Option<&'static str> {
+    pub fn unfit(&self, vm_size: &str) -> Option<&'static str> {
         self.unfit.get(&vm_size.to_lowercase()).copied()
     }
 
     /// The data centre behind a logical zone of this subscription.
-    pub(crate) fn physical_zone(&self, zone: &str) -> Option<&str> {
+    pub fn physical_zone(&self, zone: &str) -> Option<&str> {
         self.physical_zones.get(zone).map(String::as_str)
     }
 }
 
 /// Names of the regions that the subscription can use, or the region itself.
-pub(crate) async fn look_up(
+pub async fn look_up(
     arm: &Arm,
     subscription_id: &str,
     location: &str,
@@ -121,17 +122,17 @@ pub(crate) async fn look_up(
 
 /// Cores of one family, or of all, in a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// The family, or `cores` for all of them.
-    pub(crate) family: String,
+    pub family: String,
     /// Cores in use.
-    pub(crate) used: u64,
+    pub used: u64,
     /// Cores that may be in use.
-    pub(crate) limit: u64,
+    pub limit: u64,
 }
 
 /// What the subscription uses of its cores in a region.
-pub(crate) async fn usages(
+pub async fn usages(
     arm: &Arm,
     subscription_id: &str,
     location: &str,

@@ -1,0 +1,72 @@
+//! What a caller must be allowed to do so that a cluster is made, changed and destroyed. Pure.
+//!
+//! `docs/guides/rights.md` says the same by roles; a test holds the two together.
+
+use crate::arm::{ArmId, Kind};
+use crate::spec::{ClusterSpec, LockLevel};
+
+/// What is needed at one scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Where.
+    pub scope: ArmId,
+    /// The built-in role that allows it, for people.
+    pub role: &'static str,
+    /// Actions of Resource Manager, as roles name them.
+    pub actions: Vec<String>,
+}
+
+/// Kinds whose objects lie in the managed group; the two of `Microsoft.Authorization` are a role of their own.
+fn is_in_the_group(kind: Kind) -> bool {
+    !matches!(kind, Kind::ResourceGroup | Kind::Lock | Kind::RoleAssignment)
+}
+
+/// Everything, scope by scope. Without the managed group one has to be made, which takes rights on the subscription.
+pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
+    let group = ArmId::resource_group(&spec.subscription_id, &spec.managed_resource_group_name);
+    let subscription = ArmId::new(format!("/subscriptions/{}", spec.subscription_id));
+    let scope = if has_group { group } else { subscription };
+    let group_action =
+        |verb: &str| format!("Microsoft.Resources/subscriptions/resourceGroups/{verb}");
+    let of_kind = |kind: Kind, verbs: &[&str]| -> Vec<String> {
+        verbs.iter().map(|verb| format!("{}/{verb}", kind.resource_type())).collect()
+    };
+    let mut objects: Vec<String> = Kind::ALL
+        .into_iter()
+        .filter(|kind| is_in_the_group(*kind))
+        .flat_map(|kind| of_kind(kind, &["read", "write", "delete"]))
+        .collect();
+    objects.extend(of_kind(Kind::Identity, &["assign/action"]));
+    let steers = ["start/action", "deallocate/action", "manualUpgrade/action"];
+    objects.extend(of_kind(Kind::ScaleSet, &steers));
+    if !has_group {
+        objects.extend([group_action("write"), group_action("delete")]);
+    }
+    let mut rights = of_kind(Kind::RoleAssignment, &["read", "write", "delete"]);
+    if spec.lock != LockLevel::None {
+        rights.extend(of_kind(Kind::Lock, &["read", "write", "delete"]));
+    }
+    let own = ArmId::resource_group(&spec.subscription_id, &spec.resource_group_name);
+    let mut needs = vec![
+        Need { scope: own, role: "Reader", actions: vec![group_action("read")] },
+        Need { scope: scope.clone(), role: "Contributor", actions: objects },
+        Need { scope, role: "User Access Administrator", actions: rights },
+    ];
+    for peer in &spec.peer_vnet_ids {
+        let mut actions = of_kind(Kind::Peering, &["read", "write", "delete"]);
+        let network = ["read", "peer/action", "join/action"];
+        actions.extend(of_kind(Kind::VirtualNetwork, &network));
+        needs.push(Need { scope: peer.clone(), role: "Network Contributor", actions });
+    }
+    if let Some(subnet) = &spec.subnet_id {
+        let subnets = "Microsoft.Network/virtualNetworks/subnets";
+        let actions = ["read", "join/action"].map(|verb| format!("{subnets}/{verb}")).into();
+        needs.push(Need { scope: subnet.clone(), role: "Network Contributor", actions });
+    }
+    if let Some(zone) = &spec.private_dns_zone_id {
+        let mut actions = of_kind(Kind::PrivateDnsRecord, &["read", "write", "delete"]);
+        actions.extend(of_kind(Kind::PrivateDnsZone, &["read"]));
+        needs.push(Need { scope: zone.clone(), role: "Private DNS Zone Contributor", actions });
+    }
+    needs
+}
