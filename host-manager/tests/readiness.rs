@@ -103,11 +103,7 @@ async fn a_server_is_out_as_soon_as_it_cannot_serve_and_back_when_it_can() {
     // It has been away for long: it comes back without a vote, and is given clients when it has one.
     servers[2].start_manager();
     says(&world, 2, 200, "ready").await;
-    let raft: serde_json::Value = world
-        .client(0, support::world::MANAGEMENT)
-        .get("operator/raft/configuration")
-        .await
-        .unwrap();
+    let raft: Value = world.client(0, MANAGEMENT).get("operator/raft/configuration").await.unwrap();
     let voters = raft["Servers"].as_array().unwrap().iter().filter(|s| s["Voter"] == true).count();
     assert_eq!(voters, 3, "whoever is ready has a vote");
     hands_over(&world).await;
