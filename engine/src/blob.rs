@@ -14,6 +14,8 @@ pub struct BlobContent {
     pub etag: String,
     /// Time since the last write, by the service's own clock; `None` when it does not say.
     pub age: Option<Duration>,
+    /// When it was served, by the same clock, Unix time; `None` when it does not say.
+    pub served_unix_s: Option<i64>,
 }
 
 /// One row of a listing.

@@ -517,7 +517,8 @@ pub async fn read_record(store: &dyn BlobStore) -> Result<Option<RunRecord>, Eng
 }
 
 async fn read(store: &dyn BlobStore) -> Result<Option<Found>, EngineError> {
-    let Some(BlobContent { bytes, etag, age }) = store.get(container::CONFIG, blob::RUN).await?
+    let Some(BlobContent { bytes, etag, age, .. }) =
+        store.get(container::CONFIG, blob::RUN).await?
     else {
         return Ok(None);
     };

@@ -110,6 +110,7 @@ impl BlobStore for Account {
             bytes: bytes.clone(),
             etag: etag.to_string(),
             age: Some(at.elapsed()),
+            served_unix_s: None,
         });
         self.takes_time().await?;
         Ok(content)

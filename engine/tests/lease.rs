@@ -77,6 +77,7 @@ impl BlobStore for Memory {
             bytes: bytes.clone(),
             etag: etag.to_string(),
             age: Some(started().elapsed().saturating_sub(*at)),
+            served_unix_s: None,
         }))
     }
 

@@ -332,6 +332,13 @@ impl Stores {
         Ok(Some((status, found.age)))
     }
 
+    /// When the storage account answered just now, by its own clock; none where it does not say, or this server has not
+    /// published anything yet.
+    pub async fn served_unix_s(&self, slot: u32) -> Result<Option<i64>, BlobError> {
+        let found = self.own.get(&container::status(slot), blob::STATUS).await?;
+        Ok(found.and_then(|found| found.served_unix_s))
+    }
+
     /// Whether the server of a slot has once been in a formed cluster.
     pub async fn formed(&self, slot: u32) -> Result<bool, DocumentError> {
         let container = container::status(slot);

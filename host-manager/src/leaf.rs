@@ -30,7 +30,7 @@ pub use sign::sign;
 pub use store::{keep, load};
 
 /// Clocks of other servers and of clients may run behind ours by this much.
-pub const BACKDATE: Duration = Duration::from_mins(10);
+pub const BACKDATE: Duration = Duration::from_hours(1);
 
 /// Why there is no usable certificate.
 #[derive(Debug, thiserror::Error)]

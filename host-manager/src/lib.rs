@@ -10,6 +10,7 @@
 pub mod artifact;
 pub mod bootstrap;
 pub mod certificate;
+pub mod clock;
 pub mod consul;
 pub mod converge;
 pub mod documents;

@@ -373,7 +373,8 @@ async fn a_client_joins_with_what_is_handed_out(world: &World, servers: &mut [Se
     let join: Vec<_> = (0..3).map(|slot| world.address(slot)).collect();
     let folder = world.folder.path().join("client");
     let own = world.address(99);
-    let client = ClientAgent::start(&consul_binary(), &folder, own, &join, &world.ca_pem, config);
+    let client =
+        ClientAgent::start(&consul_binary(), "app-1", &folder, own, &join, &world.ca_pem, config);
     let log = || std::fs::read_to_string(folder.join("consul.log")).unwrap_or_default();
     eventually("the client is in the catalog", SOON, || async {
         let (_, nodes) = client.ask("GET", "catalog/nodes", MANAGEMENT, "")?;

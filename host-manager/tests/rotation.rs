@@ -70,7 +70,15 @@ fn client_agent(world: &World, number: u8, config: Value) -> Arc<ClientAgent> {
     let join: Vec<_> = (0..3).map(|slot| world.address(slot)).collect();
     let folder = world.folder.path().join(format!("client-{number}"));
     let address = world.address(200 + u32::from(number));
-    Arc::new(ClientAgent::start(&consul_binary(), &folder, address, &join, &world.ca_pem, config))
+    Arc::new(ClientAgent::start(
+        &consul_binary(),
+        "app-1",
+        &folder,
+        address,
+        &join,
+        &world.ca_pem,
+        config,
+    ))
 }
 
 async fn all_well(world: &World) {

@@ -4,13 +4,14 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use hcs_host_manager::memory::Memory;
 use hcs_host_manager::snapshot::archive;
-use hcs_planner::dataplane::{ServerStatus, blob, container};
+use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
 use hcs_planner::maintenance::Window;
 use hcs_planner::observed::is_same_consul;
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult};
@@ -21,6 +22,7 @@ use semver::Version;
 use serde_json::json;
 use support::releases::Publisher;
 use support::world::{MANAGEMENT, Server, World};
+use support::writer::Writer;
 use support::{consul_binary, eventually};
 
 const SOON: Duration = Duration::from_mins(3);
@@ -69,17 +71,19 @@ async fn noted(world: &World, phase: UpgradePhase) -> Upgrade {
 }
 
 fn statuses(world: &World) -> Vec<ServerStatus> {
-    (0..3).filter_map(|slot| world.status(slot)).collect()
+    (0..5).filter_map(|slot| world.status(slot)).collect()
 }
 
 fn all_run(world: &World, version: &Version) -> Option<()> {
-    let statuses = statuses(world);
+    let document = world.account.read(container::CONFIG, blob::CLUSTER)?;
+    let document: ClusterDocument = serde_json::from_slice(&document).unwrap();
+    let (statuses, all) = (statuses(world), document.slots.len());
     let is_well = |status: &ServerStatus| {
         status.consul.as_ref().is_some_and(|consul| {
-            is_same_consul(&consul.version, version) && consul.healthy && consul.voters.len() == 3
+            is_same_consul(&consul.version, version) && consul.healthy && consul.voters.len() == all
         })
     };
-    (statuses.len() == 3 && statuses.iter().all(is_well)).then_some(())
+    (statuses.len() == all && statuses.iter().all(is_well)).then_some(())
 }
 
 fn starts(servers: &[Server]) -> Vec<u32> {
@@ -87,9 +91,13 @@ fn starts(servers: &[Server]) -> Vec<u32> {
 }
 
 async fn three(world: &World) -> Vec<Server> {
-    let mut servers: Vec<Server> = (0..3).map(|slot| world.server(slot)).collect();
+    formed(world, 3).await
+}
+
+async fn formed(world: &World, count: u32) -> Vec<Server> {
+    let mut servers: Vec<Server> = (0..count).map(|slot| world.server(slot)).collect();
     servers.iter_mut().for_each(Server::start_manager);
-    eventually("three voters", SOON, || async { all_run(world, &world.version) }).await;
+    eventually("all have a vote", SOON, || async { all_run(world, &world.version) }).await;
     let client = world.client(0, MANAGEMENT);
     client.put_only("kv/kept", &json!("through it")).await.unwrap();
     servers
@@ -321,6 +329,34 @@ async fn a_server_that_has_gone_already_goes_back_with_its_data() {
     assert_eq!(note(&world).unwrap().phase, UpgradePhase::TakenBack);
     let kept: String = world.client(gone, MANAGEMENT).get("kv/kept?raw&stale").await.unwrap();
     assert_eq!(kept, "through it");
+    for mut server in servers {
+        server.stop_manager().await;
+    }
+}
+
+/// Somebody writes all the time: nothing that was acknowledged is lost, and what the elections cost is printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_servers_go_one_after_the_other_and_lose_no_write() {
+    let (first, next, to) = programs();
+    let (world, maker) = world_of(&first, Channel::Minor).await;
+    world.set_server_count(5);
+    let servers = formed(&world, 5).await;
+    let writer = Writer::start(&world, 5);
+    maker.publish(&to, &next);
+    let done = noted(&world, UpgradePhase::Done).await;
+    eventually("all run it", SOON, || async { all_run(&world, &to) }).await;
+    let written = writer.stop().await;
+    println!(
+        "5 servers from Consul {} to {to}: {} writes acknowledged, the longest time without one {:?}",
+        done.from.version,
+        written.keys.len(),
+        written.longest_gap
+    );
+    let there: Vec<String> = world.client(0, MANAGEMENT).get("kv/written/?keys").await.unwrap();
+    let there: BTreeSet<&String> = there.iter().collect();
+    let lost: Vec<&String> = written.keys.iter().filter(|key| !there.contains(key)).collect();
+    assert_eq!(lost, [""; 0], "what was acknowledged is there");
+    assert!(written.keys.len() > 20, "{}", written.keys.len());
     for mut server in servers {
         server.stop_manager().await;
     }

@@ -103,7 +103,8 @@ impl AzureBlobStore {
             BodyError::TooLarge { .. } => ReadError::TooLarge,
         })?;
         let etag = result.properties.etag.map(|etag| etag.to_string()).unwrap_or_default();
-        Ok(BlobContent { bytes, etag, age: age(&headers) })
+        let served_unix_s = time(&headers, "date").map(OffsetDateTime::unix_timestamp);
+        Ok(BlobContent { bytes, etag, age: age(&headers), served_unix_s })
     }
 }
 
@@ -204,12 +205,13 @@ fn account(endpoint: &Url) -> String {
     format!("{}{}", host_of(endpoint), endpoint.path().trim_end_matches('/'))
 }
 
+fn time(headers: &Headers, name: &'static str) -> Option<OffsetDateTime> {
+    parse_rfc7231(headers.get_optional_str(&HeaderName::from_static(name))?).ok()
+}
+
 /// Time since the last write by the service's own clock.
 fn age(headers: &Headers) -> Option<Duration> {
-    let at = |name: &'static str| -> Option<OffsetDateTime> {
-        parse_rfc7231(headers.get_optional_str(&HeaderName::from_static(name))?).ok()
-    };
-    let age = at("date")? - at("last-modified")?;
+    let age = time(headers, "date")? - time(headers, "last-modified")?;
     Some(Duration::from_secs(u64::try_from(age.whole_seconds()).unwrap_or(0)))
 }
 

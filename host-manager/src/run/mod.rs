@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::artifact::ArtifactError;
 use crate::certificate::InstallError;
+use crate::clock;
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::config::ConfigError;
 use crate::converge::{InvalidConfig, RenderError, StartError};
@@ -342,6 +343,7 @@ impl Manager {
         if self.round.is_multiple_of(self.host.timing.rounds_per_refresh) {
             self.sweep_temporary();
             self.look_at_the_room();
+            clock::look(&self.host, &self.board).await;
         }
         let own = self.host.bootstrap.slot;
         let peers = membership::peers(&self.host.stores, own, &documents.cluster).await;

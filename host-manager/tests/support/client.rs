@@ -18,6 +18,7 @@ impl ClientAgent {
     /// configuration says, and the network would resolve the name to join.
     pub fn start(
         consul: &Path,
+        node: &str,
         folder: &Path,
         address: IpAddr,
         join: &[IpAddr],
@@ -34,7 +35,7 @@ impl ClientAgent {
         std::fs::write(&file, config.to_string()).unwrap();
         let log = std::fs::File::create(folder.join("consul.log")).unwrap();
         let process = Command::new(consul)
-            .args(["agent", "-node=app-1", "-disable-host-node-id"])
+            .args(["agent", &format!("-node={node}"), "-disable-host-node-id"])
             .arg(format!("-config-file={}", file.display()))
             .arg(format!("-data-dir={}", folder.join("data").display()))
             .args([format!("-bind={address}"), format!("-client={address}")])

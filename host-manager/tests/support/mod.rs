@@ -15,6 +15,7 @@ pub mod client;
 pub mod releases;
 pub mod systemctl;
 pub mod world;
+pub mod writer;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -240,6 +240,7 @@ impl BlobStore for SimBlobs {
                 bytes: blob.bytes.clone(),
                 etag: blob.etag.clone(),
                 age: Some(Duration::from_millis(now_ms.saturating_sub(blob.written_ms))),
+                served_unix_s: i64::try_from(now_ms / 1000).ok(),
             }))
         })
     }

@@ -1,0 +1,125 @@
+//! Hour after hour of a policy, with a real Consul and a clock of the test: two servers try at once, and storage, clock and
+//! servers are away at random. `HCS_SNAPSHOT_HOURS` lives more of them; a year has 8,760.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use hcs_engine::clock::Clock;
+use hcs_host_manager::host::Host;
+use hcs_host_manager::snapshot::{archive, run::attempt, schedule};
+use hcs_host_manager::timing::Timing;
+use hcs_planner::dataplane::{SnapshotPolicyDocument, container};
+use serde_json::json;
+use support::world::{MANAGEMENT, World};
+use support::{consul_binary, eventually};
+
+const HOURS_IN_CI: u64 = 240;
+const HOUR_MS: u64 = 3_600_000;
+/// 2026-11-29T00:00:00Z.
+const BEGIN_MS: u64 = 1_795_910_400_000;
+const RETAIN: usize = 8;
+
+/// Shows what the test says.
+struct Hand(AtomicU64);
+
+#[async_trait]
+impl Clock for Hand {
+    fn now_unix_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        self.now_unix_ms()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// The same numbers for the same seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_hour_has_one_snapshot_whatever_is_away_and_the_newest_are_kept() {
+    let hours = std::env::var("HCS_SNAPSHOT_HOURS").ok();
+    let hours = hours.map_or(HOURS_IN_CI, |text| text.parse().unwrap());
+    let world = World::new(&consul_binary(), 1);
+    let mut server = world.server(0);
+    server.start_manager();
+    let client = world.client(0, MANAGEMENT);
+    eventually("it leads", Duration::from_mins(1), || async {
+        client.put_only("kv/kept", &json!("yes")).await.ok()
+    })
+    .await;
+    let policy: SnapshotPolicyDocument = serde_json::from_value(json!({
+        "name": "hourly", "interval_seconds": 3600, "retain_count": RETAIN, "enabled": true,
+    }))
+    .unwrap();
+    let clocks = [0, 1].map(|_| Arc::new(Hand(AtomicU64::new(BEGIN_MS))));
+    let hosts = clocks.clone().map(|clock| Host {
+        clock,
+        timing: Timing::scaled(1.0),
+        ..server.host.clone()
+    });
+    let names = || world.account.names(container::SNAPSHOTS);
+    let (mut random, begun) = (Random(17), Instant::now());
+    let (mut saved, mut away, mut raced) = (0_u64, 0_u64, 0_u64);
+    for hour in 0..hours {
+        let start_ms = BEGIN_MS + hour * HOUR_MS;
+        let storage_is_away = random.below(12) == 0;
+        if storage_is_away {
+            away += 1;
+            world.account.set_away(true);
+            clocks[0].0.store(start_ms, Ordering::Relaxed);
+            attempt(&hosts[0], &client, &policy).await.unwrap_err();
+            world.account.set_away(false);
+        }
+        // Both look within the hour, at clocks that are minutes apart; now and then one server is away.
+        let at = [random.below(50), random.below(50)].map(|minute| start_ms + minute * 60_000);
+        clocks.iter().zip(at).for_each(|(clock, at)| clock.0.store(at, Ordering::Relaxed));
+        if random.below(5) == 0 {
+            attempt(&hosts[usize::try_from(hour % 2).unwrap()], &client, &policy).await.unwrap();
+        } else {
+            raced += 1;
+            let (first, second) = tokio::join!(
+                attempt(&hosts[0], &client, &policy),
+                attempt(&hosts[1], &client, &policy)
+            );
+            first.unwrap();
+            second.unwrap();
+        }
+        let found = names();
+        let expected = format!("hourly/{}.snap", schedule::format_time(start_ms).unwrap());
+        let of_hour = found.iter().filter(|name| **name == expected).count();
+        assert_eq!(of_hour, 1, "hour {hour}: {found:?}");
+        saved += 1;
+        let kept = usize::try_from(hour + 1).unwrap_or(usize::MAX).min(RETAIN);
+        assert_eq!(found.len(), kept, "hour {hour}: {found:?}");
+        let newest = schedule::newest("hourly", found.iter().map(String::as_str), at[0]);
+        assert_eq!(newest, Some(start_ms), "hour {hour}");
+        let bytes = world.account.read(container::SNAPSHOTS, &expected).unwrap();
+        archive::verify(bytes.as_ref()).unwrap();
+    }
+    println!(
+        "{saved} snapshots in {:.1} s: {raced} hours with two that tried at once, {away} with a storage that was away",
+        begun.elapsed().as_secs_f64()
+    );
+    server.stop_manager().await;
+}
