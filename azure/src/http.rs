@@ -72,9 +72,15 @@ impl HttpClient {
 
     /// Whether something answers there, and how: nothing of the body is read, and no token is sent.
     pub async fn status_of(&self, url: &str) -> Result<u16, NoAnswer> {
-        let answer = self.client.head(url).send().await;
         let host = || url::Url::parse(url).map(|url| host_of(&url)).unwrap_or_default();
-        answer.map(|answer| answer.status().as_u16()).map_err(|error| NoAnswer::of(&error, &host()))
+        let told = |error: reqwest::Error| NoAnswer::of(&error, &host());
+        let status = self.client.head(url).send().await.map_err(told)?.status();
+        if status.is_success() || status.is_redirection() {
+            return Ok(status.as_u16());
+        }
+        // A signature may be good for GET alone, and some hosts know no HEAD.
+        let first = self.client.get(url).header("range", "bytes=0-0");
+        Ok(first.send().await.map_err(told)?.status().as_u16())
     }
 
     /// The pool as the SDK's transport.

@@ -137,7 +137,7 @@ enum Command {
         #[arg(required = true, value_name = "SECRET", value_parser = secret)]
         secrets: Vec<Rotated>,
     },
-    /// Snapshots of a cluster: takes one now, or lists what there is.
+    /// Snapshots of a cluster: takes one now, puts one back, or lists what there is.
     Snapshots {
         #[command(subcommand)]
         command: Snapshots,
@@ -208,6 +208,21 @@ enum Snapshots {
         /// Form of the answer.
         #[arg(long, value_enum, default_value_t = Form::Text)]
         format: Form,
+    },
+    /// Puts the whole state of Consul back to one of them, after a snapshot of what is there. The leading server does it, once,
+    /// while no apply works; tokens of the servers that the snapshot does not know are made again.
+    #[command(
+        after_help = "Needs Storage Blob Data Contributor on the container requests.\n\nExample:\n  \
+        hcs snapshots restore 00000000-0000-0000-0000-000000000000/rg/demo hourly/20261129T020000Z.snap --yes"
+    )]
+    Restore {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+        /// Its name, as `hcs snapshots list` shows it.
+        snapshot: String,
+        /// What was written since is meant to be gone.
+        #[arg(long)]
+        yes: bool,
     },
     /// Lists all that the account holds, the newest last.
     List {
@@ -326,6 +341,10 @@ fn main() -> ExitCode {
         Command::Snapshots { command: Snapshots::Take { cluster, format } } => {
             let place = place(Some(&cluster), None);
             place.and_then(|place| requests::take_snapshot(&place, format == Form::Json))
+        }
+        Command::Snapshots { command: Snapshots::Restore { cluster, snapshot, yes } } => {
+            let place = place(Some(&cluster), None);
+            place.and_then(|place| requests::restore(&place, &snapshot, yes))
         }
         Command::Snapshots { command: Snapshots::List { cluster, format } } => {
             let place = place(Some(&cluster), None);

@@ -22,6 +22,8 @@ use crate::status::{Place, open, run, user};
 
 /// A snapshot of a large cluster takes minutes.
 const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
+/// With a snapshot of before, and until all servers are healthy again.
+const RESTORE_GOOD_FOR: Duration = Duration::from_mins(30);
 pub(crate) const GOOD_FOR: Duration = Duration::from_mins(5);
 
 /// Takes a snapshot now, and says where it is.
@@ -46,6 +48,29 @@ pub(crate) fn take_snapshot(place: &Place, as_json: bool) -> Result<Answer, CliE
             say(argument::SIZE_BYTES),
             say(argument::RAFT_INDEX),
             say(argument::SHA256),
+        ))
+    })
+}
+
+/// Puts the cluster's state back to a snapshot.
+pub(crate) fn restore(place: &Place, snapshot: &str, is_meant: bool) -> Result<Answer, CliError> {
+    if !is_meant {
+        let reason = format!(
+            "this puts the whole state of Consul back to {snapshot}: keys, services, ACLs, intentions and the mesh's CA. \
+             What was written since is gone, tokens that were made since do not work any more, and tokens that were \
+             revoked since work again. What is there now is kept as a snapshot first. Say --yes if that is meant"
+        );
+        return Err(CliError::Azure { reason });
+    }
+    run(async {
+        let (_, store) = open(place).await?;
+        let mut request = Request::new(new_id()?, None, RequestAction::Restore);
+        request.arguments = [(argument::SNAPSHOT.to_owned(), json!(snapshot))].into();
+        let result = asked(&store, request, RESTORE_GOOD_FOR).await?;
+        Ok(format!(
+            "Consul is back at {snapshot}\n  what was there before: {}/{}\n  `hcs status` tells how the servers are\n",
+            container::SNAPSHOTS,
+            text_of(result.values.get(argument::SAFETY_SNAPSHOT)),
         ))
     })
 }

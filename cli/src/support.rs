@@ -12,6 +12,7 @@ use futures::future::join_all;
 use hcs_engine::blob::{BlobError, BlobStore};
 use hcs_engine::clock::{Clock as _, SystemClock};
 use hcs_engine::error::chain;
+use hcs_engine::redact;
 use hcs_engine::status::read_cluster_status;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::requests::{Request, RequestAction};
@@ -36,9 +37,9 @@ pub(crate) fn collect(place: &Place, out: Option<&Path>) -> Result<Answer, CliEr
         let status = read_cluster_status(store.as_ref(), now_unix_ms).await;
         let (name, text) = match status {
             Ok(status) => {
-                let text = serde_json::to_vec_pretty(&status);
+                let text = serde_json::to_string_pretty(&status);
                 let text = text.map_err(|error| CliError::Azure { reason: error.to_string() })?;
-                (status.name, text)
+                (status.name, redact::document(&text).into_bytes())
             }
             Err(error) => ("cluster".to_owned(), chain(&error).into_bytes()),
         };
@@ -109,7 +110,10 @@ async fn documents(store: &dyn BlobStore, slots: &[u32]) -> Vec<(String, Vec<u8>
 
 async fn document(store: &dyn BlobStore, place: &str, name: &str) -> (String, Vec<u8>) {
     let bytes = match store.get(place, name).await {
-        Ok(Some(found)) => found.bytes.to_vec(),
+        Ok(Some(found)) => match std::str::from_utf8(&found.bytes) {
+            Ok(text) => redact::document(text).into_bytes(),
+            Err(_) => b"it is no text\n".to_vec(),
+        },
         Ok(None) => b"it is not there\n".to_vec(),
         Err(error) => chain(&error).into_bytes(),
     };
@@ -122,6 +126,9 @@ fn write(path: &Path, files: &[(String, Vec<u8>)], modified_s: u64) -> std::io::
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path)?;
+    // One that was there before may be read by others.
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     let mut archive = Builder::new(GzEncoder::new(file, Compression::default()));
     for (name, bytes) in files {
         let mut header = Header::new_gnu();

@@ -18,6 +18,7 @@ pub mod lease;
 pub mod observe;
 pub mod permissions;
 pub mod reconcile;
+pub mod redact;
 pub mod regions;
 pub mod registration;
 pub mod requests;

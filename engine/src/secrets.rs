@@ -22,8 +22,8 @@ use crate::error::EngineError;
 
 /// Ten years: a CA change touches every client.
 const CA_DAYS: i64 = 3650;
-/// Clocks of servers may run behind ours.
-const BACKDATE_MINUTES: i64 = 10;
+/// Clocks of servers may run behind ours, and those of whoever applies ahead of theirs, by this much.
+pub const BACKDATE_MINUTES: u32 = 60;
 
 /// Makes secrets in one account.
 pub struct Mint<'a> {
@@ -88,7 +88,7 @@ impl Mint<'_> {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let seconds = i64::try_from(self.now_unix_ms / 1000).unwrap_or(i64::MAX);
         let now = OffsetDateTime::from_unix_timestamp(seconds).map_err(crypto("a validity"))?;
-        params.not_before = now - Duration::minutes(BACKDATE_MINUTES);
+        params.not_before = now - Duration::minutes(BACKDATE_MINUTES.into());
         params.not_after = now + Duration::days(CA_DAYS);
         Ok(params)
     }

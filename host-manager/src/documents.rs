@@ -13,6 +13,7 @@ use hcs_planner::dataplane::{
     ClusterDocument, ServerStatus, SnapshotPolicyDocument, blob, container,
 };
 use hcs_planner::requests::Request;
+use hcs_planner::restore::Restore;
 use hcs_planner::rotation::{Rotated, RotationsDocument, SecretVersion, Turn, turn};
 use hcs_planner::upgrade::Upgrade;
 use serde::Serialize;
@@ -155,6 +156,20 @@ impl Stores {
     /// runs follows from it.
     pub async fn upgrade(&self) -> Result<(Option<Upgrade>, Option<String>), DocumentError> {
         self.decision(blob::UPGRADE).await
+    }
+
+    /// The last restore, and the etag to write it again.
+    pub async fn restore(&self) -> Result<(Option<Restore>, Option<String>), DocumentError> {
+        self.decision(blob::RESTORE).await
+    }
+
+    /// Notes it, unless another server has noted something since.
+    pub async fn note_restore(
+        &self,
+        restore: &Restore,
+        etag: Option<String>,
+    ) -> Result<String, BlobError> {
+        self.put_decision(blob::RESTORE, restore, etag).await
     }
 
     /// Notes it, unless another server has noted something since.

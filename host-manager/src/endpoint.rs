@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -28,6 +29,10 @@ use crate::status::Board;
 
 /// A few ask; more at one time is none of them.
 const CONNECTIONS_MAX: usize = 32;
+/// Prometheus' text; without a type its collectors refuse an answer.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// From the connection to the end of its one answer: places are few.
+const LIFE_MAX: Duration = Duration::from_secs(30);
 /// One that says nothing is closed.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
@@ -86,8 +91,8 @@ async fn accept(
         let (endpoint, board, stop) = (Arc::clone(endpoint), Arc::clone(board), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                answered = answer(stream, endpoint.as_ref(), &board) => {
-                    if let Some(error) = answered.err() {
+                answered = tokio::time::timeout(LIFE_MAX, answer(stream, endpoint.as_ref(), &board)) => {
+                    if let Ok(Err(error)) = answered {
                         tracing::debug!(%error, port = endpoint.port(), "a request was not answered");
                     }
                 }
@@ -108,10 +113,12 @@ async fn answer(stream: TcpStream, endpoint: &dyn Endpoint, board: &Board) -> Re
         let (status, text) = endpoint.respond(&request).await;
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
         Ok::<_, Infallible>(response)
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
+        .keep_alive(false)
         .header_read_timeout(IDLE_MAX)
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(stream), service)

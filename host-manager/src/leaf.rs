@@ -23,6 +23,8 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use hcs_engine::secrets::BACKDATE_MINUTES;
+
 use crate::artifact::hex;
 use crate::secrets::Secret;
 
@@ -30,7 +32,7 @@ pub use sign::sign;
 pub use store::{keep, load};
 
 /// Clocks of other servers and of clients may run behind ours by this much.
-pub const BACKDATE: Duration = Duration::from_hours(1);
+pub const BACKDATE: Duration = Duration::from_mins(BACKDATE_MINUTES as u64);
 
 /// Why there is no usable certificate.
 #[derive(Debug, thiserror::Error)]

@@ -34,6 +34,7 @@ pub mod readiness;
 pub mod releases;
 pub mod report;
 pub mod requests;
+pub mod restore;
 pub mod rollout;
 pub mod room;
 pub mod rotation;

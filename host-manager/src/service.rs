@@ -106,6 +106,7 @@ impl Service for Systemd {
     async fn journal(&self, unit: &str, lines: u32) -> Result<String, ServiceError> {
         let mut command = Command::new("journalctl");
         command.args(["-u", unit, "-n", &lines.to_string(), "-o", "short-iso", "--no-pager"]);
+        command.kill_on_drop(true);
         let output = command.output().await.map_err(ServiceError::Journal)?;
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));

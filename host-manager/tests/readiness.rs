@@ -128,14 +128,22 @@ fn signal(server: &Server, signal: &str) {
 
 /// As a collector asks.
 async fn scraped(world: &World, token: Option<&str>) -> (u16, String) {
-    let client = reqwest::Client::builder().danger_accept_invalid_certs(true).build().unwrap();
+    let client = reqwest::Client::builder()
+        .danger_accept_invalid_certs(true)
+        // A collector's, and it refuses what says no type.
+        .timeout(Duration::from_secs(8))
+        .build()
+        .unwrap();
     let url = format!("https://{}:{}/metrics", world.address(0), port::METRICS);
     let mut request = client.get(url);
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
     match request.send().await {
-        Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap()),
+        Ok(answer) => {
+            assert!(answer.headers()["content-type"].to_str().unwrap().contains("version=0.0.4"));
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        }
         // Its port is not open yet.
         Err(error) => (0, error.to_string()),
     }
@@ -150,7 +158,11 @@ async fn metrics_are_for_whoever_holds_a_token_that_reads_agents() {
     let client = world.client(0, MANAGEMENT);
     let token = async |name: &str, rules: &str| -> String {
         let policy = json!({ "Name": name, "Rules": rules });
-        let _: Value = client.put_json("acl/policy", &policy).await.unwrap();
+        // ACLs take a moment longer than the lead.
+        eventually("a policy is taken", SOON, || async {
+            client.put_json::<_, Value>("acl/policy", &policy).await.ok()
+        })
+        .await;
         let token = json!({ "Policies": [{ "Name": name }] });
         let made: Value = client.put_json("acl/token", &token).await.unwrap();
         made["SecretID"].as_str().unwrap().to_owned()

@@ -110,6 +110,8 @@ pub mod blob {
     pub const UPGRADE: &str = "upgrade.json";
     /// In `status-{slot}`: [`super::ServerStatus`].
     pub const STATUS: &str = "status.json";
+    /// The last restore of a snapshot.
+    pub const RESTORE: &str = "restore.json";
     /// What a server collected for support; the last one.
     pub const SUPPORT: &str = "support.tar.gz";
 

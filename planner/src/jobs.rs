@@ -39,6 +39,8 @@ pub struct Job {
 pub enum JobKind {
     /// Restarts the server's Consul.
     Restart,
+    /// Puts the cluster's state back to a snapshot.
+    Restore,
     /// Something that a newer version knows.
     #[serde(other)]
     Unknown,
@@ -54,6 +56,7 @@ impl Job {
     pub fn told(&self) -> String {
         let does = match self.kind {
             JobKind::Restart => "restarts its Consul",
+            JobKind::Restore => "restores a snapshot",
             JobKind::Unknown => "works on the cluster",
         };
         format!("server {} {does} ({}) since {}", self.slot, self.reason, self.started_at)

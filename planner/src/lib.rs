@@ -29,6 +29,7 @@ pub mod reference;
 pub mod releases;
 pub mod render;
 pub mod requests;
+pub mod restore;
 pub mod rights;
 pub mod rotation;
 pub mod rules;

@@ -73,6 +73,8 @@ pub enum RequestAction {
     TakeBackUpgrade,
     /// Collect what somebody who helps wants to see, without secrets.
     SupportBundle,
+    /// Put the cluster's state back to the snapshot [`argument::SNAPSHOT`], after one of what is there.
+    Restore,
     /// Something that a newer version knows.
     #[serde(other)]
     Unknown,
@@ -82,6 +84,8 @@ pub enum RequestAction {
 pub mod argument {
     /// Name of the blob in `snapshots`.
     pub const SNAPSHOT: &str = "snapshot";
+    /// Name of the snapshot that was taken before a restore.
+    pub const SAFETY_SNAPSHOT: &str = "safety_snapshot";
     /// Container and name of a blob.
     pub const BLOB: &str = "blob";
     /// Raft index of a snapshot.
@@ -106,6 +110,7 @@ impl RequestAction {
             Self::TransferLeadership => "hand over the leadership",
             Self::TakeBackUpgrade => "take the upgrade back",
             Self::SupportBundle => "collect a support bundle",
+            Self::Restore => "restore a snapshot",
             Self::Unknown => "do something that this version does not know",
         }
     }

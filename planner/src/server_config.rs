@@ -9,7 +9,7 @@ use crate::spec::ClusterSpec;
 const BYTES_MAX: usize = 64 << 10;
 
 /// Keys, and the paths of keys, that hcs sets or that would undo what it promises.
-const OWNED: [&str; 67] = [
+const OWNED: [&str; 68] = [
     "acl",
     "addresses",
     "advertise_addr",
@@ -71,6 +71,7 @@ const OWNED: [&str; 67] = [
     "skip_leave_on_interrupt",
     "start_join",
     "telemetry.disable_hostname",
+    "telemetry.prometheus_retention_time",
     "tls",
     "tls_min_version",
     "ui",

@@ -273,7 +273,7 @@ pub(super) async fn programs(spec: &ClusterSpec, is_there: bool) -> Finding {
     };
     let mend = "The machine that applies fetches it there: open the way, or set artifact_source to a copy.";
     let found = match answer {
-        Ok(200..=299) => return Finding::good(check, format!("{told} answers")),
+        Ok(200..=399) => return Finding::good(check, format!("{told} answers")),
         Ok(status) => format!("{told} answers {status}"),
         Err(why) => format!("{told}: {why}"),
     };

@@ -70,11 +70,14 @@ pub(crate) struct Patient<'a> {
 
 /// Looks, and tells; `changes` when there is a problem.
 pub(crate) fn doctor(patient: &Patient<'_>, as_json: bool) -> Result<Answer, CliError> {
-    let spec = patient.declared.as_ref().map(Files::read).transpose()?;
-    let spec = spec.map(|input| input.spec);
+    let declared = patient.declared.as_ref().map(Files::read).transpose()?;
+    let (spec, before) = match declared {
+        Some(input) => (Some(input.spec), input.observed.stored_spec),
+        None => (None, None),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::Azure { reason: error.to_string() })?;
-    let findings = runtime.block_on(look(patient.cluster.clone(), spec));
+    let findings = runtime.block_on(look(patient.cluster.clone(), spec, before));
     let is_well = findings.iter().all(|finding| finding.verdict != Verdict::Problem);
     let text = if as_json {
         let json = serde_json::json!({ "is_well": is_well, "findings": findings });
@@ -85,7 +88,12 @@ pub(crate) fn doctor(patient: &Patient<'_>, as_json: bool) -> Result<Answer, Cli
     Ok(Answer { text, changes: !is_well })
 }
 
-async fn look(cluster: Option<ArmId>, declared: Option<ClusterSpec>) -> Vec<Finding> {
+/// `before`: what a Terraform plan says of the cluster as it is.
+async fn look(
+    cluster: Option<ArmId>,
+    declared: Option<ClusterSpec>,
+    before: Option<ClusterSpec>,
+) -> Vec<Finding> {
     let mut findings = vec![versions(declared.as_ref())];
     let mut settings = AzureSettings::default();
     if let Err(error) = settings.merge_env(|name| std::env::var(name).ok()) {
@@ -128,7 +136,7 @@ async fn look(cluster: Option<ArmId>, declared: Option<ClusterSpec>) -> Vec<Find
             "Name the file or the cluster, or those that belong together.",
         ));
     }
-    let prior = stored.as_ref();
+    let prior = stored.as_ref().or(before.as_ref());
     if let Some(spec) = declared.as_ref().filter(|spec| is_it(spec)).or(prior) {
         findings.extend(azure::region(&arm, spec, prior).await);
         findings.extend(azure::rights(&arm, spec).await);

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Certificate, Client, Method, StatusCode};
+use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -20,6 +20,8 @@ use hcs_planner::dataplane::port;
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Raft, both gossip pools and the drain of running calls: eleven seconds on 1.8.7.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Collectors wait for ten seconds.
+const METRICS_TIMEOUT: Duration = Duration::from_secs(4);
 /// An answer from the server's own memory.
 const STALE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A snapshot of a large state takes its time.
@@ -235,10 +237,17 @@ impl ConsulClient {
         self.call(Method::GET, "snapshot", None::<&()>, SNAPSHOT_TIMEOUT).await
     }
 
+    /// Puts the whole state back. Consul may answer with an error though it has done it.
+    pub async fn restore(&self, archive: Bytes) -> Result<(), ConsulError> {
+        let (method, path) = (Method::PUT, "snapshot");
+        let request = self.request(&self.token, method.clone(), path, SNAPSHOT_TIMEOUT);
+        self.answer(request.body(archive), method, path).await.map(drop)
+    }
+
     /// Metrics in Prometheus' text, as whoever holds this token sees them: no token of ours opens them for somebody else.
     pub async fn metrics_as(&self, token: &Secret) -> Result<String, ConsulError> {
         let path = "agent/metrics?format=prometheus";
-        let bytes = self.call_as(token, Method::GET, path, None::<&()>, CALL_TIMEOUT).await?;
+        let bytes = self.call_as(token, Method::GET, path, None::<&()>, METRICS_TIMEOUT).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -326,17 +335,38 @@ impl ConsulClient {
         body: Option<&B>,
         timeout: Duration,
     ) -> Result<Bytes, ConsulError> {
-        let unreachable = |source| self.unreachable(method.clone(), path, source);
-        let url = format!("{}{path}", self.base);
-        let mut request = self.http.request(method.clone(), url).timeout(timeout);
-        let token = token.expose();
-        if let Ok(mut token) = reqwest::header::HeaderValue::from_str(token) {
-            token.set_sensitive(true);
-            request = request.header("X-Consul-Token", token);
-        }
+        let mut request = self.request(token, method.clone(), path, timeout);
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.answer(request, method, path).await
+    }
+
+    fn request(
+        &self,
+        token: &Secret,
+        method: Method,
+        path: &str,
+        timeout: Duration,
+    ) -> RequestBuilder {
+        let url = format!("{}{path}", self.base);
+        let request = self.http.request(method, url).timeout(timeout);
+        match reqwest::header::HeaderValue::from_str(token.expose()) {
+            Ok(mut token) => {
+                token.set_sensitive(true);
+                request.header("X-Consul-Token", token)
+            }
+            Err(_) => request,
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: RequestBuilder,
+        method: Method,
+        path: &str,
+    ) -> Result<Bytes, ConsulError> {
+        let unreachable = |source| self.unreachable(method.clone(), path, source);
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let bytes = response.bytes().await.map_err(unreachable)?;

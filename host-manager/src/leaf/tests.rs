@@ -117,7 +117,7 @@ fn whatever_it_says_otherwise_than_wanted_makes_it_anew() {
     assert_eq!(other(|w| w.ttl_seconds = 3600), Some(Reason::Lifetime));
     assert_eq!(other(|w| w.ttl_seconds *= 2), None, "a longer life begins with the next one");
     // A clock that was wrong when it was made.
-    assert_eq!(wanted.verdict(Some(&leaf), &der, NOW - 3600), Some(Reason::Due));
+    assert_eq!(wanted.verdict(Some(&leaf), &der, NOW - 7200), Some(Reason::Due));
 }
 
 /// Every state of a change of the CA by overlap, with the key a step behind or ahead.

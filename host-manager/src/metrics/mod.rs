@@ -106,14 +106,16 @@ impl Endpoint for Metrics {
             let text = "a token of Consul with agent:read is needed, as Authorization: Bearer\n";
             return (StatusCode::UNAUTHORIZED, text.to_owned());
         };
-        let of_consul = match self.of_consul(token).await {
+        let (of_consul, ready) =
+            tokio::join!(self.of_consul(token), is_ready(&self.host, &self.board));
+        let of_consul = match of_consul {
             Ok(text) => text,
             Err(refused) => return refused,
         };
         let facts = text::Facts {
             status: self.board.status(&self.host, 0),
             has_answered: !of_consul.is_empty(),
-            is_ready: is_ready(&self.host, &self.board).await.is_ok(),
+            is_ready: ready.is_ok(),
             room: Room::of(&self.host.paths.data_disk()).ok(),
             leaf_expires_unix_s: self.board.leaf().map(|leaf| leaf.facts.expires_unix_s),
         };

@@ -40,11 +40,11 @@ pub(super) fn own(facts: &Facts) -> String {
     tell("hcs_info", "Which server this is and what runs on it.", &labels, "1".to_owned());
     tell("hcs_consul_up", "Consul gives its metrics.", "", whether(facts.has_answered));
     tell("hcs_ready", "The balancers give this server clients.", "", whether(facts.is_ready));
-    let leads = consul.is_some_and(|consul| consul.is_leader);
-    tell("hcs_leader", "This server leads.", "", whether(leads));
-    let is_healthy = consul.is_some_and(|consul| consul.healthy);
-    tell("hcs_autopilot_healthy", "Autopilot calls all servers healthy.", "", whether(is_healthy));
+    // What is not known is not told: a host manager that began anew without the storage account may not ask Autopilot.
     if let Some(consul) = consul {
+        let help = "Autopilot calls all servers healthy.";
+        tell("hcs_leader", "This server leads.", "", whether(consul.is_leader));
+        tell("hcs_autopilot_healthy", help, "", whether(consul.healthy));
         let voters = consul.voters.len().to_string();
         tell("hcs_voters", "Servers with a vote, as this one sees them.", "", voters);
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::member::ROUNDS_ALONE;
 use super::{Documents, Manager};
 use crate::report::chain;
+use crate::restore;
 use crate::snapshot::on_demand;
 use crate::status::{self, Board};
 
@@ -34,7 +35,7 @@ impl Manager {
                     let is_new = |request: &Request| {
                         // A support bundle is served beside the rounds.
                         request.action != RequestAction::SupportBundle
-                            && !(takes_one && request.action == RequestAction::Snapshot)
+                            && !(takes_one && is_long(request.action))
                             && self.is_new(request, peers)
                     };
                     if let Some(request) = found.filter(is_new) {
@@ -119,6 +120,10 @@ impl Manager {
                 };
                 self.answer(&request.id, answer);
             }
+            RequestAction::Restore if !leads => {
+                self.answer(&request.id, refused("this server does not lead"));
+            }
+            RequestAction::Restore => self.restore(documents, request),
             RequestAction::SupportBundle => {
                 let answer = refused("one server has to be named");
                 self.answer(&request.id, answer);
@@ -153,6 +158,16 @@ impl Manager {
         self.serves = Some(tokio::spawn(async move {
             let taken = on_demand::take(&host, &client, &name).await;
             let answer = taken.map_err(|error| (RequestOutcome::Failed, chain(&error)));
+            note(&board, host.clock.now_unix_ms(), &request.id, answer);
+        }));
+    }
+
+    /// Beside the rounds, which keep the servers' tokens alive meanwhile.
+    fn restore(&mut self, documents: &Documents, request: Request) {
+        let (host, board, client) =
+            (self.host.clone(), self.board.clone(), documents.client.clone());
+        self.serves = Some(tokio::spawn(async move {
+            let answer = restore::serve(&host, &client, &request).await;
             note(&board, host.clock.now_unix_ms(), &request.id, answer);
         }));
     }
@@ -197,6 +212,11 @@ impl Manager {
             }
         }
     }
+}
+
+/// What is carried out beside the rounds, one at a time.
+fn is_long(action: RequestAction) -> bool {
+    matches!(action, RequestAction::Snapshot | RequestAction::Restore)
 }
 
 fn note(board: &Board, now_unix_ms: u64, id: &str, answer: Answer) {

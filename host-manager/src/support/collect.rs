@@ -3,15 +3,17 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::future::join_all;
+use hcs_engine::redact;
 use hcs_planner::cloud_init::{SERVER_SETUP_UNIT, UNIT};
 use serde_json::{Value, json};
 
-use super::redact::redacted;
 use crate::host::Host;
+use crate::paths::Paths;
 use crate::report::chain;
 use crate::room::Room;
 use crate::service::CONSUL_UNIT;
@@ -19,6 +21,8 @@ use crate::status::{self, Board};
 
 /// Of a journal, the end.
 const JOURNAL_LINES: u32 = 5000;
+/// A journal that hangs is given up.
+const JOURNAL_MAX: Duration = Duration::from_secs(30);
 /// No part is larger: its end counts.
 const PART_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Of the data folder, so deep, and so many names.
@@ -42,16 +46,23 @@ const QUESTIONS: [(&str, &str); 9] = [
 const KERNEL: [&str; 5] =
     ["/proc/meminfo", "/proc/loadavg", "/proc/uptime", "/proc/mounts", "/proc/pressure/io"];
 
-/// Name and content of every part, without secrets.
-pub(super) async fn files(host: &Host, board: &Board) -> Vec<(String, String)> {
+/// What others are asked for: name and content.
+pub(super) async fn asked(host: &Host, board: &Board) -> Vec<(String, String)> {
     let mut files = vec![("server.json".to_owned(), pretty(&server(host, board)))];
     for unit in [UNIT, CONSUL_UNIT, SERVER_SETUP_UNIT] {
-        let journal = host.service.journal(unit, JOURNAL_LINES).await;
-        let text = journal.unwrap_or_else(|error| chain(&error));
+        let journal = host.service.journal(unit, JOURNAL_LINES);
+        let text = match tokio::time::timeout(JOURNAL_MAX, journal).await {
+            Ok(journal) => journal.unwrap_or_else(|error| chain(&error)),
+            Err(_) => "the journal does not answer\n".to_owned(),
+        };
         files.push((format!("journal/{}.log", unit.trim_end_matches(".service")), text));
     }
     files.extend(consul(board).await);
-    let paths = &host.paths;
+    files
+}
+
+/// The same with what the disk says, and without secrets.
+pub(super) fn with_disk(mut files: Vec<(String, String)>, paths: &Paths) -> Vec<(String, String)> {
     let read = [
         ("configuration/server.json", paths.server_config()),
         ("configuration/join.json", paths.join_config()),
@@ -66,8 +77,9 @@ pub(super) async fn files(host: &Host, board: &Board) -> Vec<(String, String)> {
         let name = path.trim_start_matches("/proc/").replace('/', "-");
         files.push((format!("kernel/{name}"), text_of(Path::new(path))));
     }
+    files.push(("room.json".to_owned(), pretty(&room(&paths.data_disk()))));
     files.push(("disk.txt".to_owned(), disk(&paths.data_disk())));
-    files.into_iter().map(|(name, text)| (name, redacted(end_of(&text)))).collect()
+    files.into_iter().map(|(name, text)| (name, redact::text(end_of(&text)))).collect()
 }
 
 /// One archive, gzip.
@@ -84,16 +96,18 @@ pub(super) fn packed(files: Vec<(String, String)>, modified_s: u64) -> io::Resul
 }
 
 fn server(host: &Host, board: &Board) -> Value {
-    let room = Room::of(&host.paths.data_disk());
     json!({
         "collected_at": status::written_at(host.clock.now_unix_ms()),
         "instance": host.instance,
         "status": board.status(host, 0),
-        "data_disk": match room {
-            Ok(room) => json!({ "total_bytes": room.total_bytes, "free_bytes": room.free_bytes }),
-            Err(error) => json!(error.to_string()),
-        },
     })
+}
+
+fn room(disk: &Path) -> Value {
+    match Room::of(disk) {
+        Ok(room) => json!({ "total_bytes": room.total_bytes, "free_bytes": room.free_bytes }),
+        Err(error) => json!(error.to_string()),
+    }
 }
 
 async fn consul(board: &Board) -> Vec<(String, String)> {
@@ -107,13 +121,34 @@ async fn consul(board: &Board) -> Vec<(String, String)> {
         let client = client.clone();
         async move {
             let text = match client.get::<Value>(path).await {
-                Ok(answer) => pretty(&answer),
+                Ok(answer) => pretty(&told(name, answer)),
                 Err(error) => chain(&error),
             };
             (format!("consul/{name}"), text)
         }
     };
     join_all(QUESTIONS.map(ask)).await
+}
+
+/// Without what is a secret by its nature (keys of the keyring) or somebody else's words (outputs of checks).
+fn told(name: &str, mut answer: Value) -> Value {
+    for row in answer.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        match name {
+            "keyring.json" => {
+                for keys in ["Keys", "PrimaryKeys"] {
+                    let count = row.get(keys).and_then(Value::as_object).map(serde_json::Map::len);
+                    row.insert(keys.to_owned(), json!(count));
+                }
+            }
+            "critical.json" => {
+                row.retain(|key, _| {
+                    ["Node", "CheckID", "Status", "ServiceName"].contains(&key.as_str())
+                });
+            }
+            _ => {}
+        }
+    }
+    answer
 }
 
 fn pretty(value: &Value) -> String {

@@ -2,10 +2,10 @@
 //! does once, and served beside the rounds, so that it comes where the rounds do not get on.
 
 mod collect;
-mod redact;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hcs_engine::blob::WriteCondition;
 use hcs_planner::dataplane::{blob, container};
@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::host::Host;
 use crate::report::chain;
 use crate::status::{self, Board};
+
+/// A disk that hangs is given up.
+const DISK_MAX: Duration = Duration::from_mins(1);
 
 /// Looks for a request of this server, until stopped.
 pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
@@ -53,9 +56,15 @@ async fn serve(host: &Host, board: &Board, request: &Request) -> RequestResult {
 
 /// Collects it, and keeps it where only this server writes. The one before goes.
 async fn bundle(host: &Host, board: &Board) -> Result<BTreeMap<String, Value>, String> {
-    let files = collect::files(host, board).await;
-    let modified_s = host.clock.now_unix_ms() / 1000;
-    let packed = tokio::task::spawn_blocking(move || collect::packed(files, modified_s)).await;
+    let asked = collect::asked(host, board).await;
+    let (paths, modified_s) = (host.paths.clone(), host.clock.now_unix_ms() / 1000);
+    // The disk may be why somebody asks: nothing of the server waits for it.
+    let packed = tokio::task::spawn_blocking(move || {
+        let files = collect::with_disk(asked, &paths);
+        collect::packed(files, modified_s)
+    });
+    let packed = tokio::time::timeout(DISK_MAX, packed).await;
+    let packed = packed.map_err(|_| "the disk does not answer".to_owned())?;
     let packed = packed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let size_bytes = packed.len();
     let place = container::status(host.bootstrap.slot);

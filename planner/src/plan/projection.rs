@@ -51,6 +51,7 @@ pub(super) fn change(step: &Step) -> Option<Change> {
             | RequestAction::TransferLeadership
             | RequestAction::TakeBackUpgrade
             | RequestAction::SupportBundle
+            | RequestAction::Restore
             | RequestAction::Unknown => None,
         },
         (Action::Delete { kind: Kind::ScaleSet, .. }, Some(slot)) => Some(Change::Dies { slot }),

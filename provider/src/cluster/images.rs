@@ -1,9 +1,9 @@
 //! Another image by a channel, in a maintenance window.
 //!
 //! The servers hold no right to change an object of Azure, so an apply brings it: one that somebody runs, or a pipeline in
-//! the window (`docs/decisions/0031-an-apply-brings-images.md`). Core plans again inside the apply, and by then the window
-//! may be over or another image there: so a plan says that the image becomes another one, not which, and the apply
-//! decides by what holds when it begins.
+//! the window (`docs/decisions/0031-an-apply-brings-images.md`). What is due is found out by a read and stands in the state:
+//! core plans again inside the apply, and both plans have to come out the same, whether the window is over by then or
+//! another image published. The plan says that the image becomes another one, not which; the apply looks again.
 
 use hcs_engine::arm::Arm;
 use hcs_engine::clock::Clock;
@@ -37,7 +37,7 @@ pub(super) fn replaced<'v>(prior: &'v Value, planned: &Value) -> Option<&'v str>
     prior.get(Cluster::IMAGE_VERSION).as_str().filter(|_| is_meant)
 }
 
-fn is_newer(one: &str, other: &str) -> bool {
+pub(super) fn is_newer(one: &str, other: &str) -> bool {
     ImageReference::version_order(one) > ImageReference::version_order(other)
 }
 

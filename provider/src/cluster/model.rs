@@ -247,6 +247,10 @@ pub(crate) struct Cluster {
     /// `latest` each server is made with the newest of its day and keeps it, unless `image_upgrade_channel` brings another.
     #[tf(computed)]
     pub(crate) image_version: Attr<String>,
+    /// Version of the image that an apply brings, as last read: the newest, where `image_upgrade_channel` is `latest`, a
+    /// maintenance window is open and a server is older; null otherwise.
+    #[tf(computed)]
+    pub(crate) next_image_version: Attr<String>,
     /// When the maintenance window opens next, or opened that is open now, as last read; null without windows.
     #[tf(computed)]
     pub(crate) next_maintenance_at: Attr<String>,

@@ -215,9 +215,8 @@ impl Planner {
         };
         let mut worlds =
             worlds(&self.schema, &self.planned, &self.prior, &tagging, &subscription, &zone_lists);
-        let image = if is_new { None } else { self.image().await };
-        for world in &mut worlds {
-            world.spec.image_at_least.clone_from(&image);
+        for world in worlds.iter_mut().filter(|_| !is_new) {
+            world.spec.image_at_least = self.image(&world.spec);
         }
         let outcomes: Vec<Value> = match worlds.as_slice() {
             [] => return self.all_unknown(),
@@ -295,6 +294,8 @@ impl Planner {
             for name in UNKNOWN_ON_CREATE.iter().chain(&kept) {
                 outcome.set(*name, self.prior.get(name).clone());
             }
+            let due = Cluster::NEXT_IMAGE_VERSION;
+            outcome.set(due, self.prior.get(due).clone());
             return outcome;
         }
         let places_known = spec.zone_fallback == ZoneFallback::Strict;
@@ -324,6 +325,8 @@ impl Planner {
         if image.is_some() {
             outcome.set(Cluster::IMAGE_VERSION, Value::unknown());
         }
+        // Only a read says what is due.
+        outcome.set(Cluster::NEXT_IMAGE_VERSION, Value::Null);
         outcome.set(Cluster::STATE, Value::unknown());
         let url = match (&spec.external_endpoint, self.prior.get(ENDPOINT_URL)) {
             (None, _) => Value::Null,

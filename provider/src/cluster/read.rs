@@ -1,6 +1,7 @@
 //! Reads `hcs_cluster` back. A failed read is an error, never an absence; and reading changes nothing, whatever the caller
 //! may do.
 
+use hcs_engine::error::chain;
 use hcs_engine::observe::open_store;
 use hcs_engine::reconcile::observe;
 use hcs_engine::versions::Versions;
@@ -11,7 +12,7 @@ use hcs_planner::spec::ClusterSpec;
 use tfplugin::{Context, Diagnostic, Diagnostics, ReadRequest, ReadResponse, Value};
 
 use super::model::{Cluster, Server};
-use super::{spec, state};
+use super::{images, spec, state};
 use crate::client::Client;
 use crate::{advice, diagnostics};
 
@@ -61,6 +62,15 @@ pub(super) async fn read(ctx: &Context, request: ReadRequest) -> ReadResponse {
     if let Some(moved) = moved_by_itself(&observed) {
         response.state.set(Cluster::CONSUL_VERSION, moved);
     }
+    if let Some(before) = response.state.get(Cluster::IMAGE_VERSION).as_str().map(str::to_owned) {
+        match images::brought(&arm, &spec, &before, client.clock().as_ref()).await {
+            Ok(due) => response.state.set(Cluster::NEXT_IMAGE_VERSION, Value::from(due)),
+            Err(error) => {
+                let detail = format!("The servers stay at the image {before}: {}.", chain(&error));
+                response.diagnostics.push_warning("The newest image is not known", detail);
+            }
+        }
+    }
     if !observed.blobs_readable || !observed.problems.is_empty() {
         for name in FROM_BLOBS {
             response.state.set(name, state.get(name).clone());
@@ -71,7 +81,7 @@ pub(super) async fn read(ctx: &Context, request: ReadRequest) -> ReadResponse {
     if region.is_none() {
         keep(&mut response.state, &state, Server::PHYSICAL_ZONE);
     }
-    response.diagnostics = unseen(&spec, &observed);
+    response.diagnostics.extend(unseen(&spec, &observed));
     for warning in wanting_attention(&observed).into_iter().chain(host_managers_behind(&observed)) {
         response.diagnostics.push(warning);
     }

@@ -154,6 +154,7 @@ pub(crate) fn computed(
             Value::from(balancer_address(&names, observed)),
         ),
         (Cluster::IMAGE_VERSION, Value::from(oldest_image(&names, &desired, observed))),
+        (Cluster::NEXT_IMAGE_VERSION, Value::Null),
         (
             Cluster::NEXT_MAINTENANCE_AT,
             Value::from(spec.maintenance.next_at(SystemClock.now_unix_ms())),

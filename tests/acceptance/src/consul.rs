@@ -19,6 +19,11 @@ pub struct Consul {
 }
 
 impl Consul {
+    /// Believes another authority, PEM: that of before may be gone.
+    pub fn trust(&self, ca_pem: &str) -> Result<(), HarnessError> {
+        fs::write(&self.ca, ca_pem).map_err(HarnessError::file(&self.ca))
+    }
+
     /// Finds the cluster's servers, CA and token in its blobs; `dir` takes the CA certificate.
     pub fn of_cluster(
         emulator: &Emulator,

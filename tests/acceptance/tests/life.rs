@@ -467,6 +467,7 @@ impl Life {
         assert!(at_ends <= most, "more than {most}");
         assert!(taken > 10, "{snapshots:?}");
         let consul = self.scenario.consul()?;
+        consul.trust(&HandedOut::read(&self.scenario.terraform.dir)?.ca)?;
         let found = consul.ask_as(0, "GET", "kv/life?keys", None, Some(&self.root))?.json();
         let found: std::collections::BTreeSet<&str> =
             found.as_array().into_iter().flatten().filter_map(Value::as_str).collect();

@@ -1,25 +1,18 @@
-//! The image that a change would bring by its channel.
+//! The image that a change would bring by its channel: what the last read found to be due.
 
-use hcs_engine::error::chain;
+use hcs_planner::spec::{ClusterSpec, ImageChannel};
 
 use super::Planner;
-use crate::cluster::images::brought;
+use crate::cluster::images::is_newer;
 use crate::cluster::model::Cluster;
-use crate::cluster::spec;
 
 impl Planner {
-    /// The image that an apply of this plan would bring. What is not known, or may not be read, brings none.
-    pub(super) async fn image(&mut self) -> Option<String> {
-        let before = self.prior.get(Cluster::IMAGE_VERSION).as_str()?.to_owned();
-        let (subscription, tagging) = (self.client.subscription_id(), &self.client.tagging);
-        let spec = spec::spec_of(&self.planned, subscription, tagging).ok()?;
-        match brought(&self.arm, &spec, &before, self.client.clock().as_ref()).await {
-            Ok(image) => image,
-            Err(error) => {
-                let detail = format!("The servers stay at the image {before}: {}.", chain(&error));
-                self.diagnostics.push_warning("The newest image is not known", detail);
-                None
-            }
-        }
+    /// None where the declaration wants none, or nothing was due when the state was read.
+    pub(super) fn image(&self, spec: &ClusterSpec) -> Option<String> {
+        let text = |name: &str| self.prior.get(name).as_str();
+        let (due, before) = (text(Cluster::NEXT_IMAGE_VERSION)?, text(Cluster::IMAGE_VERSION)?);
+        let is_wanted =
+            spec.image_upgrade_channel == ImageChannel::Latest && spec.image.is_latest();
+        (is_wanted && is_newer(due, before)).then(|| due.to_owned())
     }
 }

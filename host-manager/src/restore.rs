@@ -1,0 +1,223 @@
+//! A snapshot is put back, once, however often whoever leads is cut off meanwhile.
+//!
+//! What is there is saved first. A key in Consul marks that state: a restore takes the key away, so whoever goes on after a
+//! cut sees by looking whether Consul was given the snapshot before. Consul itself may answer with an error although it has
+//! done it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hcs_engine::blob::BlobError;
+use hcs_engine::jobs::{HeldJob, NotNow};
+use hcs_planner::dataplane::{blob, container};
+use hcs_planner::jobs::JobKind;
+use hcs_planner::requests::{Request, RequestOutcome, argument};
+use hcs_planner::restore::{MARKER, Restore, RestorePhase};
+use hcs_planner::upgrade::UpgradePhase;
+use serde_json::{Value, json};
+
+use crate::consul::client::{ConsulClient, ConsulError};
+use crate::host::Host;
+use crate::report::chain;
+use crate::snapshot::{archive, on_demand};
+use crate::status::written_at;
+
+/// Servers and their keepers need a moment after it: tokens of another time may have to be made again.
+const SETTLED_MAX: Duration = Duration::from_mins(5);
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How it ended, and what it brought.
+type Answer = Result<BTreeMap<String, Value>, (RequestOutcome, String)>;
+
+fn refused<T>(reason: impl Into<String>) -> Result<T, (RequestOutcome, String)> {
+    Err((RequestOutcome::Refused, reason.into()))
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> (RequestOutcome, String) {
+    (RequestOutcome::Failed, chain(error))
+}
+
+/// Whether a request may name this snapshot: a file of a policy or of somebody who asked, and no path of its own.
+pub fn may_be_named(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '~');
+    let parts = name.strip_suffix(".snap").and_then(|name| name.split_once('/'));
+    parts.is_some_and(|(folder, file)| {
+        [folder, file].iter().all(|part| !part.is_empty() && part.chars().all(plain))
+    })
+}
+
+/// Serves the request, from wherever it was left. No apply, and no job of another server, goes on beside it.
+pub async fn serve(host: &Host, client: &ConsulClient, request: &Request) -> Answer {
+    let (noted, etag) = host.stores.restore().await.map_err(|error| failed(&error))?;
+    let noted = noted.filter(|noted| noted.id == request.id);
+    let (restore, etag) = match noted {
+        Some(noted) if noted.phase == RestorePhase::Done => return Ok(told(&noted)),
+        noted => {
+            let (store, clock) = (Arc::clone(&host.stores.shared), Arc::clone(&host.clock));
+            let slot = host.bootstrap.slot;
+            let by = request.asked_by.clone().unwrap_or_else(|| "somebody".to_owned());
+            let reason = format!("asked for by {by}");
+            let job = HeldJob::begin(store, clock, JobKind::Restore, slot, &reason).await;
+            let job = match job.map_err(|error| failed(&error))? {
+                Ok(job) => job,
+                Err(NotNow::Run) => {
+                    return refused("an apply works on the cluster: wait for its end");
+                }
+                Err(NotNow::Job) => {
+                    return refused("the servers do something else: try again in a minute");
+                }
+            };
+            let work = async {
+                let begun = match noted {
+                    Some(noted) => (noted, etag),
+                    None => begin(host, client, request, etag).await?,
+                };
+                put_back(host, client, &begun.0).await?;
+                Ok(begun)
+            };
+            job.hold(work).await.map_err(|error| failed(&error))??
+        }
+    };
+    // The keepers may have to restart servers for tokens of another time, which is a job of theirs.
+    settle(host, client).await;
+    let _ = client.delete(&format!("kv/{MARKER}")).await;
+    let since = written_at(host.clock.now_unix_ms());
+    let done = Restore { phase: RestorePhase::Done, since, ..restore };
+    // The state is back whether that can be noted or not: whoever serves the request again sees it by the key.
+    match host.stores.note_restore(&done, etag).await {
+        Ok(_) | Err(BlobError::ConditionFailed { .. }) => Ok(told(&done)),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// What is looked at before anything is touched, and what is kept before anything is lost.
+async fn begin(
+    host: &Host,
+    client: &ConsulClient,
+    request: &Request,
+    etag: Option<String>,
+) -> Result<(Restore, Option<String>), (RequestOutcome, String)> {
+    let name = request.arguments.get(argument::SNAPSHOT).and_then(Value::as_str);
+    let name = name.unwrap_or_default().to_owned();
+    good(host, &name).await?;
+    let (upgrade, _) = host.stores.upgrade().await.map_err(|error| failed(&error))?;
+    let is_under_way = |phase| matches!(phase, UpgradePhase::Running | UpgradePhase::Stopped);
+    if let Some(upgrade) = upgrade.filter(|upgrade| is_under_way(upgrade.phase)) {
+        return refused(format!("{}: wait for its end, or take it back", upgrade.told()));
+    }
+    let short = request.id.split('-').next().unwrap_or_default();
+    let safety_snapshot = format!("{}before-restore-{short}.snap", blob::ON_DEMAND);
+    on_demand::take(host, client, &safety_snapshot).await.map_err(|error| failed(&error))?;
+    // First the key, then the note: a note without the key would say that it is done.
+    let marked = client.put_only(&format!("kv/{MARKER}"), &json!(request.id)).await;
+    marked.map_err(|error| failed(&error))?;
+    let restore = Restore {
+        id: request.id.clone(),
+        snapshot: name,
+        safety_snapshot,
+        phase: RestorePhase::Begun,
+        since: written_at(host.clock.now_unix_ms()),
+        unknown: BTreeMap::new(),
+    };
+    match host.stores.note_restore(&restore, etag).await {
+        Ok(etag) => Ok((restore, Some(etag))),
+        Err(BlobError::ConditionFailed { .. }) => refused("another server restores just now"),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// The archive, if it is there and whole.
+async fn good(host: &Host, name: &str) -> Result<Bytes, (RequestOutcome, String)> {
+    if !may_be_named(name) {
+        return refused(format!("{name:?} names no snapshot: `hcs snapshots list` names them"));
+    }
+    let found = host.stores.shared.get(container::SNAPSHOTS, name).await;
+    let Some(found) = found.map_err(|error| failed(&error))? else {
+        return refused(format!("there is no snapshot {name}: `hcs snapshots list` names them"));
+    };
+    let archive = found.bytes.clone();
+    let verified = tokio::task::spawn_blocking(move || archive::verify(archive.as_ref())).await;
+    match verified {
+        Ok(Ok(_)) => Ok(found.bytes),
+        Ok(Err(error)) => {
+            refused(format!("{name} is not whole: {}. Nothing was touched", chain(&error)))
+        }
+        Err(error) => Err((RequestOutcome::Failed, error.to_string())),
+    }
+}
+
+async fn put_back(
+    host: &Host,
+    client: &ConsulClient,
+    restore: &Restore,
+) -> Result<(), (RequestOutcome, String)> {
+    if is_restored(client, restore).await? {
+        return Ok(());
+    }
+    let archive = good(host, &restore.snapshot).await?;
+    tracing::warn!(snapshot = restore.snapshot, before = restore.safety_snapshot, "restoring");
+    let Err(error) = client.restore(archive).await else { return Ok(()) };
+    tracing::warn!(error = %chain(&error), "Consul says that it did not restore; looking");
+    if is_restored(client, restore).await? {
+        return Ok(());
+    }
+    Err((RequestOutcome::Failed, format!("Consul did not restore it: {}", chain(&error))))
+}
+
+/// Whether Consul holds another state than the one that was marked.
+async fn is_restored(
+    client: &ConsulClient,
+    restore: &Restore,
+) -> Result<bool, (RequestOutcome, String)> {
+    let path = format!("kv/{MARKER}?raw&consistent");
+    let mut waited = Duration::ZERO;
+    loop {
+        match client.get::<String>(&path).await {
+            Ok(id) => return Ok(id != restore.id),
+            Err(ConsulError::Refused { status: 404, .. }) => return Ok(true),
+            // No leader; or tokens of another time, which the keepers make anew.
+            Err(error) if waited >= SETTLED_MAX => return Err(failed(&error)),
+            Err(_) => {}
+        }
+        tokio::time::sleep(LOOK).await;
+        waited += LOOK;
+    }
+}
+
+/// Waits until Consul serves us again and calls all servers healthy. What is not well by then, the status says.
+async fn settle(host: &Host, client: &ConsulClient) {
+    let mut waited = Duration::ZERO;
+    while waited < SETTLED_MAX {
+        if client.autopilot_health().await.is_ok_and(|health| health.healthy) {
+            return;
+        }
+        host.clock.sleep(LOOK).await;
+        waited += LOOK;
+    }
+    tracing::warn!("Autopilot does not call all servers healthy after the restore");
+}
+
+fn told(restore: &Restore) -> BTreeMap<String, Value> {
+    [
+        (argument::SNAPSHOT.to_owned(), json!(restore.snapshot)),
+        (argument::SAFETY_SNAPSHOT.to_owned(), json!(restore.safety_snapshot)),
+    ]
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_a_snapshot_and_no_path() {
+        for name in ["hourly/20261128T101500Z.snap", "~on-demand/20261128T101500Z-0a1b2c3d.snap"] {
+            assert!(may_be_named(name), "{name}");
+        }
+        for name in ["", ".snap", "a.snap", "hourly/.snap", "../x.snap", "a/b/c.snap", "hourly/x"] {
+            assert!(!may_be_named(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A snapshot is put back, with real Consuls: what was there is kept, the keepers stay in, and it happens once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use hcs_host_manager::memory::Memory;
+use hcs_host_manager::snapshot::archive;
+use hcs_planner::dataplane::{blob, container};
+use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
+use hcs_planner::restore::{MARKER, Restore, RestorePhase};
+use hcs_planner::rotation::{Phase, Rotated};
+use serde_json::{Value, json};
+use support::world::{MANAGEMENT, Server, World};
+use support::{consul_binary, eventually};
+
+const SOON: Duration = Duration::from_mins(2);
+
+async fn all_well(world: &World, servers: u32) {
+    let voters = usize::try_from(servers).unwrap();
+    eventually("all are well", SOON, || async {
+        let is_well = |slot| {
+            let consul = world.status(slot)?.consul?;
+            (consul.healthy && consul.acl_ready && consul.voters.len() == voters).then_some(())
+        };
+        (0..servers).all(|slot| is_well(slot).is_some()).then_some(())
+    })
+    .await;
+}
+
+async fn formed(world: &World, count: u32) -> Vec<Server> {
+    let mut servers: Vec<Server> = (0..count).map(|slot| world.server(slot)).collect();
+    servers.iter_mut().for_each(Server::start_manager);
+    all_well(world, count).await;
+    servers
+}
+
+async fn asked(world: &World, id: &str, action: RequestAction, snapshot: &str) -> RequestResult {
+    let mut request = Request::new(id.to_owned(), None, action);
+    request.arguments = [(argument::SNAPSHOT.to_owned(), json!(snapshot))].into();
+    let text = serde_json::to_string(&request).unwrap();
+    world.account.write(container::REQUESTS, &blob::request(None), text);
+    eventually(&format!("an answer to {id}"), SOON, || async {
+        let results = (0..3).filter_map(|slot| world.status(slot)).flat_map(|one| one.results);
+        let mut results = results.filter(|result| result.id == id);
+        results.next()
+    })
+    .await
+}
+
+async fn write(world: &World, key: &str, value: &str) {
+    let client = world.client(0, MANAGEMENT);
+    eventually("a write is taken", SOON, || async {
+        client.put_only(&format!("kv/{key}"), &json!(value)).await.ok()
+    })
+    .await;
+}
+
+async fn read(world: &World, token: &str, key: &str) -> Option<String> {
+    let client = world.client(0, token);
+    eventually("Consul answers", SOON, || async {
+        match client.get::<String>(&format!("kv/{key}?raw&consistent")).await {
+            Ok(value) => Some(Some(value)),
+            Err(error) if error.status() == Some(404) => Some(None),
+            Err(_) => None,
+        }
+    })
+    .await
+}
+
+fn note(world: &World) -> Option<Restore> {
+    let bytes = world.account.read(container::DECISIONS, blob::RESTORE)?;
+    Some(serde_json::from_slice(&bytes).unwrap())
+}
+
+/// As if every host manager had been cut off before it told what it did.
+async fn forget_answers(world: &World, servers: &mut [Server]) {
+    for server in &mut *servers {
+        server.stop_manager().await;
+        let mut memory = Memory::load(&server.host.paths).unwrap();
+        memory.results.clear();
+        memory.save(&server.host.paths).unwrap();
+        let slot = server.host.bootstrap.slot;
+        let mut status = world.status(slot).unwrap();
+        status.results.clear();
+        let text = serde_json::to_string(&status).unwrap();
+        world.account.write(&container::status(slot), blob::STATUS, text);
+    }
+    servers.iter_mut().for_each(Server::start_manager);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_put_back_once_and_what_was_there_is_kept() {
+    let world = World::new(&consul_binary(), 3);
+    let mut servers = formed(&world, 3).await;
+    write(&world, "a", "1").await;
+    let taken = "~on-demand/20261129T060000Z-0a1b2c3d.snap";
+    let outcome = asked(&world, "t-1", RequestAction::Snapshot, taken).await;
+    assert_eq!(outcome.outcome, RequestOutcome::Done, "{outcome:?}");
+    write(&world, "a", "2").await;
+    write(&world, "b", "later").await;
+
+    // What cannot be had touches nothing.
+    world.account.write(container::SNAPSHOTS, "hourly/torn.snap", "no archive");
+    for (id, name, words) in [
+        ("r-1", "hourly/none.snap", "there is no snapshot"),
+        ("r-2", "hourly/torn.snap", "is not whole"),
+        ("r-3", "../config/cluster.json", "names no snapshot"),
+    ] {
+        let refused = asked(&world, id, RequestAction::Restore, name).await;
+        assert_eq!(refused.outcome, RequestOutcome::Refused, "{refused:?}");
+        assert!(refused.reason.unwrap().contains(words), "{name}");
+    }
+    world.set_apply_works(true);
+    let refused = asked(&world, "r-4", RequestAction::Restore, taken).await;
+    assert!(refused.reason.unwrap().contains("an apply works on the cluster"));
+    world.set_apply_works(false);
+    assert_eq!(read(&world, MANAGEMENT, "a").await.as_deref(), Some("2"));
+
+    let restored = asked(&world, "r-5", RequestAction::Restore, taken).await;
+    assert_eq!(restored.outcome, RequestOutcome::Done, "{restored:?}");
+    assert_eq!(read(&world, MANAGEMENT, "a").await.as_deref(), Some("1"));
+    assert_eq!(read(&world, MANAGEMENT, "b").await, None);
+    assert_eq!(read(&world, MANAGEMENT, MARKER).await, None, "nothing of ours is left in it");
+    let before = restored.values[argument::SAFETY_SNAPSHOT].as_str().unwrap().to_owned();
+    let kept = world.account.read(container::SNAPSHOTS, &before).unwrap();
+    archive::verify(kept.as_ref()).unwrap();
+    all_well(&world, 3).await;
+
+    // Asked again after a cut, it is done; and it is not done again.
+    write(&world, "c", "since").await;
+    forget_answers(&world, &mut servers).await;
+    let again = asked(&world, "r-5", RequestAction::Restore, taken).await;
+    assert_eq!(again.outcome, RequestOutcome::Done, "{again:?}");
+    assert_eq!(read(&world, MANAGEMENT, "c").await.as_deref(), Some("since"));
+
+    // Cut off before Consul was given it, and after.
+    all_well(&world, 3).await;
+    let mut begun = note(&world).unwrap();
+    begun.phase = RestorePhase::Begun;
+    for (id, is_marked, expected) in [("r-6", true, None), ("r-7", false, Some("since"))] {
+        begun.id = id.to_owned();
+        write(&world, "c", "since").await;
+        if is_marked {
+            write(&world, MARKER, id).await;
+        }
+        let text = serde_json::to_string(&begun).unwrap();
+        world.account.write(container::DECISIONS, blob::RESTORE, text);
+        let finished = asked(&world, id, RequestAction::Restore, taken).await;
+        assert_eq!(finished.outcome, RequestOutcome::Done, "{finished:?}");
+        assert_eq!(read(&world, MANAGEMENT, "c").await.as_deref(), expected, "{id}");
+        assert_eq!(note(&world).unwrap().phase, RestorePhase::Done);
+    }
+
+    // The state of before comes back the same way.
+    let back = asked(&world, "r-8", RequestAction::Restore, &before).await;
+    assert_eq!(back.outcome, RequestOutcome::Done, "{back:?}");
+    assert_eq!(read(&world, MANAGEMENT, "a").await.as_deref(), Some("2"));
+    assert_eq!(read(&world, MANAGEMENT, "b").await.as_deref(), Some("later"));
+    for server in &mut servers {
+        server.stop_manager().await;
+    }
+}
+
+/// The management token was rotated since, so the snapshot knows another one, and none of the servers' own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_from_before_a_rotation_keeps_nobody_out() {
+    let mut world = World::new(&consul_binary(), 3);
+    let mut servers = formed(&world, 3).await;
+    write(&world, "a", "1").await;
+    let taken = "~on-demand/20261129T060000Z-0a1b2c3d.snap";
+    let outcome = asked(&world, "t-1", RequestAction::Snapshot, taken).await;
+    assert_eq!(outcome.outcome, RequestOutcome::Done, "{outcome:?}");
+    let mut new = String::new();
+    for what in [Rotated::AgentTokens, Rotated::ManagementToken] {
+        new = world.rotate(what, 3);
+        eventually("the rotation has ended", Duration::from_mins(4), || async {
+            (world.phase(what) >= Some(Phase::Done)).then_some(())
+        })
+        .await;
+    }
+    let _: Value = world.client(0, &new).get("agent/self").await.unwrap();
+
+    let restored = asked(&world, "r-1", RequestAction::Restore, taken).await;
+    assert_eq!(restored.outcome, RequestOutcome::Done, "{restored:?}");
+    assert_eq!(read(&world, &new, "a").await.as_deref(), Some("1"), "by the token of today");
+    all_well(&world, 3).await;
+    for server in &mut servers {
+        server.stop_manager().await;
+    }
+}
