@@ -23,16 +23,24 @@ struct Role {
 }
 
 impl Permissions {
-    /// Reads those of the caller. Whoever may not even ask, and where there is nothing, has none.
-    pub async fn read(arm: &Arm, scope: &ArmId) -> Result<Self, EngineError> {
+    /// Reads those of the caller; whoever may not even ask has none. `None` where there is no such scope, or it is not
+    /// asked so: of subscriptions Microsoft's definitions say nothing.
+    pub async fn read(arm: &Arm, scope: &ArmId) -> Result<Option<Self>, EngineError> {
         let path = format!(
             "{scope}/providers/Microsoft.Authorization/permissions?api-version={API_VERSION}"
         );
-        match arm.list(&path).await {
-            Ok(rows) => Ok(Self(rows.iter().map(Role::of).collect())),
-            Err(EngineError::Arm(error)) if error.status == 403 => Ok(Self::default()),
-            Err(error) => Err(error),
-        }
+        let denied =
+            |error: &EngineError| matches!(error, EngineError::Arm(error) if error.status == 403);
+        let rows = match arm.get_path(&path).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(body)) if body.get("nextLink").is_none() => {
+                body.get("value").and_then(Value::as_array).cloned().unwrap_or_default()
+            }
+            Ok(Some(_)) => arm.list(&path).await?,
+            Err(error) if denied(&error) => vec![],
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Self(rows.iter().map(Role::of).collect())))
     }
 
     /// Whether one of the roles allows it.

@@ -210,7 +210,7 @@ pub(super) async fn rights(arm: &Arm, spec: &ClusterSpec) -> Vec<Finding> {
         Err(EngineError::Arm(error)) if error.status == 403 => true,
         Err(error) => return vec![Finding::unknown("rights", because(&error))],
     };
-    let mut read: BTreeMap<String, Result<Permissions, String>> = BTreeMap::new();
+    let mut read: BTreeMap<String, Result<Option<Permissions>, String>> = BTreeMap::new();
     let mut findings = Vec::new();
     for need in needed(spec, has_group) {
         if !read.contains_key(need.scope.as_str()) {
@@ -218,7 +218,8 @@ pub(super) async fn rights(arm: &Arm, spec: &ClusterSpec) -> Vec<Finding> {
             read.insert(need.scope.to_string(), found.map_err(|error| because(&error)));
         }
         match &read[need.scope.as_str()] {
-            Ok(permissions) => findings.extend(short_of(&need, permissions)),
+            Ok(Some(permissions)) => findings.extend(short_of(&need, permissions)),
+            Ok(None) => findings.push(not_there(&need.scope)),
             Err(why) => findings.push(Finding::unknown("rights", why.clone())),
         }
     }
@@ -230,17 +231,27 @@ pub(super) async fn rights(arm: &Arm, spec: &ClusterSpec) -> Vec<Finding> {
     findings
 }
 
+/// A group that is to be made has rights on the subscription, of which Azure need not tell.
+fn not_there(scope: &ArmId) -> Finding {
+    if scope.as_str().matches('/').count() == 2 {
+        let found = format!("Azure does not say what you may do on {scope}");
+        return Finding::unknown("rights", found);
+    }
+    let mend = "Make it, or correct its id; where it is made in the same run, that is fine.";
+    Finding::warning("rights", format!("{scope} does not exist"), mend)
+}
+
 fn short_of(need: &Need, permissions: &Permissions) -> Option<Finding> {
     let missing: Vec<&str> =
         need.actions.iter().map(String::as_str).filter(|one| !permissions.allow(one)).collect();
-    let (first, rest) = (missing.first()?, missing.len().saturating_sub(ACTIONS_TOLD));
+    missing.first()?;
+    let rest = missing.len().saturating_sub(ACTIONS_TOLD);
     let named = missing[..missing.len().min(ACTIONS_TOLD)].join(", ");
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     let scope = &need.scope;
-    let there = if first.ends_with("/read") { ", or it does not exist" } else { "" };
     Some(Finding::problem(
         "rights",
-        format!("you lack {named}{more} on {scope}{there}"),
+        format!("you lack {named}{more} on {scope}"),
         format!("{} on {scope} allows it; docs/guides/rights.md has all.", need.role),
     ))
 }

@@ -169,6 +169,11 @@ fn permissions(world: &World, req: &Request, path: &ArmPath, version: &str) -> A
     }
     let action = "Microsoft.Authorization/permissions/read";
     world.require(&req.principal, action, &path.scope)?;
+    let is_subscription = path.scope.split('/').filter(|part| !part.is_empty()).count() == 2;
+    if !is_subscription && world.visible(&path.scope).is_none() {
+        let text = format!("The scope '{}' could not be found.", path.scope);
+        return Err(ArmError::gateway(404, "ResourceNotFound", text));
+    }
     let scope = ids::key(&path.scope);
     let rows = world.roles_at(&req.principal, &scope).map(|role| {
         json!({

@@ -190,7 +190,7 @@ async fn the_rights_that_are_looked_for_are_those_of_the_guide() {
         };
         let mut short = BTreeSet::new();
         for need in needed(&spec, true) {
-            let held = Permissions::read(&arm, &need.scope).await.unwrap();
+            let held = Permissions::read(&arm, &need.scope).await.unwrap().unwrap();
             if !need.actions.iter().all(|action| held.allow(action)) {
                 short.insert(need.role.to_owned());
             }
