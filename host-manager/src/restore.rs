@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::host::Host;
 use crate::report::chain;
-use crate::snapshot::{archive, on_demand};
+use crate::snapshot::{archive, on_demand, schedule};
 use crate::status::written_at;
 
 /// Servers and their keepers need a moment after it: tokens of another time may have to be made again.
@@ -55,20 +55,7 @@ pub async fn serve(host: &Host, client: &ConsulClient, request: &Request) -> Ans
     let (restore, etag) = match noted {
         Some(noted) if noted.phase == RestorePhase::Done => return Ok(told(&noted)),
         noted => {
-            let (store, clock) = (Arc::clone(&host.stores.shared), Arc::clone(&host.clock));
-            let slot = host.bootstrap.slot;
-            let by = request.asked_by.clone().unwrap_or_else(|| "somebody".to_owned());
-            let reason = format!("asked for by {by}");
-            let job = HeldJob::begin(store, clock, JobKind::Restore, slot, &reason).await;
-            let job = match job.map_err(|error| failed(&error))? {
-                Ok(job) => job,
-                Err(NotNow::Run) => {
-                    return refused("an apply works on the cluster: wait for its end");
-                }
-                Err(NotNow::Job) => {
-                    return refused("the servers do something else: try again in a minute");
-                }
-            };
+            let job = job(host, request, noted.is_some()).await?;
             let work = async {
                 let begun = match noted {
                     Some(noted) => (noted, etag),
@@ -77,7 +64,18 @@ pub async fn serve(host: &Host, client: &ConsulClient, request: &Request) -> Ans
                 put_back(host, client, &begun.0).await?;
                 Ok(begun)
             };
-            job.hold(work).await.map_err(|error| failed(&error))??
+            match job.hold(work).await {
+                Ok(done) => done?,
+                // What was under way was dropped, and Consul may have done it all the same.
+                Err(lost) => match host.stores.restore().await {
+                    Ok((Some(noted), etag))
+                        if noted.id == request.id && is_restored(client, &noted).await? =>
+                    {
+                        (noted, etag)
+                    }
+                    _ => return Err(failed(&lost)),
+                },
+            }
         }
     };
     // The keepers may have to restart servers for tokens of another time, which is a job of theirs.
@@ -89,6 +87,34 @@ pub async fn serve(host: &Host, client: &ConsulClient, request: &Request) -> Ans
     match host.stores.note_restore(&done, etag).await {
         Ok(_) | Err(BlobError::ConditionFailed { .. }) => Ok(told(&done)),
         Err(error) => Err(failed(&error)),
+    }
+}
+
+/// What keeps applies and other servers away. What was begun is gone on with as soon as that may be: the job of a server
+/// that was cut off counts as alive for half a minute.
+async fn job(
+    host: &Host,
+    request: &Request,
+    is_begun: bool,
+) -> Result<HeldJob, (RequestOutcome, String)> {
+    let by = request.asked_by.as_deref().unwrap_or("somebody");
+    let reason = format!("asked for by {by}");
+    let mut waited = Duration::ZERO;
+    loop {
+        let (store, clock) = (Arc::clone(&host.stores.shared), Arc::clone(&host.clock));
+        let slot = host.bootstrap.slot;
+        let begun = HeldJob::begin(store, clock, JobKind::Restore, slot, &reason).await;
+        match begun.map_err(|error| failed(&error))? {
+            Ok(job) => return Ok(job),
+            Err(_) if is_begun && waited < SETTLED_MAX => {
+                host.clock.sleep(LOOK).await;
+                waited += LOOK;
+            }
+            Err(NotNow::Run) => return refused("an apply works on the cluster: wait for its end"),
+            Err(NotNow::Job) => {
+                return refused("the servers do something else: try again in a minute");
+            }
+        }
     }
 }
 
@@ -108,7 +134,9 @@ async fn begin(
         return refused(format!("{}: wait for its end, or take it back", upgrade.told()));
     }
     let short = request.id.split('-').next().unwrap_or_default();
-    let safety_snapshot = format!("{}before-restore-{short}.snap", blob::ON_DEMAND);
+    // Each try has its own: what was written since the last one is kept as well.
+    let time = schedule::format_time(host.clock.now_unix_ms()).unwrap_or_default();
+    let safety_snapshot = format!("{}before-restore-{time}-{short}.snap", blob::ON_DEMAND);
     on_demand::take(host, client, &safety_snapshot).await.map_err(|error| failed(&error))?;
     // First the key, then the note: a note without the key would say that it is done.
     let marked = client.put_only(&format!("kv/{MARKER}"), &json!(request.id)).await;

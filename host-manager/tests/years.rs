@@ -34,7 +34,7 @@ const ROUND_S: u64 = 5;
 const QUIET_ROUNDS: u64 = 4;
 /// How likely trouble is in a round in which something happens.
 const TROUBLE: f64 = 0.04;
-const IN_CI: u64 = 60;
+const IN_CI: u64 = 30;
 
 fn artifact(version: &str) -> ConsulArtifact {
     ConsulArtifact {

@@ -241,7 +241,10 @@ struct Lane {
 const LANES: [Lane; 4] = [
     Lane { clusters: &["life", "upgrades"], servers: &["years"] },
     Lane { clusters: &["rolling", "examples", "change"], servers: &["configuration"] },
-    Lane { clusters: &["lost", "client_network", "rotation", "host_managers"], servers: &[] },
+    Lane {
+        clusters: &["lost", "client_network", "rotation", "host_managers"],
+        servers: &["healing", "mesh", "restore"],
+    },
     Lane {
         clusters: &["alone", "composition", "interruption", "kills", "debug"],
         servers: &["rotation"],
