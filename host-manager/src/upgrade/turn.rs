@@ -35,7 +35,14 @@ impl<'a> Turn<'a> {
         let wanted = in_force(self.cluster, self.upgrade);
         let waits = waits_for(self.cluster, self.upgrade, self.now).is_some();
         if !self.is_member {
-            return self.what_the_leader_runs(wanted);
+            let leads = |peer: &ServerStatus| peer.consul.as_ref().is_some_and(|one| one.is_leader);
+            let goes = self.upgrade.filter(|one| one.phase == UpgradePhase::Running);
+            // While nobody leads, one that came with what the leader ran before the way stays at that: its turn comes when
+            // it is a member.
+            return match self.ran.zip(goes) {
+                Some((ran, goes)) if *ran == goes.from && !self.peers.iter().any(leads) => ran,
+                _ => self.what_the_leader_runs(wanted),
+            };
         }
         let Some(ran) = self.ran else {
             let may_go = self.is_active && !waits;
