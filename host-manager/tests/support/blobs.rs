@@ -16,8 +16,6 @@ struct State {
     is_silent: bool,
     /// The roles on documents have not taken effect yet.
     is_denied: bool,
-    /// How far the service's clock is ahead of this machine's.
-    clock_offset_s: i64,
 }
 
 /// The blobs of one container.
@@ -73,10 +71,6 @@ impl Account {
     /// Requests end nowhere while this is set.
     pub fn set_silent(&self, is_silent: bool) {
         self.0.lock().unwrap().is_silent = is_silent;
-    }
-
-    pub fn set_clock_offset_s(&self, offset_s: i64) {
-        self.0.lock().unwrap().clock_offset_s = offset_s;
     }
 
     pub fn set_denied(&self, is_denied: bool) {
@@ -140,7 +134,7 @@ impl BlobStore for View {
             bytes: bytes.clone(),
             etag: version.to_string(),
             age: None,
-            served_unix_s: Some(jiff::Timestamp::now().as_second() + state.clock_offset_s),
+            served_unix_s: Some(jiff::Timestamp::now().as_second()),
         }))
     }
 
