@@ -6,14 +6,13 @@ mod support;
 
 use std::time::Duration;
 
-use hcs_host_manager::memory::Memory;
 use hcs_host_manager::snapshot::archive;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
 use hcs_planner::restore::{MARKER, Restore, RestorePhase};
 use hcs_planner::rotation::{Phase, Rotated};
 use serde_json::{Value, json};
-use support::world::{MANAGEMENT, Server, World};
+use support::world::{MANAGEMENT, Server, World, forget_answers};
 use support::{consul_binary, eventually};
 
 const SOON: Duration = Duration::from_mins(2);
@@ -73,22 +72,6 @@ async fn read(world: &World, token: &str, key: &str) -> Option<String> {
 fn note(world: &World) -> Option<Restore> {
     let bytes = world.account.read(container::DECISIONS, blob::RESTORE)?;
     Some(serde_json::from_slice(&bytes).unwrap())
-}
-
-/// As if every host manager had been cut off before it told what it did.
-async fn forget_answers(world: &World, servers: &mut [Server]) {
-    for server in &mut *servers {
-        server.stop_manager().await;
-        let mut memory = Memory::load(&server.host.paths).unwrap();
-        memory.results.clear();
-        memory.save(&server.host.paths).unwrap();
-        let slot = server.host.bootstrap.slot;
-        let mut status = world.status(slot).unwrap();
-        status.results.clear();
-        let text = serde_json::to_string(&status).unwrap();
-        world.account.write(&container::status(slot), blob::STATUS, text);
-    }
-    servers.iter_mut().for_each(Server::start_manager);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

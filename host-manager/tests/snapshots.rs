@@ -15,6 +15,8 @@ use hcs_host_manager::host::Host;
 use hcs_host_manager::snapshot::{archive, run::attempt, schedule};
 use hcs_host_manager::timing::Timing;
 use hcs_planner::dataplane::{SnapshotPolicyDocument, container};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 use support::world::{MANAGEMENT, World};
 use support::{consul_binary, eventually};
@@ -43,19 +45,6 @@ impl Clock for Hand {
     }
 }
 
-/// The same numbers for the same seed (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_hour_has_one_snapshot_whatever_is_away_and_the_newest_are_kept() {
     let hours = std::env::var("HCS_SNAPSHOT_HOURS").ok();
@@ -79,11 +68,11 @@ async fn every_hour_has_one_snapshot_whatever_is_away_and_the_newest_are_kept() 
         ..server.host.clone()
     });
     let names = || world.account.names(container::SNAPSHOTS);
-    let (mut random, begun) = (Random(17), Instant::now());
+    let (mut random, begun) = (StdRng::seed_from_u64(17), Instant::now());
     let (mut saved, mut away, mut raced) = (0_u64, 0_u64, 0_u64);
     for hour in 0..hours {
         let start_ms = BEGIN_MS + hour * HOUR_MS;
-        let storage_is_away = random.below(12) == 0;
+        let storage_is_away = random.gen_range(0..12) == 0;
         if storage_is_away {
             away += 1;
             world.account.set_away(true);
@@ -92,9 +81,10 @@ async fn every_hour_has_one_snapshot_whatever_is_away_and_the_newest_are_kept() 
             world.account.set_away(false);
         }
         // Both look within the hour, at clocks that are minutes apart; now and then one server is away.
-        let at = [random.below(50), random.below(50)].map(|minute| start_ms + minute * 60_000);
+        let at =
+            [(); 2].map(|()| random.gen_range(0..50)).map(|minute: u64| start_ms + minute * 60_000);
         clocks.iter().zip(at).for_each(|(clock, at)| clock.0.store(at, Ordering::Relaxed));
-        if random.below(5) == 0 {
+        if random.gen_range(0..5) == 0 {
             attempt(&hosts[usize::try_from(hour % 2).unwrap()], &client, &policy).await.unwrap();
         } else {
             raced += 1;

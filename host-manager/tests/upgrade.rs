@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use hcs_host_manager::memory::Memory;
 use hcs_host_manager::snapshot::archive;
 use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
 use hcs_planner::maintenance::Window;
@@ -21,7 +20,7 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use semver::Version;
 use serde_json::json;
 use support::releases::Publisher;
-use support::world::{MANAGEMENT, Server, World};
+use support::world::{MANAGEMENT, Server, World, forget_answers};
 use support::writer::Writer;
 use support::{consul_binary, eventually};
 
@@ -203,22 +202,6 @@ async fn a_verified_release_comes_in_its_window_after_a_snapshot_and_the_leader_
     for mut server in servers {
         server.stop_manager().await;
     }
-}
-
-/// As if every host manager had been cut off between what it did and what it told of it.
-async fn forget_answers(world: &World, servers: &mut [Server]) {
-    for server in &mut *servers {
-        server.stop_manager().await;
-        let mut memory = Memory::load(&server.host.paths).unwrap();
-        memory.results.clear();
-        memory.save(&server.host.paths).unwrap();
-    }
-    for mut status in statuses(world) {
-        status.results.clear();
-        let text = serde_json::to_string(&status).unwrap();
-        world.account.write(&container::status(status.slot), blob::STATUS, text);
-    }
-    servers.iter_mut().for_each(Server::start_manager);
 }
 
 /// A program that says it is the release, and never serves.

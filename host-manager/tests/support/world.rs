@@ -17,6 +17,7 @@ use hcs_host_manager::consul::served;
 use hcs_host_manager::documents::Stores;
 use hcs_host_manager::host::Host;
 use hcs_host_manager::leaf::{self, Leaf};
+use hcs_host_manager::memory::Memory;
 use hcs_host_manager::metadata::Instance;
 use hcs_host_manager::own_program::OwnProgram;
 use hcs_host_manager::paths::Paths;
@@ -418,4 +419,20 @@ impl Server {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.host.paths.root().join("consul.log")).unwrap_or_default()
     }
+}
+
+/// As if every host manager had been cut off between what it did and what it told of it.
+pub async fn forget_answers(world: &World, servers: &mut [Server]) {
+    for server in &mut *servers {
+        server.stop_manager().await;
+        let mut memory = Memory::load(&server.host.paths).unwrap();
+        memory.results.clear();
+        memory.save(&server.host.paths).unwrap();
+        let slot = server.host.bootstrap.slot;
+        let mut status = world.status(slot).unwrap();
+        status.results.clear();
+        let text = serde_json::to_string(&status).unwrap();
+        world.account.write(&container::status(slot), blob::STATUS, text);
+    }
+    servers.iter_mut().for_each(Server::start_manager);
 }
