@@ -128,9 +128,11 @@ mod tests {
                     .map(|at| seed.wrapping_mul(31).wrapping_add(at.wrapping_mul(7)))
                     .collect();
                 let key = STANDARD.encode(&bytes);
-                let mixed = key.ends_with('=') || is_key(&key);
-                let clean = text(&format!("\"{key}\": 1"));
-                assert!(!mixed || !clean.contains(&key), "{key}: {clean}");
+                // One of 24 bytes has no padding: a word without a digit may be one.
+                if key.ends_with('=') || key.contains(|c: char| c.is_ascii_digit()) {
+                    let clean = text(&format!("\"{key}\": 1"));
+                    assert!(!clean.contains(&key), "{key}: {clean}");
+                }
             }
         }
     }

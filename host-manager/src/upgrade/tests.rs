@@ -463,6 +463,13 @@ fn a_server_runs_what_it_ran_until_it_is_its_turn() {
         ("new, before any went", new(old_one), by_channel(running), OPEN, "1.22.6"),
         ("new, the leader has gone", new(new_one), by_channel(running), CLOSED, "1.22.7"),
         ("new, nobody there", new(None), None, OPEN, "1.22.6"),
+        (
+            "new, and the leader with which it came is away",
+            Server { ran: old_one, ..new(None) },
+            by_channel(running),
+            OPEN,
+            "1.22.6",
+        ),
         ("nothing known", Server { ran: None, ..stopped() }, by_channel(running), OPEN, "1.22.6"),
         (
             "back, and another release is chosen",
