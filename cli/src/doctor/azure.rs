@@ -7,7 +7,7 @@ use hcs_azure::{Azure, AzureSettings, ConnectError, HttpClient, HttpSettings, co
 use hcs_engine::arm::Arm;
 use hcs_engine::clock::{Clock as _, SystemClock};
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
-use hcs_engine::error::EngineError;
+use hcs_engine::error::{EngineError, chain};
 use hcs_engine::permissions::Permissions;
 use hcs_engine::regions::{self, NoSize, Region};
 use hcs_engine::registration;
@@ -18,7 +18,7 @@ use hcs_planner::rules;
 use hcs_planner::spec::ClusterSpec;
 use tokio_util::sync::CancellationToken;
 
-use super::{Finding, because};
+use super::Finding;
 
 /// Entra refuses assertions, and Consul certificates, of a clock that is further off.
 const CLOCK_MAX_SECONDS: i64 = 300;
@@ -42,7 +42,7 @@ pub(super) fn no_connection(error: &ConnectError) -> Finding {
             "Look at the way from this machine to Azure: DNS, firewall, HTTPS_PROXY.".to_owned()
         }
     };
-    Finding::problem("credentials", because(error), mend)
+    Finding::problem("credentials", chain(error), mend)
 }
 
 /// The connection, and what was seen while it was made.
@@ -98,7 +98,7 @@ pub(super) async fn providers(arm: &Arm, subscription_id: &str) -> Finding {
                 ),
             )
         }
-        Err(error) => Finding::unknown(check, because(&error)),
+        Err(error) => Finding::unknown(check, chain(&error)),
     }
 }
 
@@ -121,7 +121,7 @@ pub(super) async fn region(
             format!("{location} is no region of this subscription"),
             format!("There are {}.", others.join(", ")),
         )],
-        Err(error) => vec![Finding::unknown("region", because(&error))],
+        Err(error) => vec![Finding::unknown("region", chain(&error))],
     }
 }
 
@@ -175,7 +175,7 @@ async fn quota(
     };
     let usages = match regions::usages(arm, &spec.subscription_id, location).await {
         Ok(usages) => usages,
-        Err(error) => return Finding::unknown(check, because(&error)),
+        Err(error) => return Finding::unknown(check, chain(&error)),
     };
     let is_same_size = |prior: &&ClusterSpec| prior.vm_size.eq_ignore_ascii_case(&spec.vm_size);
     let there = prior.filter(is_same_size).map_or(0, |prior| prior.server_count);
@@ -208,14 +208,14 @@ pub(super) async fn rights(arm: &Arm, spec: &ClusterSpec) -> Vec<Finding> {
         Ok(group) => group.is_some(),
         // Whoever may not see it may not make it either.
         Err(EngineError::Arm(error)) if error.status == 403 => true,
-        Err(error) => return vec![Finding::unknown("rights", because(&error))],
+        Err(error) => return vec![Finding::unknown("rights", chain(&error))],
     };
     let mut read: BTreeMap<String, Result<Option<Permissions>, String>> = BTreeMap::new();
     let mut findings = Vec::new();
     for need in needed(spec, has_group) {
         if !read.contains_key(need.scope.as_str()) {
             let found = Permissions::read(arm, &need.scope).await;
-            read.insert(need.scope.to_string(), found.map_err(|error| because(&error)));
+            read.insert(need.scope.to_string(), found.map_err(|error| chain(&error)));
         }
         match &read[need.scope.as_str()] {
             Ok(Some(permissions)) => findings.extend(short_of(&need, permissions)),
@@ -279,8 +279,8 @@ pub(super) async fn programs(spec: &ClusterSpec, is_there: bool) -> Finding {
     let told = url.split(['?', '#']).next().unwrap_or_default().to_owned();
     let http = HttpClient::new(&HttpSettings::default());
     let answer = match http {
-        Ok(http) => http.status_of(&url).await.map_err(|error| because(&error)),
-        Err(error) => Err(because(&error)),
+        Ok(http) => http.status_of(&url).await.map_err(|error| chain(&error)),
+        Err(error) => Err(chain(&error)),
     };
     let mend = "The machine that applies fetches it there: open the way, or set artifact_source to a copy.";
     let found = match answer {

@@ -4,14 +4,14 @@ use hcs_azure::Azure;
 use hcs_engine::arm::Arm;
 use hcs_engine::blob::{BlobError, BlobStore, BlobStores as _};
 use hcs_engine::clock::{Clock as _, SystemClock};
-use hcs_engine::error::EngineError;
+use hcs_engine::error::{EngineError, chain};
 use hcs_engine::status::read_cluster_status;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::names::storage_account_name;
 use hcs_planner::spec::ClusterSpec;
 
-use super::{Finding, because};
+use super::Finding;
 
 /// What was declared of it last, and what was found.
 pub(super) async fn looked_at(
@@ -30,7 +30,7 @@ pub(super) async fn looked_at(
         }
         Err(error) => {
             let mend = format!("Reader on {id} lets you look.");
-            return (None, vec![Finding::problem("cluster", because(&error), mend)]);
+            return (None, vec![Finding::problem("cluster", chain(&error), mend)]);
         }
     };
     let endpoint = body.pointer("/properties/primaryEndpoints/blob").and_then(|it| it.as_str());
@@ -100,5 +100,5 @@ fn unread(error: &EngineError, account: &ArmId) -> Finding {
         }
         _ => "`hcs status` tells the same in other words.".to_owned(),
     };
-    Finding::problem("storage", because(error), mend)
+    Finding::problem("storage", chain(error), mend)
 }

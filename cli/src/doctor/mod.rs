@@ -7,7 +7,6 @@ mod cluster;
 use std::fmt::Write as _;
 
 use hcs_azure::AzureSettings;
-use hcs_engine::error::chain;
 use hcs_planner::arm::ArmId;
 use hcs_planner::releases;
 use hcs_planner::spec::ClusterSpec;
@@ -162,11 +161,6 @@ fn versions(declared: Option<&ClusterSpec>) -> Finding {
             "Name another consul_version; `data hcs_consul_versions` lists those that are known.",
         ),
     }
-}
-
-/// A failure as a sentence.
-fn because(error: &dyn std::error::Error) -> String {
-    chain(error)
 }
 
 fn told(findings: &[Finding]) -> String {
