@@ -117,6 +117,15 @@ impl Sight<'_> {
             return if self.can_spare() { Next::Begin(Box::new(begun)) } else { Next::Nothing };
         }
         match self.upgrade {
+            // What is declared runs everywhere, though nobody went its way: a server that came new brought it.
+            Some(upgrade)
+                if upgrade.goes_on()
+                    && !is_noted
+                    && self.own.healthy
+                    && self.all_run(&runs.version) =>
+            {
+                self.arrived(new_id, upgrade, runs)
+            }
             Some(upgrade) if upgrade.phase == UpgradePhase::Running => self.go_on(upgrade),
             Some(upgrade) if upgrade.phase == UpgradePhase::Stopped => self.go_on_later(upgrade),
             Some(upgrade) if upgrade.phase == UpgradePhase::Unknown => Next::Nothing,
@@ -131,17 +140,30 @@ impl Sight<'_> {
         }
     }
 
+    /// What is in force, and what ended here by another way than the one that was noted.
+    fn arrived(&self, new_id: &str, unfinished: &Upgrade, runs: &ConsulArtifact) -> Next {
+        let (from, to) = (unfinished.from.clone(), runs.clone());
+        let way = Way { from, to, by: By::Declaration, after: Some(unfinished) };
+        let generation = self.cluster.generation;
+        let done = way.note(new_id.to_owned(), UpgradePhase::Done, generation, self.now);
+        Next::Note(Box::new(Upgrade { snapshot: unfinished.snapshot.clone(), ..done }))
+    }
+
     /// A server of the new version leads, or has led: from then on there is only forward, also where it was taken back
-    /// before that was known.
+    /// before that was known. What led with a later version came by another way.
     fn what_has_led(&self) -> Option<Upgrade> {
         let upgrade = self.upgrade.filter(|one| one.goes_on() && !one.has_led)?;
         let (from, to) = (&upgrade.from.version, &upgrade.to.version);
         let leads = from != to && self.own.is_leader && is_same_consul(&self.own.version, to);
-        let has_led = |status: &ServerStatus| has_led_beyond(from, status.led_with.as_ref());
+        let is_taken_back = upgrade.phase == UpgradePhase::TakenBack;
+        let has_led = |status: &ServerStatus| {
+            let led_with = status.led_with.as_ref();
+            has_led_beyond(from, led_with) && !(is_taken_back && has_led_beyond(to, led_with))
+        };
         if !leads && !self.of_cluster().any(has_led) {
             return None;
         }
-        if upgrade.phase != UpgradePhase::TakenBack {
+        if !is_taken_back {
             return Some(Upgrade { has_led: true, ..upgrade.clone() });
         }
         let phase = UpgradePhase::Running;

@@ -78,6 +78,8 @@ struct Case {
     left_out: Vec<&'static str>,
     own: ConsulStatus,
     more: Vec<ServerStatus>,
+    /// The newest with which server 0 has led.
+    led_with: Option<Version>,
     now: &'static str,
 }
 
@@ -94,6 +96,7 @@ impl Case {
             left_out: vec![],
             own: consul("1.22.6", true),
             more: vec![],
+            led_with: None,
             now: OPEN,
         }
     }
@@ -107,7 +110,8 @@ impl Case {
             failure_tolerance: tolerance,
             ..self.own.clone()
         };
-        let statuses = [statuses(self.runs), self.more.clone()].concat();
+        let mut statuses = [statuses(self.runs), self.more.clone()].concat();
+        statuses[0].led_with.clone_from(&self.led_with);
         let sight = Sight {
             cluster: &self.cluster,
             upgrade: self.upgrade.as_ref(),
@@ -380,22 +384,39 @@ fn what_has_led_is_not_taken_back_any_more() {
         // The same where another leads by now and the one that led says so.
         case.own = consul("1.22.6", true);
         assert!(!matches!(case.next(), Next::Note(noted) if noted.has_led));
-        let mut led = statuses(case.runs);
-        led[0].led_with = Some(Version::new(1, 22, 7));
-        let own = consul("1.22.6", true);
-        let sight = Sight {
-            cluster: &case.cluster,
-            upgrade: case.upgrade.as_ref(),
-            statuses: &led,
-            own: &own,
-            unwell_for: Duration::ZERO,
-            well_for: Duration::from_mins(10),
-            recovery_max: Duration::from_mins(3),
-            offered: &[],
-            left_out: &BTreeSet::new(),
-            now: at(OPEN),
+        case.led_with = Some(Version::new(1, 22, 7));
+        assert!(matches!(case.next(), Next::Note(noted) if noted.has_led), "{phase:?}");
+    }
+}
+
+/// A lone server that came with a fresh disk runs what was declared since, and leads with it: the way of before is not to be
+/// gone by anybody any more.
+#[test]
+fn what_is_declared_and_runs_ends_the_way_of_before() {
+    for phase in [UpgradePhase::Running, UpgradePhase::Stopped, UpgradePhase::TakenBack] {
+        let mut case = Case {
+            cluster: cluster("1.22.8"),
+            upgrade: Some(upgrade("1.22.6", "1.22.7", phase)),
+            runs: ["1.22.8"; 3],
+            led_with: Some(Version::new(1, 22, 8)),
+            ..Case::new()
         };
-        assert!(matches!(sight.next("new"), Next::Note(noted) if noted.has_led), "{phase:?}");
+        case.own = ConsulStatus { is_leader: true, ..consul("1.22.8", true) };
+        if phase != UpgradePhase::TakenBack {
+            let Next::Note(led) = case.next() else { panic!("{phase:?} {:?}", case.next()) };
+            assert!(led.has_led, "there is no way back from it");
+            case.upgrade = Some(*led);
+        }
+        case.healthy = false;
+        assert_eq!(case.told(), "nothing", "{phase:?}");
+        case.healthy = true;
+        assert_eq!(case.told(), "note Done 1.22.8", "{phase:?}");
+        let Next::Note(done) = case.next() else { panic!("{phase:?} {:?}", case.next()) };
+        let is_refused = done.has_refused(&Version::new(1, 22, 7));
+        assert_eq!(is_refused, phase == UpgradePhase::TakenBack);
+        case.upgrade = Some(*done);
+        case.offered = vec!["1.22.9"];
+        assert_eq!(case.told(), "fetch 1.22.9", "and the channel goes on from there");
     }
 }
 
