@@ -191,15 +191,23 @@ fn told(status: &ClusterStatus) -> String {
     }
     for policy in &status.policies {
         let is_off = if policy.is_enabled { "" } else { ", disabled" };
+        let newest = match &policy.last_success_at {
+            Some(at) => format!(", the newest of {at}"),
+            None => String::new(),
+        };
+        let next = policy.next_run_at.as_deref().map(|at| format!("; the next one at {at}"));
         let _ = writeln!(
             text,
-            "  {}: every {}, keeps {}{is_off}; {} there, the newest of {}",
+            "  {}: {}, keeps {}{is_off}; {} there{newest}{}",
             policy.name,
-            duration(policy.interval_seconds),
-            policy.retain_count,
+            policy.schedule,
+            policy.keeps,
             policy.snapshot_count,
-            policy.last_success_at.as_deref().unwrap_or("never")
+            next.unwrap_or_default()
         );
+        if let Some(error) = &policy.last_error {
+            let _ = writeln!(text, "    the last try failed: {error}");
+        }
     }
     if status.upgrade.is_some() || status.next_maintenance_at.is_some() {
         text.push_str("\nmaintenance\n");
@@ -229,16 +237,6 @@ fn told(status: &ClusterStatus) -> String {
 }
 
 /// In the largest unit that says it in whole numbers.
-fn duration(seconds: u64) -> String {
-    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
-    let fits =
-        units.iter().find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length));
-    fits.map_or_else(
-        || format!("{seconds} s"),
-        |(length, unit)| format!("{} {unit}", seconds / length),
-    )
-}
-
 fn server_line(server: &ServerRow) -> String {
     let role = if server.is_leader { ", leads" } else { "" };
     let version = server.consul_version.as_deref().unwrap_or("?");

@@ -1,5 +1,6 @@
 //! The port to one storage account's blobs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ pub struct BlobContent {
 }
 
 /// One row of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlobEntry {
     /// Name inside the container.
     pub name: String,
@@ -27,6 +28,8 @@ pub struct BlobEntry {
     pub size_bytes: u64,
     /// RFC 3339, when it was last written; `None` when the service does not say.
     pub last_modified: Option<String>,
+    /// What its writer said of it.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Under which condition a write happens.
@@ -117,6 +120,42 @@ pub trait BlobStore: Send + Sync {
 
     /// Lists all blobs whose names start with `prefix`, sorted by name.
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError>;
+}
+
+/// Blobs that are too large to be held: they come and go in parts.
+#[async_trait]
+pub trait BlockStore: BlobStore {
+    /// Brings a part of a blob that is not there before [`Self::commit`]. Ids of a blob's parts are of one length; parts of
+    /// two writers are mixed up unless each has ids of its own.
+    async fn stage(
+        &self,
+        container: &str,
+        name: &str,
+        block_id: &str,
+        bytes: Bytes,
+    ) -> Result<(), BlobError>;
+
+    /// Makes a blob of parts that were brought, in this order, and forgets the others; returns its etag. Parts of a blob
+    /// that is never made the service forgets within a week.
+    async fn commit(
+        &self,
+        container: &str,
+        name: &str,
+        block_ids: &[String],
+        metadata: &BTreeMap<String, String>,
+        condition: WriteCondition,
+    ) -> Result<String, BlobError>;
+
+    /// Reads a blob from `offset` on, at most so many bytes; of the version `etag`, where one is given. None where there is
+    /// no blob; the bytes are empty where it ends before.
+    async fn read_part(
+        &self,
+        container: &str,
+        name: &str,
+        offset: u64,
+        bytes_max: usize,
+        etag: Option<&str>,
+    ) -> Result<Option<BlobContent>, BlobError>;
 }
 
 /// Makes [`BlobStore`]s for accounts that a plan has only just created.

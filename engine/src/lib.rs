@@ -24,6 +24,7 @@ pub mod registration;
 pub mod requests;
 pub mod rotate;
 pub mod secrets;
+pub mod snapshot;
 pub mod status;
 pub mod versions;
 

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use hcs_planner::dataplane::{
-    ClusterDocument, ServerPhase, SnapshotPolicyDocument, blob, container,
-};
+use hcs_planner::dataplane::{ClusterDocument, ServerPhase, blob, container};
 use hcs_planner::observed::{ObservedServer, READY_BLOB, ReadyDocument, is_same_consul};
 use hcs_planner::ownership::{
     Operation, RUN_DEAD_AFTER_SECONDS, RunFailure, RunOutcome, RunPhase, RunRecord,
 };
 use hcs_planner::placement::quorum;
 use hcs_planner::rotation::{Phase, Rotated, Turn};
+use hcs_planner::snapshots::policy::{Kept, PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::spec::ClusterSpec;
 use hcs_planner::upgrade::{Upgrade, UpgradePhase, in_force};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use x509_parser::pem::parse_x509_pem;
 
@@ -118,14 +118,20 @@ pub struct PolicyRow {
     pub name: String,
     /// Whether it takes any.
     pub is_enabled: bool,
-    /// Between two snapshots.
-    pub interval_seconds: u64,
-    /// How many are kept.
-    pub retain_count: u32,
+    /// When it takes them, in words.
+    pub schedule: String,
+    /// Which ones it keeps, in words.
+    pub keeps: String,
     /// How many there are.
     pub snapshot_count: usize,
-    /// RFC 3339; when the newest was written.
+    /// Size of all of them.
+    pub total_size_bytes: u64,
+    /// RFC 3339; time of the newest.
     pub last_success_at: Option<String>,
+    /// RFC 3339; when the next one is due.
+    pub next_run_at: Option<String>,
+    /// Why the last try failed; none since one succeeded.
+    pub last_error: Option<String>,
 }
 
 /// A run.
@@ -411,16 +417,39 @@ async fn policies(
             Err(BlobError::Denied { .. } | BlobError::NoContainer { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
+        let now = Timestamp::now();
+        let listed = kept.iter().map(|entry| (entry.name.as_str(), entry.size_bytes));
+        let kept = Kept::of(&policy.name, listed, now);
+        let schedule = policy.schedule(1.0).ok().filter(|_| policy.enabled);
+        let next_run = schedule.and_then(|schedule| schedule.next_run(kept.newest, now));
         rows.push(PolicyRow {
-            name: policy.name,
+            schedule: policy.told_schedule(),
+            keeps: policy.retention.told(),
             is_enabled: policy.enabled,
-            interval_seconds: policy.interval_seconds,
-            retain_count: policy.retain_count,
-            snapshot_count: kept.len(),
-            last_success_at: kept.into_iter().filter_map(|row| row.last_modified).max(),
+            snapshot_count: kept.count,
+            total_size_bytes: kept.total_size_bytes,
+            last_success_at: kept.newest.map(|time| time.to_string()),
+            next_run_at: next_run.map(|time| time.to_string()),
+            last_error: report(store, &policy).await?.last_error,
+            name: policy.name,
         });
     }
     Ok(rows)
+}
+
+/// How a policy goes, as the servers say; nothing where they have said nothing yet, or to whoever may not read it.
+pub async fn report(
+    store: &dyn BlobStore,
+    policy: &SnapshotPolicyDocument,
+) -> Result<PolicyReport, BlobError> {
+    let found = match store.get(container::DECISIONS, &blob::policy_report(&policy.name)).await {
+        Ok(found) => found,
+        Err(BlobError::Denied { .. } | BlobError::NoContainer { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let report = found.and_then(|found| serde_json::from_slice::<PolicyReport>(&found.bytes).ok());
+    let report = report.filter(|report| report.incarnation_id == policy.incarnation_id);
+    Ok(report.unwrap_or_default())
 }
 
 /// Whoever may not read what the servers say is told what was in use before.

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
+use hcs_engine::blob::{BlobError, BlobStore, BlockStore, WriteCondition};
 use hcs_engine::versions;
-use hcs_planner::dataplane::{
-    ClusterDocument, ServerStatus, SnapshotPolicyDocument, blob, container,
-};
+use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
 use hcs_planner::requests::Request;
 use hcs_planner::restore::Restore;
 use hcs_planner::rotation::{Rotated, RotationsDocument, SecretVersion, Turn, turn};
+use hcs_planner::snapshots::policy::{PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::upgrade::Upgrade;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,7 +27,7 @@ use crate::secrets::Secret;
 #[derive(Clone)]
 pub struct Stores {
     /// As the identity that all servers share.
-    pub shared: Arc<dyn BlobStore>,
+    pub shared: Arc<dyn BlockStore>,
     /// As the identity of this server's slot.
     pub own: Arc<dyn BlobStore>,
 }
@@ -179,6 +178,24 @@ impl Stores {
         etag: Option<String>,
     ) -> Result<String, BlobError> {
         self.put_decision(blob::UPGRADE, upgrade, etag).await
+    }
+
+    /// How a policy goes, and the etag to write it again.
+    pub async fn policy_report(
+        &self,
+        policy: &str,
+    ) -> Result<(Option<PolicyReport>, Option<String>), DocumentError> {
+        self.decision(&blob::policy_report(policy)).await
+    }
+
+    /// Notes it, unless another server has noted something since.
+    pub async fn note_policy_report(
+        &self,
+        policy: &str,
+        report: &PolicyReport,
+        etag: Option<String>,
+    ) -> Result<String, BlobError> {
+        self.put_decision(&blob::policy_report(policy), report, etag).await
     }
 
     /// What the servers wrote last under this name, and its etag.
@@ -411,8 +428,8 @@ fn check_policy(
     }
     let expected = if !fits {
         "named as the policy inside (letters, digits, '-', '_', '.')"
-    } else if policy.interval_seconds == 0 {
-        "a policy with an interval above 0"
+    } else if policy.schedule(1.0).is_err() {
+        "a policy with an interval above 0, or a cron pattern and its time zone"
     } else {
         return Ok(policy);
     };
@@ -514,16 +531,9 @@ mod tests {
 
     #[test]
     fn a_policy_must_carry_the_name_of_its_blob() {
-        use hcs_planner::dataplane::{Form, OnDelete};
-        let policy = |name: &str, interval_seconds| SnapshotPolicyDocument {
-            name: name.to_owned(),
-            interval_seconds,
-            retain_count: 3,
-            enabled: true,
-            incarnation_id: None,
-            is_held: true,
-            on_delete: OnDelete::Keep,
-            form: Form::default(),
+        let policy = |name: &str, seconds| SnapshotPolicyDocument {
+            interval_seconds: Some(seconds),
+            ..SnapshotPolicyDocument::named(name)
         };
         assert!(check_policy(policy("hourly", 60), "snapshot-policies/hourly.json").is_ok());
         assert!(check_policy(policy("hourly", 0), "snapshot-policies/hourly.json").is_err());

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use hcs_azure::{AzureBlobStores, HttpClient, HttpSettings, ManagedIdentity};
-use hcs_engine::blob::{BlobStore, BlobStores as _};
+use hcs_azure::{AzureBlobStore, AzureBlobStores, HttpClient, HttpSettings, ManagedIdentity};
 use hcs_engine::clock::SystemClock;
 use hcs_host_manager::consul::config::Family;
 use hcs_host_manager::documents::Stores;
@@ -183,10 +182,11 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
         tracing::info!("the unit of this program was of another version: starting again under it");
         return Ok(());
     }
-    let open = |identity: &str| -> Result<Arc<dyn BlobStore>, Box<dyn std::error::Error>> {
+    let open = |identity: &str| -> Result<Arc<AzureBlobStore>, Box<dyn std::error::Error>> {
         let identity = ManagedIdentity::new(&environment.endpoint, Some(identity.to_owned()))?;
         let http = HttpClient::new(&HttpSettings::default())?;
-        Ok(AzureBlobStores::new(Arc::new(identity), &http).open(&bootstrap.blob_endpoint)?)
+        let stores = AzureBlobStores::new(Arc::new(identity), &http);
+        Ok(Arc::new(stores.open_store(&bootstrap.blob_endpoint)?))
     };
     let stores = Stores {
         shared: open(&bootstrap.shared_identity_id)?,

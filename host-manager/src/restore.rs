@@ -8,20 +8,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hcs_engine::blob::BlobError;
 use hcs_engine::jobs::{HeldJob, NotNow};
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::jobs::JobKind;
 use hcs_planner::requests::{Request, RequestOutcome, argument};
 use hcs_planner::restore::{MARKER, Restore, RestorePhase};
+use hcs_planner::snapshots::time_in_name;
 use hcs_planner::upgrade::UpgradePhase;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::host::Host;
 use crate::report::chain;
-use crate::snapshot::{archive, on_demand, schedule};
+use crate::snapshot::on_demand;
+use crate::snapshot::save::{self, Place, SaveError};
 use crate::status::written_at;
 
 /// Servers and their keepers need a moment after it: tokens of another time may have to be made again.
@@ -127,7 +129,7 @@ async fn begin(
 ) -> Result<(Restore, Option<String>), (RequestOutcome, String)> {
     let name = request.arguments.get(argument::SNAPSHOT).and_then(Value::as_str);
     let name = name.unwrap_or_default().to_owned();
-    good(host, &name).await?;
+    good(host, client, &name).await?;
     let (upgrade, _) = host.stores.upgrade().await.map_err(|error| failed(&error))?;
     let is_under_way = |phase| matches!(phase, UpgradePhase::Running | UpgradePhase::Stopped);
     if let Some(upgrade) = upgrade.filter(|upgrade| is_under_way(upgrade.phase)) {
@@ -135,9 +137,11 @@ async fn begin(
     }
     let short = request.id.split('-').next().unwrap_or_default();
     // Each try has its own: what was written since the last one is kept as well.
-    let time = schedule::format_time(host.clock.now_unix_ms()).unwrap_or_default();
+    let now_ms = i64::try_from(host.clock.now_unix_ms()).unwrap_or(i64::MAX);
+    let time = time_in_name(Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::MAX));
     let safety_snapshot = format!("{}before-restore-{time}-{short}.snap", blob::ON_DEMAND);
-    on_demand::take(host, client, &safety_snapshot).await.map_err(|error| failed(&error))?;
+    let taken = on_demand::take(host, client, &safety_snapshot, BTreeMap::new()).await;
+    taken.map_err(|error| failed(&error))?;
     // First the key, then the note: a note without the key would say that it is done.
     let marked = client.put_only(&format!("kv/{MARKER}"), &json!(request.id)).await;
     marked.map_err(|error| failed(&error))?;
@@ -156,23 +160,32 @@ async fn begin(
     }
 }
 
-/// The archive, if it is there and whole.
-async fn good(host: &Host, name: &str) -> Result<Bytes, (RequestOutcome, String)> {
+/// The version of the blob that was looked at: it is there, whole, and this Consul can restore it.
+async fn good(
+    host: &Host,
+    client: &ConsulClient,
+    name: &str,
+) -> Result<String, (RequestOutcome, String)> {
     if !may_be_named(name) {
         return refused(format!("{name:?} names no snapshot: `hcs snapshots list` names them"));
     }
-    let found = host.stores.shared.get(container::SNAPSHOTS, name).await;
-    let Some(found) = found.map_err(|error| failed(&error))? else {
-        return refused(format!("there is no snapshot {name}: `hcs snapshots list` names them"));
-    };
-    let archive = found.bytes.clone();
-    let verified = tokio::task::spawn_blocking(move || archive::verify(archive.as_ref())).await;
-    match verified {
-        Ok(Ok(_)) => Ok(found.bytes),
-        Ok(Err(error)) => {
-            refused(format!("{name} is not whole: {}. Nothing was touched", chain(&error)))
+    let place = Place { store: &host.stores.shared, container: container::SNAPSHOTS, name };
+    let (saved, etag) = match save::look(place).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            return refused(format!(
+                "there is no snapshot {name}: `hcs snapshots list` names them"
+            ));
         }
-        Err(error) => Err((RequestOutcome::Failed, error.to_string())),
+        Err(SaveError::Archive(error)) => {
+            return refused(format!("{name} is not whole: {}. Nothing was touched", chain(&error)));
+        }
+        Err(error) => return Err(failed(&error)),
+    };
+    let version = client.version().await.map_err(|error| failed(&error))?;
+    match saved.facts.check_for(version.parse().ok().as_ref()) {
+        Ok(()) => Ok(etag),
+        Err(error) => refused(format!("{name}: {}. Nothing was touched", chain(&error))),
     }
 }
 
@@ -184,8 +197,11 @@ async fn put_back(
     if is_restored(client, restore).await? {
         return Ok(());
     }
-    let archive = good(host, &restore.snapshot).await?;
+    let etag = good(host, client, &restore.snapshot).await?;
     tracing::warn!(snapshot = restore.snapshot, before = restore.safety_snapshot, "restoring");
+    let store = Arc::clone(&host.stores.shared);
+    let archive =
+        save::read(store, container::SNAPSHOTS.to_owned(), restore.snapshot.clone(), etag);
     let Err(error) = client.restore(archive).await else { return Ok(()) };
     tracing::warn!(error = %chain(&error), "Consul says that it did not restore; looking");
     if is_restored(client, restore).await? {

@@ -9,15 +9,15 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use hcs_engine::snapshot::archive;
 use hcs_host_manager::consul::client::ConsulError;
 use hcs_host_manager::consul::store::{LogStore, RaftData};
 use hcs_host_manager::leaf;
 use hcs_host_manager::paths::tls_file;
-use hcs_host_manager::snapshot::archive;
-use hcs_planner::dataplane::{
-    Form, OnDelete, ServerPhase, ServerStatus, SnapshotPolicyDocument, blob, container, port,
-};
+use hcs_planner::dataplane::{ServerPhase, ServerStatus, blob, container, port};
 use hcs_planner::requests::{Request, RequestAction};
+use hcs_planner::snapshots::policy::SnapshotPolicyDocument;
+use hcs_planner::snapshots::retention::Retention;
 use support::client::ClientAgent;
 use support::world::{GOSSIP_KEY, MANAGEMENT, Server, World, agent_token};
 use support::{consul_binary, eventually};
@@ -223,15 +223,10 @@ async fn certificate_and_ca_change_without_a_restart(world: &mut World, servers:
 
 async fn snapshots_are_taken_verified_and_pruned(world: &World) {
     let policy = SnapshotPolicyDocument {
-        name: "hourly".to_owned(),
         // One snapshot every two seconds at the test's scale.
-        interval_seconds: 200,
-        retain_count: 2,
-        enabled: true,
-        incarnation_id: None,
-        is_held: true,
-        on_delete: OnDelete::Keep,
-        form: Form::default(),
+        interval_seconds: Some(200),
+        retention: Retention { count: Some(2), ..Retention::default() },
+        ..SnapshotPolicyDocument::named("hourly")
     };
     let name = blob::snapshot_policy(&policy.name);
     world.account.write(container::CONFIG, &name, serde_json::to_vec(&policy).unwrap());

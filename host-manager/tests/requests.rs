@@ -7,8 +7,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hcs_engine::snapshot::archive;
 use hcs_host_manager::artifact::hex;
-use hcs_host_manager::snapshot::archive;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
 use serde_json::json;

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use hcs_host_manager::snapshot::archive;
+use hcs_engine::snapshot::archive;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
 use hcs_planner::restore::{MARKER, Restore, RestorePhase};

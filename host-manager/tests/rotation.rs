@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use futures::TryStreamExt as _;
 use hcs_host_manager::consul::client::{ConsulClient, ConsulError};
 use hcs_host_manager::secrets::Secret;
 use hcs_host_manager::service::{Service as _, Verb};
@@ -161,6 +163,8 @@ async fn tokens_and_the_authority_are_rotated_and_clients_go_on() {
     authority(&mut cluster).await;
     assert_eq!(cluster.processes(), before, "no Consul was restarted so far");
     let snapshot = cluster.world.client(0, MANAGEMENT).snapshot().await.unwrap();
+    let snapshot: Vec<Bytes> = snapshot.try_collect().await.unwrap();
+    let snapshot = snapshot.concat();
     management_token(&mut cluster).await;
     what_a_restored_snapshot_brings_back_goes_again(&cluster, &snapshot).await;
     a_management_token_that_is_lost_comes_back(&cluster).await;

@@ -11,10 +11,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hcs_engine::clock::Clock;
+use hcs_engine::snapshot::archive;
 use hcs_host_manager::host::Host;
-use hcs_host_manager::snapshot::{archive, run::attempt, schedule};
+use hcs_host_manager::snapshot::run::attempt;
 use hcs_host_manager::timing::Timing;
-use hcs_planner::dataplane::{SnapshotPolicyDocument, container};
+use hcs_planner::dataplane::container;
+use hcs_planner::snapshots::policy::SnapshotPolicyDocument;
+use hcs_planner::snapshots::{newest, time_in_name};
+use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
@@ -96,14 +100,15 @@ async fn every_hour_has_one_snapshot_whatever_is_away_and_the_newest_are_kept() 
             second.unwrap();
         }
         let found = names();
-        let expected = format!("hourly/{}.snap", schedule::format_time(start_ms).unwrap());
+        let moment = |ms: u64| Timestamp::from_millisecond(ms.try_into().unwrap()).unwrap();
+        let expected = format!("hourly/{}.snap", time_in_name(moment(start_ms)));
         let of_hour = found.iter().filter(|name| **name == expected).count();
         assert_eq!(of_hour, 1, "hour {hour}: {found:?}");
         saved += 1;
         let kept = usize::try_from(hour + 1).unwrap_or(usize::MAX).min(RETAIN);
         assert_eq!(found.len(), kept, "hour {hour}: {found:?}");
-        let newest = schedule::newest("hourly", found.iter().map(String::as_str), at[0]);
-        assert_eq!(newest, Some(start_ms), "hour {hour}");
+        let newest = newest("hourly", found.iter().map(String::as_str), moment(at[0]));
+        assert_eq!(newest, Some(moment(start_ms)), "hour {hour}");
         let bytes = world.account.read(container::SNAPSHOTS, &expected).unwrap();
         archive::verify(bytes.as_ref()).unwrap();
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use hcs_host_manager::snapshot::archive;
+use hcs_engine::snapshot::archive;
 use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
 use hcs_planner::maintenance::Window;
 use hcs_planner::observed::is_same_consul;

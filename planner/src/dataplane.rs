@@ -86,7 +86,7 @@ pub mod blob {
     pub const CLUSTER: &str = "cluster.json";
     /// In `config`: who changes the cluster and whose it is ([`crate::ownership::RunRecord`]).
     pub const RUN: &str = "run.json";
-    /// In `config`: folder of [`super::SnapshotPolicyDocument`]s.
+    /// In `config`: folder of [`crate::snapshots::policy::SnapshotPolicyDocument`]s.
     pub const SNAPSHOT_POLICIES: &str = "snapshot-policies/";
     /// In `certificates`: the cluster's CA, PEM. Every certificate in it is trusted; the first one signs.
     pub const CA_CERTIFICATE: &str = "ca.pem";
@@ -117,6 +117,11 @@ pub mod blob {
 
     /// In `config`: the document of one snapshot policy.
     pub fn snapshot_policy(name: &str) -> String {
+        format!("{SNAPSHOT_POLICIES}{name}.json")
+    }
+
+    /// In `decisions`: [`crate::snapshots::policy::PolicyReport`].
+    pub fn policy_report(name: &str) -> String {
         format!("{SNAPSHOT_POLICIES}{name}.json")
     }
 
@@ -332,62 +337,6 @@ pub struct ConsulArtifact {
     pub sha256: String,
     /// `consul_1.22.2_linux_amd64.zip` (unpacked by the server) or a bare `consul`.
     pub file_name: String,
-}
-
-/// `config/snapshot-policies/{name}.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotPolicyDocument {
-    /// Name of the policy, the prefix of its snapshots.
-    pub name: String,
-    /// Time between two snapshots.
-    pub interval_seconds: u64,
-    /// How many snapshots are kept.
-    pub retain_count: u32,
-    /// A disabled policy takes and prunes nothing.
-    pub enabled: bool,
-    /// Which policy of its name this is: a UUID that every create makes anew. A state that holds another one can neither
-    /// change nor delete it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub incarnation_id: Option<String>,
-    /// Whether some Terraform state holds it. A create that finds one that none holds goes on with it.
-    #[serde(default = "held")]
-    pub is_held: bool,
-    /// What a destroy does with its snapshots; kept so that an import gives it back.
-    #[serde(default)]
-    pub on_delete: OnDelete,
-    /// Its form.
-    #[serde(flatten)]
-    pub form: Form,
-}
-
-/// Documents of earlier versions were.
-fn held() -> bool {
-    true
-}
-
-/// What the destroy of a policy does with its snapshots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnDelete {
-    /// They stay.
-    #[default]
-    Keep,
-    /// They go.
-    Purge,
-    /// Something that a newer version knows.
-    #[serde(other)]
-    Unknown,
-}
-
-impl OnDelete {
-    /// The word in configurations.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Keep => "keep",
-            Self::Purge => "purge",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// `status-{slot}/status.json`: what a server says of itself and of the cluster, every few seconds.

@@ -35,6 +35,7 @@ pub mod rotation;
 pub mod rules;
 pub mod server_config;
 pub mod shared_zone;
+pub mod snapshots;
 pub mod spec;
 pub mod tags;
 pub mod upgrade;

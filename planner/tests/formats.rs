@@ -8,13 +8,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hcs_planner::assumed::assumed;
-use hcs_planner::dataplane::{
-    BootstrapConfig, ClusterDocument, FORMAT, OnDelete, ServerPhase, ServerStatus,
-    SnapshotPolicyDocument,
-};
+use hcs_planner::dataplane::{BootstrapConfig, ClusterDocument, FORMAT, ServerPhase, ServerStatus};
 use hcs_planner::observed::ReadyDocument;
 use hcs_planner::plan::{Action, plan};
 use hcs_planner::requests::{Request, RequestAction};
+use hcs_planner::snapshots::policy::{OnDelete, SnapshotPolicyDocument};
 use hcs_planner::spec::ClusterSpec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,79 +1,31 @@
 //! `hcs_snapshot_policy`: a document that the servers read, and the snapshots that they made of it.
 
+mod document;
+mod model;
 mod store;
-
-use std::time::Duration;
+mod validate;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::dataplane::{Form, OnDelete, SnapshotPolicyDocument};
 use hcs_planner::names::parse_cluster_id;
 use hcs_planner::rules;
-use tfplugin::plan::equality::{by_duration, ignoring_case, keep_equal};
+use hcs_planner::snapshots::policy::OnDelete;
+use jiff::{Timestamp, Unit};
+use tfplugin::plan::equality::keep_equal;
 use tfplugin::plan::{fill_defaults, replaced};
 use tfplugin::typed::Model as _;
-use tfplugin::validate::{rule, text_rule};
 use tfplugin::{
-    ApplyRequest, ApplyResponse, Attr, Context, Diagnostic, Diagnostics, IdentitySchema,
-    ImportRequest, ImportResponse, Model, PlanRequest, PlanResponse, ReadRequest, ReadResponse,
-    Resource, Schema, Severity, Value, async_trait, parse_duration,
+    ApplyRequest, ApplyResponse, Context, Diagnostic, Diagnostics, IdentitySchema, ImportRequest,
+    ImportResponse, PlanRequest, PlanResponse, ReadRequest, ReadResponse, Resource, Schema,
+    Severity, Value, async_trait,
 };
 
 use crate::client::Client;
 use crate::leg::{self, Leg};
+use model::Policy;
 use store::{Failed, PolicyStore, Removed, Written};
 
 /// Type name in configurations.
 const TYPE_NAME: &str = "hcs_snapshot_policy";
-/// Name when none is given.
-const NAME: &str = "default";
-/// Count when none is given: the default of Consul's own snapshot agent.
-const RETAIN_COUNT: i64 = 30;
-/// A snapshot takes seconds; below this the cluster would do little else.
-const INTERVAL_MIN: Duration = Duration::from_mins(1);
-/// Beyond a year an interval is a typing error.
-const INTERVAL_MAX: Duration = Duration::from_hours(366 * 24);
-/// What the servers do: only a read changes these.
-const VOLATILE: [&str; 3] = [Policy::LAST_SUCCESS_AT, Policy::NEXT_RUN_AT, Policy::SNAPSHOT_COUNT];
-
-/// Snapshots of a cluster's state, taken by the servers themselves: one of them at a time, chosen by a Consul lock,
-/// checks each archive and stores it in the cluster's storage account.
-#[derive(Model)]
-struct Policy {
-    /// `<cluster id>/snapshotPolicies/<name>`.
-    #[tf(computed, identity)]
-    id: Attr<String>,
-    /// Which policy of its id this is. A create begins a new one; a state that holds an earlier one can neither
-    /// change nor destroy it.
-    #[tf(computed)]
-    incarnation_id: Attr<String>,
-    /// Id of the cluster. Changing it makes another policy.
-    #[tf(required, replaces, equal_if = ignoring_case, validate = text_rule("the id of a cluster", |id| parse_cluster_id(id).map(|_| ())))]
-    cluster_id: Attr<String>,
-    /// Name of the policy and folder of its snapshots; default `default`. Changing it makes another policy.
-    #[tf(default = NAME, replaces, validate = text_rule("a policy's name", rules::policy_name))]
-    name: Attr<String>,
-    /// Time between two snapshots, at least `1m`, e.g. `1h` or `1h30m`.
-    #[tf(required, equal_if = by_duration, validate = text_rule("a duration", interval))]
-    interval: Attr<String>,
-    /// How many snapshots are kept; default 30. Older ones go after the next success.
-    #[tf(default = RETAIN_COUNT, validate = rule("a whole number", retain_count))]
-    retain_count: Attr<u32>,
-    /// Whether snapshots are taken; default true.
-    #[tf(default = true)]
-    enabled: Attr<bool>,
-    /// What a destroy does with the policy's snapshots: `keep` (default) or `purge`.
-    #[tf(default = OnDelete::Keep.as_str(), validate = text_rule("a word", on_delete))]
-    on_delete: Attr<String>,
-    /// When the newest snapshot was taken, as last read.
-    #[tf(computed)]
-    last_success_at: Attr<String>,
-    /// When the next one is due, as last read.
-    #[tf(computed)]
-    next_run_at: Attr<String>,
-    /// How many there are, as last read.
-    #[tf(computed)]
-    snapshot_count: Attr<u32>,
-}
 
 /// The resource.
 pub(crate) struct PolicyResource;
@@ -114,7 +66,7 @@ impl PolicyResource {
             return Ok(Diagnostics::none());
         };
         store.gain_access(&client, &ctx.cancel).await?;
-        let name = prior.get(Policy::NAME).as_str().unwrap_or(NAME);
+        let name = prior.get(Policy::NAME).as_str().unwrap_or(model::NAME);
         // One that is made again under its name goes on with its snapshots.
         let purge = prior.get(Policy::ON_DELETE).as_str() == Some(OnDelete::Purge.as_str())
             && leg != Leg::BeforeSame;
@@ -167,7 +119,9 @@ impl Resource for PolicyResource {
     }
 
     async fn validate(&self, _: &Context, config: &Value) -> Diagnostics {
-        tfplugin::validate::null_elements(&self.schema(), config)
+        let mut found = tfplugin::validate::null_elements(&self.schema(), config);
+        found.extend(validate::combinations(config));
+        found
     }
 
     async fn plan(&self, _: &Context, request: PlanRequest) -> PlanResponse {
@@ -182,7 +136,9 @@ impl Resource for PolicyResource {
             Ok(store) => store,
             Err(found) => return ApplyResponse::failed(request.prior, found),
         };
-        let mut document = document_of(&request.planned);
+        let mut document = document::read(&request.planned);
+        let now = Timestamp::now().round(Unit::Second).unwrap_or_default();
+        document.created_at = Some(now.to_string());
         let written = if request.is_create() {
             document.incarnation_id = Some(uuid::Uuid::new_v4().to_string());
             store.create(&document).await
@@ -214,7 +170,7 @@ impl Resource for PolicyResource {
             Err(found) => return ReadResponse::failed(found),
         };
         let id = request.state.get(Policy::CLUSTER_ID).as_str().unwrap_or_default();
-        let name = request.state.get(Policy::NAME).as_str().unwrap_or(NAME).to_owned();
+        let name = request.state.get(Policy::NAME).as_str().unwrap_or(model::NAME).to_owned();
         let store = match PolicyStore::open(&client, &ctx.cancel, ArmId::new(id)).await {
             Ok(None) => return ReadResponse::gone(),
             Ok(Some(store)) => store,
@@ -289,45 +245,6 @@ impl Resource for PolicyResource {
     }
 }
 
-fn interval(text: &str) -> Result<(), String> {
-    let name = Policy::INTERVAL;
-    match parse_duration(text) {
-        Err(reason) => {
-            Err(format!("{name} is {text:?}: {reason}. Write e.g. \"1h\", \"30m\" or \"1h30m\"."))
-        }
-        Ok(interval) if interval < INTERVAL_MIN => Err(format!(
-            "{name} is {text:?}; the smallest is \"1m\", as a snapshot locks writes for a moment."
-        )),
-        Ok(interval) if interval > INTERVAL_MAX => {
-            Err(format!("{name} is {text:?}; the largest is \"366d\"."))
-        }
-        Ok(_) => Ok(()),
-    }
-}
-
-fn retain_count(count: &Value) -> Result<(), String> {
-    if count.as_i64().is_some_and(|count| (1..=10_000).contains(&count)) {
-        return Ok(());
-    }
-    let (name, given) = (Policy::RETAIN_COUNT, count.as_f64().unwrap_or_default());
-    Err(format!(
-        "{name} is {given}; it is a whole number from 1 to 10000. To stop taking snapshots, set {} = false.",
-        Policy::ENABLED
-    ))
-}
-
-fn on_delete(word: &str) -> Result<(), String> {
-    let known = [OnDelete::Keep, OnDelete::Purge].map(OnDelete::as_str);
-    if known.contains(&word) {
-        return Ok(());
-    }
-    Err(format!(
-        "{} is {word:?}; it is {}.",
-        Policy::ON_DELETE,
-        known.map(|w| format!("{w:?}")).join(" or ")
-    ))
-}
-
 fn plan(request: &PlanRequest) -> PlanResponse {
     if request.is_destroy() {
         return PlanResponse { private: Some(leg::destroy()), ..PlanResponse::new(Value::Null) };
@@ -335,10 +252,11 @@ fn plan(request: &PlanRequest) -> PlanResponse {
     let (schema, prior) = (Policy::schema(), &request.prior);
     let mut planned = request.proposed.clone();
     fill_defaults(&schema, &request.config, &mut planned);
+    planned.set(Policy::RETAIN_COUNT, model::retain_count(&request.config));
     keep_equal(&schema, prior, &mut planned);
     let requires_replace = replaced(&schema, prior, &planned, &request.config);
     let is_new = prior.is_null() || !requires_replace.is_empty();
-    for name in [Policy::ID, Policy::INCARNATION_ID].iter().chain(&VOLATILE) {
+    for name in [Policy::ID, Policy::INCARNATION_ID].iter().chain(&model::VOLATILE) {
         let value = if is_new { Value::unknown() } else { prior.get(name).clone() };
         planned.set(*name, value);
     }
@@ -351,46 +269,23 @@ async fn observed(
     name: &str,
     mut state: Value,
 ) -> Result<Option<Value>, Failed> {
-    let Some((document, _)) = store.read(name).await? else { return Ok(None) };
-    let snapshots = store.snapshots(name).await?;
+    let Some((policy, _)) = store.read(name).await? else { return Ok(None) };
+    let now = Timestamp::now();
+    let kept = store.kept(name, now).await?;
+    let report = store.report(&policy).await?;
     state.set(Policy::ID, policy_id(&store.cluster_id, name));
-    let interval = state.get(Policy::INTERVAL).as_str().and_then(|text| parse_duration(text).ok());
-    // A spelling of the same duration stays: "60m" is no change to "1h".
-    if interval.map(|interval| interval.as_secs()) != Some(document.interval_seconds) {
-        state.set(Policy::INTERVAL, render(document.interval_seconds));
-    }
-    state.set(Policy::RETAIN_COUNT, i64::from(document.retain_count));
-    state.set(Policy::ENABLED, document.enabled);
-    state.set(Policy::ON_DELETE, document.on_delete.as_str());
-    state.set(Policy::INCARNATION_ID, Value::from(document.incarnation_id.clone()));
-    state.set(Policy::SNAPSHOT_COUNT, i64::try_from(snapshots.len()).unwrap_or(i64::MAX));
-    let last = snapshots.last().copied();
-    let next = last.filter(|_| document.enabled).and_then(|last| {
-        let seconds = i64::try_from(document.interval_seconds).ok()?;
-        last.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()
-    });
-    state.set(Policy::LAST_SUCCESS_AT, last.map(|time| time.to_string()));
-    state.set(Policy::NEXT_RUN_AT, next.map(|time| time.to_string()));
+    document::write(&policy, &mut state);
+    let schedule = policy.schedule(1.0).ok().filter(|_| policy.enabled && kept.newest.is_some());
+    let next = schedule.and_then(|schedule| schedule.next_run(kept.newest, now));
+    let text = |time: Option<Timestamp>| Value::from(time.map(|time| time.to_string()));
+    state.set(Policy::LAST_SUCCESS_AT, text(kept.newest));
+    state.set(Policy::NEXT_RUN_AT, text(next));
+    state.set(Policy::OLDEST_AT, text(kept.oldest));
+    state.set(Policy::LAST_ERROR, Value::from(report.last_error));
+    state.set(Policy::SNAPSHOT_COUNT, i64::try_from(kept.count).unwrap_or(i64::MAX));
+    let size = i64::try_from(kept.total_size_bytes).unwrap_or(i64::MAX);
+    state.set(Policy::TOTAL_SIZE_BYTES, size);
     Ok(Some(state))
-}
-
-fn document_of(value: &Value) -> SnapshotPolicyDocument {
-    let interval = value.get(Policy::INTERVAL).as_str().and_then(|text| parse_duration(text).ok());
-    let count =
-        value.get(Policy::RETAIN_COUNT).as_i64().and_then(|count| u32::try_from(count).ok());
-    SnapshotPolicyDocument {
-        name: value.get(Policy::NAME).as_str().unwrap_or(NAME).to_owned(),
-        interval_seconds: interval.unwrap_or(INTERVAL_MIN).as_secs(),
-        retain_count: count.unwrap_or(1),
-        enabled: value.get(Policy::ENABLED).as_bool().unwrap_or(true),
-        incarnation_id: None,
-        is_held: true,
-        on_delete: match value.get(Policy::ON_DELETE).as_str() {
-            Some("purge") => OnDelete::Purge,
-            _ => OnDelete::Keep,
-        },
-        form: Form::default(),
-    }
 }
 
 fn policy_id(cluster_id: &ArmId, name: &str) -> String {
@@ -406,16 +301,6 @@ fn parse_id(text: &str) -> Result<(ArmId, String), String> {
     let name = &text[at + "/snapshotpolicies/".len()..];
     rules::policy_name(name)?;
     Ok((parse_cluster_id(&text[..at])?, name.to_owned()))
-}
-
-/// The largest unit that divides it.
-fn render(seconds: u64) -> String {
-    for (unit, length) in [("d", 86_400), ("h", 3600), ("m", 60)] {
-        if seconds > 0 && seconds.is_multiple_of(length) {
-            return format!("{}{unit}", seconds / length);
-        }
-    }
-    format!("{seconds}s")
 }
 
 #[cfg(test)]
@@ -444,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_the_servers_do_never_disturbs_a_plan() {
-        let prior = Value::object([
+        let mut prior = Value::object([
             ("cluster_id", Value::from("/subscriptions/s/resourceGroups/g")),
             ("name", "default".into()),
             ("interval", "1h".into()),
@@ -456,7 +341,13 @@ mod tests {
             ("last_success_at", "2026-11-22T10:00:00Z".into()),
             ("next_run_at", "2026-11-22T11:00:00Z".into()),
             ("snapshot_count", 3.into()),
+            ("before_upgrade", false.into()),
+            ("last_error", Value::Null),
+            ("oldest_at", "2026-11-22T08:00:00Z".into()),
+            ("total_size_bytes", 30_000.into()),
         ]);
+        document::write(&document::read(&prior), &mut prior);
+        prior.set("incarnation_id", "i");
         let request = PlanRequest::new(prior.clone(), prior.clone(), prior.clone());
         assert_eq!(plan(&request).planned, prior);
     }
@@ -470,19 +361,29 @@ mod tests {
     }
 
     #[test]
+    fn a_count_is_planned_where_no_other_rule_says_what_stays() {
+        let config = Value::object([("interval", Value::from("1h")), ("name", "a".into())]);
+        let planned = |config: &Value| {
+            let request = PlanRequest::new(Value::Null, config.clone(), config.clone());
+            plan(&request).planned.get("retain_count").clone()
+        };
+        assert_eq!(planned(&config).as_i64(), Some(30));
+        assert!(planned(&config.clone().with("retain_daily", 7)).is_null());
+        assert!(planned(&config.clone().with("retain_age", Value::unknown())).is_unknown());
+        let both = config.clone().with("retain_daily", 7).with("retain_count", 3);
+        assert_eq!(planned(&both).as_i64(), Some(3));
+        // A rule that goes away brings the count back.
+        let prior = config.clone().with("retain_daily", 7).with("retain_count", Value::Null);
+        let request = PlanRequest::new(prior, config.clone(), config);
+        assert_eq!(plan(&request).planned.get("retain_count").as_i64(), Some(30));
+    }
+
+    #[test]
     fn ids_lead_to_cluster_and_name() {
         let (cluster, name) =
             parse_id("/subscriptions/s/resourceGroups/g/snapshotPolicies/hourly").unwrap();
         assert_eq!(cluster, ArmId::resource_group("s", "g"));
         assert_eq!(name, "hourly");
         assert!(parse_id("/subscriptions/s/resourceGroups/g").is_err());
-    }
-
-    #[test]
-    fn durations_are_rendered_in_their_largest_unit() {
-        let table = [(60, "1m"), (90, "90s"), (3600, "1h"), (5400, "90m"), (86_400, "1d")];
-        for (seconds, text) in table {
-            assert_eq!(render(seconds), text);
-        }
     }
 }

@@ -16,6 +16,7 @@ mod doctor;
 mod life;
 mod machine;
 mod planted;
+mod programs;
 mod shell;
 mod soup;
 mod test;

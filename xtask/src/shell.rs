@@ -19,13 +19,18 @@ fn of_ci() -> Option<(&'static str, &'static str)> {
     std::env::var_os("CI").map(|_| ("CARGO_INCREMENTAL", "0"))
 }
 
+/// Cargo, in the repository.
+pub(crate) fn cargo_command() -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(repository()).envs(of_ci());
+    command
+}
+
 /// Runs `cargo` with these words and environment variables.
 pub(crate) fn cargo_with(words: &[&str], variables: &[(&str, &str)]) -> Result<(), Failure> {
     println!("$ cargo {}", words.join(" "));
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
-    command.args(words).current_dir(repository()).envs(of_ci()).envs(variables.iter().copied());
-    let status = command.status()?;
+    let status = cargo_command().args(words).envs(variables.iter().copied()).status()?;
     if status.success() {
         return Ok(());
     }
@@ -54,6 +59,12 @@ pub(crate) struct Suite {
 /// take other seeds.
 const PROPERTY_SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "20261123");
 
+/// The variable, and its value unless somebody has set it.
+pub(crate) fn property_seed() -> (&'static str, String) {
+    let (name, seed) = PROPERTY_SEED;
+    (name, std::env::var(name).unwrap_or_else(|_| seed.to_owned()))
+}
+
 impl Count {
     /// Adds what another lane ran.
     pub(crate) fn add(&mut self, other: Self) {
@@ -72,7 +83,7 @@ impl Count {
     }
 
     /// Adds what a line of cargo's says of tests that ran.
-    fn note(&mut self, line: &str) {
+    pub(crate) fn note(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else { return };
         let number = |word: &str| {
             let mut parts = result.split(['.', ';']);
@@ -122,32 +133,18 @@ pub(crate) fn cargo_test_with(
     test_lines(words, variables, count, &mut |line| println!("{line}"))
 }
 
-/// The same beside other tests: what it prints is shown in one piece when it has ended.
-pub(crate) fn cargo_test_beside(words: &[&str]) -> (Count, String, Result<(), String>) {
-    let (mut count, mut text) = (Count::default(), format!("$ cargo test {}\n", words.join(" ")));
-    let ended = test_lines(words, &[], &mut count, &mut |line| {
-        text.push_str(line);
-        text.push('\n');
-    });
-    (count, text, ended.map_err(|error| error.to_string()))
-}
-
 fn test_lines(
     words: &[&str],
     variables: &[(&str, &str)],
     count: &mut Count,
     show: &mut dyn FnMut(&str),
 ) -> Result<(), Failure> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let (name, seed) = PROPERTY_SEED;
-    let seed = std::env::var(name).unwrap_or_else(|_| seed.to_owned());
-    let mut child = Command::new(program)
+    let (name, seed) = property_seed();
+    let mut child = cargo_command()
         .arg("test")
         .env(name, seed)
-        .envs(of_ci())
         .envs(variables.iter().copied())
         .args(words)
-        .current_dir(repository())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;

@@ -6,9 +6,8 @@ use std::time::Instant;
 use hcs_acceptance::bins::{repository, target};
 use hcs_acceptance::tools;
 
-use crate::shell::{
-    Count, Failure, build_binaries, cargo, cargo_test, cargo_test_beside, cargo_with,
-};
+use crate::programs::{self, Program};
+use crate::shell::{Count, Failure, build_binaries, cargo, cargo_test, cargo_with};
 
 /// Fetches what is not ours, once.
 pub(crate) fn set_up() -> Result<(), Failure> {
@@ -116,45 +115,41 @@ fn check_packages() -> Result<(), Failure> {
     cargo(&words)
 }
 
-/// Formatting, lints, and every test of the workspace, cheap ones first.
+/// Formatting, lints, and every test of the workspace.
 pub(crate) fn run() -> Result<(), Failure> {
     let began = Instant::now();
     set_up()?;
     cargo(&["fmt", "--all", "--check"])?;
     check_packages()?;
-    build_binaries()?;
+    let programs = programs::build()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     let built = began.elapsed();
-    let started = Instant::now();
     let mut count = Count::default();
-    let rooms = ["--workspace", "--exclude", "hcs-acceptance", "--exclude", SERVERS];
-    let rooms = cargo_test(&[&rooms[..], &["--no-fail-fast"]].concat(), &mut count);
-    let rooms_took = started.elapsed();
-    // Whole clusters mostly wait; what they leave of the processors explores, and builds what checks dependencies.
+    // Whole clusters wait much of the time; what they leave of the processors runs the rooms, explores, and builds what
+    // checks dependencies.
     let exploration = Background::start()?;
-    let clusters_began = Instant::now();
-    let (clusters, allowed) = std::thread::scope(|scope| {
+    let started = Instant::now();
+    let (ran, allowed) = std::thread::scope(|scope| {
         let allowed = scope
             .spawn(|| check_dependencies(&["nice", "-n", "19"]).map_err(|error| error.to_string()));
-        let clusters = run_clusters(&mut count);
+        let ran = run_lanes(&programs, &mut count);
         let broken = || Err("the check of dependencies broke off".to_owned());
-        (clusters, allowed.join().unwrap_or_else(|_| broken()).map_err(Failure::from))
+        (ran, allowed.join().unwrap_or_else(|_| broken()).map_err(Failure::from))
     });
-    let clusters_took = clusters_began.elapsed();
+    let ran_for = started.elapsed();
     let explored = exploration.finish();
+    let documented = cargo_test(&["--workspace", "--doc"], &mut count);
     let seconds = began.elapsed().as_secs();
     println!(
-        "\nAll of it took {} min {} s: programs and lints {} s, rooms {} s, clusters {} s, and the explorations beside \
-         them {} s.",
+        "\nAll of it took {} min {} s: programs and lints {} s, tests {} s, and with the explorations beside them {} s.",
         seconds / 60,
         seconds % 60,
         built.as_secs(),
-        rooms_took.as_secs(),
-        clusters_took.as_secs(),
-        clusters_began.elapsed().as_secs()
+        ran_for.as_secs(),
+        started.elapsed().as_secs()
     );
     tell(&count);
-    rooms.and(clusters).and(explored).and(allowed)
+    ran.and(explored).and(allowed).and(documented)
 }
 
 /// Counts, the files of tests that took longest, and what this machine cannot run.
@@ -236,8 +231,8 @@ struct Lane {
     servers: &'static [&'static str],
 }
 
-/// Lanes beside each other, as long as each other: they wait most of the time. Files of clusters that are in none go into a
-/// lane of their own, files of servers into another.
+/// Lanes beside each other, as long as each other: they wait much of the time. Files of clusters that are in none go into a
+/// lane of their own, files of servers into another, and everything else into a last one, behind them.
 const LANES: [Lane; 4] = [
     Lane { clusters: &["life", "upgrades"], servers: &["years"] },
     Lane { clusters: &["rolling", "examples", "change"], servers: &["configuration"] },
@@ -251,87 +246,83 @@ const LANES: [Lane; 4] = [
     },
 ];
 
+/// Whole clusters, with Terraform.
+const CLUSTERS: &str = "hcs-acceptance";
 /// Real Consuls without Terraform.
 const SERVERS: &str = "hcs-host-manager";
 
-/// Files of tests in a folder of the repository that `is_elsewhere` leaves.
-fn test_files(folder: &str, is_elsewhere: impl Fn(&str) -> bool) -> Result<Vec<String>, Failure> {
-    let mut names = Vec::new();
-    for file in std::fs::read_dir(repository().join(folder))? {
-        let path = file?.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|extension| extension == "rs") && !is_elsewhere(&name) {
-            names.push(name);
+/// A program, how many of its tests run at once, and how far behind others.
+type Run<'a> = (&'a Program, Option<u32>, &'static str);
+
+/// All programs, in lanes.
+fn lanes(programs: &[Program]) -> Result<Vec<Vec<Run<'_>>>, Failure> {
+    let file = |package: &'static str, name: &str| {
+        let found =
+            programs.iter().find(|one| one.package == package && one.file.as_deref() == Some(name));
+        found.ok_or_else(|| format!("{package} has no tests/{name}.rs, and a lane names it"))
+    };
+    let mut lanes = Vec::new();
+    for lane in &LANES {
+        let mut runs: Vec<Run<'_>> = Vec::new();
+        for name in lane.clusters {
+            runs.push((file(CLUSTERS, name)?, Some(1), "0"));
         }
+        for name in lane.servers {
+            runs.push((file(SERVERS, name)?, Some(2), "0"));
+        }
+        lanes.push(runs);
     }
-    names.sort();
-    Ok(names)
+    let is_named = |program: &Program| {
+        let named = LANES.iter().flat_map(|lane| match program.package.as_str() {
+            CLUSTERS => lane.clusters,
+            SERVERS => lane.servers,
+            _ => &[],
+        });
+        program.file.as_deref().is_some_and(|file| named.clone().any(|name| *name == file))
+    };
+    let rest = |is_of: &dyn Fn(&str) -> bool, threads, niceness| {
+        let of = programs.iter().filter(|one| is_of(&one.package) && !is_named(one));
+        of.map(|one| (one, threads, niceness)).collect::<Vec<Run<'_>>>()
+    };
+    lanes.push(rest(&|package| package == CLUSTERS, Some(1), "0"));
+    lanes.push(rest(&|package| package == SERVERS, Some(2), "0"));
+    lanes.push(rest(&|package| package != CLUSTERS && package != SERVERS, None, "5"));
+    Ok(lanes)
 }
 
-/// Whole clusters and single servers. In a lane one at a time.
-fn run_clusters(count: &mut Count) -> Result<(), Failure> {
-    let first = test_files("tests/acceptance/tests", |name| {
-        LANES.iter().any(|lane| lane.clusters.contains(&name))
-    })?;
-    let rest = test_files("host-manager/tests", |name| {
-        LANES.iter().any(|lane| lane.servers.contains(&name))
-    })?;
-    let (first, rest) = (texts(&first), texts(&rest));
-    let mut lanes: Vec<Vec<Vec<String>>> = vec![vec![servers(&["--lib", "--bins"], &rest)]];
-    lanes.extend(LANES.iter().map(|lane| {
-        let mut runs = vec![acceptance(&[], lane.clusters)];
-        if !lane.servers.is_empty() {
-            runs.push(servers(&[], lane.servers));
-        }
-        runs
-    }));
+/// Runs all lanes; each is shown in one piece when it has ended.
+fn run_lanes(programs: &[Program], count: &mut Count) -> Result<(), Failure> {
+    let lanes = lanes(programs)?;
     let began = Instant::now();
     std::thread::scope(|scope| {
         let beside: Vec<_> = lanes
-            .into_iter()
+            .iter()
             .map(|lane| {
                 scope.spawn(move || {
-                    let run = |words: &Vec<String>| cargo_test_beside(&texts(words));
-                    (lane.iter().map(run).collect::<Vec<_>>(), began.elapsed())
+                    let (mut own, mut text, mut ended) = (Count::default(), String::new(), Ok(()));
+                    for (program, threads, niceness) in lane {
+                        let mut show = |line: &str| {
+                            text.push_str(line);
+                            text.push('\n');
+                        };
+                        let ran = program.run(*threads, niceness, &mut own, &mut show);
+                        ended = ended.and(ran);
+                    }
+                    println!("{text}\nThis lane took {} s.", began.elapsed().as_secs());
+                    (own, ended)
                 })
             })
             .collect();
-        let mut outcome = cargo_test(&texts(&acceptance(&["--lib"], &first)), count);
-        println!("This lane took {} s.", began.elapsed().as_secs());
+        let mut outcome = Ok(());
         for lane in beside {
-            let Ok((runs, took)) = lane.join() else {
+            let Ok((own, ended)) = lane.join() else {
                 return Err("a lane of tests broke off".into());
             };
-            println!("\nA lane beside it took {} s:", took.as_secs());
-            for (own, text, ended) in runs {
-                println!("\n{text}");
-                count.add(own);
-                outcome = outcome.and(ended.map_err(Into::into));
-            }
+            count.add(own);
+            outcome = outcome.and(ended.map_err(Into::into));
         }
         outcome
     })
-}
-
-/// Words that run files of acceptance tests one after the other.
-fn acceptance(start: &[&str], files: &[&str]) -> Vec<String> {
-    test_words("hcs-acceptance", start, files, "1")
-}
-
-/// Words that run files of tests of servers, two tests of a file at once.
-fn servers(start: &[&str], files: &[&str]) -> Vec<String> {
-    test_words(SERVERS, start, files, "2")
-}
-
-fn test_words(package: &str, start: &[&str], files: &[&str], threads: &str) -> Vec<String> {
-    let files = files.iter().flat_map(|name| ["--test", name]);
-    let start = ["-p", package, "--no-fail-fast"].into_iter().chain(start.iter().copied());
-    let threads = format!("--test-threads={threads}");
-    start.chain(files).chain(["--", &threads]).map(str::to_owned).collect()
-}
-
-fn texts(words: &[String]) -> Vec<&str> {
-    words.iter().map(String::as_str).collect()
 }
 
 /// The long explorations, beside other tests and behind them in everything.
@@ -340,12 +331,12 @@ struct Background {
 }
 
 impl Background {
-    /// Half of every fault at every call, and 10,000 random stories; `cargo xtask sim` has the whole of both.
+    /// A quarter of every fault at every call, and 5,000 random stories; `cargo xtask sim` has the whole of both.
     fn start() -> Result<Self, Failure> {
         let program = target().join("debug/explore");
-        let random = ["random", "--runs", "10000", "--verify-replay", "1000"];
-        let half = ["faults", "--stride", "2", "--at-least", "15000"];
-        let forms: [&[&str]; 2] = [&half, &random];
+        let random = ["random", "--runs", "5000", "--verify-replay", "1000"];
+        let quarter = ["faults", "--stride", "4", "--at-least", "7500"];
+        let forms: [&[&str]; 2] = [&quarter, &random];
         let start = |words: &&[&str]| {
             let child = Command::new("nice")
                 .args(["-n", "19"])

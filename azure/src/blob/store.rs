@@ -3,6 +3,7 @@
 //! Every write retries 5xx, 429 and broken connections a few times. A conditional write whose first
 //! try did arrive then reports [`BlobError::ConditionFailed`]: read the blob back to tell.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,14 @@ use azure_core::http::policies::Policy;
 use azure_core::time::{OffsetDateTime, parse_rfc7231, to_rfc3339};
 use azure_storage_blob::models::{
     BlobClientDownloadOptions, BlobClientUploadOptions, BlobContainerClientListBlobsOptions,
+    BlockBlobClientCommitBlockListOptions, BlockLookupList, HttpRange, ListBlobsIncludeItem,
 };
 use azure_storage_blob::{
     BlobClient, BlobClientOptions, BlobContainerClient, BlobContainerClientOptions,
 };
 use bytes::Bytes;
 use futures::TryStreamExt;
-use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
+use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlockStore, WriteCondition};
 use url::Url;
 
 use super::failure::{Failure, Place};
@@ -96,9 +98,17 @@ impl AzureBlobStore {
             partition_size: NonZero::new(PART_BYTES),
             ..Default::default()
         };
+        Self::read_range(client, options, BLOB_LIMIT_BYTES).await
+    }
+
+    async fn read_range(
+        client: &BlobClient,
+        options: BlobClientDownloadOptions<'_>,
+        bytes_max: usize,
+    ) -> Result<BlobContent, ReadError> {
         let result = client.download(Some(options)).await.map_err(ReadError::Azure)?;
         let headers = result.headers;
-        let bytes = read_capped(result.body, BLOB_LIMIT_BYTES).await.map_err(|e| match e {
+        let bytes = read_capped(result.body, bytes_max).await.map_err(|e| match e {
             BodyError::Broken(error) => ReadError::Azure(error),
             BodyError::TooLarge { .. } => ReadError::TooLarge,
         })?;
@@ -181,7 +191,8 @@ impl BlobStore for AzureBlobStore {
         let client = BlobContainerClient::new(self.url(&place)?, None, Some(options))
             .map_err(|error| place.unavailable(&error))?;
         let prefix = if prefix.is_empty() { None } else { Some(prefix.to_owned()) };
-        let options = BlobContainerClientListBlobsOptions { prefix, ..Default::default() };
+        let include = Some(vec![ListBlobsIncludeItem::Metadata]);
+        let options = BlobContainerClientListBlobsOptions { prefix, include, ..Default::default() };
         let mut pages = client.list_blobs(Some(options)).map_err(failed)?.into_pages();
         let mut entries = Vec::new();
         while let Some(page) = pages.try_next().await.map_err(failed)? {
@@ -192,11 +203,103 @@ impl BlobStore for AzureBlobStore {
                     name,
                     size_bytes: properties.content_length.unwrap_or_default(),
                     last_modified: properties.last_modified.as_ref().map(to_rfc3339),
+                    metadata: item
+                        .metadata
+                        .and_then(|metadata| metadata.values)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .collect(),
                 });
             }
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
+    }
+}
+
+#[async_trait]
+impl BlockStore for AzureBlobStore {
+    async fn stage(
+        &self,
+        container: &str,
+        name: &str,
+        block_id: &str,
+        bytes: Bytes,
+    ) -> Result<(), BlobError> {
+        let place = self.place("put", container, name);
+        let client = self.blob(&place)?.block_blob_client();
+        let length = bytes.len() as u64;
+        let staged = client.stage_block(block_id.as_bytes(), length, bytes.into(), None).await;
+        staged.map(drop).map_err(|error| place.error(&Failure::of(&error), &error))
+    }
+
+    async fn commit(
+        &self,
+        container: &str,
+        name: &str,
+        block_ids: &[String],
+        metadata: &BTreeMap<String, String>,
+        condition: WriteCondition,
+    ) -> Result<String, BlobError> {
+        let place = self.place("put", container, name);
+        let client = self.blob(&place)?.block_blob_client();
+        let latest = block_ids.iter().map(|id| id.clone().into_bytes()).collect();
+        let blocks = BlockLookupList { latest: Some(latest), ..Default::default() };
+        let blocks = blocks.try_into().map_err(|error| place.unavailable(&error))?;
+        let metadata = Some(metadata.clone().into_iter().collect());
+        let mut options = BlockBlobClientCommitBlockListOptions { metadata, ..Default::default() };
+        let conditional = condition != WriteCondition::Always;
+        match condition {
+            WriteCondition::Always => {}
+            WriteCondition::Absent => options.if_none_match = Some("*".into()),
+            WriteCondition::Matches(etag) => options.if_match = Some(etag.into()),
+        }
+        let committed = client.commit_block_list(blocks, Some(options)).await;
+        match committed {
+            Ok(response) => {
+                let etag = HeaderName::from_static("etag");
+                Ok(response.headers().get_optional_string(&etag).unwrap_or_default())
+            }
+            Err(error) => match Failure::of(&error) {
+                failure if conditional && failure.is_condition() => Err(place.condition_failed()),
+                failure => Err(place.error(&failure, &error)),
+            },
+        }
+    }
+
+    async fn read_part(
+        &self,
+        container: &str,
+        name: &str,
+        offset: u64,
+        bytes_max: usize,
+        etag: Option<&str>,
+    ) -> Result<Option<BlobContent>, BlobError> {
+        let place = self.place("get", container, name);
+        let client = self.blob(&place)?;
+        let options = BlobClientDownloadOptions {
+            parallel: NonZero::new(1),
+            partition_size: NonZero::new(bytes_max.max(1)),
+            range: Some(HttpRange::new(offset, bytes_max.max(1) as u64)),
+            if_match: etag.map(|etag| etag.to_owned().into()),
+            ..Default::default()
+        };
+        let error = match Self::read_range(&client, options, bytes_max).await {
+            Ok(content) => return Ok(Some(content)),
+            Err(ReadError::TooLarge) => return Err(place.refused(200, "BlobTooLarge")),
+            Err(ReadError::Azure(error)) => error,
+        };
+        match Failure::of(&error) {
+            Failure::BlobMissing => Ok(None),
+            // It ends before.
+            Failure::Refused { status: 416, .. } => Ok(Some(BlobContent {
+                bytes: Bytes::new(),
+                etag: etag.unwrap_or_default().to_owned(),
+                age: None,
+                served_unix_s: None,
+            })),
+            failure => Err(place.error(&failure, &error)),
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
+use futures::Stream;
+use reqwest::{Body, Certificate, Client, Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -24,8 +25,12 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
 const METRICS_TIMEOUT: Duration = Duration::from_secs(4);
 /// An answer from the server's own memory.
 const STALE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A snapshot of a large state takes its time.
+/// Consul makes all of a snapshot before the first byte of it comes; a large state takes its time.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_mins(10);
+/// Between two parts of a snapshot.
+const SILENCE_MAX: Duration = Duration::from_mins(1);
+/// A snapshot of any size, to its end.
+const TRANSFER_MAX: Duration = Duration::from_hours(6);
 
 /// Why a call gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,16 @@ pub enum ConsulError {
         /// Why.
         #[source]
         source: reqwest::Error,
+    },
+    /// It began to answer, and does not go on.
+    #[error("Consul at {address} does not go on with its answer to {method} {path}")]
+    Silent {
+        /// Server.
+        address: IpAddr,
+        /// HTTP method.
+        method: Method,
+        /// Path below `/v1/`.
+        path: &'static str,
     },
     /// A refusal.
     #[error("Consul at {address} answered {status} to {method} {path}: {message}")]
@@ -67,7 +82,7 @@ impl ConsulError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
-            Self::Client(_) | Self::Unreachable { .. } => None,
+            Self::Client(_) | Self::Unreachable { .. } | Self::Silent { .. } => None,
         }
     }
 
@@ -232,16 +247,45 @@ impl ConsulClient {
         self.put_json(&format!("kv/{key}?acquire={session}"), &json!({ "holder": by })).await
     }
 
-    /// A snapshot of the whole state.
-    pub async fn snapshot(&self) -> Result<Bytes, ConsulError> {
-        self.call(Method::GET, "snapshot", None::<&()>, SNAPSHOT_TIMEOUT).await
+    /// A snapshot of the whole state, as it comes. A failure in the middle is text at its end, or an end that is too early:
+    /// whoever reads it verifies it.
+    pub async fn snapshot(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Bytes, ConsulError>> + Send + Unpin + use<>, ConsulError>
+    {
+        let (method, path, address) = (Method::GET, "snapshot", self.address);
+        let request = self.request(&self.token, method.clone(), path, TRANSFER_MAX);
+        let silent = move || ConsulError::Silent { address, method: Method::GET, path };
+        let response = tokio::time::timeout(SNAPSHOT_TIMEOUT, request.send()).await;
+        let response = response.map_err(|_| silent())?;
+        let response = response.map_err(|source| self.unreachable(method.clone(), path, source))?;
+        let status = response.status();
+        if !status.is_success() {
+            let text = response.bytes().await.unwrap_or_default();
+            return Err(self.refused(method, path, status, &String::from_utf8_lossy(&text)));
+        }
+        let chunks = futures::stream::try_unfold(response, move |mut response| async move {
+            let chunk = tokio::time::timeout(SILENCE_MAX, response.chunk()).await;
+            let chunk = chunk.map_err(|_| silent())?.map_err(|source| {
+                let (method, path) = (Method::GET, path.to_owned());
+                ConsulError::Unreachable { address, method, path, source: source.without_url() }
+            })?;
+            Ok(chunk.map(|chunk| (chunk, response)))
+        });
+        Ok(Box::pin(chunks))
     }
 
-    /// Puts the whole state back. Consul may answer with an error though it has done it.
-    pub async fn restore(&self, archive: Bytes) -> Result<(), ConsulError> {
+    /// Puts the whole state back, as it comes. Consul may answer with an error though it has done it.
+    pub async fn restore<E>(
+        &self,
+        archive: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Result<(), ConsulError>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
         let (method, path) = (Method::PUT, "snapshot");
-        let request = self.request(&self.token, method.clone(), path, SNAPSHOT_TIMEOUT);
-        self.answer(request.body(archive), method, path).await.map(drop)
+        let request = self.request(&self.token, method.clone(), path, TRANSFER_MAX);
+        self.answer(request.body(Body::wrap_stream(archive)), method, path).await.map(drop)
     }
 
     /// Metrics in Prometheus' text, as whoever holds this token sees them: no token of ours opens them for somebody else.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hcs_planner::dataplane::ServerStatus;
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
+use hcs_planner::snapshots::metadata;
 use serde_json::{Value, json};
 
 use super::member::ROUNDS_ALONE;
@@ -155,8 +156,11 @@ impl Manager {
         }
         let (host, board, client) =
             (self.host.clone(), self.board.clone(), documents.client.clone());
+        let expires_at = request.arguments.get(argument::EXPIRES_AT).and_then(Value::as_str);
+        let expires_at = expires_at.map(|at| (metadata::EXPIRES_AT.to_owned(), at.to_owned()));
+        let more = expires_at.into_iter().collect();
         self.serves = Some(tokio::spawn(async move {
-            let taken = on_demand::take(&host, &client, &name).await;
+            let taken = on_demand::take(&host, &client, &name, more).await;
             let answer = taken.map_err(|error| (RequestOutcome::Failed, chain(&error)));
             note(&board, host.clock.now_unix_ms(), &request.id, answer);
         }));

@@ -9,16 +9,19 @@ use hcs_engine::jobs::is_run_open;
 use hcs_planner::dataplane::{ConsulArtifact, ServerStatus, blob};
 use hcs_planner::observed::{STATUS_FRESH_SECONDS, is_same_consul};
 use hcs_planner::requests::Request;
+use hcs_planner::snapshots::policy::SnapshotPolicyDocument;
+use hcs_planner::snapshots::{metadata, time_in_name};
 use hcs_planner::upgrade::{By, NO_INDEX, RELEASE_INDEX, Upgrade, UpgradePhase, in_force};
 use jiff::Timestamp;
 use semver::Version;
 use tokio::task::JoinHandle;
 
 use super::{Documents, Manager};
+use crate::host::Host;
 use crate::last_known::LastKnown;
 use crate::releases::{self, Index};
 use crate::report::chain;
-use crate::snapshot::on_demand;
+use crate::snapshot::{on_demand, run};
 use crate::upgrade::back::stays;
 use crate::upgrade::turn::{Turn, known, may_not_begin};
 use crate::upgrade::{Next, Sight, Way};
@@ -359,10 +362,17 @@ impl Manager {
     /// No server goes before there is something to go back to.
     fn save_before(&mut self, documents: &Documents, upgrade: Upgrade) {
         let version = upgrade.to.version.to_string().replace(['.', '+'], "-");
-        let name = format!("{}before-{version}-{}.snap", blob::ON_DEMAND, upgrade.id);
+        let own_name = format!("{}before-{version}-{}.snap", blob::ON_DEMAND, upgrade.id);
         let (host, client) = (self.host.clone(), documents.client.clone());
         self.send(documents, Purpose::Save, async move {
-            let taken = on_demand::take(&host, &client, &name).await;
+            let kept_by = policy_before_upgrades(&host).await;
+            let name = match &kept_by {
+                Some(policy) => blob::snapshot(policy, &time_in_name(run::now(&host))),
+                None => own_name,
+            };
+            let said = kept_by.map(|policy| (metadata::POLICY.to_owned(), policy));
+            let said = said.into_iter().collect();
+            let taken = on_demand::take(&host, &client, &name, said).await;
             taken.map_err(|error| format!("no snapshot before the upgrade: {}", chain(&error)))?;
             // One that goes on from another way keeps what was taken before that.
             let snapshot = upgrade.snapshot.clone().or(Some(name));
@@ -468,4 +478,11 @@ impl Manager {
         }
         written
     }
+}
+
+/// The policy that keeps what is taken before an upgrade. Where policies cannot be read it is kept all the same.
+async fn policy_before_upgrades(host: &Host) -> Option<String> {
+    let policies = host.stores.snapshot_policies().await.ok()?;
+    let keeps = |policy: &SnapshotPolicyDocument| policy.enabled && policy.before_upgrade;
+    policies.into_iter().flatten().find(keeps).map(|policy| policy.name)
 }

@@ -1,6 +1,5 @@
-//! Snapshots: when one is due, whether it is whole, where it goes and which ones go away.
+//! Snapshots: when one is due, how it gets into the account whole or not at all, and which ones go away.
 
-pub mod archive;
 pub mod on_demand;
 pub mod run;
-pub mod schedule;
+pub mod save;

@@ -2,20 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use hcs_engine::blob::{BlobError, WriteCondition};
+use hcs_engine::blob::BlobError;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::requests::argument;
+use hcs_planner::snapshots::metadata;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use super::run::{SnapshotError, verified};
-use crate::artifact::hex;
+use super::save::{self, Place, SaveError, Saved};
 use crate::consul::client::ConsulClient;
 use crate::host::Host;
-
-/// No policy is at work here: for messages.
-const PLACE: &str = "on demand";
+use crate::status::written_at;
 
 /// Whether a request may name this blob: in its own folder, and no path of its own.
 pub fn may_be_named(name: &str) -> bool {
@@ -24,41 +20,51 @@ pub fn may_be_named(name: &str) -> bool {
     file.is_some_and(|file| !file.is_empty() && file.chars().all(plain))
 }
 
+/// What is said of every snapshot.
+pub async fn said(host: &Host, client: &ConsulClient) -> BTreeMap<String, String> {
+    let mut said = BTreeMap::from([
+        (metadata::NODE.to_owned(), host.bootstrap.node_name.clone()),
+        (metadata::CREATED_AT.to_owned(), written_at(host.clock.now_unix_ms())),
+    ]);
+    // It is a help for whoever restores it one day, and no reason to have none.
+    if let Ok(version) = client.version().await {
+        said.insert(metadata::CONSUL_VERSION.to_owned(), version);
+    }
+    said
+}
+
 /// Takes, verifies and keeps one. A try that was cut off after the write finds what it wrote.
 pub async fn take(
     host: &Host,
     client: &ConsulClient,
     name: &str,
-) -> Result<BTreeMap<String, Value>, SnapshotError> {
-    let failed = |action, source| SnapshotError::Blob { action, policy: PLACE.to_owned(), source };
-    let store = &host.stores.shared;
-    let archive = client.snapshot().await?;
-    let facts = verified(archive.clone()).await?;
-    let written =
-        store.put(container::SNAPSHOTS, name, archive.clone(), WriteCondition::Absent).await;
-    let (archive, facts) = match written {
-        Ok(_) => (archive, facts),
-        Err(error @ BlobError::ConditionFailed { .. }) => {
-            let found = store.get(container::SNAPSHOTS, name).await;
-            let Some(found) = found.map_err(|error| failed("read", error))? else {
-                return Err(failed("save", error));
-            };
-            (found.bytes.clone(), verified(found.bytes).await?)
+    more: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, Value>, SaveError> {
+    let mut said = said(host, client).await;
+    said.extend(more);
+    let place = Place { store: &host.stores.shared, container: container::SNAPSHOTS, name };
+    let saved = match save::save(client, place, said.clone()).await {
+        Err(error @ SaveError::Blob(BlobError::ConditionFailed { .. })) => {
+            save::look(place).await?.ok_or(error)?.0
         }
-        Err(error) => return Err(failed("save", error)),
+        saved => saved?,
     };
-    Ok(told(name, &archive, facts.index))
+    Ok(told(name, &saved, &said))
 }
 
-fn told(name: &str, archive: &Bytes, index: u64) -> BTreeMap<String, Value> {
-    [
+fn told(name: &str, saved: &Saved, said: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
+    let mut told: BTreeMap<String, Value> = [
         (argument::SNAPSHOT, json!(name)),
-        (argument::RAFT_INDEX, json!(index)),
-        (argument::SIZE_BYTES, json!(archive.len())),
-        (argument::SHA256, json!(hex(&Sha256::digest(archive)))),
+        (argument::RAFT_INDEX, json!(saved.facts.index)),
+        (argument::SIZE_BYTES, json!(saved.size_bytes)),
+        (argument::SHA256, json!(saved.sha256)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .into();
+    if let Some(version) = said.get(metadata::CONSUL_VERSION) {
+        told.insert(argument::CONSUL_VERSION.to_owned(), json!(version));
+    }
+    told
 }
 
 #[cfg(test)]

@@ -1,21 +1,24 @@
-//! Carries out the snapshot policies: one server at a time, under a lock, verified before upload.
+//! Carries out the snapshot policies: one server at a time, under a lock.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use hcs_engine::blob::{BlobError, WriteCondition};
-use hcs_planner::dataplane::{SnapshotPolicyDocument, blob, container};
+use hcs_engine::blob::{BlobEntry, BlobError};
+use hcs_engine::snapshot::archive::SnapshotFacts;
+use hcs_planner::dataplane::{blob, container};
+use hcs_planner::snapshots::policy::{PolicyReport, SnapshotPolicyDocument};
+use hcs_planner::snapshots::schedule::Schedule;
+use hcs_planner::snapshots::{metadata, newest, time_in_name, time_of};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::on_demand;
+use super::save::{self, Place, SaveError};
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::host::Host;
 use crate::lock::{Lock, LockError};
 use crate::report::chain;
-use crate::snapshot::archive::{self, ArchiveError, SnapshotFacts};
-use crate::snapshot::schedule;
-use crate::status::Board;
+use crate::status::{Board, written_at};
 
 /// Longer than any pause that Consul needs for an election.
 const LOCK_TTL_S: u32 = 30;
@@ -23,53 +26,60 @@ const LOCK_TTL_S: u32 = 30;
 /// Why a policy could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The snapshots container refuses or does not answer.
-    #[error("cannot {action} snapshots of policy {policy}")]
-    Blob {
-        /// `list`, `save` or `prune`.
-        action: &'static str,
+    /// The snapshots cannot be listed.
+    #[error("cannot list the snapshots of policy {policy}")]
+    List {
         /// Policy.
         policy: String,
         /// Why.
         #[source]
         source: BlobError,
     },
-    /// Consul gave no snapshot.
+    /// None was taken; nothing has its name.
+    #[error("no snapshot could be kept")]
+    Save(#[from] SaveError),
+    /// Consul does not serve us.
     #[error(transparent)]
     Consul(#[from] ConsulError),
     /// The lock was lost.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// What Consul gave is not a snapshot; nothing was uploaded.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// The verification was cut off.
-    #[error("the verification of the snapshot was stopped")]
-    Stopped(#[source] io::Error),
+    /// The policy itself cannot be understood.
+    #[error("policy {policy} does not say when: {reason}")]
+    Schedule {
+        /// Policy.
+        policy: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// What one try has come to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Outcome {
     /// Nothing to do; the newest snapshot is of this time.
-    NotDue(Option<u64>),
+    NotDue(Option<Timestamp>),
     /// Another server is at it.
     Busy,
     /// Saved.
     Saved {
-        /// Its aligned time.
-        time_ms: u64,
+        /// Its time.
+        time: Timestamp,
         /// What it says of itself.
         facts: SnapshotFacts,
         /// How many old ones went away.
         pruned: usize,
+        /// Why one of those could not go; the new one is there all the same.
+        unpruned: Option<BlobError>,
     },
 }
 
 /// What we remember of a policy between rounds, to spare listings.
 #[derive(Debug, Default)]
 struct Progress {
-    newest_ms: Option<u64>,
+    newest: Option<Timestamp>,
+    /// Whether that was looked at.
+    is_known: bool,
     failures: u32,
     not_before_ms: u64,
 }
@@ -90,6 +100,7 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
                 let progress = progress.entry(policy.name.clone()).or_default();
                 attend(&host, &board, &client, policy, progress).await;
             }
+            board.set_attention("snapshots", late(&host, &policies, &progress));
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -113,6 +124,17 @@ async fn refresh(host: &Host, board: &Board, policies: &mut Vec<SnapshotPolicyDo
     }
 }
 
+/// Now, by the server's clock.
+pub fn now(host: &Host) -> Timestamp {
+    let now_ms = i64::try_from(host.clock.now_unix_ms()).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::MAX)
+}
+
+fn schedule(host: &Host, policy: &SnapshotPolicyDocument) -> Result<Schedule, SnapshotError> {
+    let unclear = |reason| SnapshotError::Schedule { policy: policy.name.clone(), reason };
+    policy.schedule(host.timing.scale).map_err(unclear)
+}
+
 async fn attend(
     host: &Host,
     board: &Board,
@@ -121,23 +143,30 @@ async fn attend(
     progress: &mut Progress,
 ) {
     let now_ms = host.clock.now_unix_ms();
-    let interval_ms = host.timing.interval_ms(policy.interval_seconds);
-    let waits = now_ms < progress.not_before_ms;
-    let known_fresh = progress.newest_ms.is_some()
-        && schedule::due(now_ms, progress.newest_ms, interval_ms).is_none();
-    if waits || known_fresh {
+    let known_fresh = progress.newest.is_some()
+        && schedule(host, policy)
+            .is_ok_and(|schedule| schedule.due(now(host), progress.newest).is_none());
+    if now_ms < progress.not_before_ms || known_fresh {
         return;
     }
     let area = format!("snapshot policy {}", policy.name);
-    match attempt(host, client, policy).await {
+    let retention = format!("retention of snapshot policy {}", policy.name);
+    let outcome = attempt(host, client, policy).await;
+    progress.is_known |= !matches!(outcome, Ok(Outcome::Busy));
+    match outcome {
         Ok(outcome) => {
             progress.failures = 0;
             board.solved(&area);
             match outcome {
-                Outcome::NotDue(newest_ms) => progress.newest_ms = newest_ms,
+                Outcome::NotDue(newest) => progress.newest = newest,
                 Outcome::Busy => {}
-                Outcome::Saved { time_ms, facts, pruned } => {
-                    progress.newest_ms = Some(time_ms);
+                Outcome::Saved { time, facts, pruned, unpruned } => {
+                    progress.newest = Some(time);
+                    match unpruned {
+                        Some(error) => board.problem(&retention, chain(&error)),
+                        None => board.solved(&retention),
+                    }
+                    note(host, policy, None).await;
                     let (policy, index) = (&policy.name, facts.index);
                     tracing::info!(policy, index, pruned, "snapshot saved and verified");
                 }
@@ -148,9 +177,46 @@ async fn attend(
             let wait = host.timing.backoff(progress.failures);
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             progress.not_before_ms = now_ms.saturating_add(wait_ms);
-            board.problem(&area, chain(&error));
+            let told = chain(&error);
+            note(host, policy, Some(told.clone())).await;
+            board.problem(&area, told);
         }
     }
+}
+
+/// Notes how the last try of whichever server ended, where that is news. Where it cannot be noted, the status says it.
+async fn note(host: &Host, policy: &SnapshotPolicyDocument, last_error: Option<String>) {
+    let Ok((noted, etag)) = host.stores.policy_report(&policy.name).await else { return };
+    let noted = noted.filter(|noted| noted.incarnation_id == policy.incarnation_id);
+    let noted = noted.unwrap_or_default();
+    if noted.last_error == last_error {
+        return;
+    }
+    let failed_at = last_error.is_some().then(|| written_at(host.clock.now_unix_ms()));
+    let incarnation_id = policy.incarnation_id.clone();
+    let report = PolicyReport { incarnation_id, last_error, failed_at, ..noted };
+    if let Err(error) = host.stores.note_policy_report(&policy.name, &report, etag).await {
+        tracing::debug!(error = %chain(&error), "how a policy goes could not be noted");
+    }
+}
+
+/// Which policies have kept nothing for too long.
+fn late(
+    host: &Host,
+    policies: &[SnapshotPolicyDocument],
+    progress: &BTreeMap<String, Progress>,
+) -> Option<String> {
+    let told = policies.iter().filter_map(|policy| {
+        let newest = progress.get(&policy.name).filter(|progress| progress.is_known)?.newest;
+        let schedule = schedule(host, policy).ok()?;
+        let since = newest.map_or_else(|| "at all".to_owned(), |time| format!("since {time}"));
+        policy.is_stale(&schedule, newest, now(host)).then(|| {
+            let when = policy.told_schedule();
+            format!("snapshot policy {} ({when}) has kept none {since}", policy.name)
+        })
+    });
+    let late: Vec<String> = told.collect();
+    (!late.is_empty()).then(|| late.join("; "))
 }
 
 /// One try: look, lock, look again, take, verify, save, prune.
@@ -171,63 +237,58 @@ pub async fn attempt(
         // Another server may have saved between our look and the lock.
         match look(host, policy).await? {
             Err(not_due) => Ok(not_due),
-            Ok(time_ms) => take(host, client, policy, time_ms).await,
+            Ok(time) => take(host, client, policy, time).await,
         }
     })
     .await?
 }
 
-async fn names(host: &Host, policy: &str) -> Result<Vec<String>, SnapshotError> {
+async fn listed(host: &Host, policy: &str) -> Result<Vec<BlobEntry>, SnapshotError> {
     let listed = host.stores.shared.list(container::SNAPSHOTS, &format!("{policy}/")).await;
-    let listed = listed.map_err(|source| failed("list", policy, source))?;
-    Ok(listed.into_iter().map(|entry| entry.name).collect())
+    listed.map_err(|source| SnapshotError::List { policy: policy.to_owned(), source })
 }
 
-/// The aligned time that is due, or the news that none is.
+/// The moment that is due, or the news that none is.
 async fn look(
     host: &Host,
     policy: &SnapshotPolicyDocument,
-) -> Result<Result<u64, Outcome>, SnapshotError> {
-    let names = names(host, &policy.name).await?;
-    let now_ms = host.clock.now_unix_ms();
-    let newest = schedule::newest(&policy.name, names.iter().map(String::as_str), now_ms);
-    let interval_ms = host.timing.interval_ms(policy.interval_seconds);
-    Ok(schedule::due(now_ms, newest, interval_ms).ok_or(Outcome::NotDue(newest)))
+) -> Result<Result<Timestamp, Outcome>, SnapshotError> {
+    let (listed, now) = (listed(host, &policy.name).await?, now(host));
+    let newest = newest(&policy.name, listed.iter().map(|entry| entry.name.as_str()), now);
+    let due = schedule(host, policy)?.due(now, newest);
+    Ok(due.ok_or(Outcome::NotDue(newest)))
 }
 
 async fn take(
     host: &Host,
     client: &ConsulClient,
     policy: &SnapshotPolicyDocument,
-    time_ms: u64,
+    time: Timestamp,
 ) -> Result<Outcome, SnapshotError> {
-    let archive = client.snapshot().await?;
-    let facts = verified(archive.clone()).await?;
-    let time = schedule::format_time(time_ms).unwrap_or_default();
-    let name = blob::snapshot(&policy.name, &time);
-    let store = &host.stores.shared;
-    let saved = store.put(container::SNAPSHOTS, &name, archive, WriteCondition::Absent).await;
-    match saved {
-        Ok(_) => {}
-        Err(BlobError::ConditionFailed { .. }) => return Ok(Outcome::NotDue(Some(time_ms))),
-        Err(source) => return Err(failed("save", &policy.name, source)),
-    }
-    let all = names(host, &policy.name).await?;
+    let name = blob::snapshot(&policy.name, &time_in_name(time));
+    let place = Place { store: &host.stores.shared, container: container::SNAPSHOTS, name: &name };
+    let mut said = on_demand::said(host, client).await;
+    said.insert(metadata::POLICY.to_owned(), policy.name.clone());
+    let saved = match save::save(client, place, said).await {
+        Err(SaveError::Blob(BlobError::ConditionFailed { .. })) => {
+            return Ok(Outcome::NotDue(Some(time)));
+        }
+        saved => saved?,
+    };
+    let listed = listed(host, &policy.name).await?;
+    let named: BTreeMap<Timestamp, &str> = listed
+        .iter()
+        .filter_map(|entry| Some((time_of(&policy.name, &entry.name)?, entry.name.as_str())))
+        .collect();
     let superfluous =
-        schedule::superfluous(&policy.name, &all, policy.retain_count, host.clock.now_unix_ms());
-    for name in &superfluous {
-        let deleted = store.delete(container::SNAPSHOTS, name).await;
-        deleted.map_err(|source| failed("prune", &policy.name, source))?;
+        policy.retention.superfluous(named.keys().copied(), now(host), &policy.zone());
+    let (mut pruned, mut unpruned) = (0, None);
+    for name in superfluous.iter().filter_map(|time| named.get(time)) {
+        match host.stores.shared.delete(container::SNAPSHOTS, name).await {
+            Ok(_) => pruned += 1,
+            // What a policy of the account keeps is no failure of the backup.
+            Err(error) => unpruned = Some(error),
+        }
     }
-    Ok(Outcome::Saved { time_ms, facts, pruned: superfluous.len() })
-}
-
-/// Unpacking hundreds of megabytes must not hold up the status.
-pub(super) async fn verified(archive: Bytes) -> Result<SnapshotFacts, SnapshotError> {
-    let checked = tokio::task::spawn_blocking(move || archive::verify(archive.as_ref())).await;
-    Ok(checked.map_err(|error| SnapshotError::Stopped(io::Error::other(error)))??)
-}
-
-fn failed(action: &'static str, policy: &str, source: BlobError) -> SnapshotError {
-    SnapshotError::Blob { action, policy: policy.to_owned(), source }
+    Ok(Outcome::Saved { time, facts: saved.facts, pruned, unpruned })
 }

@@ -5,12 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
+use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlockStore, WriteCondition};
 
 #[derive(Default)]
 struct State {
     containers: BTreeMap<String, Blobs>,
     writes: u64,
+    /// Parts of blobs that are not there yet, by container, blob and id.
+    staged: BTreeMap<String, Bytes>,
+    /// What was said of blobs, by container and blob.
+    metadata: BTreeMap<String, BTreeMap<String, String>>,
     is_away: bool,
     /// Nothing is answered, ever.
     is_silent: bool,
@@ -180,7 +184,64 @@ impl BlobStore for View {
                 name: name.clone(),
                 size_bytes: bytes.len() as u64,
                 last_modified: None,
+                metadata: state
+                    .metadata
+                    .get(&format!("{container}/{name}"))
+                    .cloned()
+                    .unwrap_or_default(),
             })
             .collect())
+    }
+}
+
+#[async_trait]
+impl BlockStore for View {
+    async fn stage(
+        &self,
+        container: &str,
+        name: &str,
+        block_id: &str,
+        bytes: Bytes,
+    ) -> Result<(), BlobError> {
+        self.check(container, &self.writable)?;
+        let mut state = self.account.0.lock().unwrap();
+        state.staged.insert(format!("{container}/{name}/{block_id}"), bytes);
+        Ok(())
+    }
+
+    async fn commit(
+        &self,
+        container: &str,
+        name: &str,
+        block_ids: &[String],
+        metadata: &BTreeMap<String, String>,
+        condition: WriteCondition,
+    ) -> Result<String, BlobError> {
+        let parts = block_ids.iter().map(|id| {
+            let state = self.account.0.lock().unwrap();
+            state.staged[&format!("{container}/{name}/{id}")].to_vec()
+        });
+        let bytes = parts.collect::<Vec<_>>().concat();
+        let etag = self.put(container, name, bytes.into(), condition).await?;
+        let mut state = self.account.0.lock().unwrap();
+        let prefix = format!("{container}/{name}/");
+        state.staged.retain(|id, _| !id.starts_with(&prefix));
+        state.metadata.insert(format!("{container}/{name}"), metadata.clone());
+        Ok(etag)
+    }
+
+    async fn read_part(
+        &self,
+        container: &str,
+        name: &str,
+        offset: u64,
+        bytes_max: usize,
+        etag: Option<&str>,
+    ) -> Result<Option<BlobContent>, BlobError> {
+        let Some(content) = self.get(container, name).await? else { return Ok(None) };
+        assert!(etag.is_none_or(|etag| etag == content.etag), "{name} changed while it was read");
+        let start = usize::try_from(offset).unwrap().min(content.bytes.len());
+        let end = (start + bytes_max).min(content.bytes.len());
+        Ok(Some(BlobContent { bytes: content.bytes.slice(start..end), ..content }))
     }
 }

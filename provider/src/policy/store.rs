@@ -6,10 +6,9 @@ use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
 use hcs_planner::arm::ArmId;
-use hcs_planner::dataplane::{OnDelete, SnapshotPolicyDocument, blob, container};
+use hcs_planner::dataplane::{blob, container};
+use hcs_planner::snapshots::policy::{Kept, OnDelete, PolicyReport, SnapshotPolicyDocument};
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Severity};
 
@@ -185,6 +184,7 @@ impl PolicyStore {
                 }
                 // What a newer version wrote beside it stays.
                 document.form = found.form;
+                document.created_at = found.created_at;
                 WriteCondition::Matches(etag)
             }
             Some(_) => {
@@ -236,15 +236,25 @@ impl PolicyStore {
         Ok(Removed::Gone)
     }
 
-    /// Times of a policy's snapshots, ascending.
-    pub(super) async fn snapshots(&self, name: &str) -> Result<Vec<Timestamp>, Failed> {
+    /// What a policy has kept.
+    pub(super) async fn kept(&self, name: &str, now: Timestamp) -> Result<Kept, Failed> {
         let prefix = format!("{name}/");
         let entries = match self.store.list(container::SNAPSHOTS, &prefix).await {
             Ok(entries) => entries,
-            Err(BlobError::NoContainer { .. }) => return Ok(vec![]),
+            Err(BlobError::NoContainer { .. }) => Vec::new(),
             Err(error) => return Err(self.failed(error)),
         };
-        Ok(entries.iter().filter_map(|entry| taken_at(&entry.name)).collect())
+        let listed = entries.iter().map(|entry| (entry.name.as_str(), entry.size_bytes));
+        Ok(Kept::of(name, listed, now))
+    }
+
+    /// How it goes, as the servers say.
+    pub(super) async fn report(
+        &self,
+        policy: &SnapshotPolicyDocument,
+    ) -> Result<PolicyReport, Failed> {
+        let report = hcs_engine::status::report(self.store.as_ref(), policy).await;
+        report.map_err(|error| self.failed(error))
     }
 }
 
@@ -261,23 +271,4 @@ fn changed(name: &str) -> Diagnostics {
         format!("Snapshot policy {name:?} was changed by somebody else"),
         "Another run wrote it at the same time. Apply again.",
     )
-}
-
-/// `default/20261122T231500Z.snap`.
-fn taken_at(name: &str) -> Option<Timestamp> {
-    let time = name.rsplit('/').next()?.strip_suffix(".snap")?.strip_suffix('Z')?;
-    let time = DateTime::strptime("%Y%m%dT%H%M%S", time).ok()?;
-    time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_of_a_snapshot_tells_its_time() {
-        let time = taken_at("default/20261122T231500Z.snap").unwrap();
-        assert_eq!(time.to_string(), "2026-11-22T23:15:00Z");
-        assert_eq!(taken_at("default/other.txt"), None);
-    }
 }

@@ -286,6 +286,7 @@ impl BlobStore for SimBlobs {
                     name: name.to_owned(),
                     size_bytes: blob.bytes.len() as u64,
                     last_modified: Some(rfc3339(blob.written_ms)),
+                    metadata: BTreeMap::new(),
                 })
                 .collect())
         })

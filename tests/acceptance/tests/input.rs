@@ -43,6 +43,28 @@ fn endpoint(callers: &str) -> String {
     format!("  consul_external_endpoint = true\n{callers}")
 }
 
+/// Bad policies, and what is said of each.
+fn policies() -> Vec<(String, &'static [&'static str])> {
+    vec![
+        (policy("  interval = \"10s\""), &["interval", "smallest is \"1m\""]),
+        (policy("  interval = \"soon\""), &["interval", "Write e.g."]),
+        (policy("  interval = \"-1h\""), &["interval", "negative"]),
+        (policy("  interval = \"1h\"\n  retain_count = 0"), &["retain_count", "enabled = false"]),
+        (policy(""), &["No schedule", "cron = \"0 2 * * *\""]),
+        (policy("  interval = \"1h\"\n  cron = \"@daily\""), &["Two schedules", "Leave one"]),
+        (policy("  cron = \"0 25 * * *\""), &["Invalid cron pattern", "\"*/15 * * * *\""]),
+        (
+            policy("  cron = \"0 2 * * *\"\n  time_zone = \"Berlin\""),
+            &["time_zone", "\"Europe/Berlin\""],
+        ),
+        (policy("  interval = \"1h\"\n  retain_daily = 0"), &["retain_daily", "leave it out"]),
+        (
+            policy("  interval = \"1h\"\n  stale_after = \"30m\""),
+            &["stale_after", "up to 1 h between two"],
+        ),
+    ]
+}
+
 #[test]
 fn each_bad_input_is_refused_while_planning() -> Done {
     let scenario = Scenario::start("input", "", 60)?;
@@ -118,13 +140,9 @@ fn each_bad_input_is_refused_while_planning() -> Done {
             cluster("  server_count = 7\n  vm_size = \"Standard_D64s_v5\""),
             &["vm_size", "448 more cores", "Raise the quota"],
         ),
-        (policy("  interval = \"10s\""), &["interval", "smallest is \"1m\""]),
-        (policy("  interval = \"soon\""), &["interval", "Write e.g."]),
-        (policy("  interval = \"-1h\""), &["interval", "negative"]),
-        (policy("  interval = \"1h\"\n  retain_count = 0"), &["retain_count", "enabled = false"]),
     ];
     let before = scenario.azure.objects()?;
-    for (configuration, expected) in table {
+    for (configuration, expected) in table.into_iter().chain(policies()) {
         scenario.terraform.write("main.tf", &configuration)?;
         scenario.terraform.init()?;
         let plan = scenario.terraform.plan(&[])?;

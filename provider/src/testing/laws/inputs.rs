@@ -177,12 +177,30 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
             format!("{}m", 30 + number).into()
         }
         "cluster_id" => group_id(&format!("rg-mrg-{number}")).as_str().into(),
-        "interval" => format!("{}m", 1 + number).into(),
-        "retain_count" => i64::try_from(1 + number).ok()?.into(),
-        "on_delete" => word(&["keep", "purge"], random),
         name => {
-            return maintenance(name, number, random).or_else(|| rotation_trigger(name, random));
+            return maintenance(name, number, random)
+                .or_else(|| rotation_trigger(name, random))
+                .or_else(|| policy(name, number, random));
         }
+    })
+}
+
+/// Of a snapshot policy. Rules of retention may be left out by an expression.
+fn policy(name: &str, number: usize, random: &mut Random) -> Option<Value> {
+    let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
+    Some(match name {
+        "cron" => word(&["0 2 * * *", "*/15 * * * *", "30 4 * * SUN"], random),
+        "time_zone" => word(&["UTC", "Europe/Berlin", "America/New_York"], random),
+        "interval" => format!("{}m", 1 + number).into(),
+        "on_delete" => word(&["keep", "purge"], random),
+        "stale_after" => format!("{}h", 24 + number).into(),
+        "before_upgrade" => random.chance(2).into(),
+        name if name.starts_with("retain_") && name != "retain_count" && random.chance(3) => {
+            Value::Null
+        }
+        "retain_age" => format!("{}h", 24 + number).into(),
+        name if name.starts_with("retain_") => i64::try_from(1 + number).ok()?.into(),
+        _ => return None,
     })
 }
 

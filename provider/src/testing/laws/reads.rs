@@ -101,7 +101,7 @@ async fn whoever_may_only_look_changes_nothing_and_looks_where_it_may() {
             "{rights}: reads only read"
         );
         let allowed = |name: &String| {
-            ["config", "certificates", "snapshots"].contains(&name.as_str())
+            ["config", "certificates", "decisions", "snapshots"].contains(&name.as_str())
                 || name.starts_with("status-")
         };
         let containers = provider.containers();

@@ -357,20 +357,33 @@ async fn an_unknown_input_of_a_policy_stays_as_narrow() {
         .await
         .unwrap();
     let id = Azure::cluster_id();
-    let config =
-        Value::object([("cluster_id", Value::from(id.as_str())), ("interval", "1h".into())]);
-    let mut instance = Instance::default();
-    apply(&provider.policy(), &mut instance, Some(&config), Options::default()).await.unwrap();
-    let ground = |name, instance| Ground {
-        name,
-        config: config.clone(),
-        instance,
-        default_tags: Value::Null,
-    };
-    let grounds = [ground("create", Instance::default()), ground("update", instance)];
     let found = all_leaves(Provider::policy, &azure);
-    let tally = try_all(&azure, Provider::policy, &grounds, &found, 7).await;
-    assert!(tally.leaves >= 12, "{}", tally.leaves);
+    let is_of_a_pattern = |leaf: &&Leaf| matches!(leaf.as_slice(), [Step::Name(name)] if name == "cron" || name == "time_zone");
+    let of_a_pattern: Vec<Leaf> = found.iter().filter(is_of_a_pattern).cloned().collect();
+    let others = found.iter().filter(|leaf| !is_of_a_pattern(leaf)).cloned().collect();
+    let mut leaves = 0;
+    for (when, name, found) in [("interval", "default", others), ("cron", "nightly", of_a_pattern)]
+    {
+        let value = if when == "cron" { "0 2 * * *" } else { "1h" };
+        let config = Value::object([
+            ("cluster_id", Value::from(id.as_str())),
+            ("name", name.into()),
+            (when, value.into()),
+        ]);
+        let mut instance = Instance::default();
+        let applied =
+            apply(&provider.policy(), &mut instance, Some(&config), Options::default()).await;
+        applied.unwrap();
+        let ground = |name, instance| Ground {
+            name,
+            config: config.clone(),
+            instance,
+            default_tags: Value::Null,
+        };
+        let grounds = [ground("create", Instance::default()), ground("update", instance)];
+        leaves += try_all(&azure, Provider::policy, &grounds, &found, 7).await.leaves;
+    }
+    assert!(leaves >= 34, "{leaves}");
 }
 
 #[tokio::test]
