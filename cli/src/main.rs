@@ -10,10 +10,11 @@ mod input;
 mod plan;
 mod requests;
 mod rotate;
+mod snapshots;
 mod status;
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -224,6 +225,38 @@ enum Snapshots {
         #[arg(long)]
         yes: bool,
     },
+    /// Says whether one is whole, and whether Consul can restore it: archive, checksums, and every record of the state.
+    #[command(
+        after_help = "Examples:\n  hcs snapshots verify backup.snap --consul-version 1.21.5\n  \
+        hcs snapshots verify hourly/20261129T020000Z.snap --cluster 00000000-0000-0000-0000-000000000000/rg/demo"
+    )]
+    Verify {
+        /// A file on this machine, which needs no credentials; or, with --cluster, a name as `hcs snapshots list` shows it.
+        snapshot: String,
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        #[arg(long)]
+        cluster: Option<String>,
+        /// The Consul that is to restore it.
+        #[arg(long = "consul-version")]
+        version: Option<semver::Version>,
+        /// Form of the answer.
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        format: Form,
+    },
+    /// Copies one that is whole to a file that only you may read, or into the account of another cluster.
+    #[command(group = clap::ArgGroup::new("to").required(true))]
+    Copy {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+        /// Its name, as `hcs snapshots list` shows it.
+        snapshot: String,
+        /// The file, which must not be there yet.
+        #[arg(long, group = "to")]
+        to_file: Option<PathBuf>,
+        /// The other cluster.
+        #[arg(long, group = "to")]
+        to_cluster: Option<String>,
+    },
     /// Lists all that the account holds, the newest last.
     List {
         /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
@@ -340,15 +373,36 @@ fn main() -> ExitCode {
         }
         Command::Snapshots { command: Snapshots::Take { cluster, format } } => {
             let place = place(Some(&cluster), None);
-            place.and_then(|place| requests::take_snapshot(&place, format == Form::Json))
+            place.and_then(|place| snapshots::take_snapshot(&place, format == Form::Json))
         }
         Command::Snapshots { command: Snapshots::Restore { cluster, snapshot, yes } } => {
             let place = place(Some(&cluster), None);
-            place.and_then(|place| requests::restore(&place, &snapshot, yes))
+            place.and_then(|place| snapshots::restore(&place, &snapshot, yes))
         }
         Command::Snapshots { command: Snapshots::List { cluster, format } } => {
             let place = place(Some(&cluster), None);
-            place.and_then(|place| requests::list_snapshots(&place, format == Form::Json))
+            place.and_then(|place| snapshots::list_snapshots(&place, format == Form::Json))
+        }
+        Command::Snapshots {
+            command: Snapshots::Verify { snapshot, cluster, version, format },
+        } => {
+            let (version, as_json) = (version.as_ref(), format == Form::Json);
+            match cluster {
+                None => snapshots::verify_file(Path::new(&snapshot), version, as_json),
+                Some(cluster) => place(Some(&cluster), None).and_then(|place| {
+                    snapshots::verify_stored(&place, &snapshot, version, as_json)
+                }),
+            }
+        }
+        Command::Snapshots {
+            command: Snapshots::Copy { cluster, snapshot, to_file, to_cluster },
+        } => {
+            let to = match (to_file, to_cluster) {
+                (Some(file), _) => Ok(snapshots::Copy::File(file)),
+                (None, other) => place(other.as_deref(), None).map(snapshots::Copy::Cluster),
+            };
+            let from = place(Some(&cluster), None);
+            from.and_then(|from| snapshots::copy(&from, &snapshot, &to?))
         }
         Command::Renew { cluster, servers } => {
             place(Some(&cluster), None).and_then(|place| requests::renew(&place, &servers))

@@ -1,5 +1,4 @@
-//! What servers are asked to do once: `hcs snapshots take`, `hcs renew`, `hcs transfer-leader`,
-//! `hcs upgrade take-back`. And the list of snapshots.
+//! What servers are asked to do once: `hcs renew`, `hcs transfer-leader`, `hcs upgrade take-back`.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,96 +12,14 @@ use hcs_engine::observe::read_status;
 use hcs_engine::requests::{AskError, ask};
 use hcs_planner::dataplane::{ClusterDocument, blob, container};
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::input::CliError;
 use crate::plan::Answer;
 use crate::status::{Place, open, run, user};
 
-/// A snapshot of a large cluster takes minutes.
-const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
-/// With a snapshot of before, and until all servers are healthy again.
-const RESTORE_GOOD_FOR: Duration = Duration::from_mins(30);
 pub(crate) const GOOD_FOR: Duration = Duration::from_mins(5);
-
-/// Takes a snapshot now, and says where it is.
-pub(crate) fn take_snapshot(place: &Place, as_json: bool) -> Result<Answer, CliError> {
-    run(async {
-        let (_, store) = open(place).await?;
-        let id = new_id()?;
-        let time = compact_time(SystemClock.now_unix_ms());
-        let short = id.split('-').next().unwrap_or_default();
-        let name = format!("{}{time}-{short}.snap", blob::ON_DEMAND);
-        let mut request = Request::new(id, None, RequestAction::Snapshot);
-        request.arguments = [(argument::SNAPSHOT.to_owned(), json!(name))].into();
-        let result = asked(&store, request, SNAPSHOT_GOOD_FOR).await?;
-        if as_json {
-            return Ok(format!("{}\n", json!(result.values)));
-        }
-        let say = |name: &str| text_of(result.values.get(name));
-        Ok(format!(
-            "snapshot {}/{}\n  {} bytes, Raft index {}, verified\n  SHA-256 {}\n",
-            container::SNAPSHOTS,
-            say(argument::SNAPSHOT),
-            say(argument::SIZE_BYTES),
-            say(argument::RAFT_INDEX),
-            say(argument::SHA256),
-        ))
-    })
-}
-
-/// Puts the cluster's state back to a snapshot.
-pub(crate) fn restore(place: &Place, snapshot: &str, is_meant: bool) -> Result<Answer, CliError> {
-    if !is_meant {
-        let reason = format!(
-            "this puts the whole state of Consul back to {snapshot}: keys, services, ACLs, intentions and the mesh's CA. \
-             What was written since is gone, tokens that were made since do not work any more, and tokens that were \
-             revoked since work again. What is there now is kept as a snapshot first. Say --yes if that is meant"
-        );
-        return Err(CliError::Azure { reason });
-    }
-    run(async {
-        let (_, store) = open(place).await?;
-        let mut request = Request::new(new_id()?, None, RequestAction::Restore);
-        request.arguments = [(argument::SNAPSHOT.to_owned(), json!(snapshot))].into();
-        let result = asked(&store, request, RESTORE_GOOD_FOR).await?;
-        Ok(format!(
-            "Consul is back at {snapshot}\n  what was there before: {}/{}\n  `hcs status` tells how the servers are\n",
-            container::SNAPSHOTS,
-            text_of(result.values.get(argument::SAFETY_SNAPSHOT)),
-        ))
-    })
-}
-
-/// All snapshots that the account holds, those of policies and those that somebody asked for, the newest last.
-pub(crate) fn list_snapshots(place: &Place, as_json: bool) -> Result<Answer, CliError> {
-    run(async {
-        let (_, store) = open(place).await?;
-        let listed = store.list(container::SNAPSHOTS, "").await;
-        let mut entries = listed.map_err(|error| refused(&error.into(), container::SNAPSHOTS))?;
-        entries.retain(|entry| entry.name.ends_with(".snap"));
-        entries.sort_by(|a, b| (&a.last_modified, &a.name).cmp(&(&b.last_modified, &b.name)));
-        if as_json {
-            let rows: Vec<Value> = entries
-                .iter()
-                .map(|entry| {
-                    json!({ "name": entry.name, "size_bytes": entry.size_bytes, "written_at": entry.last_modified })
-                })
-                .collect();
-            return Ok(format!("{}\n", json!(rows)));
-        }
-        if entries.is_empty() {
-            return Ok("there is no snapshot\n".to_owned());
-        }
-        let mut text = String::new();
-        for entry in &entries {
-            let at = entry.last_modified.as_deref().unwrap_or("at some time");
-            let _ = writeln!(text, "{at}  {:>12} bytes  {}", entry.size_bytes, entry.name);
-        }
-        Ok(text)
-    })
-}
 
 /// Has servers make other certificates, one server after the other; all of them where none is named.
 pub(crate) fn renew(place: &Place, servers: &[u32]) -> Result<Answer, CliError> {
@@ -170,7 +87,7 @@ pub(crate) fn compact_time(unix_ms: u64) -> String {
     hcs_engine::rfc3339(unix_ms).replace(['-', ':'], "")
 }
 
-fn text_of(value: Option<&Value>) -> String {
+pub(crate) fn text_of(value: Option<&Value>) -> String {
     match value {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) | None => "unknown".to_owned(),

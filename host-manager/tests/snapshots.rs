@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use hcs_engine::clock::Clock;
 use hcs_engine::snapshot::archive;
 use hcs_host_manager::host::Host;
-use hcs_host_manager::snapshot::run::attempt;
+use hcs_host_manager::snapshot::run::{attempt, expire};
 use hcs_host_manager::timing::Timing;
 use hcs_planner::dataplane::container;
 use hcs_planner::snapshots::policy::SnapshotPolicyDocument;
-use hcs_planner::snapshots::{newest, time_in_name};
+use hcs_planner::snapshots::{metadata, newest, time_in_name};
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -117,4 +117,33 @@ async fn every_hour_has_one_snapshot_whatever_is_away_and_the_newest_are_kept() 
         begun.elapsed().as_secs_f64()
     );
     server.stop_manager().await;
+}
+
+#[tokio::test]
+async fn what_has_expired_goes_and_the_rest_stays() {
+    let world = World::new(&consul_binary(), 1);
+    let server = world.server(0);
+    let clock = Arc::new(Hand(AtomicU64::new(BEGIN_MS)));
+    let host = Host { clock, ..server.host.clone() };
+    let store = &host.stores.shared;
+    let rows = [
+        ("~on-demand/over.snap", Some("2026-11-28T23:59:59Z"), false),
+        ("~on-demand/just-now.snap", Some("2026-11-29T00:00:00Z"), false),
+        ("~on-demand/later.snap", Some("2026-11-29T00:00:01Z"), true),
+        ("~on-demand/for-ever.snap", None, true),
+        ("~on-demand/at-some-time.snap", Some("soon"), true),
+        // A policy's own rules say what goes.
+        ("hourly/20261128T000000Z.snap", Some("2026-11-28T00:00:00Z"), true),
+    ];
+    for (name, expires_at, _) in rows {
+        world.account.write(container::SNAPSHOTS, name, "archive");
+        let said = expires_at.map(|at| (metadata::EXPIRES_AT.to_owned(), at.to_owned()));
+        let said = said.into_iter().collect();
+        store.set_metadata(container::SNAPSHOTS, name, &said).await.unwrap();
+    }
+    expire(&host).await.unwrap();
+    let left = world.account.names(container::SNAPSHOTS);
+    for (name, expires_at, stays) in rows {
+        assert_eq!(left.contains(&name.to_owned()), stays, "{name} {expires_at:?}");
+    }
 }

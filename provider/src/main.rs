@@ -20,6 +20,7 @@ mod leg;
 mod listing;
 mod policy;
 mod provider;
+mod snapshots;
 mod tagging;
 #[cfg(test)]
 mod testing;

@@ -9,9 +9,9 @@ use hcs_engine::clock::SystemClock;
 use tfplugin::typed::Model as _;
 use tfplugin::validate::{one_of, text_rule};
 use tfplugin::{
-    Attr, ConfigureRequest, ConfigureResponse, Context, DataSource, Diagnostic, Diagnostics,
-    Ephemeral, Function, ListResource, Model, Path, Provider, Resource, Schema, Sensitive, Value,
-    async_trait, data_source, ephemeral, function, list,
+    Action, Attr, ConfigureRequest, ConfigureResponse, Context, DataSource, Diagnostic,
+    Diagnostics, Ephemeral, Function, ListResource, Model, Path, Provider, Resource, Schema,
+    Sensitive, Value, action, async_trait, data_source, ephemeral, function, list, managed,
 };
 
 use crate::client::{Client, Ports, Registrations};
@@ -26,6 +26,9 @@ use crate::functions::{
 use crate::health_data::HealthDataSource;
 use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
+use crate::snapshots::{
+    RestoreAction, RestoreResource, SnapshotAction, SnapshotResource, SnapshotsDataSource,
+};
 use crate::tagging::{self, Tagging};
 use crate::versions_data::ConsulVersionsDataSource;
 use crate::zones_data::ZonesDataSource;
@@ -126,7 +129,12 @@ impl Provider for HcsProvider {
     }
 
     fn resources(&self) -> Vec<Arc<dyn Resource>> {
-        vec![Arc::new(ClusterResource), Arc::new(PolicyResource)]
+        vec![
+            Arc::new(ClusterResource),
+            Arc::new(PolicyResource),
+            managed(SnapshotResource),
+            managed(RestoreResource),
+        ]
     }
 
     fn ephemerals(&self) -> Vec<Arc<dyn Ephemeral>> {
@@ -139,9 +147,14 @@ impl Provider for HcsProvider {
             data_source(HelmConfigDataSource),
             data_source(ClustersDataSource),
             data_source(HealthDataSource),
+            data_source(SnapshotsDataSource),
             data_source(ConsulVersionsDataSource),
             data_source(ZonesDataSource),
         ]
+    }
+
+    fn actions(&self) -> Vec<Arc<dyn Action>> {
+        vec![action(SnapshotAction), action(RestoreAction)]
     }
 
     fn list_resources(&self) -> Vec<Arc<dyn ListResource>> {

@@ -25,7 +25,7 @@ pub(crate) struct Program {
 
 /// Builds all programs of the product and all of tests; returns the latter.
 pub(crate) fn build() -> Result<Vec<Program>, Failure> {
-    let words = ["build", "--workspace", "--bins", "--tests", "--message-format"];
+    let words = ["build", "--workspace", "--bins", "--examples", "--tests", "--message-format"];
     println!("$ cargo {} json-render-diagnostics", words.join(" "));
     let mut child = cargo_command()
         .args(words)

@@ -183,6 +183,18 @@ impl BlobStore for AzureBlobStore {
         }
     }
 
+    async fn set_metadata(
+        &self,
+        container: &str,
+        name: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), BlobError> {
+        let place = self.place("set metadata", container, name);
+        let metadata = metadata.clone().into_iter().collect();
+        let set = self.blob(&place)?.set_metadata(&metadata, None).await;
+        set.map(drop).map_err(|error| place.error(&Failure::of(&error), &error))
+    }
+
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
         let place = self.place("list", container, "");
         let failed = |error: azure_core::Error| place.error(&Failure::of(&error), &error);

@@ -23,6 +23,10 @@ use crate::status::{Board, written_at};
 /// Longer than any pause that Consul needs for an election.
 const LOCK_TTL_S: u32 = 30;
 
+/// Between two looks for snapshots whose time is over.
+const EXPIRY_SECONDS: u64 = 600;
+const EXPIRY: &str = "snapshots that have expired";
+
 /// Why a policy could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -89,6 +93,7 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
     let mut policies = Vec::new();
     let mut progress: BTreeMap<String, Progress> = BTreeMap::new();
     let mut round: u32 = 0;
+    let mut expires_ms = 0;
     while !stop.is_cancelled() {
         if let Some(client) = board.serving() {
             if round.is_multiple_of(host.timing.rounds_per_refresh) {
@@ -101,6 +106,14 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
                 attend(&host, &board, &client, policy, progress).await;
             }
             board.set_attention("snapshots", late(&host, &policies, &progress));
+            let now_ms = host.clock.now_unix_ms();
+            if now_ms >= expires_ms {
+                expires_ms = now_ms.saturating_add(host.timing.interval_ms(EXPIRY_SECONDS));
+                match expire(&host).await {
+                    Ok(()) => board.solved(EXPIRY),
+                    Err(error) => board.problem(EXPIRY, chain(&error)),
+                }
+            }
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -217,6 +230,20 @@ fn late(
     });
     let late: Vec<String> = told.collect();
     (!late.is_empty()).then(|| late.join("; "))
+}
+
+/// Takes away what somebody asked for and whose time is over. Servers that do it at once do no more than one of them.
+pub async fn expire(host: &Host) -> Result<(), BlobError> {
+    let now = now(host);
+    for entry in host.stores.shared.list(container::SNAPSHOTS, blob::ON_DEMAND).await? {
+        let at = entry.metadata.get(metadata::EXPIRES_AT);
+        let at = at.and_then(|at| at.parse::<Timestamp>().ok());
+        if at.is_some_and(|at| at <= now) {
+            host.stores.shared.delete(container::SNAPSHOTS, &entry.name).await?;
+            tracing::info!(snapshot = entry.name, "a snapshot has expired");
+        }
+    }
+    Ok(())
 }
 
 /// One try: look, lock, look again, take, verify, save, prune.

@@ -174,6 +174,18 @@ impl BlobStore for View {
         Ok(state.containers.get_mut(container).unwrap().remove(name).is_some())
     }
 
+    async fn set_metadata(
+        &self,
+        container: &str,
+        name: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), BlobError> {
+        self.check(container, &self.writable)?;
+        let mut state = self.account.0.lock().unwrap();
+        state.metadata.insert(format!("{container}/{name}"), metadata.clone());
+        Ok(())
+    }
+
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
         self.check(container, &self.readable)?;
         let state = self.account.0.lock().unwrap();

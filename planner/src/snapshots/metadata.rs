@@ -14,3 +14,5 @@ pub const POLICY: &str = "policy";
 pub const EXPIRES_AT: &str = "expires_at";
 /// RFC 3339: when it was taken, by the server's clock.
 pub const CREATED_AT: &str = "created_at";
+/// Which snapshot of its name it is, once a Terraform state holds it: a UUID.
+pub const INCARNATION_ID: &str = "incarnation_id";

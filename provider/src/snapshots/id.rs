@@ -1,0 +1,134 @@
+//! Where a snapshot lies: `<storage container id>/blobs/<path>`, readable with no cluster and no state.
+
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::dataplane::{blob, container};
+use hcs_planner::names::parse_cluster_id;
+
+use crate::client::storage_account;
+
+const BLOBS: &str = "/blobs/";
+const CONTAINERS: &str = "/blobServices/default/containers/";
+/// Longest name that somebody may give a snapshot.
+const NAME_MAX: usize = 60;
+
+/// One snapshot in some account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SnapshotId {
+    /// Storage account.
+    pub(super) account: ArmId,
+    /// Container in it.
+    pub(super) container: String,
+    /// Blob in that.
+    pub(super) path: String,
+}
+
+impl SnapshotId {
+    /// The snapshot of this path in a cluster's own account.
+    pub(super) fn of_cluster(cluster_id: &ArmId, path: String) -> Self {
+        Self {
+            account: storage_account(cluster_id),
+            container: container::SNAPSHOTS.to_owned(),
+            path,
+        }
+    }
+
+    /// The one that somebody asked for under this name.
+    pub(super) fn named(cluster_id: &ArmId, name: &str) -> Self {
+        Self::of_cluster(cluster_id, format!("{}{name}.snap", blob::ON_DEMAND))
+    }
+
+    /// The cluster whose account it is: the managed group that holds it.
+    pub(super) fn cluster_id(&self) -> Option<ArmId> {
+        let group = self.account.as_str().to_lowercase().find("/providers/")?;
+        let cluster_id = parse_cluster_id(&self.account.as_str()[..group]).ok()?;
+        (storage_account(&cluster_id) == self.account).then_some(cluster_id)
+    }
+
+    /// The name that somebody gave it; none for those of policies.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.path.strip_prefix(blob::ON_DEMAND)?.strip_suffix(".snap")
+    }
+
+    /// Reads an id.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text:?} is not the id of a snapshot. It has the form <storage account id>{CONTAINERS}<container>{BLOBS}<path>, \
+                 as hcs_snapshot.id and hcs_snapshots have it."
+            )
+        };
+        let lower = text.to_lowercase();
+        let at = lower.find(&CONTAINERS.to_lowercase()).ok_or_else(wrong)?;
+        let (account, rest) = (ArmId::new(&text[..at]), &text[at + CONTAINERS.len()..]);
+        let blobs = rest.to_lowercase().find(BLOBS).ok_or_else(wrong)?;
+        let (container, path) = (&rest[..blobs], &rest[blobs + BLOBS.len()..]);
+        let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+        let fits = account.is_a(Kind::StorageAccount)
+            && is_plain(container)
+            && !container.contains('/')
+            && path.split('/').all(is_plain);
+        if !fits {
+            return Err(wrong());
+        }
+        Ok(Self { account, container: container.to_owned(), path: path.to_owned() })
+    }
+}
+
+impl std::fmt::Display for SnapshotId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { account, container, path } = self;
+        write!(f, "{account}{CONTAINERS}{container}{BLOBS}{path}")
+    }
+}
+
+/// Whether somebody may give a snapshot this name.
+pub(super) fn snapshot_name(name: &str) -> Result<(), String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(format!(
+        "name is {name:?}; a snapshot's name has 1 to {NAME_MAX} letters, digits, '-' and '_', e.g. \"before-migration\"."
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str =
+        "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg-demo";
+
+    #[test]
+    fn an_id_is_written_as_it_is_read() {
+        let id = SnapshotId::named(&ArmId::new(CLUSTER), "before-migration");
+        let text = id.to_string();
+        assert!(text.ends_with(
+            "/blobServices/default/containers/snapshots/blobs/~on-demand/before-migration.snap"
+        ));
+        assert_eq!(SnapshotId::parse(&text).unwrap(), id);
+        assert_eq!(id.name(), Some("before-migration"));
+        assert_eq!(id.cluster_id(), Some(ArmId::new(CLUSTER)));
+        let shouted = text
+            .replace("resourceGroups", "RESOURCEGROUPS")
+            .replace("blobServices", "BLOBSERVICES");
+        assert_eq!(SnapshotId::parse(&shouted).unwrap().path, id.path);
+        let of_policy = SnapshotId::of_cluster(&ArmId::new(CLUSTER), "hourly/x.snap".to_owned());
+        assert_eq!(of_policy.name(), None);
+        for wrong in [
+            "",
+            CLUSTER,
+            "https://acct.blob.core.windows.net/snapshots/x.snap",
+            &text.replace("~on-demand/", "~on-demand/../"),
+            &text.replace("/blobs/", "/"),
+            &text.replace("storageAccounts", "virtualNetworks"),
+        ] {
+            assert!(SnapshotId::parse(wrong).unwrap_err().contains("has the form"), "{wrong}");
+        }
+        let elsewhere = SnapshotId {
+            account: ArmId::new(CLUSTER).resource("Microsoft.Storage/storageAccounts", "mine"),
+            ..id
+        };
+        assert_eq!(elsewhere.cluster_id(), None, "an account of somebody");
+    }
+}

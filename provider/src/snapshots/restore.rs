@@ -1,0 +1,208 @@
+//! `hcs_snapshot_restore`: the whole state of a cluster, put back when this is made or its triggers change.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hcs_engine::blob::{BlobError, WriteCondition};
+use hcs_planner::arm::ArmId;
+use hcs_planner::dataplane::container;
+use hcs_planner::names::{deterministic_guid, parse_cluster_id};
+use hcs_planner::requests::{RequestAction, argument};
+use jiff::Timestamp;
+use serde_json::json;
+use tfplugin::plan::equality::ignoring_case;
+
+use tfplugin::validate::text_rule;
+use tfplugin::{
+    Attr, Context, Diagnostic, Diagnostics, Failure, ManagedResource, Model, Planned, Timeouts,
+    async_trait,
+};
+
+use super::ask::Account;
+use super::id::SnapshotId;
+
+/// With a snapshot of before, and until all servers are healthy again.
+pub(super) const GOOD_FOR: Duration = Duration::from_mins(30);
+const CREATE: Duration = Duration::from_hours(1);
+
+/// Puts the whole state of Consul back to a snapshot: keys, services, ACLs, intentions, the mesh's CA. It happens when this
+/// resource is made, and again when `snapshot_id` or `triggers` change; once, however often an apply is cut off. What is
+/// there is kept as a snapshot first. The tokens of the servers themselves are made again where the snapshot does not know
+/// them; tokens that were made since do not work any more, and tokens that were revoked since work again.
+///
+/// Destroying it changes nothing in the cluster.
+#[derive(Model)]
+pub(crate) struct SnapshotRestore {
+    /// Id of the restore.
+    #[tf(computed)]
+    id: Attr<String>,
+    /// Id of the cluster. Changing it makes another restore.
+    #[tf(required, replaces, equal_if = ignoring_case, validate = text_rule("the id of a cluster", |id| parse_cluster_id(id).map(|_| ())))]
+    cluster_id: Attr<String>,
+    /// Id of a snapshot of this cluster, of `hcs_snapshot.id` or of `hcs_snapshots`. Another one is restored.
+    #[tf(required, validate = text_rule("the id of a snapshot", |id| SnapshotId::parse(id).map(|_| ())))]
+    snapshot_id: Attr<String>,
+    /// Values of any meaning; when one changes, the snapshot is restored again.
+    triggers: Attr<BTreeMap<String, String>>,
+    /// Id of the snapshot of what was there before.
+    #[tf(computed)]
+    safety_snapshot_id: Attr<String>,
+    /// When it was restored.
+    #[tf(computed)]
+    restored_at: Attr<String>,
+}
+
+/// The resource.
+pub(crate) struct RestoreResource;
+
+/// Cluster and snapshot of a restore; the latter must lie in the account of the former.
+pub(super) fn meant(
+    cluster_id: &Attr<String>,
+    snapshot_id: &Attr<String>,
+) -> Result<(ArmId, SnapshotId), Diagnostics> {
+    let cluster_id = parse_cluster_id(cluster_id.require("cluster_id")?)
+        .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))?;
+    let id = SnapshotId::parse(snapshot_id.require("snapshot_id")?)
+        .map_err(|detail| Diagnostic::error("Invalid snapshot id", detail).at("snapshot_id"))?;
+    let own = SnapshotId::of_cluster(&cluster_id, id.path.clone());
+    if own.account != id.account || own.container != id.container {
+        let detail = format!(
+            "{id} lies in another account than the snapshots of {cluster_id}, whose servers may not read it. Copy the blob \
+             into the container {} of {}, and name it there.",
+            own.container, own.account
+        );
+        return Err(Diagnostic::error("A snapshot of another cluster", detail)
+            .at("snapshot_id")
+            .into());
+    }
+    Ok((cluster_id, id))
+}
+
+/// What a plan of a restore says.
+pub(super) fn warned(snapshot: &SnapshotId) -> Diagnostic {
+    Diagnostic::warning(
+        format!("The whole state of Consul goes back to {}", snapshot.path),
+        "Keys, services, ACLs, intentions and the mesh's CA: what was written since is gone, tokens that were made since do \
+         not work any more, and tokens that were revoked since work again. What is there is kept as a snapshot first \
+         (safety_snapshot_id).",
+    )
+}
+
+/// Name of the blob that says that a state holds this restore.
+fn held(request_id: &str) -> String {
+    format!("restored-{request_id}.json")
+}
+
+/// The id of the next restore of this kind that no state holds: one that was cut off before Terraform could note it has the
+/// same id again, and the servers answer what they have done.
+async fn request_id(account: &Account, plan: &SnapshotRestore) -> Result<String, Diagnostics> {
+    let triggers = plan.triggers.known().cloned().unwrap_or_default();
+    let triggers = serde_json::to_string(&triggers).unwrap_or_default();
+    let text = |value: &Attr<String>| value.known().map(|it| it.to_lowercase()).unwrap_or_default();
+    let (cluster, snapshot) = (text(&plan.cluster_id), text(&plan.snapshot_id));
+    for count in 0_u32.. {
+        let id =
+            deterministic_guid(&["restore", &cluster, &snapshot, &triggers, &count.to_string()]);
+        let found = account.store.get(container::REQUESTS, &held(&id)).await;
+        if found.map_err(|error| account.failed(error))?.is_none() {
+            return Ok(id);
+        }
+    }
+    Err(Diagnostics::error("Too many restores", "Every id of this restore was used."))
+}
+
+async fn restored(ctx: &Context, plan: SnapshotRestore) -> Result<SnapshotRestore, Diagnostics> {
+    let (cluster_id, snapshot) = meant(&plan.cluster_id, &plan.snapshot_id)?;
+    let account = Account::of_cluster(ctx, &cluster_id).await?;
+    let id = request_id(&account, &plan).await?;
+    let arguments = [(argument::SNAPSHOT.to_owned(), json!(snapshot.path))].into();
+    let told = account.ask(ctx, id.clone(), RequestAction::Restore, arguments, GOOD_FOR).await?;
+    let noted = account
+        .store
+        .put(container::REQUESTS, &held(&id), Bytes::from_static(b"{}"), WriteCondition::Absent)
+        .await;
+    match noted {
+        Ok(_) | Err(BlobError::ConditionFailed { .. }) => {}
+        Err(error) => return Err(account.failed(error).into()),
+    }
+    let safety = told.get(argument::SAFETY_SNAPSHOT).and_then(|name| name.as_str());
+    let safety =
+        safety.map(|path| SnapshotId::of_cluster(&cluster_id, path.to_owned()).to_string());
+    let now = Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
+    Ok(SnapshotRestore {
+        id: Attr::Known(format!("{cluster_id}/restores/{id}")),
+        safety_snapshot_id: safety.into(),
+        restored_at: Attr::Known(now.to_string()),
+        ..plan
+    })
+}
+
+#[async_trait]
+impl ManagedResource for RestoreResource {
+    type Model = SnapshotRestore;
+
+    fn type_name(&self) -> &'static str {
+        "hcs_snapshot_restore"
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts::none().create(CREATE).update(CREATE)
+    }
+
+    async fn modify_plan(&self, _: &Context, plan: &mut Planned<SnapshotRestore>) -> Diagnostics {
+        let is_again = match &plan.prior {
+            None => true,
+            Some(prior) => {
+                prior.snapshot_id.known() != plan.plan.snapshot_id.known()
+                    || prior.triggers.known() != plan.plan.triggers.known()
+            }
+        };
+        if !is_again {
+            return Diagnostics::none();
+        }
+        if plan.plan.cluster_id.is_unknown() || plan.plan.snapshot_id.is_unknown() {
+            return Diagnostics::none();
+        }
+        match meant(&plan.plan.cluster_id, &plan.plan.snapshot_id) {
+            Ok((_, snapshot)) => warned(&snapshot).into(),
+            Err(found) => found,
+        }
+    }
+
+    async fn create(
+        &self,
+        ctx: &Context,
+        plan: SnapshotRestore,
+    ) -> Result<SnapshotRestore, Failure<SnapshotRestore>> {
+        Ok(restored(ctx, plan).await?)
+    }
+
+    async fn read(
+        &self,
+        ctx: &Context,
+        state: SnapshotRestore,
+    ) -> Result<Option<SnapshotRestore>, Diagnostics> {
+        let (cluster_id, _) = meant(&state.cluster_id, &state.snapshot_id)?;
+        let account = Account::open(ctx, &crate::client::storage_account(&cluster_id)).await?;
+        Ok(account.map(|_| state))
+    }
+
+    async fn update(
+        &self,
+        ctx: &Context,
+        _: SnapshotRestore,
+        plan: SnapshotRestore,
+    ) -> Result<SnapshotRestore, Failure<SnapshotRestore>> {
+        Ok(restored(ctx, plan).await?)
+    }
+
+    /// What was restored stays.
+    async fn delete(
+        &self,
+        _: &Context,
+        _: SnapshotRestore,
+    ) -> Result<(), Failure<SnapshotRestore>> {
+        Ok(())
+    }
+}
