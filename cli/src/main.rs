@@ -257,6 +257,14 @@ enum Snapshots {
         #[arg(long, group = "to")]
         to_cluster: Option<String>,
     },
+    /// Brings a snapshot from this machine into the account of a cluster, from where it can be restored.
+    #[command(after_help = "Needs Storage Blob Data Contributor on the container snapshots.")]
+    Upload {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+        /// The archive.
+        file: PathBuf,
+    },
     /// Lists all that the account holds, the newest last.
     List {
         /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
@@ -403,6 +411,9 @@ fn main() -> ExitCode {
             };
             let from = place(Some(&cluster), None);
             from.and_then(|from| snapshots::copy(&from, &snapshot, &to?))
+        }
+        Command::Snapshots { command: Snapshots::Upload { cluster, file } } => {
+            place(Some(&cluster), None).and_then(|place| snapshots::upload(&place, &file))
         }
         Command::Renew { cluster, servers } => {
             place(Some(&cluster), None).and_then(|place| requests::renew(&place, &servers))

@@ -1,4 +1,4 @@
-//! `hcs snapshots`: taken, listed, restored, verified and copied.
+//! `hcs snapshots`: taken, listed, restored, verified, copied and uploaded.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hcs_engine::blob::{BlobError, WriteCondition};
+use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
 use hcs_engine::clock::{Clock as _, SystemClock};
 use hcs_engine::error::chain;
 use hcs_engine::snapshot::archive::{self, SnapshotFacts};
@@ -173,6 +173,20 @@ async fn read(place: &Place, name: &str) -> Result<Bytes, CliError> {
     Ok(found.ok_or_else(missing)?.bytes)
 }
 
+/// Brings an archive from this machine into a cluster's account, from where it can be restored.
+pub(crate) fn upload(place: &Place, file: &Path) -> Result<Answer, CliError> {
+    let failed = |reason: String| CliError::File { path: file.to_owned(), reason };
+    let bytes = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
+    judged(&file.display().to_string(), bytes.as_slice(), None, false)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    run(async {
+        let (_, store) = open(place).await?;
+        let path = format!("{}{}.snap", blob::ON_DEMAND, plain(&name));
+        put_new(store.as_ref(), &path, bytes.into()).await?;
+        Ok(format!("{path} can be restored: hcs snapshots restore <cluster> {path}\n"))
+    })
+}
+
 /// Where a copy goes.
 pub(crate) enum Copy {
     /// A file on this machine.
@@ -204,10 +218,15 @@ pub(crate) fn copy(place: &Place, name: &str, to: &Copy) -> Result<Answer, CliEr
 async fn into_another(other: &Place, name: &str, bytes: Bytes) -> Result<String, CliError> {
     let (_, store) = open(other).await?;
     let copied = format!("{}copy-{}.snap", blob::ON_DEMAND, plain(name));
-    match store.put(container::SNAPSHOTS, &copied, bytes, WriteCondition::Absent).await {
-        Ok(_) => Ok(format!("{name} is {copied} there\n")),
+    put_new(store.as_ref(), &copied, bytes).await?;
+    Ok(format!("{name} is {copied} there\n"))
+}
+
+async fn put_new(store: &dyn BlobStore, path: &str, bytes: Bytes) -> Result<(), CliError> {
+    match store.put(container::SNAPSHOTS, path, bytes, WriteCondition::Absent).await {
+        Ok(_) => Ok(()),
         Err(BlobError::ConditionFailed { .. }) => Err(CliError::Azure {
-            reason: format!("there is a snapshot {copied} already; nothing was copied"),
+            reason: format!("there is a snapshot {path} already; nothing was copied"),
         }),
         Err(error) => Err(refused(&error.into(), container::SNAPSHOTS)),
     }

@@ -133,6 +133,12 @@ pub struct ClusterSpec {
     /// Whether a destroy takes along what others put into the managed group.
     #[serde(default)]
     pub force_destroy: bool,
+    /// ARM id of the container into which a destroy puts a last snapshot, in an account that does not go with the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_snapshot_storage_container_id: Option<String>,
+    /// Whether a destroy takes none, wherever one could go.
+    #[serde(default)]
+    pub skip_final_snapshot: bool,
     /// How long operations may take, as the user wrote it, by operation: kept so that an import gives it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<BTreeMap<String, String>>,
@@ -195,6 +201,8 @@ impl ClusterSpec {
             lock_name: defaults::lock_name(),
             deletion_protection: false,
             force_destroy: false,
+            final_snapshot_storage_container_id: None,
+            skip_final_snapshot: false,
             timeouts: None,
             tags: BTreeMap::new(),
             needs_format: 1,

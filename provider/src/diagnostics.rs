@@ -233,6 +233,17 @@ pub(crate) fn protected(prior: &tfplugin::Value, what: &str) -> Diagnostic {
     Diagnostic::error("Cluster is protected from deletion", detail).at(Cluster::DELETION_PROTECTION)
 }
 
+/// A destroy after which nothing of a cluster's data is left.
+pub(crate) fn no_final_snapshot(prior: &tfplugin::Value) -> Diagnostic {
+    let name = prior.get(Cluster::NAME).as_str().unwrap_or_default();
+    let detail = format!(
+        "The account that holds the snapshots of cluster {name:?} goes with it, and no last one is taken. To keep one, set \
+         final_snapshot_storage_container_id to a container of yours and apply that before the destroy; to say that none is \
+         wanted, set skip_final_snapshot = true."
+    );
+    Diagnostic::warning("Nothing of the cluster's data is kept", detail)
+}
+
 /// How far a run came.
 pub(crate) fn progress(report: &Report) -> String {
     let done = report.done.len();

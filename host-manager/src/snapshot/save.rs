@@ -68,9 +68,19 @@ pub enum SaveError {
 pub async fn save(
     client: &ConsulClient,
     place: Place<'_>,
+    said: BTreeMap<String, String>,
+) -> Result<Saved, SaveError> {
+    keep(client.snapshot().await?, place, said).await
+}
+
+/// Keeps what arrives.
+///
+/// Cancel safety: what is dropped before its end has left parts that nobody sees, or all of it.
+pub async fn keep(
+    mut stream: impl Stream<Item = Result<Bytes, ConsulError>> + Unpin,
+    place: Place<'_>,
     mut said: BTreeMap<String, String>,
 ) -> Result<Saved, SaveError> {
-    let mut stream = client.snapshot().await?;
     let (chunks, arriving) = mpsc::channel(WAITING);
     let verified = tokio::task::spawn_blocking(move || archive::verify(Arriving::new(arriving)));
     let mut upload = Upload::new(place);

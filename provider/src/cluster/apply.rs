@@ -24,6 +24,7 @@ use super::{images, phase, plan, read, schema, spec, state, windows};
 use crate::client::{Client, Registrations};
 use crate::diagnostics;
 use crate::leg::{self, Leg};
+use crate::snapshots::Last;
 
 pub(super) async fn apply(ctx: &Context, request: ApplyRequest) -> ApplyResponse {
     let client = match ctx.data::<Client>() {
@@ -215,6 +216,9 @@ impl Applying {
         };
         let known = prior.get(Cluster::INCARNATION_ID).as_str().map(str::to_owned);
         let is_protected = plan::is_protected(&prior);
+        if !is_protected && let Err(found) = self.keep_last(ctx, known.as_deref()).await {
+            return ApplyResponse::failed(prior, found);
+        }
         match reconciler.destroy(known, leg, is_protected).await {
             Ok(Destroyed::Done(report)) if report.is_complete() => ApplyResponse::new(Value::Null),
             Ok(Destroyed::Done(report)) => {
@@ -250,6 +254,23 @@ impl Applying {
                 ApplyResponse::failed(prior, found)
             }
         }
+    }
+
+    /// The last snapshot, where the state says where it goes.
+    async fn keep_last(
+        &self,
+        ctx: &Context,
+        incarnation_id: Option<&str>,
+    ) -> Result<(), Diagnostics> {
+        let Some(container) = &self.spec.final_snapshot_storage_container_id else {
+            return Ok(());
+        };
+        if self.spec.skip_final_snapshot {
+            return Ok(());
+        }
+        let cluster_id = Names::new(&self.spec).cluster_id;
+        let last = Last { cluster_id: &cluster_id, name: &self.spec.name, incarnation_id };
+        last.keep(ctx, container).await
     }
 
     fn unfinished(&self, ctx: &Context, what: &str, report: &Report) -> Diagnostics {

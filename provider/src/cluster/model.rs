@@ -18,6 +18,7 @@ use super::validate::{
     same_location, server_certificate_ttl, upgrade_channel, version, window_duration,
     zone_fallback, zone_list,
 };
+use crate::snapshots::container_id;
 use crate::tagging;
 
 /// A highly available Consul cluster in your own subscription: one server a zone in turn, TLS and ACLs on from the
@@ -105,6 +106,15 @@ pub(crate) struct Cluster {
     /// group that was there before the cluster keeps what others put there in any case.
     #[tf(default = false)]
     pub(crate) force_destroy: Attr<bool>,
+    /// ARM id of a container into which a destroy, or the destroy of a replacement, puts a last snapshot: the cluster's own
+    /// account goes with it. In an account of yours on which the caller holds *Storage Blob Data Contributor*. What the
+    /// state says counts, so set and apply it before the destroy.
+    #[tf(equal_if = ignoring_case, validate = text_rule("the id of a storage container", container_id))]
+    pub(crate) final_snapshot_storage_container_id: Attr<String>,
+    /// Whether a destroy takes no last snapshot, wherever one could go; default false. For a cluster that has lost its
+    /// quorum, whose last snapshot cannot be taken any more. What the state says counts.
+    #[tf(default = false)]
+    pub(crate) skip_final_snapshot: Attr<bool>,
     /// Whether a destroy or a replacement is refused; default false. What counts is what the state says: set it to
     /// false and apply before you destroy.
     #[tf(default = false)]

@@ -87,7 +87,14 @@ fn plan_destroy(prior: &Value) -> PlanResponse {
     if is_protected(prior) {
         return PlanResponse::failed(crate::diagnostics::protected(prior, "this would destroy"));
     }
-    PlanResponse { private: Some(leg::destroy()), ..PlanResponse::new(Value::Null) }
+    let skips = prior.get(Cluster::SKIP_FINAL_SNAPSHOT).as_bool() == Some(true);
+    let goes_nowhere = prior.get(Cluster::FINAL_SNAPSHOT_STORAGE_CONTAINER_ID).is_null();
+    let diagnostics = if goes_nowhere && !skips {
+        crate::diagnostics::no_final_snapshot(prior).into()
+    } else {
+        Diagnostics::none()
+    };
+    PlanResponse { private: Some(leg::destroy()), diagnostics, ..PlanResponse::new(Value::Null) }
 }
 
 /// Whether the state forbids that the cluster goes. What the configuration says by now does not count: a change that
@@ -481,6 +488,7 @@ pub(crate) mod tests {
             min_consul_version: Some(semver::Version::new(1, 21, 5)),
             consul_server_config: Some("{}".to_owned()),
             ignore_maintenance_windows_for: Some(semver::Version::new(1, 22, 7)),
+            final_snapshot_storage_container_id: Some("/container".to_owned()),
             host_manager_version: Some(semver::Version::new(0, 1, 0)),
             private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),
             artifact_source: Some(hcs_planner::spec::ArtifactSource {

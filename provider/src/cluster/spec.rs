@@ -169,6 +169,11 @@ impl Cluster {
             lock_name: lock.1,
             deletion_protection: self.deletion_protection.known().copied().unwrap_or(false),
             force_destroy: self.force_destroy.known().copied().unwrap_or(false),
+            final_snapshot_storage_container_id: self
+                .final_snapshot_storage_container_id
+                .known()
+                .cloned(),
+            skip_final_snapshot: self.skip_final_snapshot.known().copied().unwrap_or(false),
             ..ClusterSpec::new("", "", "", "")
         })
     }
@@ -231,6 +236,11 @@ impl Cluster {
             lock: lock(spec.lock, &spec.lock_name).into(),
             deletion_protection: spec.deletion_protection.into(),
             force_destroy: spec.force_destroy.into(),
+            final_snapshot_storage_container_id: spec
+                .final_snapshot_storage_container_id
+                .clone()
+                .into(),
+            skip_final_snapshot: spec.skip_final_snapshot.into(),
             tags: own_tags.collect::<BTreeMap<_, _>>().into(),
             ..Self::default()
         }

@@ -68,8 +68,10 @@ async fn take(
     config: &TakeSnapshot,
     progress: &Progress,
 ) -> Result<(), Diagnostics> {
-    let cluster_id = parse_cluster_id(config.cluster_id.require("cluster_id")?)
-        .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))?;
+    let cluster_id = parse_cluster_id(config.cluster_id.require(TakeSnapshot::CLUSTER_ID)?)
+        .map_err(|detail| {
+            Diagnostic::error("Invalid cluster id", detail).at(TakeSnapshot::CLUSTER_ID)
+        })?;
     let account = Account::of_cluster(ctx, &cluster_id).await?;
     let request_id = uuid::Uuid::new_v4().to_string();
     let short = request_id.split('-').next().unwrap_or_default();

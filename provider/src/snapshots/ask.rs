@@ -49,7 +49,7 @@ impl Account {
             let detail = format!(
                 "There is no cluster {cluster_id}. Refer to the resource that makes it (cluster_id = hcs_cluster.example.id)."
             );
-            Diagnostic::error("Cluster does not exist", detail).at("cluster_id")
+            Diagnostic::error("Cluster does not exist", detail).at(super::resource::Snapshot::CLUSTER_ID)
         })?;
         account.gain_access(ctx).await?;
         Ok(account)

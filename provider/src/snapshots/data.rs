@@ -88,14 +88,15 @@ impl TypedDataSource for SnapshotsDataSource {
     }
 
     async fn read(&self, ctx: &Context, config: Listing) -> Result<Listing, Diagnostics> {
-        let cluster_id = config.cluster_id.require("cluster_id")?;
-        let cluster_id = parse_cluster_id(cluster_id)
-            .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))?;
+        let cluster_id = config.cluster_id.require(Listing::CLUSTER_ID)?;
+        let cluster_id = parse_cluster_id(cluster_id).map_err(|detail| {
+            Diagnostic::error("Invalid cluster id", detail).at(Listing::CLUSTER_ID)
+        })?;
         let account = Account::open(ctx, &crate::client::storage_account(&cluster_id)).await?;
         let account = account.ok_or_else(|| {
             let detail =
                 format!("There is no cluster {cluster_id}, or its storage account is gone.");
-            Diagnostic::error("Cluster does not exist", detail).at("cluster_id")
+            Diagnostic::error("Cluster does not exist", detail).at(Listing::CLUSTER_ID)
         })?;
         let listed = account.store.list(container::SNAPSHOTS, "").await;
         let listed = listed.map_err(|error| account.failed(error))?;

@@ -81,6 +81,30 @@ impl std::fmt::Display for SnapshotId {
     }
 }
 
+/// Account and name of a container, by its ARM id.
+pub(super) fn parse_container(text: &str) -> Result<(ArmId, String), String> {
+    let id = ArmId::new(text);
+    let lower = id.as_str().to_lowercase();
+    let at = lower.find(&CONTAINERS.to_lowercase()).filter(|_| id.is_a(Kind::BlobContainer));
+    let Some(at) = at else {
+        let instead = if text.starts_with("https://") {
+            " A URL does not say in which subscription and group the account is."
+        } else {
+            ""
+        };
+        return Err(format!(
+            "{text:?} is not the id of a storage container. It has the form <storage account id>{CONTAINERS}<name>, as \
+             azurerm_storage_container.example.id has it.{instead}"
+        ));
+    };
+    Ok((ArmId::new(&text[..at]), id.name().to_owned()))
+}
+
+/// Whether it is the ARM id of a container.
+pub(crate) fn container_id(text: &str) -> Result<(), String> {
+    parse_container(text).map(drop)
+}
+
 /// Whether somebody may give a snapshot this name.
 pub(super) fn snapshot_name(name: &str) -> Result<(), String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';

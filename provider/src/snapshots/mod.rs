@@ -4,10 +4,13 @@ mod action;
 mod ask;
 mod data;
 mod id;
+mod last;
 mod resource;
 mod restore;
 
 pub(crate) use action::{RestoreAction, SnapshotAction};
 pub(crate) use data::SnapshotsDataSource;
+pub(crate) use id::container_id;
+pub(crate) use last::Last;
 pub(crate) use resource::SnapshotResource;
 pub(crate) use restore::RestoreResource;

@@ -123,7 +123,7 @@ fn taken(id: &SnapshotId) -> Diagnostic {
         "A Terraform state holds it. Nothing was taken. Choose another name; to manage this one here, take it out of that \
          state and import it:\n\n  terraform import hcs_snapshot.<name> \"{id}\""
     );
-    Diagnostic::error(format!("Snapshot {name:?} exists already"), detail).at("name")
+    Diagnostic::error(format!("Snapshot {name:?} exists already"), detail).at(Snapshot::NAME)
 }
 
 fn superseded(id: &SnapshotId) -> Diagnostic {
@@ -164,7 +164,7 @@ impl ManagedResource for SnapshotResource {
                 "It is gone, so its time cannot be changed any more. Leave expires_after as it was, or take another one \
                  under another name.",
             )
-            .at("expires_after")
+            .at(Snapshot::EXPIRES_AFTER)
             .into();
         }
         Diagnostics::none()
@@ -268,7 +268,7 @@ impl ManagedResource for SnapshotResource {
 
     async fn import(&self, _: &Context, request: ImportRequest) -> Result<Snapshot, Diagnostics> {
         let invalid = |detail: String| Diagnostics::error("Invalid import id", detail);
-        let id = SnapshotId::parse(request.id_or("id")).map_err(invalid)?;
+        let id = SnapshotId::parse(request.id_or(Snapshot::ID)).map_err(invalid)?;
         let (Some(cluster_id), Some(name)) = (id.cluster_id(), id.name()) else {
             return Err(invalid(format!(
                 "{id} is none that somebody asked for in the account of a cluster; those of policies belong to the policies."
@@ -318,12 +318,13 @@ async fn hold(
 }
 
 fn parse_id(model: &Snapshot) -> Result<ArmId, Diagnostics> {
-    let id = model.cluster_id.require("cluster_id")?;
-    parse_cluster_id(id)
-        .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id").into())
+    let id = model.cluster_id.require(Snapshot::CLUSTER_ID)?;
+    parse_cluster_id(id).map_err(|detail| {
+        Diagnostic::error("Invalid cluster id", detail).at(Snapshot::CLUSTER_ID).into()
+    })
 }
 
 fn of_state(state: &Snapshot) -> Result<SnapshotId, Diagnostics> {
-    let id = state.id.require("id")?;
+    let id = state.id.require(Snapshot::ID)?;
     SnapshotId::parse(id).map_err(|detail| Diagnostics::error("Invalid id in the state", detail))
 }

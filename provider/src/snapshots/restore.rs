@@ -61,10 +61,13 @@ pub(super) fn meant(
     cluster_id: &Attr<String>,
     snapshot_id: &Attr<String>,
 ) -> Result<(ArmId, SnapshotId), Diagnostics> {
-    let cluster_id = parse_cluster_id(cluster_id.require("cluster_id")?)
-        .map_err(|detail| Diagnostic::error("Invalid cluster id", detail).at("cluster_id"))?;
-    let id = SnapshotId::parse(snapshot_id.require("snapshot_id")?)
-        .map_err(|detail| Diagnostic::error("Invalid snapshot id", detail).at("snapshot_id"))?;
+    let cluster_id =
+        parse_cluster_id(cluster_id.require(SnapshotRestore::CLUSTER_ID)?).map_err(|detail| {
+            Diagnostic::error("Invalid cluster id", detail).at(SnapshotRestore::CLUSTER_ID)
+        })?;
+    let id = SnapshotId::parse(snapshot_id.require(SnapshotRestore::SNAPSHOT_ID)?).map_err(
+        |detail| Diagnostic::error("Invalid snapshot id", detail).at(SnapshotRestore::SNAPSHOT_ID),
+    )?;
     let own = SnapshotId::of_cluster(&cluster_id, id.path.clone());
     if own.account != id.account || own.container != id.container {
         let detail = format!(
@@ -73,7 +76,7 @@ pub(super) fn meant(
             own.container, own.account
         );
         return Err(Diagnostic::error("A snapshot of another cluster", detail)
-            .at("snapshot_id")
+            .at(SnapshotRestore::SNAPSHOT_ID)
             .into());
     }
     Ok((cluster_id, id))

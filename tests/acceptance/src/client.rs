@@ -156,6 +156,20 @@ impl Client {
         nodes.is_ok_and(|(_, nodes)| nodes.contains(&format!("\"{}\"", self.name)))
     }
 
+    /// Leaves for good. Servers that do not know yet that a client has gone look for it at its address, and whoever has that
+    /// address by then learns of them.
+    pub fn leaves(mut self, root: &str) -> Result<(), HarnessError> {
+        self.ask("PUT", "agent/leave", root, None)?;
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(30) {
+            if self.process.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err(HarnessError::Unexpected(format!("{} does not leave: {}", self.name, self.log())))
+    }
+
     /// Its process.
     #[must_use]
     pub fn process_id(&self) -> u32 {

@@ -110,7 +110,7 @@ impl Case {
         // With a token that its owner gives it.
         let told = client.ask("GET", "catalog/service/consul", &handed.root, None)?.1;
         assert!(self.addresses()?.iter().all(|address| told.contains(address)), "{told}");
-        Ok(())
+        Ok(client.leaves(&handed.root)?)
     }
 
     /// Addresses of the servers, as the state has them.
@@ -135,7 +135,7 @@ impl Case {
         self.scenario.terraform.apply(&[])?;
         self.follow()?;
         client.joins(&handed.root)?;
-        Ok(())
+        Ok(client.leaves(&handed.root)?)
     }
 
     fn without_the_port(&self) -> Done {
@@ -185,7 +185,7 @@ impl Case {
         let peers = client.ask("GET", "status/peers", &handed.root, None)?.1;
         let told = after.iter().all(|address| peers.contains(&format!("{address}:8300")));
         assert!(told, "{peers} are not {after:?}");
-        drop(client);
+        client.leaves(&handed.root)?;
         let (late, handed) = self.client("app-5")?;
         late.joins(&handed.root)?;
         assert_eq!(late.ask("GET", "kv/from-afar?raw", &handed.root, None)?.1, "yes");

@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hcs_acceptance::curl::Answer;
-use hcs_acceptance::scenario::{CLUSTER, configuration};
-use hcs_acceptance::{HarnessError, Scenario, bins, tools, wait};
+use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration};
+use hcs_acceptance::{HarnessError, Scenario, bins, blobs, tools, wait};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -52,7 +54,8 @@ fn last_nights_snapshot_comes_back_by_the_words_of_the_guide() -> Done {
     scenario.hcs("snapshots restore", &[before, "--yes"])?;
     assert_eq!(get()?, "lost");
     snapshots_and_restores_are_declared(&scenario, one, &put, &get)?;
-    offline(&scenario)
+    offline(&scenario)?;
+    the_last_snapshot_outlives_its_cluster(&scenario, one, &put)
 }
 
 type Put<'a> = &'a dyn Fn(&str) -> Result<Answer, HarnessError>;
@@ -185,5 +188,92 @@ fn offline(scenario: &Scenario) -> Done {
     std::fs::write(&file, bytes)?;
     let refused = verify()?.output()?;
     assert!(!refused.status.success(), "{}", String::from_utf8_lossy(&refused.stdout));
+    Ok(())
+}
+
+const BACKUPS: &str = "platformbackups";
+
+/// An account of the platform's with a container, as somebody made it before. Returns the container's id.
+fn make_backups(scenario: &Scenario) -> Result<String, Box<dyn Error>> {
+    let group = scenario.azure.group_id(GROUP);
+    let account = format!("{group}/providers/Microsoft.Storage/storageAccounts/{BACKUPS}");
+    let container = format!("{account}/blobServices/default/containers/consul");
+    let body = json!({
+        "location": "westeurope", "kind": "StorageV2", "sku": { "name": "Standard_ZRS" }, "properties": {},
+    });
+    let service = format!("{account}/blobServices/default");
+    let empty = || json!({ "properties": {} });
+    for (id, body) in [(&account, body), (&service, empty()), (&container, empty())] {
+        let path = format!("{id}?api-version=2023-05-01");
+        let answer = scenario.azure.arm("PUT", &path, Some(&body.to_string()))?;
+        assert!((200..300).contains(&answer.status), "{id}: {} {}", answer.status, answer.text());
+    }
+    Ok(container)
+}
+
+/// Gives the caller the right to write blobs there.
+fn give_rights(scenario: &Scenario, container: &str) -> Done {
+    let token = scenario.azure.token("https://management.azure.com/.default")?;
+    let claims = token.split('.').nth(1).ok_or("no claims")?;
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+    let subscription = scenario.azure.variable("ARM_SUBSCRIPTION_ID");
+    // Storage Blob Data Contributor.
+    let role = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+    let body = json!({ "properties": {
+        "roleDefinitionId":
+            format!("/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"),
+        "principalId": claims["oid"],
+        "principalType": "ServicePrincipal",
+    }});
+    let name = "11111111-2222-4333-8444-555555555555";
+    let path = format!(
+        "{container}/providers/Microsoft.Authorization/roleAssignments/{name}?api-version=2022-04-01"
+    );
+    let answer = scenario.azure.arm("PUT", &path, Some(&body.to_string()))?;
+    assert!((200..300).contains(&answer.status), "{} {}", answer.status, answer.text());
+    Ok(())
+}
+
+/// Without a place for it the cluster stays; with one it goes, and another cluster begins with what it held.
+fn the_last_snapshot_outlives_its_cluster(scenario: &Scenario, lines: &str, put: Put<'_>) -> Done {
+    let terraform = &scenario.terraform;
+    let container = make_backups(scenario)?;
+    let kept = format!("{lines}  final_snapshot_storage_container_id = \"{container}\"\n");
+    terraform.write("main.tf", &configuration("restore", "", &kept))?;
+    let applied = terraform.apply(&[])?;
+    assert!(applied.stdout.contains("1 changed"), "{}", applied.stdout);
+    put("the last word")?;
+    let refused = terraform.run(&["destroy", "-auto-approve", "-no-color"])?.expect_code(1)?;
+    let words = refused.words();
+    assert!(words.contains("The last snapshot has no place"), "{}", refused.text());
+    assert!(words.contains("Nothing was deleted"), "{}", refused.text());
+    assert!(scenario.hcs("status", &[])?.contains("all is well"));
+
+    give_rights(scenario, &container)?;
+    let gone = terraform.destroy(&[])?;
+    assert!(gone.words().contains("The last snapshot is kept"), "{}", gone.text());
+    let listed = blobs::list(&scenario.azure, BACKUPS, "consul")?;
+    let [last] = listed.as_slice() else { return Err(format!("{listed:?}").into()) };
+    assert!(last.starts_with("restore/final-"), "{last}");
+    let bytes = blobs::get(&scenario.azure, BACKUPS, "consul", last)?.ok_or("no snapshot")?;
+    let file = scenario.dir.join("last.snap");
+    std::fs::write(&file, bytes)?;
+
+    // Nothing of the first one is left: other tokens, another CA.
+    terraform.apply(&[])?;
+    let uploaded = scenario.hcs("snapshots upload", &[&file.display().to_string()])?;
+    println!("{uploaded}");
+    let name = uploaded.split_whitespace().next().unwrap_or_default();
+    scenario.hcs("snapshots restore", &[name, "--yes"])?;
+    wait("all is well", || Ok(scenario.hcs("status", &[])?.contains("all is well")))?;
+    let value = scenario.consul()?.ask(0, "GET", "kv/shop/price?raw", None, true)?.text();
+    assert_eq!(value, "the last word");
+    terraform.plan(&[])?.expect_code(0)?;
+    let skipped = format!("{lines}  skip_final_snapshot = true\n");
+    terraform.write("main.tf", &configuration("restore", "", &skipped))?;
+    terraform.apply(&[])?;
+    let gone = terraform.destroy(&[])?;
+    assert!(!gone.words().contains("Nothing of the cluster's data is kept"), "{}", gone.text());
+    assert_eq!(blobs::list(&scenario.azure, BACKUPS, "consul")?.len(), 1);
     Ok(())
 }

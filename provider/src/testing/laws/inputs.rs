@@ -154,9 +154,11 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         },
         "peer_vnet_ids" => list(if random.chance(3) { vec![] } else { vec![peer] }),
         "peer_vnet_ids.0" => peer.into(),
-        "consul_external_endpoint" | "deletion_protection" | "force_destroy" | "enabled" => {
-            random.chance(2).into()
-        }
+        "consul_external_endpoint"
+        | "deletion_protection"
+        | "force_destroy"
+        | "skip_final_snapshot"
+        | "enabled" => random.chance(2).into(),
         "consul_external_endpoint_allowed_cidrs" => list(vec![cidr]),
         "consul_external_endpoint_allowed_cidrs.0" => cidr.into(),
         "ssh_allowed_cidrs" => list(vec![format!("10.{number}.0.0/24")]),
@@ -173,16 +175,21 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
             Value::map(all.collect::<Vec<_>>())
         }
         "tags.k" | "default_tags.k" => format!("v{number}").into(),
-        "timeouts.create" | "timeouts.update" | "timeouts.delete" => {
-            format!("{}m", 30 + number).into()
-        }
         "cluster_id" => group_id(&format!("rg-mrg-{number}")).as_str().into(),
         name => {
             return maintenance(name, number, random)
                 .or_else(|| rotation_trigger(name, random))
-                .or_else(|| policy(name, number, random));
+                .or_else(|| policy(name, number, random))
+                .or_else(|| final_snapshots(name, number));
         }
     })
+}
+
+fn final_snapshots(name: &str, number: usize) -> Option<Value> {
+    let account = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg/providers/\
+                   Microsoft.Storage/storageAccounts/backups";
+    (name == "final_snapshot_storage_container_id")
+        .then(|| format!("{account}/blobServices/default/containers/consul-{number}").into())
 }
 
 /// Of a snapshot policy. Rules of retention may be left out by an expression.
@@ -207,6 +214,9 @@ fn policy(name: &str, number: usize, random: &mut Random) -> Option<Value> {
 fn maintenance(name: &str, number: usize, random: &mut Random) -> Option<Value> {
     let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
     Some(match name {
+        "timeouts.create" | "timeouts.update" | "timeouts.delete" => {
+            format!("{}m", 30 + number).into()
+        }
         "consul_version" => word(&["1.22.2", "1.21.5", "2.0.2", "1.20.6"], random),
         "min_consul_version" | "ignore_maintenance_windows_for" => {
             word(&["1.22.2", "1.21.5", "1.20.6", "2.0.3"], random)
