@@ -9,7 +9,7 @@ use hcs_planner::dataplane::{blob, container};
 use hcs_planner::snapshots::policy::{PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::snapshots::schedule::Schedule;
 use hcs_planner::snapshots::{metadata, newest, time_in_name, time_of};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::on_demand;
@@ -88,9 +88,17 @@ struct Progress {
     not_before_ms: u64,
 }
 
+/// A policy, and what follows from its document alone.
+#[derive(Clone)]
+struct Watched {
+    policy: SnapshotPolicyDocument,
+    schedule: Schedule,
+    stale_after: SignedDuration,
+}
+
 /// Carries out all policies until stopped.
 pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
-    let mut policies = Vec::new();
+    let mut policies: Vec<Watched> = Vec::new();
     let mut progress: BTreeMap<String, Progress> = BTreeMap::new();
     let mut round: u32 = 0;
     let mut expires_ms = 0;
@@ -98,12 +106,12 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
         if let Some(client) = board.serving() {
             if round.is_multiple_of(host.timing.rounds_per_refresh) {
                 refresh(&host, &board, &mut policies).await;
-                progress.retain(|name, _| policies.iter().any(|policy| policy.name == *name));
+                progress.retain(|name, _| policies.iter().any(|one| one.policy.name == *name));
             }
             round = round.wrapping_add(1);
-            for policy in policies.iter().filter(|policy| policy.enabled) {
-                let progress = progress.entry(policy.name.clone()).or_default();
-                attend(&host, &board, &client, policy, progress).await;
+            for watched in policies.iter().filter(|one| one.policy.enabled) {
+                let progress = progress.entry(watched.policy.name.clone()).or_default();
+                attend(&host, &board, &client, watched, progress).await;
             }
             board.set_attention("snapshots", late(&host, &policies, &progress));
             let now_ms = host.clock.now_unix_ms();
@@ -122,13 +130,25 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
     }
 }
 
-async fn refresh(host: &Host, board: &Board, policies: &mut Vec<SnapshotPolicyDocument>) {
+async fn refresh(host: &Host, board: &Board, policies: &mut Vec<Watched>) {
     match host.stores.snapshot_policies().await {
         Ok(found) => {
-            let (good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
-            *policies = good.into_iter().flatten().collect();
-            match bad.into_iter().find_map(Result::err) {
-                Some(error) => board.problem("snapshot policies", chain(&error)),
+            let mut problem = None;
+            let before = std::mem::take(policies);
+            for policy in found {
+                match policy {
+                    Ok(policy) => match before.iter().position(|one| one.policy == policy) {
+                        Some(at) => policies.push(before[at].clone()),
+                        None => match watch(host, policy) {
+                            Ok(watched) => policies.push(watched),
+                            Err(error) => problem = problem.or(Some(chain(&error))),
+                        },
+                    },
+                    Err(error) => problem = problem.or(Some(chain(&error))),
+                }
+            }
+            match problem {
+                Some(told) => board.problem("snapshot policies", told),
                 None => board.solved("snapshot policies"),
             }
         }
@@ -148,17 +168,23 @@ fn schedule(host: &Host, policy: &SnapshotPolicyDocument) -> Result<Schedule, Sn
     policy.schedule(host.timing.scale).map_err(unclear)
 }
 
+fn watch(host: &Host, policy: SnapshotPolicyDocument) -> Result<Watched, SnapshotError> {
+    let schedule = schedule(host, &policy)?;
+    let stale_after = policy.stale_after(&schedule, now(host));
+    Ok(Watched { policy, schedule, stale_after })
+}
+
 async fn attend(
     host: &Host,
     board: &Board,
     client: &ConsulClient,
-    policy: &SnapshotPolicyDocument,
+    watched: &Watched,
     progress: &mut Progress,
 ) {
+    let policy = &watched.policy;
     let now_ms = host.clock.now_unix_ms();
-    let known_fresh = progress.newest.is_some()
-        && schedule(host, policy)
-            .is_ok_and(|schedule| schedule.due(now(host), progress.newest).is_none());
+    let known_fresh =
+        progress.newest.is_some() && watched.schedule.due(now(host), progress.newest).is_none();
     if now_ms < progress.not_before_ms || known_fresh {
         return;
     }
@@ -216,14 +242,13 @@ async fn note(host: &Host, policy: &SnapshotPolicyDocument, last_error: Option<S
 /// Which policies have kept nothing for too long.
 fn late(
     host: &Host,
-    policies: &[SnapshotPolicyDocument],
+    policies: &[Watched],
     progress: &BTreeMap<String, Progress>,
 ) -> Option<String> {
-    let told = policies.iter().filter_map(|policy| {
+    let told = policies.iter().filter_map(|Watched { policy, stale_after, .. }| {
         let newest = progress.get(&policy.name).filter(|progress| progress.is_known)?.newest;
-        let schedule = schedule(host, policy).ok()?;
         let since = newest.map_or_else(|| "at all".to_owned(), |time| format!("since {time}"));
-        policy.is_stale(&schedule, newest, now(host)).then(|| {
+        policy.is_stale(*stale_after, newest, now(host)).then(|| {
             let when = policy.told_schedule();
             format!("snapshot policy {} ({when}) has kept none {since}", policy.name)
         })

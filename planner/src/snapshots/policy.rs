@@ -103,16 +103,25 @@ impl SnapshotPolicyDocument {
         zone.unwrap_or(TimeZone::UTC)
     }
 
-    /// Whether it has kept nothing for too long: for as long as it says, or where it says nothing three times the longest
-    /// pause between two runs, and ten minutes at least.
-    pub fn is_stale(&self, schedule: &Schedule, newest: Option<Timestamp>, now: Timestamp) -> bool {
-        let created = self.created_at.as_deref().and_then(|at| at.parse().ok());
-        let Some(last) = newest.max(created) else { return false };
-        let most = match self.stale_after_seconds {
+    /// Without a snapshot for so long it is late: as it says, or where it says nothing three times the longest pause between
+    /// two runs, and ten minutes at least. Looks through a year of a pattern: not for every round.
+    pub fn stale_after(&self, schedule: &Schedule, from: Timestamp) -> SignedDuration {
+        match self.stale_after_seconds {
             Some(seconds) => SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)),
-            None => (schedule.longest_pause(last) * 3).max(SignedDuration::from_mins(10)),
-        };
-        self.enabled && now.duration_since(last) > most
+            None => (schedule.longest_pause(from) * 3).max(SignedDuration::from_mins(10)),
+        }
+    }
+
+    /// Whether it has kept nothing for so long.
+    pub fn is_stale(
+        &self,
+        stale_after: SignedDuration,
+        newest: Option<Timestamp>,
+        now: Timestamp,
+    ) -> bool {
+        let created = self.created_at.as_deref().and_then(|at| at.parse().ok());
+        let last = newest.max(created);
+        self.enabled && last.is_some_and(|last| now.duration_since(last) > stale_after)
     }
 
     /// When it takes snapshots, for people.
@@ -280,8 +289,8 @@ mod tests {
             (&off, taken("2026-11-21T01:00:00Z"), false, "disabled"),
         ];
         for (policy, newest, expected, why) in rows {
-            let schedule = policy.schedule(1.0).unwrap();
-            assert_eq!(policy.is_stale(&schedule, newest, now), expected, "{why}");
+            let stale_after = policy.stale_after(&policy.schedule(1.0).unwrap(), now);
+            assert_eq!(policy.is_stale(stale_after, newest, now), expected, "{why}");
         }
     }
 
