@@ -75,19 +75,17 @@ impl Program {
         self.file.as_deref().unwrap_or(&self.package)
     }
 
-    /// Runs its tests, so many at once, at this niceness, and counts them.
+    /// Runs its tests, so many at once, and counts them.
     pub(crate) fn run(
         &self,
         threads: Option<u32>,
-        niceness: &str,
         count: &mut Count,
         show: &mut dyn FnMut(&str),
     ) -> Result<(), String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.name());
         let (began, first) = (Instant::now(), count.suites.len());
         show(&format!("\n{} of {}", self.file.as_deref().unwrap_or("sources"), self.package));
-        let mut command = Command::new("nice");
-        command.args(["-n", niceness]).arg(&self.executable);
+        let mut command = Command::new(&self.executable);
         if let Some(threads) = threads {
             command.arg(format!("--test-threads={threads}"));
         }

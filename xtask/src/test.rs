@@ -251,8 +251,8 @@ const CLUSTERS: &str = "hcs-acceptance";
 /// Real Consuls without Terraform.
 const SERVERS: &str = "hcs-host-manager";
 
-/// A program, how many of its tests run at once, and how far behind others.
-type Run<'a> = (&'a Program, Option<u32>, &'static str);
+/// A program, and how many of its tests run at once.
+type Run<'a> = (&'a Program, Option<u32>);
 
 /// All programs, in lanes.
 fn lanes(programs: &[Program]) -> Result<Vec<Vec<Run<'_>>>, Failure> {
@@ -265,10 +265,10 @@ fn lanes(programs: &[Program]) -> Result<Vec<Vec<Run<'_>>>, Failure> {
     for lane in &LANES {
         let mut runs: Vec<Run<'_>> = Vec::new();
         for name in lane.clusters {
-            runs.push((file(CLUSTERS, name)?, Some(1), "0"));
+            runs.push((file(CLUSTERS, name)?, Some(1)));
         }
         for name in lane.servers {
-            runs.push((file(SERVERS, name)?, Some(2), "0"));
+            runs.push((file(SERVERS, name)?, Some(2)));
         }
         lanes.push(runs);
     }
@@ -280,14 +280,13 @@ fn lanes(programs: &[Program]) -> Result<Vec<Vec<Run<'_>>>, Failure> {
         });
         program.file.as_deref().is_some_and(|file| named.clone().any(|name| *name == file))
     };
-    let rest = |is_of: &dyn Fn(&str) -> bool, threads, niceness| {
+    let rest = |is_of: &dyn Fn(&str) -> bool, threads| {
         let of = programs.iter().filter(|one| is_of(&one.package) && !is_named(one));
-        of.map(|one| (one, threads, niceness)).collect::<Vec<Run<'_>>>()
+        of.map(|one| (one, threads)).collect::<Vec<Run<'_>>>()
     };
-    lanes.push(rest(&|package| package == CLUSTERS, Some(1), "0"));
-    lanes.push(rest(&|package| package == SERVERS, Some(2), "0"));
-    // What computes all the time goes first: clusters that wait leave it the processors, and it ends before they do.
-    lanes.push(rest(&|package| package != CLUSTERS && package != SERVERS, None, "0"));
+    lanes.push(rest(&|package| package == CLUSTERS, Some(1)));
+    lanes.push(rest(&|package| package == SERVERS, Some(2)));
+    lanes.push(rest(&|package| package != CLUSTERS && package != SERVERS, None));
     Ok(lanes)
 }
 
@@ -301,12 +300,12 @@ fn run_lanes(programs: &[Program], count: &mut Count) -> Result<(), Failure> {
             .map(|lane| {
                 scope.spawn(move || {
                     let (mut own, mut text, mut ended) = (Count::default(), String::new(), Ok(()));
-                    for (program, threads, niceness) in lane {
+                    for (program, threads) in lane {
                         let mut show = |line: &str| {
                             text.push_str(line);
                             text.push('\n');
                         };
-                        let ran = program.run(*threads, niceness, &mut own, &mut show);
+                        let ran = program.run(*threads, &mut own, &mut show);
                         ended = ended.and(ran);
                     }
                     println!("{text}\nThis lane took {} s.", began.elapsed().as_secs());

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use azure_core::http::ClientOptions;
 use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::policies::Policy;
+use azure_core::http::{ClientOptions, Etag};
 use azure_core::time::{OffsetDateTime, parse_rfc7231, to_rfc3339};
 use azure_storage_blob::models::{
     BlobClientDownloadOptions, BlobClientUploadOptions, BlobContainerClientListBlobsOptions,
@@ -118,6 +118,30 @@ impl AzureBlobStore {
     }
 }
 
+/// A condition as the headers of a write.
+struct Conditions {
+    if_match: Option<Etag>,
+    if_none_match: Option<Etag>,
+}
+
+impl From<WriteCondition> for Conditions {
+    fn from(condition: WriteCondition) -> Self {
+        let (if_match, if_none_match) = match condition {
+            WriteCondition::Always => (None, None),
+            WriteCondition::Absent => (None, Some("*".into())),
+            WriteCondition::Matches(etag) => (Some(etag.into()), None),
+        };
+        Self { if_match, if_none_match }
+    }
+}
+
+fn unwritten(place: &Place, is_conditional: bool, error: &azure_core::Error) -> BlobError {
+    match Failure::of(error) {
+        failure if is_conditional && failure.is_condition() => place.condition_failed(),
+        failure => place.error(&failure, error),
+    }
+}
+
 enum ReadError {
     Azure(azure_core::Error),
     TooLarge,
@@ -152,24 +176,18 @@ impl BlobStore for AzureBlobStore {
     ) -> Result<String, BlobError> {
         let place = self.place("put", container, name);
         let client = self.blob(&place)?;
-        let mut options = BlobClientUploadOptions {
+        let is_conditional = condition != WriteCondition::Always;
+        let Conditions { if_match, if_none_match } = condition.into();
+        let options = BlobClientUploadOptions {
             parallel: NonZero::new(PARALLEL),
             partition_size: NonZero::new(PART_BYTES as u64),
+            if_match,
+            if_none_match,
             ..Default::default()
         };
-        let conditional = condition != WriteCondition::Always;
-        match condition {
-            WriteCondition::Always => {}
-            WriteCondition::Absent => options.if_none_match = Some("*".into()),
-            WriteCondition::Matches(etag) => options.if_match = Some(etag.into()),
-        }
-        match client.upload(bytes.into(), Some(options)).await {
-            Ok(result) => Ok(result.etag.map(|etag| etag.to_string()).unwrap_or_default()),
-            Err(error) => match Failure::of(&error) {
-                failure if conditional && failure.is_condition() => Err(place.condition_failed()),
-                failure => Err(place.error(&failure, &error)),
-            },
-        }
+        let written = client.upload(bytes.into(), Some(options)).await;
+        let written = written.map_err(|error| unwritten(&place, is_conditional, &error))?;
+        Ok(written.etag.map(|etag| etag.to_string()).unwrap_or_default())
     }
 
     async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
@@ -259,24 +277,18 @@ impl BlockStore for AzureBlobStore {
         let blocks = BlockLookupList { latest: Some(latest), ..Default::default() };
         let blocks = blocks.try_into().map_err(|error| place.unavailable(&error))?;
         let metadata = Some(metadata.clone().into_iter().collect());
-        let mut options = BlockBlobClientCommitBlockListOptions { metadata, ..Default::default() };
-        let conditional = condition != WriteCondition::Always;
-        match condition {
-            WriteCondition::Always => {}
-            WriteCondition::Absent => options.if_none_match = Some("*".into()),
-            WriteCondition::Matches(etag) => options.if_match = Some(etag.into()),
-        }
+        let is_conditional = condition != WriteCondition::Always;
+        let Conditions { if_match, if_none_match } = condition.into();
+        let options = BlockBlobClientCommitBlockListOptions {
+            metadata,
+            if_match,
+            if_none_match,
+            ..Default::default()
+        };
         let committed = client.commit_block_list(blocks, Some(options)).await;
-        match committed {
-            Ok(response) => {
-                let etag = HeaderName::from_static("etag");
-                Ok(response.headers().get_optional_string(&etag).unwrap_or_default())
-            }
-            Err(error) => match Failure::of(&error) {
-                failure if conditional && failure.is_condition() => Err(place.condition_failed()),
-                failure => Err(place.error(&failure, &error)),
-            },
-        }
+        let response = committed.map_err(|error| unwritten(&place, is_conditional, &error))?;
+        let etag = HeaderName::from_static("etag");
+        Ok(response.headers().get_optional_string(&etag).unwrap_or_default())
     }
 
     async fn read_part(
