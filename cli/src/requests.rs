@@ -82,11 +82,6 @@ pub(crate) fn new_id() -> Result<String, CliError> {
     uuid(&SystemEntropy).map_err(|error| CliError::Azure { reason: chain(&error) })
 }
 
-/// `20261128T101500Z`, as in the names of all snapshots.
-pub(crate) fn compact_time(unix_ms: u64) -> String {
-    hcs_engine::rfc3339(unix_ms).replace(['-', ':'], "")
-}
-
 pub(crate) fn text_of(value: Option<&Value>) -> String {
     match value {
         Some(Value::String(text)) => text.clone(),
@@ -148,14 +143,4 @@ pub(crate) fn refused(error: &EngineError, place: &str) -> CliError {
         error => chain(error),
     };
     CliError::Azure { reason }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_as_in_the_names_of_snapshots() {
-        assert_eq!(compact_time(1_795_860_900_123), "20261128T101500Z");
-    }
 }

@@ -4,39 +4,32 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bytes::Bytes;
 use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
-use hcs_engine::clock::{Clock as _, SystemClock};
 use hcs_engine::error::chain;
+use hcs_engine::requests::{RESTORE_GOOD_FOR, SNAPSHOT_GOOD_FOR};
 use hcs_engine::snapshot::archive::{self, SnapshotFacts};
 use hcs_engine::snapshot::records;
 use hcs_planner::dataplane::{blob, container};
-use hcs_planner::requests::{Request, RequestAction, argument};
+use hcs_planner::requests::{Request, argument};
+use hcs_planner::snapshots::name_on_demand;
+use jiff::Timestamp;
 use semver::Version;
 use serde_json::{Value, json};
 
 use crate::input::CliError;
 use crate::plan::Answer;
-use crate::requests::{asked, compact_time, new_id, refused, text_of};
+use crate::requests::{asked, new_id, refused, text_of};
 use crate::status::{Place, open, run};
-
-/// A snapshot of a large cluster takes minutes.
-const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
-/// With a snapshot of before, and until all servers are healthy again.
-const RESTORE_GOOD_FOR: Duration = Duration::from_mins(30);
 
 /// Takes a snapshot now, and says where it is.
 pub(crate) fn take_snapshot(place: &Place, as_json: bool) -> Result<Answer, CliError> {
     run(async {
         let (_, store) = open(place).await?;
         let id = new_id()?;
-        let time = compact_time(SystemClock.now_unix_ms());
-        let short = id.split('-').next().unwrap_or_default();
-        let name = format!("{}{time}-{short}.snap", blob::ON_DEMAND);
-        let mut request = Request::new(id, None, RequestAction::Snapshot);
-        request.arguments = [(argument::SNAPSHOT.to_owned(), json!(name))].into();
+        let name = format!("{}{}.snap", blob::ON_DEMAND, name_on_demand(Timestamp::now(), &id));
+        let request = Request::snapshot(id, &name, None);
         let result = asked(&store, request, SNAPSHOT_GOOD_FOR).await?;
         if as_json {
             return Ok(format!("{}\n", json!(result.values)));
@@ -65,8 +58,7 @@ pub(crate) fn restore(place: &Place, snapshot: &str, is_meant: bool) -> Result<A
     }
     run(async {
         let (_, store) = open(place).await?;
-        let mut request = Request::new(new_id()?, None, RequestAction::Restore);
-        request.arguments = [(argument::SNAPSHOT.to_owned(), json!(snapshot))].into();
+        let request = Request::restore(new_id()?, snapshot);
         let result = asked(&store, request, RESTORE_GOOD_FOR).await?;
         Ok(format!(
             "Consul is back at {snapshot}\n  what was there before: {}/{}\n  `hcs status` tells how the servers are\n",

@@ -16,11 +16,13 @@ use hcs_engine::redact;
 use hcs_engine::status::read_cluster_status;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::requests::{Request, RequestAction};
+use hcs_planner::snapshots::time_in_name;
+use jiff::Timestamp;
 use tar::{Builder, Header};
 
 use crate::input::CliError;
 use crate::plan::Answer;
-use crate::requests::{GOOD_FOR, asked, compact_time, new_id, slots};
+use crate::requests::{GOOD_FOR, asked, new_id, slots};
 use crate::status::{Place, open, run};
 
 /// What is in no container that holds secrets: whole, as it is.
@@ -57,7 +59,7 @@ pub(crate) fn collect(place: &Place, out: Option<&Path>) -> Result<Answer, CliEr
             }
         }
         files.push(("servers.txt".to_owned(), told.clone().into_bytes()));
-        let time = compact_time(now_unix_ms);
+        let time = time_in_name(Timestamp::now());
         let path = out.map_or_else(
             || PathBuf::from(format!("hcs-support-{name}-{time}.tar.gz")),
             Path::to_owned,

@@ -12,6 +12,11 @@ use crate::error::EngineError;
 use crate::observe::read_status;
 use crate::{document, rfc3339};
 
+/// A snapshot of a large cluster takes minutes.
+pub const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
+/// With a snapshot of before, and until all servers are healthy again.
+pub const RESTORE_GOOD_FOR: Duration = Duration::from_mins(30);
+
 /// Between two looks for an answer.
 const WATCH: Duration = Duration::from_secs(2);
 /// A server that began before a request expired may need so long to do it and to say so.

@@ -51,6 +51,20 @@ impl Request {
         }
     }
 
+    /// Asks whichever leads for a snapshot under this name, which goes at a time where one is given.
+    pub fn snapshot(id: String, name: &str, expires_at: Option<String>) -> Self {
+        let name = (argument::SNAPSHOT.to_owned(), Value::from(name));
+        let ends = expires_at.map(|at| (argument::EXPIRES_AT.to_owned(), Value::from(at)));
+        let arguments = [name].into_iter().chain(ends).collect();
+        Self { arguments, ..Self::new(id, None, RequestAction::Snapshot) }
+    }
+
+    /// Asks whichever leads to put the state back to this snapshot.
+    pub fn restore(id: String, name: &str) -> Self {
+        let arguments = [(argument::SNAPSHOT.to_owned(), Value::from(name))].into();
+        Self { arguments, ..Self::new(id, None, RequestAction::Restore) }
+    }
+
     /// Whether nobody will do it any more.
     pub fn is_over(&self, now_unix_ms: u64) -> bool {
         self.expires_unix_s.is_some_and(|at| at.saturating_mul(1000) < now_unix_ms)
@@ -96,7 +110,7 @@ pub mod argument {
     pub const SHA256: &str = "sha256";
     /// The Consul that is gone back to.
     pub const CONSUL_VERSION: &str = "consul_version";
-    /// When a certificate ends, RFC 3339.
+    /// When a certificate ends, or a snapshot is to go, RFC 3339.
     pub const EXPIRES_AT: &str = "expires_at";
 }
 

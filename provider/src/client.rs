@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hcs_engine::arm::{Arm, SharedGate};
 use hcs_engine::artifact::Artifacts;
-use hcs_engine::blob::{BlobError, BlobStores};
+use hcs_engine::blob::{BlobError, BlobStore, BlobStores};
 use hcs_engine::clock::Clock;
 use hcs_engine::cloud::Cloud;
 use hcs_engine::error::EngineError;
@@ -20,6 +20,7 @@ use tfplugin::{CancellationToken, Diagnostic};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::artifacts::{ArtifactCache, ClusterArtifacts};
+use crate::diagnostics;
 use crate::tagging::Tagging;
 use hcs_engine::regions::{self, Region};
 
@@ -123,6 +124,21 @@ impl Client {
         Arc::clone(&self.ports.blobs)
     }
 
+    /// The blobs of an account; none where it is gone. Only reads. `what` is told where that fails.
+    pub(crate) async fn blobs_of(
+        &self,
+        cancel: &CancellationToken,
+        account: &ArmId,
+        what: &str,
+    ) -> Result<Option<Arc<dyn BlobStore>>, Diagnostic> {
+        let failed = |error: &EngineError| diagnostics::read(what, error);
+        let account = self.arm(cancel).get_account(account).await;
+        let Some(account) = account.map_err(|error| failed(&error))? else { return Ok(None) };
+        let endpoint = account.pointer("/properties/primaryEndpoints/blob").and_then(Json::as_str);
+        let opened = endpoint.map(|endpoint| self.stores().open(endpoint)).transpose();
+        opened.map_err(|error| failed(&error.into()))
+    }
+
     /// Resource providers that the subscription has not registered, asked for once.
     pub(crate) async fn missing_providers(
         &self,
@@ -182,7 +198,7 @@ impl Client {
     ) -> Result<Option<(ClusterSpec, Observed)>, Diagnostic> {
         let _reader = arm.reads_a_cluster();
         let what = format!("cluster {cluster_id}");
-        let failed = |error: &EngineError| crate::diagnostics::read(&what, error);
+        let failed = |error: &EngineError| diagnostics::read(&what, error);
         let group = arm.get_group(cluster_id).await;
         let Some(group) = group.map_err(|error| failed(&error))? else { return Ok(None) };
         let spec = self.declaration(arm, cluster_id).await?;
@@ -192,7 +208,7 @@ impl Client {
         let mut observed = observed.map_err(|error| failed(&error))?;
         // Who reads a cluster need not see the zone in which others have their names, too: then addresses are not known.
         match observe_shared_zone(arm, &names, &mut observed).await {
-            Err(error) if !crate::diagnostics::is_forbidden(&error) => return Err(failed(&error)),
+            Err(error) if !diagnostics::is_forbidden(&error) => return Err(failed(&error)),
             _ => {}
         }
         let store = open_store(self.stores().as_ref(), &names, &observed);
@@ -210,7 +226,7 @@ impl Client {
         cluster_id: &ArmId,
     ) -> Result<Option<ClusterSpec>, Diagnostic> {
         let what = format!("cluster {cluster_id}");
-        let failed = |error: &EngineError| crate::diagnostics::read(&what, error);
+        let failed = |error: &EngineError| diagnostics::read(&what, error);
         let account = arm.get(&storage_account(cluster_id), Kind::StorageAccount).await;
         let account = account.map_err(|error| failed(&error))?;
         let endpoint = account

@@ -233,6 +233,14 @@ pub(crate) fn protected(prior: &tfplugin::Value, what: &str) -> Diagnostic {
     Diagnostic::error("Cluster is protected from deletion", detail).at(Cluster::DELETION_PROTECTION)
 }
 
+/// An id of a cluster that nobody has.
+pub(crate) fn no_cluster(cluster_id: &ArmId) -> Diagnostic {
+    let detail = format!(
+        "There is no cluster {cluster_id}. Refer to the resource that makes it (cluster_id = hcs_cluster.example.id)."
+    );
+    Diagnostic::error("Cluster does not exist", detail)
+}
+
 /// A destroy after which nothing of a cluster's data is left.
 pub(crate) fn no_final_snapshot(prior: &tfplugin::Value) -> Diagnostic {
     let name = prior.get(Cluster::NAME).as_str().unwrap_or_default();

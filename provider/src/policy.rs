@@ -20,6 +20,7 @@ use tfplugin::{
 };
 
 use crate::client::Client;
+use crate::diagnostics;
 use crate::leg::{self, Leg};
 use model::Policy;
 use store::{Failed, PolicyStore, Removed, Written};
@@ -35,12 +36,7 @@ impl PolicyResource {
     async fn open(&self, ctx: &Context, value: &Value) -> Result<PolicyStore, Diagnostics> {
         let (client, id) = (ctx.data::<Client>()?, cluster_of(value)?);
         let store = PolicyStore::open(&client, &ctx.cancel, id.clone()).await?;
-        let store = store.ok_or_else(|| {
-            let detail = format!(
-                "There is no cluster {id}. Refer to the resource that makes it (cluster_id = hcs_cluster.example.id)."
-            );
-            Diagnostic::error("Cluster does not exist", detail).at(Policy::CLUSTER_ID)
-        })?;
+        let store = store.ok_or_else(|| diagnostics::no_cluster(&id).at(Policy::CLUSTER_ID))?;
         store.gain_access(&client, &ctx.cancel).await?;
         Ok(store)
     }

@@ -20,6 +20,12 @@ pub fn time_in_name(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime(FORMAT).to_string()
 }
 
+/// Name of a snapshot that somebody asks for and gives none: its time, and the beginning of the request's id.
+pub fn name_on_demand(time: Timestamp, request_id: &str) -> String {
+    let short = request_id.split('-').next().unwrap_or_default();
+    format!("{}-{short}", time_in_name(time))
+}
+
 /// The inverse of [`time_in_name`].
 pub fn parse_time(text: &str) -> Option<Timestamp> {
     let civil = DateTime::strptime(FORMAT, text).ok()?;

@@ -9,7 +9,6 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::snapshots::policy::{Kept, OnDelete, PolicyReport, SnapshotPolicyDocument};
 use jiff::Timestamp;
-use serde_json::Value;
 use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Severity};
 
 use crate::client::{Client, storage_account};
@@ -64,16 +63,9 @@ impl PolicyStore {
         cancel: &CancellationToken,
         cluster_id: ArmId,
     ) -> Result<Option<Self>, Diagnostics> {
-        let what = format!("cluster {cluster_id}");
-        let arm = client.arm(cancel);
-        let failed = |error: &EngineError| diagnostics::read(&what, error);
-        let id = storage_account(&cluster_id);
-        let account = arm.get_account(&id).await.map_err(|error| failed(&error))?;
-        let Some(account) = account else { return Ok(None) };
-        let endpoint = account.pointer("/properties/primaryEndpoints/blob").and_then(Value::as_str);
-        let Some(endpoint) = endpoint else { return Ok(None) };
-        let store = client.stores().open(endpoint).map_err(|error| failed(&error.into()))?;
-        Ok(Some(Self { cluster_id, store }))
+        let (what, account) = (format!("cluster {cluster_id}"), storage_account(&cluster_id));
+        let store = client.blobs_of(cancel, &account, &what).await?;
+        Ok(store.map(|store| Self { cluster_id, store }))
     }
 
     /// Gives the caller access to the cluster's blobs where it is missing.

@@ -1,23 +1,20 @@
 //! The actions `hcs_snapshot` and `hcs_snapshot_restore`, for Terraform 1.14 and newer: the same without a resource.
 
-use std::time::Duration;
-
+use hcs_engine::requests::{RESTORE_GOOD_FOR, SNAPSHOT_GOOD_FOR};
 use hcs_planner::names::parse_cluster_id;
-use hcs_planner::requests::{RequestAction, argument};
-use hcs_planner::snapshots::time_in_name;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value as Json, json};
+use hcs_planner::requests::{Request, argument};
+use hcs_planner::snapshots::name_on_demand;
+use jiff::Timestamp;
+use serde_json::Value as Json;
 use tfplugin::validate::text_rule;
 use tfplugin::{
     ActionPlan, Attr, Context, Diagnostic, Diagnostics, Model, Progress, TypedAction, async_trait,
-    parse_duration,
 };
 
 use super::ask::Account;
 use super::id::SnapshotId;
-use super::restore::{GOOD_FOR, meant, warned};
-
-const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
+use super::resource::{expires_after, expires_at};
+use super::restore::{meant, warned};
 
 /// Takes a snapshot now, under the time at which it is taken.
 #[derive(Model)]
@@ -26,7 +23,7 @@ pub(crate) struct TakeSnapshot {
     #[tf(required, validate = text_rule("the id of a cluster", |id| parse_cluster_id(id).map(|_| ())))]
     cluster_id: Attr<String>,
     /// How long it is kept, e.g. `30d`; for ever where it is not set.
-    #[tf(validate = text_rule("a duration", |text| parse_duration(text).map(drop).map_err(|why| format!("expires_after is {text:?}: {why}."))))]
+    #[tf(validate = text_rule("a duration", expires_after))]
     expires_after: Attr<String>,
 }
 
@@ -74,17 +71,12 @@ async fn take(
         })?;
     let account = Account::of_cluster(ctx, &cluster_id).await?;
     let request_id = uuid::Uuid::new_v4().to_string();
-    let short = request_id.split('-').next().unwrap_or_default();
     let now = Timestamp::now();
-    let id = SnapshotId::named(&cluster_id, &format!("{}-{short}", time_in_name(now)));
-    let after = config.expires_after.known().and_then(|text| parse_duration(text).ok());
-    let ends = after.and_then(|after| now.checked_add(SignedDuration::try_from(after).ok()?).ok());
-    let ends = ends.map(|at| (argument::EXPIRES_AT.to_owned(), json!(at.to_string())));
-    let name = (argument::SNAPSHOT.to_owned(), json!(id.path));
-    let arguments = [name].into_iter().chain(ends).collect();
+    let id = SnapshotId::named(&cluster_id, &name_on_demand(now, &request_id));
+    let ends = expires_at(&config.expires_after, now);
     progress.say("the leading server takes a snapshot").await;
-    let told =
-        account.ask(ctx, request_id, RequestAction::Snapshot, arguments, SNAPSHOT_GOOD_FOR).await?;
+    let request = Request::snapshot(request_id, &id.path, ends);
+    let told = account.ask(ctx, request, SNAPSHOT_GOOD_FOR).await?;
     let number = |name: &str| told.get(name).and_then(Json::as_u64).unwrap_or_default();
     let (size_bytes, index) = (number(argument::SIZE_BYTES), number(argument::RAFT_INDEX));
     progress.say(format!("{id}: {size_bytes} bytes, Raft index {index}, verified")).await;
@@ -121,10 +113,9 @@ impl TypedAction for RestoreAction {
 async fn put_back(ctx: &Context, config: &PutBack, progress: &Progress) -> Result<(), Diagnostics> {
     let (cluster_id, snapshot) = meant(&config.cluster_id, &config.snapshot_id)?;
     let account = Account::of_cluster(ctx, &cluster_id).await?;
-    let arguments = [(argument::SNAPSHOT.to_owned(), json!(snapshot.path))].into();
     progress.say(format!("the leading server puts Consul back to {}", snapshot.path)).await;
-    let id = uuid::Uuid::new_v4().to_string();
-    let told = account.ask(ctx, id, RequestAction::Restore, arguments, GOOD_FOR).await?;
+    let request = Request::restore(uuid::Uuid::new_v4().to_string(), &snapshot.path);
+    let told = account.ask(ctx, request, RESTORE_GOOD_FOR).await?;
     let before = told.get(argument::SAFETY_SNAPSHOT).and_then(Json::as_str).unwrap_or_default();
     progress.say(format!("done; what was there before is {before}")).await;
     Ok(())

@@ -9,11 +9,12 @@ use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
 use hcs_engine::requests::{AskError, ask};
 use hcs_planner::arm::ArmId;
-use hcs_planner::requests::{Request, RequestAction, RequestOutcome};
+use hcs_planner::requests::{Request, RequestOutcome};
 use serde_json::Value as Json;
 use tfplugin::{Context, Diagnostic, Diagnostics};
 
 use super::id::SnapshotId;
+use super::resource::Snapshot;
 use crate::client::Client;
 use crate::diagnostics;
 
@@ -32,25 +33,16 @@ impl Account {
     /// An account's blobs; none where it is gone. Only reads.
     pub(super) async fn open(ctx: &Context, id: &ArmId) -> Result<Option<Self>, Diagnostics> {
         let client = ctx.data::<Client>()?;
-        let failed =
-            |error: &EngineError| diagnostics::read(&format!("storage account {id}"), error);
-        let found = client.arm(&ctx.cancel).get_account(id).await;
-        let Some(found) = found.map_err(|error| failed(&error))? else { return Ok(None) };
-        let endpoint = found.pointer("/properties/primaryEndpoints/blob").and_then(Json::as_str);
-        let Some(endpoint) = endpoint else { return Ok(None) };
-        let store = client.stores().open(endpoint).map_err(|error| failed(&error.into()))?;
-        Ok(Some(Self { id: id.clone(), store }))
+        let what = format!("storage account {id}");
+        let store = client.blobs_of(&ctx.cancel, id, &what).await?;
+        Ok(store.map(|store| Self { id: id.clone(), store }))
     }
 
     /// The same for a change: it must be there, and the caller gets access to its blobs where that is missing.
     pub(super) async fn of_cluster(ctx: &Context, cluster_id: &ArmId) -> Result<Self, Diagnostics> {
         let account = Self::open(ctx, &crate::client::storage_account(cluster_id)).await?;
-        let account = account.ok_or_else(|| {
-            let detail = format!(
-                "There is no cluster {cluster_id}. Refer to the resource that makes it (cluster_id = hcs_cluster.example.id)."
-            );
-            Diagnostic::error("Cluster does not exist", detail).at(super::resource::Snapshot::CLUSTER_ID)
-        })?;
+        let account =
+            account.ok_or_else(|| diagnostics::no_cluster(cluster_id).at(Snapshot::CLUSTER_ID))?;
         account.gain_access(ctx).await?;
         Ok(account)
     }
@@ -85,14 +77,12 @@ impl Account {
     pub(super) async fn ask(
         &self,
         ctx: &Context,
-        id: String,
-        action: RequestAction,
-        arguments: BTreeMap<String, Json>,
+        mut request: Request,
         good_for: Duration,
     ) -> Result<BTreeMap<String, Json>, Diagnostics> {
         let client = ctx.data::<Client>()?;
         let clock = client.clock();
-        let mut request = Request { arguments, ..Request::new(id, None, action) };
+        let action = request.action;
         request.asked_by = Some("Terraform".to_owned());
         let began_ms = clock.monotonic_ms();
         let result = loop {

@@ -11,6 +11,7 @@ use tfplugin::{Attr, Context, Diagnostic, Diagnostics, Model, TypedDataSource, a
 
 use super::ask::Account;
 use super::id::SnapshotId;
+use crate::diagnostics;
 
 /// The snapshots in a cluster's storage account, those of its policies and those that somebody asked for, the newest first.
 #[derive(Model)]
@@ -93,11 +94,8 @@ impl TypedDataSource for SnapshotsDataSource {
             Diagnostic::error("Invalid cluster id", detail).at(Listing::CLUSTER_ID)
         })?;
         let account = Account::open(ctx, &crate::client::storage_account(&cluster_id)).await?;
-        let account = account.ok_or_else(|| {
-            let detail =
-                format!("There is no cluster {cluster_id}, or its storage account is gone.");
-            Diagnostic::error("Cluster does not exist", detail).at(Listing::CLUSTER_ID)
-        })?;
+        let account =
+            account.ok_or_else(|| diagnostics::no_cluster(&cluster_id).at(Listing::CLUSTER_ID))?;
         let listed = account.store.list(container::SNAPSHOTS, "").await;
         let listed = listed.map_err(|error| account.failed(error))?;
         let before = config.created_before.known().and_then(|at| at.parse::<Timestamp>().ok());

@@ -1,20 +1,20 @@
 //! The last snapshot of a cluster that goes, in an account that stays.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use hcs_engine::blob::{BlobError, WriteCondition};
 use hcs_engine::error::chain;
 use hcs_engine::observe::read_status;
+use hcs_engine::requests::SNAPSHOT_GOOD_FOR;
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{ClusterDocument, blob, container};
 use hcs_planner::names::hex;
 use hcs_planner::observed::{ObservedServer, READY_BLOB};
 use hcs_planner::ownership::{Operation, RunRecord};
-use hcs_planner::requests::{RequestAction, argument};
+use hcs_planner::requests::{Request, argument};
 use hcs_planner::snapshots::{metadata, time_in_name};
 use jiff::Timestamp;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 use tfplugin::{Context, Diagnostic, Diagnostics};
 
@@ -22,7 +22,6 @@ use super::ask::Account;
 use super::id::{SnapshotId, parse_container};
 use crate::cluster::Cluster;
 
-const GOOD_FOR: Duration = Duration::from_mins(15);
 const ATTRIBUTE: &str = Cluster::FINAL_SNAPSHOT_STORAGE_CONTAINER_ID;
 
 /// The cluster that goes.
@@ -70,10 +69,8 @@ impl Last<'_> {
         }
         let time = time_in_name(Timestamp::now());
         let id = SnapshotId::named(self.cluster_id, &format!("final-{time}"));
-        let arguments = [(argument::SNAPSHOT.to_owned(), json!(id.path))].into();
-        let request_id = uuid::Uuid::new_v4().to_string();
-        let told = own.ask(ctx, request_id, RequestAction::Snapshot, arguments, GOOD_FOR).await;
-        let told = told.map_err(refused)?;
+        let request = Request::snapshot(uuid::Uuid::new_v4().to_string(), &id.path, None);
+        let told = own.ask(ctx, request, SNAPSHOT_GOOD_FOR).await.map_err(refused)?;
         let found = own.store.get(container::SNAPSHOTS, &id.path).await;
         let found = found.map_err(|error| own.failed(error))?;
         let bytes = found.map(|found| found.bytes).unwrap_or_default();

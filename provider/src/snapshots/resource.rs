@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use hcs_engine::blob::{BlobEntry, BlobError};
+use hcs_engine::requests::SNAPSHOT_GOOD_FOR;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::parse_cluster_id;
-use hcs_planner::requests::{RequestAction, argument};
-use hcs_planner::snapshots::{metadata, time_in_name};
+use hcs_planner::requests::Request;
+use hcs_planner::snapshots::{metadata, name_on_demand};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use tfplugin::plan::equality::{by_duration, ignoring_case};
 
 use tfplugin::validate::text_rule;
@@ -22,7 +22,6 @@ use super::id::{SnapshotId, snapshot_name};
 
 /// A large cluster's takes minutes.
 const CREATE: Duration = Duration::from_mins(30);
-const GOOD_FOR: Duration = Duration::from_mins(15);
 const EXPIRES_MIN: Duration = Duration::from_hours(1);
 const EXPIRES_MAX: Duration = Duration::from_hours(3660 * 24);
 const AVAILABLE: &str = "available";
@@ -77,7 +76,7 @@ pub(crate) struct Snapshot {
 /// The resource.
 pub(crate) struct SnapshotResource;
 
-fn expires_after(text: &str) -> Result<(), String> {
+pub(super) fn expires_after(text: &str) -> Result<(), String> {
     match parse_duration(text) {
         Err(reason) => Err(format!(
             "expires_after is {text:?}: {reason}. Write e.g. \"12h\", \"30d\" or \"365d\"."
@@ -92,7 +91,7 @@ fn expires_after(text: &str) -> Result<(), String> {
     }
 }
 
-fn expires_at(expires_after: &Attr<String>, created: Timestamp) -> Option<String> {
+pub(super) fn expires_at(expires_after: &Attr<String>, created: Timestamp) -> Option<String> {
     let after = parse_duration(expires_after.known()?).ok()?;
     let after = SignedDuration::try_from(after).ok()?;
     Some(created.checked_add(after).ok()?.to_string())
@@ -175,10 +174,8 @@ impl ManagedResource for SnapshotResource {
         let account = Account::of_cluster(ctx, &cluster_id).await?;
         let now = seconds(Timestamp::now());
         let request_id = uuid::Uuid::new_v4().to_string();
-        let name = plan.name.known().cloned().unwrap_or_else(|| {
-            let short = request_id.split('-').next().unwrap_or_default();
-            format!("{}-{short}", time_in_name(now))
-        });
+        let name = plan.name.known().cloned();
+        let name = name.unwrap_or_else(|| name_on_demand(now, &request_id));
         let id = SnapshotId::named(&cluster_id, &name);
         let found = account.find(&id).await.map_err(|error| account.failed(error))?;
         let is_held = |entry: &BlobEntry| entry.metadata.contains_key(metadata::INCARNATION_ID);
@@ -187,11 +184,9 @@ impl ManagedResource for SnapshotResource {
         }
         // One that no state holds is gone on with: an earlier create ended before Terraform could note it.
         if found.is_none() {
-            let mut arguments = [(argument::SNAPSHOT.to_owned(), json!(id.path))];
             let ends = expires_at(&plan.expires_after, now);
-            let ends = ends.map(|at| (argument::EXPIRES_AT.to_owned(), json!(at)));
-            let arguments = arguments.iter_mut().map(|it| it.clone()).chain(ends).collect();
-            account.ask(ctx, request_id, RequestAction::Snapshot, arguments, GOOD_FOR).await?;
+            let request = Request::snapshot(request_id, &id.path, ends);
+            account.ask(ctx, request, SNAPSHOT_GOOD_FOR).await?;
         } else {
             ctx.warn(Diagnostic::warning(
                 format!("Went on with snapshot {name:?}"),

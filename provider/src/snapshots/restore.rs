@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hcs_engine::blob::{BlobError, WriteCondition};
+use hcs_engine::requests::RESTORE_GOOD_FOR;
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::container;
 use hcs_planner::names::{deterministic_guid, parse_cluster_id};
-use hcs_planner::requests::{RequestAction, argument};
+use hcs_planner::requests::{Request, argument};
 use jiff::Timestamp;
-use serde_json::json;
 use tfplugin::plan::equality::ignoring_case;
 
 use tfplugin::validate::text_rule;
@@ -22,8 +22,6 @@ use tfplugin::{
 use super::ask::Account;
 use super::id::SnapshotId;
 
-/// With a snapshot of before, and until all servers are healthy again.
-pub(super) const GOOD_FOR: Duration = Duration::from_mins(30);
 const CREATE: Duration = Duration::from_hours(1);
 
 /// Puts the whole state of Consul back to a snapshot: keys, services, ACLs, intentions, the mesh's CA. It happens when this
@@ -119,8 +117,8 @@ async fn restored(ctx: &Context, plan: SnapshotRestore) -> Result<SnapshotRestor
     let (cluster_id, snapshot) = meant(&plan.cluster_id, &plan.snapshot_id)?;
     let account = Account::of_cluster(ctx, &cluster_id).await?;
     let id = request_id(&account, &plan).await?;
-    let arguments = [(argument::SNAPSHOT.to_owned(), json!(snapshot.path))].into();
-    let told = account.ask(ctx, id.clone(), RequestAction::Restore, arguments, GOOD_FOR).await?;
+    let request = Request::restore(id.clone(), &snapshot.path);
+    let told = account.ask(ctx, request, RESTORE_GOOD_FOR).await?;
     let noted = account
         .store
         .put(container::REQUESTS, &held(&id), Bytes::from_static(b"{}"), WriteCondition::Absent)
