@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use hcs_engine::clock::Clock;
 use hcs_engine::snapshot::archive;
 use hcs_host_manager::host::Host;
-use hcs_host_manager::snapshot::run::{attempt, expire};
+use hcs_host_manager::snapshot::run::{Outcome, attempt, expire};
 use hcs_host_manager::timing::Timing;
 use hcs_planner::dataplane::container;
 use hcs_planner::snapshots::policy::SnapshotPolicyDocument;
+use hcs_planner::snapshots::retention::Retention;
 use hcs_planner::snapshots::{metadata, newest, time_in_name};
 use jiff::Timestamp;
 use rand::rngs::StdRng;
@@ -146,4 +147,33 @@ async fn what_has_expired_goes_and_the_rest_stays() {
     for (name, expires_at, stays) in rows {
         assert_eq!(left.contains(&name.to_owned()), stays, "{name} {expires_at:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_deleted_is_no_failed_backup() {
+    let world = World::new(&consul_binary(), 1);
+    let mut server = world.server(0);
+    server.start_manager();
+    let client = world.client(0, MANAGEMENT);
+    eventually("it leads", Duration::from_mins(1), || async {
+        client.put_only("kv/kept", &json!("yes")).await.ok()
+    })
+    .await;
+    let policy = SnapshotPolicyDocument {
+        interval_seconds: Some(3600),
+        retention: Retention { count: Some(1), ..Retention::default() },
+        ..SnapshotPolicyDocument::named("hourly")
+    };
+    let clock = Arc::new(Hand(AtomicU64::new(BEGIN_MS)));
+    let timing = Timing::scaled(1.0);
+    let host = Host { clock: clock.clone(), timing, ..server.host.clone() };
+    world.account.set_immutable("BlobImmutableDueToPolicy");
+    for hour in 0..3 {
+        clock.0.store(BEGIN_MS + hour * HOUR_MS, Ordering::Relaxed);
+        let outcome = attempt(&host, &client, &policy).await.unwrap();
+        let Outcome::Saved { pruned, unpruned, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((pruned, unpruned.is_some()), (0, hour > 0), "hour {hour}");
+    }
+    assert_eq!(world.account.names(container::SNAPSHOTS).len(), 3);
+    server.stop_manager().await;
 }

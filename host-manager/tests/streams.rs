@@ -9,13 +9,11 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream;
-use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlockStore, WriteCondition};
+use hcs_engine::blob::{BlobError, BlockStore};
 use hcs_engine::snapshot::archive;
 use hcs_host_manager::consul::client::ConsulError;
 use hcs_host_manager::snapshot::save::{Place, SaveError, keep, look};
@@ -23,7 +21,7 @@ use hcs_planner::names::hex;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
-use support::blobs::{Account, View};
+use support::blobs::Account;
 
 const STREAMS_IN_CI: u64 = 300;
 const CONTAINER: &str = "snapshots";
@@ -75,96 +73,6 @@ fn chunks(mut bytes: Bytes, random: &mut StdRng) -> Vec<Result<Bytes, ConsulErro
     all
 }
 
-/// An account that refuses the call of this number, before it is done or after.
-struct Refusing {
-    view: View,
-    calls: AtomicU64,
-    refused: u64,
-    is_lost_answer: bool,
-}
-
-impl Refusing {
-    fn is_now(&self) -> bool {
-        self.calls.fetch_add(1, Ordering::Relaxed) == self.refused
-    }
-
-    fn away() -> BlobError {
-        BlobError::Unavailable { account: "a".to_owned(), source: "reset".into() }
-    }
-}
-
-#[async_trait]
-impl BlobStore for Refusing {
-    async fn get(&self, container: &str, name: &str) -> Result<Option<BlobContent>, BlobError> {
-        self.view.get(container, name).await
-    }
-
-    async fn put(
-        &self,
-        container: &str,
-        name: &str,
-        bytes: Bytes,
-        condition: WriteCondition,
-    ) -> Result<String, BlobError> {
-        self.view.put(container, name, bytes, condition).await
-    }
-
-    async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
-        self.view.delete(container, name).await
-    }
-
-    async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
-        self.view.list(container, prefix).await
-    }
-}
-
-#[async_trait]
-impl BlockStore for Refusing {
-    async fn stage(
-        &self,
-        container: &str,
-        name: &str,
-        block_id: &str,
-        bytes: Bytes,
-    ) -> Result<(), BlobError> {
-        tokio::task::yield_now().await;
-        let is_now = self.is_now();
-        if is_now && !self.is_lost_answer {
-            return Err(Self::away());
-        }
-        self.view.stage(container, name, block_id, bytes).await?;
-        if is_now { Err(Self::away()) } else { Ok(()) }
-    }
-
-    async fn commit(
-        &self,
-        container: &str,
-        name: &str,
-        block_ids: &[String],
-        metadata: &BTreeMap<String, String>,
-        condition: WriteCondition,
-    ) -> Result<String, BlobError> {
-        tokio::task::yield_now().await;
-        let is_now = self.is_now();
-        if is_now && !self.is_lost_answer {
-            return Err(Self::away());
-        }
-        let etag = self.view.commit(container, name, block_ids, metadata, condition).await?;
-        if is_now { Err(Self::away()) } else { Ok(etag) }
-    }
-
-    async fn read_part(
-        &self,
-        container: &str,
-        name: &str,
-        offset: u64,
-        bytes_max: usize,
-        etag: Option<&str>,
-    ) -> Result<Option<BlobContent>, BlobError> {
-        self.view.read_part(container, name, offset, bytes_max, etag).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_is_there_whole_or_not_at_all() {
     let streams = std::env::var("HCS_STREAMS").ok();
@@ -183,7 +91,7 @@ async fn a_snapshot_is_there_whole_or_not_at_all() {
         let mut arriving = chunks(whole.clone(), &mut random);
         let fault = random.gen_range(0..6);
         let at = random.gen_range(0..arriving.len());
-        let (mut refused, mut polls) = (u64::MAX, u64::MAX);
+        let mut polls = u64::MAX;
         match fault {
             // Nothing goes wrong.
             0 => {}
@@ -201,18 +109,12 @@ async fn a_snapshot_is_there_whole_or_not_at_all() {
                 }
             },
             // The account refuses a call.
-            4 => refused = random.gen_range(0..5),
+            4 => account.refuse_write(Some((random.gen_range(0..3), random.gen_bool(0.5)))),
             // We are killed.
             _ => polls = random.gen_range(0..60),
         }
         let view = account.view(&[], &[CONTAINER.to_owned()]);
-        let is_lost_answer = random.gen_bool(0.5);
-        let store: Arc<dyn BlockStore> = Arc::new(Refusing {
-            view: view.clone(),
-            calls: AtomicU64::new(0),
-            refused,
-            is_lost_answer,
-        });
+        let store: Arc<dyn BlockStore> = Arc::new(view);
         let place = Place { store: &store, container: CONTAINER, name: NAME };
         let ended = {
             let mut work = pin!(keep(stream::iter(arriving), place, BTreeMap::new()));
@@ -243,8 +145,7 @@ async fn a_snapshot_is_there_whole_or_not_at_all() {
         };
         *ends.entry(told).or_default() += 1;
         // Whoever comes next keeps one, or finds the one that is there.
-        let store: Arc<dyn BlockStore> = Arc::new(view);
-        let place = Place { store: &store, container: CONTAINER, name: NAME };
+        account.refuse_write(None);
         let again = stream::iter(chunks(whole, &mut random));
         match keep(again, place, BTreeMap::new()).await {
             Ok(_) | Err(SaveError::Blob(BlobError::ConditionFailed { .. })) => {}

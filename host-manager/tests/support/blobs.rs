@@ -15,6 +15,10 @@ struct State {
     staged: BTreeMap<String, Bytes>,
     /// What was said of blobs, by container and blob.
     metadata: BTreeMap<String, BTreeMap<String, String>>,
+    /// Of parts and commits, the one that is refused, and whether it is done all the same.
+    refused: Option<(u64, bool)>,
+    /// Nothing can be deleted, for this reason.
+    immutable: Option<&'static str>,
     is_away: bool,
     /// Nothing is answered, ever.
     is_silent: bool,
@@ -67,6 +71,17 @@ impl Account {
         rows.collect()
     }
 
+    /// Breaks off the call of this number, of those that bring parts or make a blob of them: it is not done, or its answer is
+    /// lost.
+    pub fn refuse_write(&self, refused: Option<(u64, bool)>) {
+        self.0.lock().unwrap().refused = refused;
+    }
+
+    /// Nothing can be deleted from now on.
+    pub fn set_immutable(&self, code: &'static str) {
+        self.0.lock().unwrap().immutable = Some(code);
+    }
+
     /// The account does not answer while this is set.
     pub fn set_away(&self, is_away: bool) {
         self.0.lock().unwrap().is_away = is_away;
@@ -104,7 +119,35 @@ pub struct View {
     writable: BTreeSet<String>,
 }
 
+/// How a call ends that is broken off.
+#[derive(PartialEq)]
+enum Ends {
+    Well,
+    Unasked,
+    Unheard,
+}
+
 impl View {
+    fn ends(&self) -> Ends {
+        let mut state = self.account.0.lock().unwrap();
+        match &mut state.refused {
+            Some((0, is_done)) => {
+                let ends = if *is_done { Ends::Unheard } else { Ends::Unasked };
+                state.refused = None;
+                ends
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                Ends::Well
+            }
+            None => Ends::Well,
+        }
+    }
+
+    fn reset() -> BlobError {
+        BlobError::Unavailable { account: "memory".to_owned(), source: "connection reset".into() }
+    }
+
     fn check(&self, container: &str, allowed: &BTreeSet<String>) -> Result<(), BlobError> {
         let (account, container) = ("memory".to_owned(), container.to_owned());
         let state = self.account.0.lock().unwrap();
@@ -171,6 +214,15 @@ impl BlobStore for View {
     async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
         self.check(container, &self.writable)?;
         let mut state = self.account.0.lock().unwrap();
+        if let Some(code) = state.immutable {
+            return Err(BlobError::Refused {
+                operation: "delete",
+                container: container.to_owned(),
+                name: name.to_owned(),
+                status: 409,
+                code: code.to_owned(),
+            });
+        }
         Ok(state.containers.get_mut(container).unwrap().remove(name).is_some())
     }
 
@@ -216,9 +268,13 @@ impl BlockStore for View {
         bytes: Bytes,
     ) -> Result<(), BlobError> {
         self.check(container, &self.writable)?;
-        let mut state = self.account.0.lock().unwrap();
-        state.staged.insert(format!("{container}/{name}/{block_id}"), bytes);
-        Ok(())
+        tokio::task::yield_now().await;
+        let ends = self.ends();
+        if ends != Ends::Unasked {
+            let mut state = self.account.0.lock().unwrap();
+            state.staged.insert(format!("{container}/{name}/{block_id}"), bytes);
+        }
+        if ends == Ends::Well { Ok(()) } else { Err(Self::reset()) }
     }
 
     async fn commit(
@@ -229,6 +285,11 @@ impl BlockStore for View {
         metadata: &BTreeMap<String, String>,
         condition: WriteCondition,
     ) -> Result<String, BlobError> {
+        tokio::task::yield_now().await;
+        let ends = self.ends();
+        if ends == Ends::Unasked {
+            return Err(Self::reset());
+        }
         let parts = block_ids.iter().map(|id| {
             let state = self.account.0.lock().unwrap();
             state.staged[&format!("{container}/{name}/{id}")].to_vec()
@@ -239,7 +300,7 @@ impl BlockStore for View {
         let prefix = format!("{container}/{name}/");
         state.staged.retain(|id, _| !id.starts_with(&prefix));
         state.metadata.insert(format!("{container}/{name}"), metadata.clone());
-        Ok(etag)
+        if ends == Ends::Well { Ok(etag) } else { Err(Self::reset()) }
     }
 
     async fn read_part(
