@@ -3,7 +3,13 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use crate::consul::client::{ConsulClient, ConsulError};
+
+/// So long a leader takes at most, and somewhat more, to enter a server that has just come into its catalog.
+const REGISTERED_AFTER: Duration = Duration::from_secs(15);
+const ASKED_EVERY: Duration = Duration::from_millis(500);
 
 /// A held lock. Dropped without [`Lock::hold`] it ends with its TTL.
 #[derive(Debug)]
@@ -32,7 +38,7 @@ impl<'a> Lock<'a> {
         holder: &str,
         ttl_s: u32,
     ) -> Result<Option<Self>, ConsulError> {
-        let session = client.create_session(key, ttl_s).await?;
+        let session = session(client, key, ttl_s).await?;
         let lock = Self { client, session, ttl: Duration::from_secs(ttl_s.into()) };
         match client.acquire(key, &lock.session, holder).await {
             Ok(true) => Ok(Some(lock)),
@@ -57,7 +63,7 @@ impl<'a> Lock<'a> {
         let outcome = loop {
             tokio::select! {
                 done = &mut work => break Ok(done),
-                () = tokio::time::sleep(step) => match self.client.renew_session(&self.session).await {
+                () = sleep(step) => match self.client.renew_session(&self.session).await {
                     Ok(()) => unseen = Duration::ZERO,
                     Err(ConsulError::Refused { status: 404, .. }) => break Err(LockError::Lost),
                     // Consul may be restarting or electing: the session lives until its TTL ends.
@@ -77,6 +83,20 @@ impl<'a> Lock<'a> {
     async fn release(&self) {
         if let Err(error) = self.client.destroy_session(&self.session).await {
             tracing::debug!(error = %crate::report::chain(&error), "lock ends with its TTL");
+        }
+    }
+}
+
+/// A session of this server. A leader that has just been elected answers before it has entered itself and the others into
+/// the catalog, and after a restore the catalog is another one: that much is waited for.
+async fn session(client: &ConsulClient, key: &str, ttl_s: u32) -> Result<String, ConsulError> {
+    let until = Instant::now() + REGISTERED_AFTER;
+    loop {
+        match client.create_session(key, ttl_s).await {
+            Err(error) if error.is_of_an_unregistered_server() && Instant::now() < until => {
+                sleep(ASKED_EVERY).await;
+            }
+            made => return made,
         }
     }
 }

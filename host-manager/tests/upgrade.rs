@@ -112,6 +112,15 @@ async fn world_of(program: &Path, channel: Channel) -> (World, Publisher) {
     (world, maker)
 }
 
+/// Declares a policy whose own moments are far away.
+fn keeps_before_upgrades(world: &World, policy: &str) {
+    let document = json!({
+        "name": policy, "interval_seconds": 30 * 86_400, "retain_count": 3, "enabled": true, "before_upgrade": true,
+    });
+    let path = format!("{}{policy}.json", blob::SNAPSHOT_POLICIES);
+    world.account.write(container::CONFIG, &path, document.to_string());
+}
+
 async fn answer(world: &World, request: &Request) -> RequestResult {
     let text = serde_json::to_string(request).unwrap();
     world.account.write(container::REQUESTS, &blob::request(request.slot), text);
@@ -127,6 +136,7 @@ async fn a_verified_release_comes_in_its_window_after_a_snapshot_and_the_leader_
     let (first, next, to) = programs();
     let (mut world, maker) = world_of(&first, Channel::Minor).await;
     world.maintenance.windows = vec![window(3)];
+    keeps_before_upgrades(&world, "monthly");
     // The checksums are signed, and the archive is not the one that was.
     maker.publish(&to, &next);
     maker.put(&to, &format!("consul_{to}_linux_amd64.zip"), &zipped(b"#!/bin/sh\nevil\n"));
@@ -173,6 +183,7 @@ async fn a_verified_release_comes_in_its_window_after_a_snapshot_and_the_leader_
     eventually("all run it", SOON, || async { all_run(&world, &to) }).await;
     assert_eq!(starts(&servers), before.iter().map(|n| n + 1).collect::<Vec<_>>(), "once each");
     let name = done.snapshot.expect("a snapshot was taken first");
+    assert!(name.starts_with("monthly/"), "the policy that says so keeps it: {name}");
     let snapshot = world.account.read(container::SNAPSHOTS, &name).expect("it is kept");
     archive::verify(snapshot.as_ref()).unwrap();
     let kept: String = world.client(1, MANAGEMENT).get("kv/kept?raw").await.unwrap();

@@ -95,6 +95,11 @@ impl ConsulError {
             _ => false,
         }
     }
+
+    /// Whether the server is not in the catalog, where sessions hang: Consul's own words, 1.8 to 1.23.
+    pub fn is_of_an_unregistered_server(&self) -> bool {
+        matches!(self, Self::Refused { status: 500, message, .. } if message.contains("Missing node registration"))
+    }
 }
 
 /// Calls one server as one token.

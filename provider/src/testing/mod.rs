@@ -15,6 +15,7 @@ use hcs_simulator::{Calls, Programs, Script, Settings, SimClock, SimCloud, Strik
 use serde_json::{Value as Json, json};
 use tfplugin::{
     CancellationToken, Context, DataSource, Ephemeral, Resource, Value, data_source, ephemeral,
+    managed,
 };
 
 use crate::client::{Client, Ports, Registrations};
@@ -24,6 +25,7 @@ use crate::clusters_data::ClustersDataSource;
 use crate::ephemeral::{ClientConfig, RootToken};
 use crate::helm_data::HelmConfigDataSource;
 use crate::policy::PolicyResource;
+use crate::snapshots::{RestoreResource, SnapshotResource};
 use crate::tagging::Tagging;
 use crate::zones_data::ZonesDataSource;
 use configured::Configured;
@@ -172,6 +174,14 @@ impl Provider {
 
     pub(crate) fn policy(&self) -> Arc<dyn Resource> {
         self.with::<dyn Resource>(Arc::new(PolicyResource))
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<dyn Resource> {
+        self.with(managed(SnapshotResource))
+    }
+
+    pub(crate) fn restore(&self) -> Arc<dyn Resource> {
+        self.with(managed(RestoreResource))
     }
 
     pub(crate) fn client_config(&self) -> Arc<dyn Ephemeral> {

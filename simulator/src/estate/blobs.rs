@@ -13,6 +13,8 @@ pub struct Blob {
     pub etag: String,
     /// Milliseconds since the Unix epoch.
     pub written_ms: u64,
+    /// What is said of it.
+    pub metadata: BTreeMap<String, String>,
 }
 
 type Container = BTreeMap<String, Blob>;
@@ -39,12 +41,34 @@ impl Blobs {
         bytes: Bytes,
         now_ms: u64,
     ) -> String {
-        self.writes += 1;
-        let etag = format!("\"0x8D{:013X}\"", self.writes);
-        let blob = Blob { bytes, etag: etag.clone(), written_ms: now_ms };
+        let etag = self.next_etag();
+        let blob =
+            Blob { bytes, etag: etag.clone(), written_ms: now_ms, metadata: BTreeMap::new() };
         let containers = self.accounts.entry(account.to_owned()).or_default();
         containers.entry(container.to_owned()).or_default().insert(name.to_owned(), blob);
         etag
+    }
+
+    /// Writes what is said of a blob; `false` where none is.
+    pub fn set_metadata(
+        &mut self,
+        account: &str,
+        container: &str,
+        name: &str,
+        metadata: BTreeMap<String, String>,
+        now_ms: u64,
+    ) -> bool {
+        let etag = self.next_etag();
+        let containers = self.accounts.get_mut(account);
+        let blobs = containers.and_then(|containers| containers.get_mut(container));
+        let Some(blob) = blobs.and_then(|blobs| blobs.get_mut(name)) else { return false };
+        (blob.metadata, blob.etag, blob.written_ms) = (metadata, etag, now_ms);
+        true
+    }
+
+    fn next_etag(&mut self) -> String {
+        self.writes += 1;
+        format!("\"0x8D{:013X}\"", self.writes)
     }
 
     /// Removes a blob; `false` where none was.

@@ -277,6 +277,26 @@ impl BlobStore for SimBlobs {
         })
     }
 
+    async fn set_metadata(
+        &self,
+        container: &str,
+        name: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), BlobError> {
+        tokio::task::yield_now().await;
+        self.work(container, "write", http::Method::Put, |estate, now_ms| {
+            let (account, said) = (&self.account, metadata.clone());
+            let is_set = estate.blobs.set_metadata(account, container, name, said, now_ms);
+            is_set.then_some(()).ok_or_else(|| BlobError::Refused {
+                operation: "Set metadata",
+                container: container.to_owned(),
+                name: name.to_owned(),
+                status: 404,
+                code: "BlobNotFound".to_owned(),
+            })
+        })
+    }
+
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
         tokio::task::yield_now().await;
         self.work(container, "read", http::Method::Get, |estate, _| {
@@ -286,7 +306,7 @@ impl BlobStore for SimBlobs {
                     name: name.to_owned(),
                     size_bytes: blob.bytes.len() as u64,
                     last_modified: Some(rfc3339(blob.written_ms)),
-                    metadata: BTreeMap::new(),
+                    metadata: blob.metadata.clone(),
                 })
                 .collect())
         })

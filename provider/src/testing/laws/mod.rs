@@ -16,6 +16,7 @@ mod registrations;
 mod rights;
 mod runs;
 mod secrets;
+mod snapshots;
 mod tags;
 mod unknown;
 

@@ -30,7 +30,8 @@ async fn null_elements_are_refused_in_every_list_and_mean_nothing_in_every_map()
     let azure = Azure::new().await;
     let provider = azure.provider(Value::Null, None);
     let served = HcsProvider;
-    let resources: Vec<std::sync::Arc<dyn Resource>> = vec![provider.cluster(), provider.policy()];
+    let resources: Vec<std::sync::Arc<dyn Resource>> =
+        vec![provider.cluster(), provider.policy(), provider.snapshot(), provider.restore()];
     let mut lists = 0;
     let mut maps = Vec::new();
     for resource in &resources {
@@ -69,7 +70,7 @@ async fn null_elements_are_refused_in_every_list_and_mean_nothing_in_every_map()
         maps.iter().map(|(of, path)| format!("{of} {}", path.join("."))).collect();
     assert_eq!(
         known,
-        ["hcs_cluster tags", "provider default_tags.tags"],
+        ["hcs_cluster tags", "hcs_snapshot_restore triggers", "provider default_tags.tags"],
         "a map that is not tried"
     );
 

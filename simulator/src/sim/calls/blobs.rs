@@ -1,5 +1,6 @@
 //! Blobs of a run whose calls are counted, and of which any may go wrong.
 
+use std::collections::BTreeMap;
 use std::hash::Hash as _;
 use std::sync::Arc;
 
@@ -152,6 +153,16 @@ impl BlobStore for CountedBlobs {
 
     async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
         self.call(label("DELETE", container, name), self.store.delete(container, name)).await
+    }
+
+    async fn set_metadata(
+        &self,
+        container: &str,
+        name: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), BlobError> {
+        let call = label("PUT", container, name);
+        self.call(call, self.store.set_metadata(container, name, metadata)).await
     }
 
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
