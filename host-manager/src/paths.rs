@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use semver::Version;
 
+use crate::service::{CONSUL_UNIT, TRIAL_UNIT};
+
 /// Files in the folder of [`Paths::tls_dir`].
 pub mod tls_file {
     /// The CAs that are trusted.
@@ -66,7 +68,7 @@ impl Paths {
 
     /// Folder of one Consul version.
     pub fn consul_dir(&self, version: &Version) -> PathBuf {
-        self.at("opt/hcs/consul").join(version.to_string())
+        self.consul_dirs().join(version.to_string())
     }
 
     /// Where the data disk is mounted.
@@ -82,6 +84,16 @@ impl Paths {
     /// Where Consul puts whole archives and states for a moment: on the data disk, not on the small one of the system.
     pub fn temporary_dir(&self) -> PathBuf {
         self.at("opt/consul/tmp")
+    }
+
+    /// Everything of the server in which a snapshot is tried; a folder that comes and goes with it.
+    pub fn trial_dir(&self) -> PathBuf {
+        self.at("opt/consul/trial")
+    }
+
+    /// Where all programs of Consul lie, by version.
+    pub fn consul_dirs(&self) -> PathBuf {
+        self.at("opt/hcs/consul")
     }
 
     /// Consul's configuration without secrets.
@@ -121,7 +133,12 @@ impl Paths {
 
     /// Consul's unit.
     pub fn consul_unit(&self) -> PathBuf {
-        self.unit_dir().join("consul.service")
+        self.unit_dir().join(CONSUL_UNIT)
+    }
+
+    /// The unit of the server in which a snapshot is tried.
+    pub fn trial_unit(&self) -> PathBuf {
+        self.unit_dir().join(TRIAL_UNIT)
     }
 
     /// The root itself.

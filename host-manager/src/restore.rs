@@ -1,6 +1,6 @@
 //! A snapshot is put back, once, however often whoever leads is cut off meanwhile.
 //!
-//! What is there is saved first. A key in Consul marks that state: a restore takes the key away, so whoever goes on after a
+//! The snapshot is tried in a server that is thrown away, then what is there is saved. A key in Consul marks that state: a restore takes the key away, so whoever goes on after a
 //! cut sees by looking whether Consul was given the snapshot before. Consul itself may answer with an error although it has
 //! done it.
 
@@ -23,7 +23,8 @@ use crate::consul::client::{ConsulClient, ConsulError};
 use crate::host::Host;
 use crate::report::chain;
 use crate::snapshot::on_demand;
-use crate::snapshot::save::{self, Place, SaveError};
+use crate::snapshot::save::{self, Place, SaveError, Saved};
+use crate::snapshot::trial;
 use crate::status::written_at;
 
 /// Servers and their keepers need a moment after it: tokens of another time may have to be made again.
@@ -129,12 +130,19 @@ async fn begin(
 ) -> Result<(Restore, Option<String>), (RequestOutcome, String)> {
     let name = request.arguments.get(argument::SNAPSHOT).and_then(Value::as_str);
     let name = name.unwrap_or_default().to_owned();
-    good(host, client, &name).await?;
+    let good = good(host, client, &name).await?;
     let (upgrade, _) = host.stores.upgrade().await.map_err(|error| failed(&error))?;
     let is_under_way = |phase| matches!(phase, UpgradePhase::Running | UpgradePhase::Stopped);
     if let Some(upgrade) = upgrade.filter(|upgrade| is_under_way(upgrade.phase)) {
         return refused(format!("{}: wait for its end, or take it back", upgrade.told()));
     }
+    let is_asked_without =
+        request.arguments.get(argument::WITHOUT_TRIAL).and_then(Value::as_bool).unwrap_or(false);
+    let untried = if is_asked_without {
+        Some("nobody wanted it to be tried".to_owned())
+    } else {
+        tried(host, &name, good).await?
+    };
     let short = request.id.split('-').next().unwrap_or_default();
     // Each try has its own: what was written since the last one is kept as well.
     let now_ms = i64::try_from(host.clock.now_unix_ms()).unwrap_or(i64::MAX);
@@ -149,6 +157,7 @@ async fn begin(
         id: request.id.clone(),
         snapshot: name,
         safety_snapshot,
+        untried,
         phase: RestorePhase::Begun,
         since: written_at(host.clock.now_unix_ms()),
         unknown: BTreeMap::new(),
@@ -160,12 +169,46 @@ async fn begin(
     }
 }
 
-/// The version of the blob that was looked at: it is there, whole, and this Consul can restore it.
+/// Restores it into a server that is thrown away. What it cannot be tried for is no reason to leave a cluster without its
+/// state, and is told: none, where it was tried.
+async fn tried(
+    host: &Host,
+    name: &str,
+    good: Good,
+) -> Result<Option<String>, (RequestOutcome, String)> {
+    let place = Place { store: &host.stores.shared, container: container::SNAPSHOTS, name };
+    let Good { saved, etag, version } = good;
+    match trial::try_out(host, &version, place, &saved, etag).await {
+        Ok(tried) => {
+            let took_ms = tried.took.as_millis();
+            tracing::info!(snapshot = name, took_ms, "a throw-away server has restored it");
+            Ok(None)
+        }
+        Err(error) if error.is_of_the_snapshot() => {
+            refused(format!("{name}: {}. Nothing was touched", chain(&error)))
+        }
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), snapshot = name, "it was not tried");
+            Ok(Some(chain(&error)))
+        }
+    }
+}
+
+/// A snapshot that was looked at.
+struct Good {
+    saved: Saved,
+    /// Of the version of the blob that was looked at.
+    etag: String,
+    /// Of the Consul that is to restore it.
+    version: String,
+}
+
+/// It is there, whole, and this Consul knows all that it holds.
 async fn good(
     host: &Host,
     client: &ConsulClient,
     name: &str,
-) -> Result<String, (RequestOutcome, String)> {
+) -> Result<Good, (RequestOutcome, String)> {
     if !may_be_named(name) {
         return refused(format!("{name:?} names no snapshot: `hcs snapshots list` names them"));
     }
@@ -184,7 +227,7 @@ async fn good(
     };
     let version = client.version().await.map_err(|error| failed(&error))?;
     match saved.facts.check_for(version.parse().ok().as_ref()) {
-        Ok(()) => Ok(etag),
+        Ok(()) => Ok(Good { saved, etag, version }),
         Err(error) => refused(format!("{name}: {}. Nothing was touched", chain(&error))),
     }
 }
@@ -197,7 +240,7 @@ async fn put_back(
     if is_restored(client, restore).await? {
         return Ok(());
     }
-    let etag = good(host, client, &restore.snapshot).await?;
+    let Good { etag, .. } = good(host, client, &restore.snapshot).await?;
     tracing::warn!(snapshot = restore.snapshot, before = restore.safety_snapshot, "restoring");
     let store = Arc::clone(&host.stores.shared);
     let archive =
@@ -244,11 +287,14 @@ async fn settle(host: &Host, client: &ConsulClient) {
 }
 
 fn told(restore: &Restore) -> BTreeMap<String, Value> {
+    let untried = restore.untried.as_ref().map(|why| (argument::UNTRIED.to_owned(), json!(why)));
     [
         (argument::SNAPSHOT.to_owned(), json!(restore.snapshot)),
         (argument::SAFETY_SNAPSHOT.to_owned(), json!(restore.safety_snapshot)),
     ]
-    .into()
+    .into_iter()
+    .chain(untried)
+    .collect()
 }
 
 #[cfg(test)]

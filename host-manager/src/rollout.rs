@@ -13,6 +13,7 @@ use crate::consul::client::{ConsulClient, ConsulError};
 use crate::consul::health;
 use crate::consul::types::{AutopilotHealth, AutopilotServer};
 use crate::converge::{self, InvalidConfig, StartError, Wanted};
+use crate::documents::Stores;
 use crate::host::Host;
 use crate::lock::{Lock, LockError};
 use crate::memory::Memory;
@@ -24,6 +25,8 @@ const LOCK_KEY: &str = "hcs/rollout";
 /// Outlives a restart of our own agent, through which the lock is renewed.
 const LOCK_TTL_S: u32 = 120;
 const NEWER_LEADS: &str = "a server of a newer version leads";
+/// What was read for it is old.
+pub const CHANGED: &str = "what is to run has changed since it was read";
 const POLL: Duration = Duration::from_secs(1);
 /// Autopilot looks every two seconds: so many good answers in a row are no memory of the time
 /// before the restart.
@@ -93,11 +96,31 @@ pub fn reason_to_wait(
     None
 }
 
+/// Which documents say what is to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Basis<'a> {
+    /// Generation of the cluster's document.
+    pub generation: u64,
+    /// The note of the way to another Consul.
+    pub upgrade_etag: Option<&'a str>,
+}
+
+impl Basis<'_> {
+    /// Whether they are those that are there now; what cannot be read is not.
+    pub async fn is_current(self, stores: &Stores) -> bool {
+        let (cluster, upgrade) = tokio::join!(stores.cluster(), stores.upgrade());
+        cluster.is_ok_and(|cluster| cluster.generation == self.generation)
+            && upgrade.is_ok_and(|(_, etag)| etag.as_deref() == self.upgrade_etag)
+    }
+}
+
 /// One try to restart with the wanted files, which Consul has called valid.
+#[allow(clippy::too_many_arguments)]
 pub async fn attempt(
     host: &Host,
     client: &ConsulClient,
     cluster: &ClusterDocument,
+    basis: Basis<'_>,
     peers: &[ServerStatus],
     wanted: &Wanted,
     memory: &mut Memory,
@@ -115,6 +138,10 @@ pub async fn attempt(
         return Err(RolloutError::Waiting("another server is being restarted"));
     };
     lock.hold(async {
+        // The server before us may have gone back just now: what was taken back reaches nobody else.
+        if !basis.is_current(&host.stores).await {
+            return Err(RolloutError::Waiting(CHANGED));
+        }
         // Nobody is given to a server that is about to go, where another one can take them.
         let away = (own.voters.len() > 1).then(|| board.restarting());
         if away.is_some() {

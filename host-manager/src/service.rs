@@ -1,4 +1,4 @@
-//! The port to the service manager: Consul is a service of its own, so that it outlives us.
+//! The port to the service manager: Consul is a service of its own, so that it outlives us; so is one that is thrown away.
 
 use async_trait::async_trait;
 use hcs_planner::cloud_init::SERVER_SETUP_UNIT;
@@ -6,6 +6,9 @@ use tokio::process::Command;
 
 /// Name of Consul's unit.
 pub const CONSUL_UNIT: &str = "consul.service";
+
+/// Name of the unit of the server in which a snapshot is tried.
+pub const TRIAL_UNIT: &str = "hcs-snapshot-trial.service";
 
 /// What can be asked of the service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub enum Verb {
     Restart,
     /// Have Consul read its configuration and certificates again.
     Reload,
+    /// Start the server in which a snapshot is tried.
+    StartTrial,
+    /// Stop that one.
+    StopTrial,
 }
 
 impl Verb {
@@ -35,8 +42,8 @@ impl Verb {
             Self::SetUp => "restart",
             Self::Enable => "enable",
             Self::Disable => "disable",
-            Self::Start => "start",
-            Self::Stop => "stop",
+            Self::Start | Self::StartTrial => "start",
+            Self::Stop | Self::StopTrial => "stop",
             Self::Restart => "restart",
             Self::Reload => "reload",
         }
@@ -62,7 +69,7 @@ pub enum ServiceError {
     },
 }
 
-/// The service manager, as far as Consul's unit and the server's setup are concerned.
+/// The service manager, as far as Consul's units and the server's setup are concerned.
 #[async_trait]
 pub trait Service: Send + Sync {
     /// Carries out a verb.
@@ -87,6 +94,7 @@ impl Service for Systemd {
         match verb {
             Verb::DaemonReload => {}
             Verb::SetUp => drop(command.arg(SERVER_SETUP_UNIT)),
+            Verb::StartTrial | Verb::StopTrial => drop(command.arg(TRIAL_UNIT)),
             _ => drop(command.arg(CONSUL_UNIT)),
         }
         let output = command.output().await.map_err(ServiceError::Start)?;

@@ -7,11 +7,13 @@ mod support;
 use std::time::Duration;
 
 use hcs_engine::snapshot::archive;
+use hcs_engine::snapshot::records::kind;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
 use hcs_planner::restore::{MARKER, Restore, RestorePhase};
 use hcs_planner::rotation::{Phase, Rotated};
 use serde_json::{Value, json};
+use support::archives::{STATE_HEADER, sealed};
 use support::world::{MANAGEMENT, Server, World, forget_answers};
 use support::{consul_binary, eventually};
 
@@ -102,8 +104,13 @@ async fn a_snapshot_is_put_back_once_and_what_was_there_is_kept() {
     world.set_apply_works(false);
     assert_eq!(read(&world, MANAGEMENT, "a").await.as_deref(), Some("2"));
 
+    assert_eq!(servers[0].service.trials().0, 0, "what is told by looking needs no trial");
+
     let restored = asked(&world, "r-5", RequestAction::Restore, taken).await;
     assert_eq!(restored.outcome, RequestOutcome::Done, "{restored:?}");
+    assert_eq!(restored.values.get(argument::UNTRIED), None, "{restored:?}");
+    assert_eq!(servers[0].service.trials(), (1, false), "tried first, and thrown away");
+    assert!(!servers[0].host.paths.trial_dir().exists());
     assert_eq!(read(&world, MANAGEMENT, "a").await.as_deref(), Some("1"));
     assert_eq!(read(&world, MANAGEMENT, "b").await, None);
     assert_eq!(read(&world, MANAGEMENT, MARKER).await, None, "nothing of ours is left in it");
@@ -183,4 +190,30 @@ async fn a_snapshot_from_before_a_rotation_keeps_nobody_out() {
     for server in &mut servers {
         server.stop_manager().await;
     }
+}
+
+/// A record that is well formed and no token: Consul's leader would panic over it with the bad snapshot as its newest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_consul_cannot_restore_is_found_by_the_trial_and_touches_nothing() {
+    let world = World::new(&consul_binary(), 1);
+    let mut servers = formed(&world, 1).await;
+    write(&world, "a", "1").await;
+    let (_, starts) = servers[0].service.process();
+    let bad = sealed(&[STATE_HEADER, &[kind::ACL_TOKEN, 0xa1, b'x']].concat());
+    archive::verify(bad.as_ref()).expect("nothing can be seen by reading it");
+    let name = "hourly/20261129T060000Z.snap";
+    world.account.write(container::SNAPSHOTS, name, bad);
+
+    let refused = asked(&world, "r-1", RequestAction::Restore, name).await;
+    assert_eq!(refused.outcome, RequestOutcome::Refused, "{refused:?}");
+    let reason = refused.reason.unwrap();
+    assert!(reason.contains("to try it in did not restore it"), "{reason}");
+    assert!(reason.ends_with("Nothing was touched"), "{reason}");
+    assert_eq!(servers[0].service.trials(), (1, false));
+    assert_eq!(servers[0].service.process().1, starts, "the one that serves has not even noticed");
+    assert_eq!(read(&world, MANAGEMENT, "a").await.as_deref(), Some("1"));
+    assert_eq!(note(&world), None);
+    let kept = world.account.names(container::SNAPSHOTS);
+    assert_eq!(kept, [name], "nothing was kept for it");
+    servers[0].stop_manager().await;
 }

@@ -21,6 +21,7 @@ use hcs_planner::names::hex;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
+use support::archives::sealed;
 use support::blobs::Account;
 
 const STREAMS_IN_CI: u64 = 300;
@@ -37,22 +38,7 @@ fn snapshot(random: &mut StdRng, value_bytes_max: usize) -> Bytes {
         state.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
         state.extend(value);
     }
-    let meta =
-        format!(r#"{{"Version":1,"ID":"2-13-1","Index":13,"Term":2,"Size":{}}}"#, state.len());
-    let files = [("meta.json", meta.as_bytes()), ("state.bin", state.as_slice())];
-    let sums = files.iter().fold(String::new(), |text, (name, bytes)| {
-        text + &format!("{}  {name}\n", hex(&Sha256::digest(bytes)))
-    });
-    let mut tar = tar::Builder::new(Vec::new());
-    for (name, bytes) in files.into_iter().chain([("SHA256SUMS", sums.as_bytes())]) {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o600);
-        tar.append_data(&mut header, name, bytes).unwrap();
-    }
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(&tar.into_inner().unwrap()).unwrap();
-    gzip.finish().unwrap().into()
+    sealed(&state)
 }
 
 fn broken() -> ConsulError {

@@ -10,7 +10,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hcs_engine::snapshot::archive;
-use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
+use hcs_host_manager::rollout::Basis;
+use hcs_host_manager::upgrade::Way;
+use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus, blob, container};
 use hcs_planner::maintenance::Window;
 use hcs_planner::observed::is_same_consul;
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult};
@@ -356,4 +358,45 @@ async fn servers_go_one_after_the_other_and_lose_no_write() {
     for mut server in servers {
         server.stop_manager().await;
     }
+}
+
+/// A turn is taken by what is written when the lock is held, and not by what was read half a minute before.
+#[tokio::test]
+async fn no_turn_is_taken_by_a_note_or_a_document_of_before() {
+    let (world, _maker) = world_of(&consul_binary(), Channel::Patch).await;
+    world.set_server_count(3);
+    let stores = world.server(0).host.stores.clone();
+    let generation = stores.cluster().await.unwrap().generation;
+    let at_first = Basis { generation, upgrade_etag: None };
+    assert!(at_first.is_current(&stores).await);
+
+    let way = Way {
+        from: stores.cluster().await.unwrap().consul,
+        to: ConsulArtifact {
+            version: next_patch(&world.version),
+            sha256: "0".repeat(64),
+            file_name: "consul".to_owned(),
+        },
+        by: By::Channel,
+        after: None,
+    };
+    let note = way.note("1".to_owned(), UpgradePhase::Running, generation, Timestamp::now());
+    world.account.write(container::DECISIONS, blob::UPGRADE, serde_json::to_string(&note).unwrap());
+    let (_, etag) = stores.upgrade().await.unwrap();
+    let running = Basis { generation, upgrade_etag: etag.as_deref() };
+    assert!(running.is_current(&stores).await && !at_first.is_current(&stores).await);
+
+    let back = Upgrade { phase: UpgradePhase::TakenBack, ..note };
+    world.account.write(container::DECISIONS, blob::UPGRADE, serde_json::to_string(&back).unwrap());
+    assert!(!running.is_current(&stores).await, "what was taken back reaches nobody else");
+    let (_, etag) = stores.upgrade().await.unwrap();
+    let taken_back = Basis { generation, upgrade_etag: etag.as_deref() };
+    assert!(taken_back.is_current(&stores).await);
+    world.set_server_count(3);
+    assert!(!taken_back.is_current(&stores).await, "a later document");
+    let generation = stores.cluster().await.unwrap().generation;
+    let latest = Basis { generation, ..taken_back };
+    assert!(latest.is_current(&stores).await);
+    world.account.set_away(true);
+    assert!(!latest.is_current(&stores).await, "what cannot be read is not known");
 }

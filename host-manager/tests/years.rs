@@ -11,6 +11,7 @@ mod server;
 mod world;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, Form, ServerCertificates};
 use hcs_planner::maintenance::{Window, Work};
@@ -31,10 +32,10 @@ const DAY_S: u64 = 24 * HOUR_S;
 const YEAR_S: u64 = 365 * DAY_S;
 const ROUND_S: u64 = 5;
 /// Rounds without an event after which time begins to pass faster.
-const QUIET_ROUNDS: u64 = 4;
+const QUIET_ROUNDS: u64 = 2;
 /// How likely trouble is in a round in which something happens.
 const TROUBLE: f64 = 0.04;
-const IN_CI: u64 = 30;
+const IN_CI: u64 = 200;
 
 fn artifact(version: &str) -> ConsulArtifact {
     ConsulArtifact {
@@ -80,7 +81,7 @@ fn document(rng: &mut StdRng) -> ClusterDocument {
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let document = document(&mut rng);
+        let document = Rc::new(document(&mut rng));
         let begin: Timestamp = BEGIN.parse().unwrap();
         let servers = document.slots.iter().map(|slot| (*slot, Server::default())).collect();
         let raft = document.slots.iter().copied().collect();
@@ -160,8 +161,8 @@ impl World {
         if self.lock.is_none() && self.document.slots.iter().all(is_well) {
             self.servers.remove(&going);
             self.raft.remove(&going);
-            self.document.others.retain(|slot| *slot != going);
-            self.document.generation += 1;
+            Rc::make_mut(&mut self.document).others.retain(|slot| *slot != going);
+            Rc::make_mut(&mut self.document).generation += 1;
             self.is_busy = true;
             if self.leader == Some(going) {
                 self.leader = None;
@@ -186,7 +187,7 @@ impl World {
         let now = self.now();
         let opening = self.document.maintenance.schedule().opening(Work::Fix, now);
         match opening {
-            Some(opening) if opening.is_open(now) => most_s.min(HOUR_S / 12),
+            Some(opening) if opening.is_open(now) => most_s.min(HOUR_S / 3),
             Some(opening) => {
                 let seconds = opening.start.duration_since(now).as_secs();
                 most_s.min(u64::try_from(seconds).unwrap_or(1)).max(ROUND_S)
@@ -201,16 +202,17 @@ impl World {
         let is_stopped = self.note.as_ref().is_some_and(|note| note.phase == UpgradePhase::Stopped);
         let wanted = version.filter(|version| *version > runs.version && !is_stopped);
         let is_declared = wanted.is_some();
+        let document = Rc::make_mut(&mut self.document);
         if let Some(version) = wanted {
-            self.document.consul_before = Some(Box::new(runs));
-            self.document.consul = artifact(&version.to_string());
+            document.consul_before = Some(Box::new(runs));
+            document.consul = artifact(&version.to_string());
             self.laws.taken_back.remove(&version);
         } else {
-            self.document.consul = runs;
+            document.consul = runs;
         }
-        self.document.generation += 1;
+        document.generation += 1;
         if is_declared {
-            self.document.consul_declared_at = self.document.generation;
+            document.consul_declared_at = document.generation;
         }
         self.apply_until_s = self.now_s + 20 * 60;
         self.is_busy = true;
@@ -218,13 +220,14 @@ impl World {
 
     fn resize(&mut self) {
         let server_count = if self.document.server_count == 3 { 5 } else { 3 };
-        self.document.server_count = server_count;
-        self.document.slots = (0..server_count).collect();
+        let document = Rc::make_mut(&mut self.document);
+        document.server_count = server_count;
+        document.slots = (0..server_count).collect();
         for slot in 0..server_count {
             self.servers.entry(slot).or_default();
         }
         let all = self.servers.keys().copied();
-        self.document.others = all.filter(|slot| *slot >= server_count).collect();
+        document.others = all.filter(|slot| *slot >= server_count).collect();
     }
 
     fn any(&mut self) -> u32 {
@@ -329,8 +332,9 @@ impl World {
 }
 
 /// What a year came to, or the law that it broke.
-fn year(seed: u64) -> Result<Counts, String> {
+fn year(seed: u64, is_alone: bool) -> Result<Counts, String> {
     let mut world = World::new(seed);
+    world.laws.keeps_all = is_alone;
     world.pass(HOUR_S);
     let end_s = world.now_s + YEAR_S;
     let mut releases = 0;
@@ -364,8 +368,10 @@ fn year(seed: u64) -> Result<Counts, String> {
 #[test]
 fn no_year_breaks_a_law() {
     if let Ok(seed) = std::env::var("HCS_YEAR") {
-        println!("{:?}", year(seed.parse().unwrap()).unwrap());
-        return;
+        match year(seed.parse().unwrap(), true) {
+            Ok(counts) => return println!("{counts:?}"),
+            Err(told) => panic!("{told}"),
+        }
     }
     let years = std::env::var("HCS_YEARS").map_or(IN_CI, |text| text.parse().unwrap());
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
@@ -374,7 +380,7 @@ fn no_year_breaks_a_law() {
             let seeds = (first..years).step_by(usize::try_from(threads).unwrap());
             scope.spawn(move || {
                 let mut broken = Vec::new();
-                let all = seeds.fold(Counts::default(), |all, seed| match year(seed) {
+                let all = seeds.fold(Counts::default(), |all, seed| match year(seed, false) {
                     Ok(counts) => all.and(counts),
                     Err(told) => {
                         println!("year {seed}: {told}");

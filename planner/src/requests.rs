@@ -100,6 +100,10 @@ pub mod argument {
     pub const SNAPSHOT: &str = "snapshot";
     /// Name of the snapshot that was taken before a restore.
     pub const SAFETY_SNAPSHOT: &str = "safety_snapshot";
+    /// Whether a snapshot is restored without a trial.
+    pub const WITHOUT_TRIAL: &str = "without_trial";
+    /// Why a snapshot was restored without a trial, in one sentence.
+    pub const UNTRIED: &str = "untried";
     /// Container and name of a blob.
     pub const BLOB: &str = "blob";
     /// Raft index of a snapshot.

@@ -14,6 +14,9 @@ pub struct Restore {
     pub snapshot: String,
     /// What was there before: the name of a blob in `snapshots`, too.
     pub safety_snapshot: String,
+    /// Why it was not tried before, in one sentence; none where a throw-away server has restored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untried: Option<String>,
     /// How far it is.
     pub phase: RestorePhase,
     /// RFC 3339: when this phase began.

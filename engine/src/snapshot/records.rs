@@ -13,6 +13,30 @@ use semver::Version;
 /// Records of this kind and above are Consul Enterprise's.
 const ENTERPRISE: u8 = 64;
 
+/// Numbers of kinds, by what they are.
+pub mod kind {
+    /// Keys and values.
+    pub const KVS: u8 = 2;
+    /// Prepared queries.
+    pub const PREPARED_QUERY: u8 = 7;
+    /// ACL tokens.
+    pub const ACL_TOKEN: u8 = 17;
+    /// ACL policies.
+    pub const ACL_POLICY: u8 = 19;
+    /// Configuration entries, among them intentions from 1.9 on.
+    pub const CONFIG_ENTRY: u8 = 22;
+    /// ACL roles.
+    pub const ACL_ROLE: u8 = 23;
+    /// ACL binding rules.
+    pub const ACL_BINDING_RULE: u8 = 25;
+    /// ACL auth methods.
+    pub const ACL_AUTH_METHOD: u8 = 27;
+    /// Peerings.
+    pub const PEERING: u8 = 35;
+    /// What peers trust.
+    pub const PEERING_TRUST_BUNDLE: u8 = 38;
+}
+
 /// Kinds that Community restores: number, Consul's name, and the first version that knows it where that is after 1.8.
 const KINDS: [(u8, &str, (u64, u64)); 27] = [
     (0, "Register", (1, 8)),

@@ -2,7 +2,8 @@
 //!
 //! The token goes into a header and nowhere else; error texts are scrubbed.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -132,6 +133,14 @@ impl ConsulClient {
         let http = builder(&name, address, &ca).build().map_err(ConsulError::Client)?;
         let base = format!("https://{name}:{}/v1/", port::HTTPS);
         Ok(Self { http, address, base, token, local_token: None })
+    }
+
+    /// A client for a server of this machine that listens on a socket in the file system, and asks nobody for a token.
+    pub fn at_socket(socket: &Path) -> Result<Self, ConsulError> {
+        let http = Client::builder().unix_socket(socket).no_proxy().timeout(CALL_TIMEOUT).build();
+        let http = http.map_err(ConsulError::Client)?;
+        let (address, base) = (Ipv4Addr::LOCALHOST.into(), "http://localhost/v1/".to_owned());
+        Ok(Self { http, address, base, token: Secret::new(""), local_token: None })
     }
 
     /// The same server as another token.

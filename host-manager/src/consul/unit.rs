@@ -86,7 +86,7 @@ ExecStartPre=+/bin/chown -hR {CONSUL_USER}:{CONSUL_USER} {} {}
 }
 
 /// Quotes a path only when it needs it: plain words are read the same by every parser.
-fn quoted(path: &Path) -> String {
+pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
     if text.chars().all(plain) {

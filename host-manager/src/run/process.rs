@@ -20,7 +20,7 @@ use crate::formation::{self, Formation};
 use crate::last_known::LastKnown;
 use crate::membership;
 use crate::report::chain;
-use crate::rollout::{self, RolloutError};
+use crate::rollout::{self, Basis, RolloutError};
 use crate::rotation::behind;
 use crate::service::Verb;
 use crate::upgrade::turn::waits_for;
@@ -207,6 +207,9 @@ impl Manager {
                 self.board.solved("rollout");
             }
             Err(RolloutError::Waiting(reason)) => {
+                if reason == rollout::CHANGED {
+                    self.upgrades.read_again();
+                }
                 if self.waits_for.replace(reason) != Some(reason) {
                     tracing::info!(reason, "a new configuration waits");
                 }
@@ -276,7 +279,9 @@ impl Manager {
         let begun = HeldJob::begin(store, clock, JobKind::Restart, slot, reason).await;
         let client = &documents.client;
         let (board, memory) = (&self.board, &mut self.memory);
-        let attempt = rollout::attempt(&host, client, cluster, peers, wanted, memory, board);
+        let upgrade_etag = documents.upgrade_etag.as_deref();
+        let basis = Basis { generation: declared.generation, upgrade_etag };
+        let attempt = rollout::attempt(&host, client, cluster, basis, peers, wanted, memory, board);
         match begun {
             Ok(Ok(job)) => job.hold(attempt).await?,
             // An apply that brings another Consul waits for this very restart.

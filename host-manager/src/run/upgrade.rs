@@ -86,6 +86,11 @@ pub(super) struct Upgrades {
 }
 
 impl Upgrades {
+    /// The documents have changed.
+    pub(super) fn read_again(&mut self) {
+        self.is_old = true;
+    }
+
     /// Whether the documents have to be read again for it.
     pub(super) fn is_due(&mut self) -> bool {
         std::mem::take(&mut self.is_old)
@@ -116,7 +121,7 @@ impl Manager {
         match ran {
             // The way may go forward again since this was read: a server of the new version has led.
             Some(ran) if consul.version < ran.version && !self.is_noted_still(documents).await => {
-                self.upgrades.is_old = true;
+                self.upgrades.read_again();
                 ran
             }
             _ => consul,

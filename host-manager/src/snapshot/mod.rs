@@ -1,5 +1,7 @@
-//! Snapshots: when one is due, how it gets into the account whole or not at all, and which ones go away.
+//! Snapshots: when one is due, how it gets into the account whole or not at all, whether it can be restored, and which ones
+//! go away.
 
 pub mod on_demand;
 pub mod run;
 pub mod save;
+pub mod trial;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::on_demand;
 use super::save::{self, Place, SaveError};
+use super::trial;
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::host::Host;
 use crate::lock::{Lock, LockError};
@@ -102,6 +103,9 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
     let mut progress: BTreeMap<String, Progress> = BTreeMap::new();
     let mut round: u32 = 0;
     let mut expires_ms = 0;
+    if let Err(error) = trial::sweep(&host).await {
+        tracing::warn!(error = %chain(&error), "what a trial has left behind is there still");
+    }
     while !stop.is_cancelled() {
         if let Some(client) = board.serving() {
             if round.is_multiple_of(host.timing.rounds_per_refresh) {

@@ -81,8 +81,7 @@ pub async fn keep(
     place: Place<'_>,
     mut said: BTreeMap<String, String>,
 ) -> Result<Saved, SaveError> {
-    let (chunks, arriving) = mpsc::channel(WAITING);
-    let verified = tokio::task::spawn_blocking(move || archive::verify(Arriving::new(arriving)));
+    let (chunks, verified) = verifier(WAITING);
     let mut upload = Upload::new(place);
     let mut hash = Sha256::new();
     let mut chunks = Some(chunks);
@@ -101,7 +100,7 @@ pub async fn keep(
         upload.push(chunk).await?;
     }
     drop(chunks);
-    let facts = verified.await.map_err(|error| SaveError::Stopped(io::Error::other(error)))??;
+    let facts = verified.await?;
     let (size_bytes, sha256) = (upload.size_bytes, hex(&hash.finalize()));
     said.insert(metadata::RAFT_INDEX.to_owned(), facts.index.to_string());
     said.insert(metadata::SHA256.to_owned(), sha256.clone());
@@ -120,11 +119,37 @@ pub async fn keep(
     Ok(Saved { facts, size_bytes, sha256 })
 }
 
+/// Verifies what arrives, and keeps nothing of it.
+pub async fn verify(
+    mut stream: impl Stream<Item = Result<Bytes, ConsulError>> + Unpin,
+) -> Result<SnapshotFacts, SaveError> {
+    let (chunks, verified) = verifier(WAITING);
+    while let Some(chunk) = stream.next().await {
+        if chunks.send(chunk?).await.is_err() {
+            break;
+        }
+    }
+    drop(chunks);
+    verified.await
+}
+
+/// Takes the parts of an archive, and says in the end whether they are one.
+fn verifier(
+    waiting: usize,
+) -> (mpsc::Sender<Bytes>, impl Future<Output = Result<SnapshotFacts, SaveError>>) {
+    let (chunks, arriving) = mpsc::channel(waiting);
+    let verified = tokio::task::spawn_blocking(move || archive::verify(Arriving::new(arriving)));
+    let verified = async {
+        let verified = verified.await.map_err(|error| SaveError::Stopped(io::Error::other(error)));
+        Ok(verified??)
+    };
+    (chunks, verified)
+}
+
 /// Reads one that is there to its end and verifies it, without holding it; none where there is no blob. `etag` is that of
 /// what was read.
 pub async fn look(place: Place<'_>) -> Result<Option<(Saved, String)>, SaveError> {
-    let (chunks, arriving) = mpsc::channel(1);
-    let verified = tokio::task::spawn_blocking(move || archive::verify(Arriving::new(arriving)));
+    let (chunks, verified) = verifier(1);
     let (mut hash, mut size_bytes, mut etag) = (Sha256::new(), 0, None::<String>);
     loop {
         let Place { store, container, name } = place;
@@ -143,7 +168,7 @@ pub async fn look(place: Place<'_>) -> Result<Option<(Saved, String)>, SaveError
         }
     }
     drop(chunks);
-    let facts = verified.await.map_err(|error| SaveError::Stopped(io::Error::other(error)))??;
+    let facts = verified.await?;
     let saved = Saved { facts, size_bytes, sha256: hex(&hash.finalize()) };
     Ok(Some((saved, etag.unwrap_or_default())))
 }

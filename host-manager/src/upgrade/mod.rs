@@ -150,7 +150,7 @@ impl Sight<'_> {
     }
 
     /// A server of the new version leads, or has led: from then on there is only forward, also where it was taken back
-    /// before that was known. What led with a later version came by another way.
+    /// before that was known. What led with a version of its own came by another way.
     fn what_has_led(&self) -> Option<Upgrade> {
         let upgrade = self.upgrade.filter(|one| one.goes_on() && !one.has_led)?;
         let (from, to) = (&upgrade.from.version, &upgrade.to.version);
@@ -158,7 +158,12 @@ impl Sight<'_> {
         let is_taken_back = upgrade.phase == UpgradePhase::TakenBack;
         let has_led = |status: &ServerStatus| {
             let led_with = status.led_with.as_ref();
-            has_led_beyond(from, led_with) && !(is_taken_back && has_led_beyond(to, led_with))
+            let is_new = if is_taken_back {
+                led_with.is_some_and(|led_with| *led_with == plain(to))
+            } else {
+                has_led_beyond(from, led_with)
+            };
+            is_new && from != to
         };
         if !leads && !self.of_cluster().any(has_led) {
             return None;

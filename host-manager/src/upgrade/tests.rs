@@ -420,6 +420,22 @@ fn what_is_declared_and_runs_ends_the_way_of_before() {
     }
 }
 
+/// What was declared since leads, and is neither end of a way that was taken back: that is no reason to go on with it.
+#[test]
+fn what_leads_from_another_declaration_revives_no_way_that_was_taken_back() {
+    let mut case = Case {
+        cluster: cluster("1.22.8"),
+        upgrade: Some(upgrade("1.22.6", "1.22.9", UpgradePhase::TakenBack)),
+        runs: ["1.22.8"; 3],
+        led_with: Some(Version::new(1, 22, 8)),
+        ..Case::new()
+    };
+    case.own = ConsulStatus { is_leader: true, ..consul("1.22.8", true) };
+    assert_eq!(case.told(), "note Done 1.22.8");
+    let Next::Note(done) = case.next() else { panic!("{:?}", case.next()) };
+    assert!(done.has_refused(&Version::new(1, 22, 9)), "it does not come again by itself");
+}
+
 #[test]
 fn a_way_begins_beside_the_apply_that_declared_it_or_in_a_window() {
     let running = |by| Upgrade { by, ..upgrade("1.22.6", "1.22.7", UpgradePhase::Running) };
@@ -441,6 +457,8 @@ struct Server {
     ran: Option<&'static str>,
     led_with: Option<&'static str>,
     leader_runs: Option<&'static str>,
+    /// The newest with which another server says that it has led.
+    other_led_with: Option<&'static str>,
 }
 
 /// By hand: whatever starts a Consul anew, it starts what it ran; a turn alone changes that, and the way back.
@@ -452,12 +470,14 @@ fn a_server_runs_what_it_ran_until_it_is_its_turn() {
         ran: Some("1.22.6"),
         led_with: None,
         leader_runs: Some("1.22.6"),
+        other_led_with: None,
     };
     let stopped = || Server { is_active: false, ..member() };
     let gone = || Server { ran: Some("1.22.7"), ..member() };
     let new = |leader_runs| Server { is_member: false, ran: None, leader_runs, ..member() };
     let by_channel = |phase| Some(upgrade("1.22.6", "1.22.7", phase));
     let led = || Server { led_with: Some("1.22.7"), ..gone() };
+    let other_led = || Server { other_led_with: Some("1.22.7"), is_active: false, ..gone() };
     let (old_one, new_one) = (Some("1.22.6"), Some("1.22.7"));
     let running = UpgradePhase::Running;
     let rows = [
@@ -481,6 +501,14 @@ fn a_server_runs_what_it_ran_until_it_is_its_turn() {
             "1.22.6",
         ),
         ("not back once it has led", led(), by_channel(UpgradePhase::TakenBack), CLOSED, "1.22.7"),
+        (
+            "booted after another one has led with it, which nobody has noted",
+            other_led(),
+            by_channel(UpgradePhase::TakenBack),
+            CLOSED,
+            "1.22.7",
+        ),
+        ("the same, chosen", other_led(), by_channel(UpgradePhase::Chosen), CLOSED, "1.22.7"),
         ("new, before any went", new(old_one), by_channel(running), OPEN, "1.22.6"),
         ("new, the leader has gone", new(new_one), by_channel(running), CLOSED, "1.22.7"),
         ("new, nobody there", new(None), None, OPEN, "1.22.6"),
@@ -531,6 +559,7 @@ fn runs(
     let mut leader = samples::status(1);
     leader.consul =
         server.leader_runs.map(|it| ConsulStatus { is_leader: true, ..consul(it, true) });
+    leader.led_with = server.other_led_with.map(|version| version.parse().unwrap());
     let peers = [leader];
     let turn = Turn {
         cluster,

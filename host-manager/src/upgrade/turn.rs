@@ -51,21 +51,24 @@ impl<'a> Turn<'a> {
         if let Some(back) = self.upgrade.filter(|one| one.phase == UpgradePhase::TakenBack)
             && *ran == back.to
         {
-            return if has_led_beyond(&back.from.version, self.led_with) {
-                ran
-            } else {
-                &back.from
-            };
+            return if self.some_led_beyond(&back.from.version) { ran } else { &back.from };
         }
         if ran.version == wanted.version {
             return wanted;
         }
         // On the way back still, whatever was noted since.
         if wanted.version < ran.version {
-            let stays = waits || has_led_beyond(&wanted.version, self.led_with);
+            let stays = waits || self.some_led_beyond(&wanted.version);
             return if stays { ran } else { wanted };
         }
         if waits || !self.is_active { ran } else { wanted }
+    }
+
+    /// Whether this server, or another one as far as it says, has led with a newer Consul than this. Who boots while the
+    /// leader of the new version cannot write learns it by no note.
+    fn some_led_beyond(&self, version: &Version) -> bool {
+        let others = self.peers.iter().map(|peer| peer.led_with.as_ref());
+        others.chain([self.led_with]).any(|led_with| has_led_beyond(version, led_with))
     }
 
     /// Whoever comes new begins with what leads: what that writes, an older one may not be able to read, and a newer one

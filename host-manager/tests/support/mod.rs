@@ -10,6 +10,7 @@
     clippy::panic
 )]
 
+pub mod archives;
 pub mod blobs;
 pub mod client;
 pub mod releases;

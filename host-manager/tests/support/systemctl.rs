@@ -2,7 +2,7 @@
 //! it fails, and kills it when it is dropped.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
@@ -13,6 +13,8 @@ use hcs_host_manager::service::{Service, ServiceError, Verb};
 #[derive(Default)]
 struct State {
     child: Option<Child>,
+    trial: Option<Child>,
+    trials: u32,
     is_wanted: bool,
     starts: u32,
     verbs: Vec<Verb>,
@@ -44,20 +46,33 @@ impl Systemctl {
     pub fn kill(&self) {
         let mut state = self.state.lock().unwrap();
         state.is_wanted = false;
-        stop(&mut state);
+        stop(&mut state.child);
+        stop(&mut state.trial);
+    }
+
+    /// How often a server was started to be thrown away, and whether one runs.
+    pub fn trials(&self) -> (u32, bool) {
+        let mut state = self.state.lock().unwrap();
+        let runs = state.trial.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none());
+        (state.trials, runs)
     }
 
     fn start(&self, state: &mut State) {
-        let unit = std::fs::read_to_string(self.paths.consul_unit()).unwrap();
+        state.child = Some(self.spawn(&self.paths.consul_unit()));
+        state.starts += 1;
+        state.is_wanted = true;
+    }
+
+    /// What a unit starts.
+    fn spawn(&self, unit: &Path) -> Child {
+        let unit = std::fs::read_to_string(unit).unwrap();
         let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
         let mut words = line.split_whitespace();
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut command = Command::new(words.next().unwrap());
         command.args(words).env_clear().stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        state.child = Some(command.spawn().unwrap());
-        state.starts += 1;
-        state.is_wanted = true;
+        command.spawn().unwrap()
     }
 
     /// `Restart=on-failure`, looked at whenever someone asks.
@@ -73,8 +88,8 @@ impl Systemctl {
     }
 }
 
-fn stop(state: &mut State) {
-    if let Some(mut child) = state.child.take() {
+fn stop(child: &mut Option<Child>) {
+    if let Some(mut child) = child.take() {
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -98,15 +113,20 @@ impl Service for Systemctl {
             Verb::Start => self.start(&mut state),
             Verb::Stop => {
                 state.is_wanted = false;
-                stop(&mut state);
+                stop(&mut state.child);
             }
+            Verb::StartTrial => {
+                state.trial = Some(self.spawn(&self.paths.trial_unit()));
+                state.trials += 1;
+            }
+            Verb::StopTrial => stop(&mut state.trial),
             Verb::Reload => {
                 let process = state.child.as_ref().unwrap().id().to_string();
                 let sent = Command::new("kill").args(["-HUP", &process]).status().unwrap();
                 assert!(sent.success());
             }
             Verb::Restart => {
-                stop(&mut state);
+                stop(&mut state.child);
                 self.start(&mut state);
             }
         }

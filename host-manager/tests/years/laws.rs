@@ -20,6 +20,8 @@ pub(crate) struct Laws {
     /// What was broken, in words.
     pub(crate) faults: Vec<String>,
     pub(crate) counts: Counts,
+    /// One year alone is told whole.
+    pub(crate) keeps_all: bool,
     /// The last things that happened, to be read beside a fault.
     pub(crate) past: VecDeque<String>,
 }
@@ -53,7 +55,7 @@ const PAST: usize = 40;
 
 impl Laws {
     pub(crate) fn happens(&mut self, now: Timestamp, told: &str) {
-        if self.past.len() == PAST {
+        if self.past.len() == PAST && !self.keeps_all {
             self.past.pop_front();
         }
         self.past.push_back(format!("{now}: {told}"));

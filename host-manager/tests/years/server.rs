@@ -26,7 +26,7 @@ const BEFORE_BACK_S: u64 = 10;
 /// What a server has read.
 #[derive(Clone)]
 pub(crate) struct View {
-    pub(crate) cluster: ClusterDocument,
+    pub(crate) cluster: Rc<ClusterDocument>,
     pub(crate) upgrade: Option<Upgrade>,
     pub(crate) etag: u64,
     pub(crate) read_s: u64,
@@ -91,19 +91,21 @@ pub(crate) fn round(world: &mut World, slot: u32) {
     if world.servers[&slot].off_until_s > world.now_s {
         return;
     }
+    let own = world.consul(slot);
+    // The status looks beside the rounds, which may wait for minutes.
+    if let Some(own) = own.as_ref().filter(|own| own.is_leader) {
+        let version = plain(&own.version.parse().unwrap());
+        let server = world.servers.get_mut(&slot).unwrap();
+        if server.led_with.as_ref().is_none_or(|known| *known < version) {
+            server.led_with = Some(version);
+        }
+    }
     if look_at_the_restart(world, slot) {
         return;
     }
     refresh(world, slot);
     let Some(view) = world.servers[&slot].view.clone() else { return };
     let own = world.consul(slot);
-    let server = world.servers.get_mut(&slot).unwrap();
-    if let Some(own) = own.as_ref().filter(|own| own.is_leader) {
-        let version = plain(&own.version.parse().unwrap());
-        if server.led_with.as_ref().is_none_or(|known| *known < version) {
-            server.led_with = Some(version);
-        }
-    }
     converge(world, slot, &view, own.as_ref());
     be_a_member(world, slot, own.as_ref());
 }
@@ -176,8 +178,10 @@ fn ran(
 fn converge(world: &mut World, slot: u32, view: &View, own: Option<&ConsulStatus>) {
     let ran = ran(world, slot, view, own);
     let server = &world.servers[&slot];
-    // Who is a member and knows what it ran asks nobody.
-    let asks = !server.is_member || ran.is_none();
+    // Who is a member, knows what it ran and does not go back asks nobody.
+    let in_force = in_force(&view.cluster, view.upgrade.as_ref());
+    let is_back = ran.as_ref().is_none_or(|ran| in_force.version < ran.version);
+    let asks = !server.is_member || is_back;
     let peers = if asks { world.statuses(slot, false) } else { vec![] };
     let is_active = server.process.is_some();
     let turn = Turn {
@@ -218,7 +222,7 @@ fn converge(world: &mut World, slot: u32, view: &View, own: Option<&ConsulStatus
         return;
     }
     let Some(own) = own else { return };
-    let cluster = ClusterDocument { consul: wanted.clone(), ..view.cluster.clone() };
+    let cluster = ClusterDocument { consul: wanted.clone(), ..(*view.cluster).clone() };
     let is_locked = world.lock.is_some_and(|(_, until_s)| world.now_s < until_s);
     let is_declared = view.upgrade.as_ref().is_none_or(|one| one.by != By::Channel);
     let apply_works = world.is_apply_open() && !is_declared;
@@ -230,6 +234,11 @@ fn converge(world: &mut World, slot: u32, view: &View, own: Option<&ConsulStatus
     let is_below = leads.is_some_and(|leads| leads.runs.version > wanted.version);
     let peers = world.statuses(slot, false);
     if is_below || reason_to_wait(&cluster, own, &peers).is_some() {
+        return;
+    }
+    // Under the lock it is read again.
+    if world.etag != view.etag || world.document.generation != view.cluster.generation {
+        world.servers.get_mut(&slot).unwrap().memory.is_old = true;
         return;
     }
     world.lock = Some((slot, world.now_s + LOCK_S));

@@ -3,6 +3,7 @@
 //! Nothing here decides: who leads is drawn, who serves follows from what was started when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use hcs_planner::dataplane::{
     ClusterDocument, ConsulArtifact, ConsulStatus, ServerPhase, ServerStatus,
@@ -36,7 +37,7 @@ pub(crate) struct TakeBack {
 pub(crate) struct World {
     pub(crate) rng: StdRng,
     pub(crate) now_s: u64,
-    pub(crate) document: ClusterDocument,
+    pub(crate) document: Rc<ClusterDocument>,
     pub(crate) note: Option<Upgrade>,
     pub(crate) etag: u64,
     pub(crate) servers: BTreeMap<u32, Server>,

@@ -1,0 +1,255 @@
+//! A snapshot is tried before it is needed, or before it is restored: a Consul of the same version, thrown away afterwards,
+//! restores it, and what it holds then is counted.
+//!
+//! That server meets nobody: it listens on this machine alone, in a network of its own where the service manager can make
+//! one, joins nobody, and takes no more memory than is free. Its API is a socket that the host manager alone opens, as it
+//! asks nobody for a token.
+
+mod server;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt as _;
+use hcs_engine::snapshot::archive::SnapshotFacts;
+use hcs_engine::snapshot::records::{self, Counts, kind};
+use hcs_planner::observed::is_same_consul;
+use semver::Version;
+use tokio::sync::Mutex;
+
+use super::save::{self, Place, SaveError, Saved};
+use crate::consul::client::{ConsulClient, ConsulError};
+use crate::files::FileError;
+use crate::host::Host;
+use crate::reader::ReaderError;
+use crate::service::ServiceError;
+
+/// One at a time on this machine: unit and folder are the same for all.
+static ONE: Mutex<()> = Mutex::const_new(());
+
+/// A state is some times as large in the memory of a server as in its archive.
+const MEMORY_FACTOR: u64 = 4;
+/// The archive, what is unpacked of it, and the snapshot that Consul makes of it at once.
+const DISK_FACTOR: u64 = 4;
+/// What a server without a state takes, and some more.
+const SPARE_BYTES: u64 = 256 << 20;
+
+/// Why it is not known to be good.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// This server cannot try it; that says nothing of the snapshot.
+    #[error("it cannot be tried here: {0}")]
+    NoPlace(String),
+    /// A file cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Consul's user is not known.
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
+    /// The service manager refused.
+    #[error("no server could be started to try it in")]
+    Service(#[from] ServiceError),
+    /// It cannot be called.
+    #[error("the server to try it in cannot be called")]
+    Client(#[source] ConsulError),
+    /// It came up and did not serve.
+    #[error("the server to try it in did not serve within {} s", .0.as_secs())]
+    NotServing(Duration),
+    /// The snapshot could not be read.
+    #[error("it could not be read while it was tried")]
+    Read(#[source] ConsulError),
+    /// What was restored could not be looked at.
+    #[error("what was restored could not be counted")]
+    Count(#[source] Box<SaveError>),
+    /// Consul does not restore it.
+    #[error("a Consul {version} that was started to try it in did not restore it")]
+    NotRestored {
+        /// Of Consul.
+        version: String,
+        /// Why.
+        #[source]
+        source: ConsulError,
+    },
+    /// Consul restored it, and not all of it is there.
+    #[error("a Consul that was started to try it in restored it, and {0}")]
+    Lost(String),
+}
+
+impl TrialError {
+    /// Whether it speaks of the snapshot, and not of this server.
+    pub fn is_of_the_snapshot(&self) -> bool {
+        matches!(self, Self::NotRestored { .. } | Self::Lost(_))
+    }
+}
+
+/// A snapshot that was restored whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// What the server held then.
+    pub records: Counts,
+    /// All of it.
+    pub took: Duration,
+}
+
+/// Restores the version `etag` of a snapshot, that was verified as `saved`, into a throw-away server of the version that
+/// runs here.
+///
+/// Cancel safety: a server that is left behind is ended by the next trial, by a start of the host manager, or by its unit
+/// within half an hour.
+pub async fn try_out(
+    host: &Host,
+    version: &str,
+    place: Place<'_>,
+    saved: &Saved,
+    etag: String,
+) -> Result<Tried, TrialError> {
+    let began = Instant::now();
+    room(host, saved.facts.state_bytes)?;
+    let (known_as, program) = program(host, version)?;
+    let _one = ONE.lock().await;
+    server::end(host).await?;
+    let tried = async {
+        let client = server::start(host, &known_as, &program).await?;
+        restored(&client, version, place, etag).await?;
+        counted(&client).await
+    };
+    let tried = tried.await;
+    let ended = server::end(host).await;
+    let facts = tried?;
+    ended?;
+    match missing(&saved.facts.records, &facts.records) {
+        None => Ok(Tried { records: facts.records, took: began.elapsed() }),
+        Some(missing) => Err(TrialError::Lost(missing)),
+    }
+}
+
+/// Ends what a host manager that was cut off has left behind.
+pub async fn sweep(host: &Host) -> Result<(), TrialError> {
+    let _one = ONE.lock().await;
+    server::end(host).await
+}
+
+/// The program that runs here, whatever exactly it is called.
+fn program(host: &Host, version: &str) -> Result<(Version, PathBuf), TrialError> {
+    let folders = std::fs::read_dir(host.paths.consul_dirs()).into_iter().flatten().flatten();
+    let names = folders.filter_map(|folder| folder.file_name().to_str()?.parse::<Version>().ok());
+    let mut same: Vec<Version> = names.filter(|name| is_same_consul(version, name)).collect();
+    same.sort();
+    let program = same.pop().map(|found| {
+        let program = host.paths.consul_dir(&found).join("consul");
+        (found, program)
+    });
+    program
+        .filter(|(_, program)| program.is_file())
+        .ok_or_else(|| TrialError::NoPlace(format!("the program of Consul {version} is not here")))
+}
+
+/// Nothing of the server that serves is taken for one that is thrown away.
+fn room(host: &Host, state_bytes: u64) -> Result<(), TrialError> {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let (memory, disk) = (needed(state_bytes, MEMORY_FACTOR), needed(state_bytes, DISK_FACTOR));
+    if let Some(free) = server::free_memory_bytes().filter(|free| *free < memory) {
+        let (free, memory) = (mib(free), mib(memory));
+        let told = format!("{free} MiB of memory are free, and it may take {memory}");
+        return Err(TrialError::NoPlace(told));
+    }
+    match server::free_disk_bytes(host) {
+        Some(free) if free < disk => {
+            let (free, disk) = (mib(free), mib(disk));
+            let told = format!("{free} MiB of the data disk are free, and it may take {disk}");
+            Err(TrialError::NoPlace(told))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn needed(state_bytes: u64, factor: u64) -> u64 {
+    state_bytes.saturating_mul(factor).saturating_add(SPARE_BYTES)
+}
+
+async fn restored(
+    client: &ConsulClient,
+    version: &str,
+    place: Place<'_>,
+    etag: String,
+) -> Result<(), TrialError> {
+    let Place { store, container, name } = place;
+    let was_cut = Arc::new(AtomicBool::new(false));
+    let cut = Arc::clone(&was_cut);
+    let archive = save::read(Arc::clone(store), container.to_owned(), name.to_owned(), etag);
+    let archive = archive.inspect_err(move |_| cut.store(true, Ordering::Relaxed));
+    client.restore(archive).await.map_err(|source| {
+        if was_cut.load(Ordering::Relaxed) {
+            return TrialError::Read(source);
+        }
+        TrialError::NotRestored { version: version.to_owned(), source }
+    })
+}
+
+async fn counted(client: &ConsulClient) -> Result<SnapshotFacts, TrialError> {
+    let failed = |error| TrialError::Count(Box::new(error));
+    let stream = client.snapshot().await.map_err(|error| failed(error.into()))?;
+    save::verify(stream).await.map_err(failed)
+}
+
+/// Kinds of which a server that has restored holds no fewer, however long it leads: it takes none of them away by itself,
+/// as it does nodes that are not there, sessions and tombstones.
+const LASTING: [u8; 10] = [
+    kind::KVS,
+    kind::PREPARED_QUERY,
+    kind::ACL_TOKEN,
+    kind::ACL_POLICY,
+    kind::ACL_ROLE,
+    kind::ACL_BINDING_RULE,
+    kind::ACL_AUTH_METHOD,
+    kind::CONFIG_ENTRY,
+    kind::PEERING,
+    kind::PEERING_TRUST_BUNDLE,
+];
+
+/// What is not there after all, in words.
+fn missing(archive: &Counts, restored: &Counts) -> Option<String> {
+    let count = |of: &Counts, kind: u8| of.get(&kind).copied().unwrap_or(0);
+    let mut told = String::new();
+    for kind in LASTING {
+        let (there, whole) = (count(restored, kind), count(archive, kind));
+        if there < whole {
+            let separator = if told.is_empty() { "" } else { ", " };
+            // Writing to a string cannot fail.
+            let _ = write!(told, "{separator}{there} of {whole} records {}", records::name(kind));
+        }
+    }
+    (!told.is_empty()).then(|| format!("held {told} afterwards"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_drops_by_itself_is_not_missing() {
+        let archive = Counts::from([(0, 5), (2, 7), (3, 4), (5, 9), (17, 2)]);
+        assert_eq!(missing(&archive, &archive), None);
+        let without = |kind: u8, count: u64| {
+            let mut restored = archive.clone();
+            restored.insert(kind, count);
+            missing(&archive, &restored)
+        };
+        for kind in [0, 3, 5] {
+            assert_eq!(without(kind, 0), None, "{kind}");
+        }
+        assert_eq!(without(2, 8), None, "more is not missing");
+        assert_eq!(without(2, 6).unwrap(), "held 6 of 7 records KVS afterwards");
+        let told = missing(&archive, &Counts::new()).unwrap();
+        assert_eq!(told, "held 0 of 7 records KVS, 0 of 2 records ACLToken afterwards");
+    }
+
+    #[test]
+    fn an_absurd_size_needs_more_than_there_is() {
+        assert_eq!(needed(u64::MAX, MEMORY_FACTOR), u64::MAX);
+        assert_eq!(needed(0, DISK_FACTOR), SPARE_BYTES);
+    }
+}
