@@ -224,6 +224,9 @@ enum Snapshots {
         /// What was written since is meant to be gone.
         #[arg(long)]
         yes: bool,
+        /// Restores it at once: nobody has seen a Consul take it.
+        #[arg(long)]
+        without_trial: bool,
     },
     /// Says whether one is whole, and whether Consul can restore it: archive, checksums, and every record of the state.
     #[command(
@@ -383,9 +386,11 @@ fn main() -> ExitCode {
             let place = place(Some(&cluster), None);
             place.and_then(|place| snapshots::take_snapshot(&place, format == Form::Json))
         }
-        Command::Snapshots { command: Snapshots::Restore { cluster, snapshot, yes } } => {
+        Command::Snapshots {
+            command: Snapshots::Restore { cluster, snapshot, yes, without_trial },
+        } => {
             let place = place(Some(&cluster), None);
-            place.and_then(|place| snapshots::restore(&place, &snapshot, yes))
+            place.and_then(|place| snapshots::restore(&place, &snapshot, yes, !without_trial))
         }
         Command::Snapshots { command: Snapshots::List { cluster, format } } => {
             let place = place(Some(&cluster), None);

@@ -47,7 +47,12 @@ pub(crate) fn take_snapshot(place: &Place, as_json: bool) -> Result<Answer, CliE
 }
 
 /// Puts the cluster's state back to a snapshot.
-pub(crate) fn restore(place: &Place, snapshot: &str, is_meant: bool) -> Result<Answer, CliError> {
+pub(crate) fn restore(
+    place: &Place,
+    snapshot: &str,
+    is_meant: bool,
+    is_tried: bool,
+) -> Result<Answer, CliError> {
     if !is_meant {
         let reason = format!(
             "this puts the whole state of Consul back to {snapshot}: keys, services, ACLs, intentions and the mesh's CA. \
@@ -59,9 +64,14 @@ pub(crate) fn restore(place: &Place, snapshot: &str, is_meant: bool) -> Result<A
     run(async {
         let (_, store) = open(place).await?;
         let request = Request::restore(new_id()?, snapshot);
+        let request = if is_tried { request } else { request.without_trial() };
         let result = asked(&store, request, RESTORE_GOOD_FOR).await?;
+        let tried = result.values.get(argument::UNTRIED).map_or_else(
+            || "a server that was thrown away restored it first".to_owned(),
+            |why| format!("it was not tried before: {}", text_of(Some(why))),
+        );
         Ok(format!(
-            "Consul is back at {snapshot}\n  what was there before: {}/{}\n  `hcs status` tells how the servers are\n",
+            "Consul is back at {snapshot}\n  {tried}\n  what was there before: {}/{}\n  `hcs status` tells how the servers are\n",
             container::SNAPSHOTS,
             text_of(result.values.get(argument::SAFETY_SNAPSHOT)),
         ))

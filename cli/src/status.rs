@@ -205,8 +205,11 @@ fn told(status: &ClusterStatus) -> String {
             policy.snapshot_count,
             next.unwrap_or_default()
         );
+        if let Some(at) = &policy.last_verified_at {
+            let _ = writeln!(text, "    a server that was thrown away restored the newest at {at}");
+        }
         if let Some(error) = &policy.last_error {
-            let _ = writeln!(text, "    the last try failed: {error}");
+            let _ = writeln!(text, "    the last try or drill failed: {error}");
         }
     }
     if status.upgrade.is_some() || status.next_maintenance_at.is_some() {

@@ -130,8 +130,11 @@ pub struct PolicyRow {
     pub last_success_at: Option<String>,
     /// RFC 3339; when the next one is due.
     pub next_run_at: Option<String>,
-    /// Why the last try failed; none since one succeeded.
+    /// Why the last try failed, or the last drill; none since one succeeded.
     pub last_error: Option<String>,
+    /// RFC 3339; when a throw-away server last restored the newest one.
+    #[serde(default)]
+    pub last_verified_at: Option<String>,
 }
 
 /// A run.
@@ -422,6 +425,7 @@ async fn policies(
         let kept = Kept::of(&policy.name, listed, now);
         let schedule = policy.schedule(1.0).ok().filter(|_| policy.enabled);
         let next_run = schedule.and_then(|schedule| schedule.next_run(kept.newest, now));
+        let report = report(store, &policy).await?;
         rows.push(PolicyRow {
             schedule: policy.told_schedule(),
             keeps: policy.retention.told(),
@@ -430,7 +434,8 @@ async fn policies(
             total_size_bytes: kept.total_size_bytes,
             last_success_at: kept.newest.map(|time| time.to_string()),
             next_run_at: next_run.map(|time| time.to_string()),
-            last_error: report(store, &policy).await?.last_error,
+            last_error: report.problem().map(str::to_owned),
+            last_verified_at: report.last_verified_at,
             name: policy.name,
         });
     }

@@ -180,12 +180,17 @@ impl Stores {
         self.put_decision(blob::UPGRADE, upgrade, etag).await
     }
 
-    /// How a policy goes, and the etag to write it again.
+    /// How a policy goes, and the etag to write it again. What was noted of another one of its name is forgotten.
     pub async fn policy_report(
         &self,
-        policy: &str,
-    ) -> Result<(Option<PolicyReport>, Option<String>), DocumentError> {
-        self.decision(&blob::policy_report(policy)).await
+        policy: &SnapshotPolicyDocument,
+    ) -> Result<(PolicyReport, Option<String>), DocumentError> {
+        let (noted, etag) = self.decision(&blob::policy_report(&policy.name)).await?;
+        let noted: Option<PolicyReport> = noted;
+        let noted = noted.filter(|noted| noted.incarnation_id == policy.incarnation_id);
+        let incarnation_id = policy.incarnation_id.clone();
+        let none = PolicyReport { incarnation_id, ..PolicyReport::default() };
+        Ok((noted.unwrap_or(none), etag))
     }
 
     /// Notes it, unless another server has noted something since.

@@ -136,6 +136,7 @@ async fn begin(
     if let Some(upgrade) = upgrade.filter(|upgrade| is_under_way(upgrade.phase)) {
         return refused(format!("{}: wait for its end, or take it back", upgrade.told()));
     }
+    let raft_index = Some(good.saved.facts.index);
     let is_asked_without =
         request.arguments.get(argument::WITHOUT_TRIAL).and_then(Value::as_bool).unwrap_or(false);
     let untried = if is_asked_without {
@@ -157,6 +158,7 @@ async fn begin(
         id: request.id.clone(),
         snapshot: name,
         safety_snapshot,
+        raft_index,
         untried,
         phase: RestorePhase::Begun,
         since: written_at(host.clock.now_unix_ms()),
@@ -288,12 +290,14 @@ async fn settle(host: &Host, client: &ConsulClient) {
 
 fn told(restore: &Restore) -> BTreeMap<String, Value> {
     let untried = restore.untried.as_ref().map(|why| (argument::UNTRIED.to_owned(), json!(why)));
+    let index = restore.raft_index.map(|index| (argument::RAFT_INDEX.to_owned(), json!(index)));
     [
         (argument::SNAPSHOT.to_owned(), json!(restore.snapshot)),
         (argument::SAFETY_SNAPSHOT.to_owned(), json!(restore.safety_snapshot)),
     ]
     .into_iter()
     .chain(untried)
+    .chain(index)
     .collect()
 }
 

@@ -65,6 +65,13 @@ impl Request {
         Self { arguments, ..Self::new(id, None, RequestAction::Restore) }
     }
 
+    /// Without a trial of the snapshot in a server that is thrown away.
+    #[must_use]
+    pub fn without_trial(mut self) -> Self {
+        self.arguments.insert(argument::WITHOUT_TRIAL.to_owned(), Value::from(true));
+        self
+    }
+
     /// Whether nobody will do it any more.
     pub fn is_over(&self, now_unix_ms: u64) -> bool {
         self.expires_unix_s.is_some_and(|at| at.saturating_mul(1000) < now_unix_ms)

@@ -14,6 +14,9 @@ pub struct Restore {
     pub snapshot: String,
     /// What was there before: the name of a blob in `snapshots`, too.
     pub safety_snapshot: String,
+    /// Raft index of the state in the snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raft_index: Option<u64>,
     /// Why it was not tried before, in one sentence; none where a throw-away server has restored it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untried: Option<String>,

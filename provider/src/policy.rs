@@ -277,7 +277,8 @@ async fn observed(
     state.set(Policy::LAST_SUCCESS_AT, text(kept.newest));
     state.set(Policy::NEXT_RUN_AT, text(next));
     state.set(Policy::OLDEST_AT, text(kept.oldest));
-    state.set(Policy::LAST_ERROR, Value::from(report.last_error));
+    state.set(Policy::LAST_ERROR, Value::from(report.problem()));
+    state.set(Policy::LAST_VERIFIED_AT, Value::from(report.last_verified_at));
     state.set(Policy::SNAPSHOT_COUNT, i64::try_from(kept.count).unwrap_or(i64::MAX));
     let size = i64::try_from(kept.total_size_bytes).unwrap_or(i64::MAX);
     state.set(Policy::TOTAL_SIZE_BYTES, size);
@@ -335,6 +336,7 @@ mod tests {
             ("id", "x".into()),
             ("incarnation_id", "i".into()),
             ("last_success_at", "2026-11-22T10:00:00Z".into()),
+            ("last_verified_at", "2026-11-21T10:00:00Z".into()),
             ("next_run_at", "2026-11-22T11:00:00Z".into()),
             ("snapshot_count", 3.into()),
             ("before_upgrade", false.into()),

@@ -12,6 +12,7 @@ use hcs_planner::snapshots::{metadata, newest, time_in_name, time_of};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+use super::drill;
 use super::on_demand;
 use super::save::{self, Place, SaveError};
 use super::trial;
@@ -87,6 +88,8 @@ struct Progress {
     is_known: bool,
     failures: u32,
     not_before_ms: u64,
+    /// Nothing of a drill is looked at before.
+    drill_at_ms: u64,
 }
 
 /// A policy, and what follows from its document alone.
@@ -110,12 +113,25 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
         if let Some(client) = board.serving() {
             if round.is_multiple_of(host.timing.rounds_per_refresh) {
                 refresh(&host, &board, &mut policies).await;
-                progress.retain(|name, _| policies.iter().any(|one| one.policy.name == *name));
+                progress.retain(|name, _| {
+                    let is_there = policies.iter().any(|one| one.policy.name == *name);
+                    if !is_there {
+                        for area in areas(name) {
+                            board.solved(&area);
+                        }
+                    }
+                    is_there
+                });
             }
             round = round.wrapping_add(1);
             for watched in policies.iter().filter(|one| one.policy.enabled) {
                 let progress = progress.entry(watched.policy.name.clone()).or_default();
                 attend(&host, &board, &client, watched, progress).await;
+                if host.clock.now_unix_ms() >= progress.drill_at_ms {
+                    let newest = progress.newest;
+                    progress.drill_at_ms =
+                        drill::attend(&host, &board, &client, &watched.policy, newest).await;
+                }
             }
             board.set_attention("snapshots", late(&host, &policies, &progress));
             let now_ms = host.clock.now_unix_ms();
@@ -178,6 +194,15 @@ fn watch(host: &Host, policy: SnapshotPolicyDocument) -> Result<Watched, Snapsho
     Ok(Watched { policy, schedule, stale_after })
 }
 
+/// Under which problems of a policy are told: the policy's own, its retention's, and its drill's.
+fn areas(policy: &str) -> [String; 3] {
+    [
+        format!("snapshot policy {policy}"),
+        format!("retention of snapshot policy {policy}"),
+        drill::area(policy),
+    ]
+}
+
 async fn attend(
     host: &Host,
     board: &Board,
@@ -192,8 +217,7 @@ async fn attend(
     if now_ms < progress.not_before_ms || known_fresh {
         return;
     }
-    let area = format!("snapshot policy {}", policy.name);
-    let retention = format!("retention of snapshot policy {}", policy.name);
+    let [area, retention, _] = areas(&policy.name);
     let outcome = attempt(host, client, policy).await;
     progress.is_known |= !matches!(outcome, Ok(Outcome::Busy));
     match outcome {
@@ -209,7 +233,7 @@ async fn attend(
                         Some(error) => board.problem(&retention, chain(&error)),
                         None => board.solved(&retention),
                     }
-                    note(host, policy, None).await;
+                    note(host, policy, ended(None, now_ms)).await;
                     let (policy, index) = (&policy.name, facts.index);
                     tracing::info!(policy, index, pruned, "snapshot saved and verified");
                 }
@@ -221,25 +245,36 @@ async fn attend(
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             progress.not_before_ms = now_ms.saturating_add(wait_ms);
             let told = chain(&error);
-            note(host, policy, Some(told.clone())).await;
+            note(host, policy, ended(Some(told.clone()), now_ms)).await;
             board.problem(&area, told);
         }
     }
 }
 
-/// Notes how the last try of whichever server ended, where that is news. Where it cannot be noted, the status says it.
-async fn note(host: &Host, policy: &SnapshotPolicyDocument, last_error: Option<String>) {
-    let Ok((noted, etag)) = host.stores.policy_report(&policy.name).await else { return };
-    let noted = noted.filter(|noted| noted.incarnation_id == policy.incarnation_id);
-    let noted = noted.unwrap_or_default();
-    if noted.last_error == last_error {
+/// Notes how a policy goes, where that is news. Where it cannot be noted, the status says it.
+pub(super) async fn note(
+    host: &Host,
+    policy: &SnapshotPolicyDocument,
+    change: impl FnOnce(PolicyReport) -> PolicyReport,
+) {
+    let Ok((noted, etag)) = host.stores.policy_report(policy).await else { return };
+    let report = change(noted.clone());
+    if report == noted {
         return;
     }
-    let failed_at = last_error.is_some().then(|| written_at(host.clock.now_unix_ms()));
-    let incarnation_id = policy.incarnation_id.clone();
-    let report = PolicyReport { incarnation_id, last_error, failed_at, ..noted };
     if let Err(error) = host.stores.note_policy_report(&policy.name, &report, etag).await {
         tracing::debug!(error = %chain(&error), "how a policy goes could not be noted");
+    }
+}
+
+/// How the last try of whichever server ended; the time of an error is that of its first occurrence.
+fn ended(last_error: Option<String>, now_ms: u64) -> impl FnOnce(PolicyReport) -> PolicyReport {
+    move |noted| {
+        if noted.last_error == last_error {
+            return noted;
+        }
+        let failed_at = last_error.is_some().then(|| written_at(now_ms));
+        PolicyReport { last_error, failed_at, ..noted }
     }
 }
 

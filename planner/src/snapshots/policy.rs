@@ -38,6 +38,9 @@ pub struct SnapshotPolicyDocument {
     /// Without a snapshot for so long something is wrong, and it is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after_seconds: Option<u64>,
+    /// Time between two drills; none where none are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_interval_seconds: Option<u64>,
     /// RFC 3339: when a state began to hold it. Nothing is late before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
@@ -89,6 +92,7 @@ impl SnapshotPolicyDocument {
             enabled: true,
             before_upgrade: false,
             stale_after_seconds: None,
+            drill_interval_seconds: None,
             created_at: None,
             incarnation_id: None,
             is_held: true,
@@ -175,9 +179,22 @@ pub struct PolicyReport {
     /// RFC 3339: when a snapshot was last restored into a throw-away server, and all of it was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_verified_at: Option<String>,
+    /// Why the newest snapshot is not known to be good, in one sentence; none since a drill went well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_error: Option<String>,
+    /// RFC 3339: when that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_failed_at: Option<String>,
     /// Fields that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
+}
+
+impl PolicyReport {
+    /// What is wrong with the policy or with what it keeps, in one sentence.
+    pub fn problem(&self) -> Option<&str> {
+        self.last_error.as_deref().or(self.drill_error.as_deref())
+    }
 }
 
 /// What a policy has kept, by a listing of its folder.

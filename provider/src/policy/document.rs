@@ -31,6 +31,7 @@ pub(super) fn read(value: &Value) -> SnapshotPolicyDocument {
         enabled: value.get(Policy::ENABLED).as_bool().unwrap_or(true),
         before_upgrade: value.get(Policy::BEFORE_UPGRADE).as_bool().unwrap_or(false),
         stale_after_seconds: seconds(value, Policy::STALE_AFTER),
+        drill_interval_seconds: seconds(value, Policy::DRILL_INTERVAL),
         on_delete: match value.get(Policy::ON_DELETE).as_str() {
             Some("purge") => OnDelete::Purge,
             _ => OnDelete::Keep,
@@ -45,6 +46,7 @@ pub(super) fn write(policy: &SnapshotPolicyDocument, state: &mut Value) {
         (Policy::INTERVAL, policy.interval_seconds),
         (Policy::RETAIN_AGE, policy.retention.age_seconds),
         (Policy::STALE_AFTER, policy.stale_after_seconds),
+        (Policy::DRILL_INTERVAL, policy.drill_interval_seconds),
     ];
     for (name, wanted) in durations {
         if wanted.is_none() || seconds(state, name) != wanted {
@@ -106,6 +108,7 @@ mod tests {
             ("enabled", false.into()),
             ("before_upgrade", true.into()),
             ("stale_after", "36h".into()),
+            ("drill_interval", "7d".into()),
             ("on_delete", "purge".into()),
         ]);
         let policy = read(&declared);

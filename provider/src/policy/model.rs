@@ -17,12 +17,15 @@ const RETAIN_COUNT: i64 = 30;
 const INTERVAL_MIN: Duration = Duration::from_mins(1);
 /// Beyond a year an interval is a typing error.
 const INTERVAL_MAX: Duration = Duration::from_hours(366 * 24);
+/// A drill takes memory beside the cluster's own.
+const DRILL_MIN: Duration = Duration::from_hours(1);
 /// Beyond ten years an age is.
 const AGE_MAX: Duration = Duration::from_hours(3660 * 24);
 /// What the servers do: only a read changes these.
-pub(super) const VOLATILE: [&str; 6] = [
+pub(super) const VOLATILE: [&str; 7] = [
     Policy::LAST_SUCCESS_AT,
     Policy::LAST_ERROR,
+    Policy::LAST_VERIFIED_AT,
     Policy::NEXT_RUN_AT,
     Policy::SNAPSHOT_COUNT,
     Policy::OLDEST_AT,
@@ -101,15 +104,22 @@ pub(super) struct Policy {
     /// longest pause between two snapshots, and ten minutes at least.
     #[tf(equal_if = by_duration, validate = text_rule("a duration", |text| age(Policy::STALE_AFTER, text)))]
     stale_after: Attr<String>,
+    /// Time between two drills, at least `1h`, e.g. `7d`: one of the servers restores the newest snapshot into a Consul that
+    /// is thrown away, and counts what it holds. Where it fails, the cluster is `degraded`. None where it is not set.
+    #[tf(equal_if = by_duration, validate = text_rule("a duration", drill_interval))]
+    drill_interval: Attr<String>,
     /// What a destroy does with the policy's snapshots: `keep` (default) or `purge`.
     #[tf(default = OnDelete::Keep.as_str(), validate = text_rule("a word", on_delete))]
     on_delete: Attr<String>,
     /// When the newest snapshot was taken, as last read.
     #[tf(computed)]
     last_success_at: Attr<String>,
-    /// Why the last try failed, as last read; null since one succeeded.
+    /// Why the last try failed, or the last drill, as last read; null since one succeeded.
     #[tf(computed)]
     last_error: Attr<String>,
+    /// When a drill last went well, as last read.
+    #[tf(computed)]
+    last_verified_at: Attr<String>,
     /// When the next one is due, as last read.
     #[tf(computed)]
     next_run_at: Attr<String>,
@@ -148,6 +158,22 @@ fn interval(text: &str) -> Result<(), String> {
         }
         Ok(interval) if interval < INTERVAL_MIN => Err(format!(
             "{name} is {text:?}; the smallest is \"1m\", as a snapshot locks writes for a moment."
+        )),
+        Ok(interval) if interval > INTERVAL_MAX => {
+            Err(format!("{name} is {text:?}; the largest is \"366d\"."))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+fn drill_interval(text: &str) -> Result<(), String> {
+    let name = Policy::DRILL_INTERVAL;
+    match parse_duration(text) {
+        Err(reason) => {
+            Err(format!("{name} is {text:?}: {reason}. Write e.g. \"24h\", \"7d\" or \"30d\"."))
+        }
+        Ok(interval) if interval < DRILL_MIN => Err(format!(
+            "{name} is {text:?}; the smallest is \"1h\", as a drill starts a Consul beside the one that serves."
         )),
         Ok(interval) if interval > INTERVAL_MAX => {
             Err(format!("{name} is {text:?}; the largest is \"366d\"."))

@@ -14,7 +14,7 @@ use tfplugin::{
 use super::ask::Account;
 use super::id::SnapshotId;
 use super::resource::{expires_after, expires_at};
-use super::restore::{meant, warned};
+use super::restore::{meant, untried, warned};
 
 /// Takes a snapshot now, under the time at which it is taken.
 #[derive(Model)]
@@ -116,6 +116,9 @@ async fn put_back(ctx: &Context, config: &PutBack, progress: &Progress) -> Resul
     progress.say(format!("the leading server puts Consul back to {}", snapshot.path)).await;
     let request = Request::restore(uuid::Uuid::new_v4().to_string(), &snapshot.path);
     let told = account.ask(ctx, request, RESTORE_GOOD_FOR).await?;
+    if let Some(why) = untried(&told) {
+        progress.say(why.detail).await;
+    }
     let before = told.get(argument::SAFETY_SNAPSHOT).and_then(Json::as_str).unwrap_or_default();
     progress.say(format!("done; what was there before is {before}")).await;
     Ok(())

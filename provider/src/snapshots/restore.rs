@@ -49,6 +49,9 @@ pub(crate) struct SnapshotRestore {
     /// When it was restored.
     #[tf(computed)]
     restored_at: Attr<String>,
+    /// Raft index of the state that was restored.
+    #[tf(computed)]
+    restored_index: Attr<i64>,
 }
 
 /// The resource.
@@ -90,6 +93,18 @@ pub(super) fn warned(snapshot: &SnapshotId) -> Diagnostic {
     )
 }
 
+/// What is told where no throw-away server has restored the snapshot before.
+pub(super) fn untried(told: &BTreeMap<String, serde_json::Value>) -> Option<Diagnostic> {
+    let why = told.get(argument::UNTRIED)?.as_str()?;
+    Some(Diagnostic::warning(
+        "The snapshot was restored without a trial",
+        format!(
+            "Servers restore a snapshot into one that is thrown away first. This time: {why}. The archive was whole, and \
+             what was there is kept (safety_snapshot_id)."
+        ),
+    ))
+}
+
 /// Name of the blob that says that a state holds this restore.
 fn held(request_id: &str) -> String {
     format!("restored-{request_id}.json")
@@ -119,6 +134,9 @@ async fn restored(ctx: &Context, plan: SnapshotRestore) -> Result<SnapshotRestor
     let id = request_id(&account, &plan).await?;
     let request = Request::restore(id.clone(), &snapshot.path);
     let told = account.ask(ctx, request, RESTORE_GOOD_FOR).await?;
+    if let Some(why) = untried(&told) {
+        ctx.warn(why);
+    }
     let noted = account
         .store
         .put(container::REQUESTS, &held(&id), Bytes::from_static(b"{}"), WriteCondition::Absent)
@@ -135,6 +153,7 @@ async fn restored(ctx: &Context, plan: SnapshotRestore) -> Result<SnapshotRestor
         id: Attr::Known(format!("{cluster_id}/restores/{id}")),
         safety_snapshot_id: safety.into(),
         restored_at: Attr::Known(now.to_string()),
+        restored_index: told.get(argument::RAFT_INDEX).and_then(serde_json::Value::as_i64).into(),
         ..plan
     })
 }

@@ -200,7 +200,7 @@ fn policy(name: &str, number: usize, random: &mut Random) -> Option<Value> {
         "time_zone" => word(&["UTC", "Europe/Berlin", "America/New_York"], random),
         "interval" => format!("{}m", 1 + number).into(),
         "on_delete" => word(&["keep", "purge"], random),
-        "stale_after" => format!("{}h", 24 + number).into(),
+        "stale_after" | "drill_interval" => format!("{}h", 24 + number).into(),
         "before_upgrade" => random.chance(2).into(),
         name if name.starts_with("retain_") && name != "retain_count" && random.chance(3) => {
             Value::Null
