@@ -41,6 +41,7 @@ fn last_nights_snapshot_comes_back_by_the_words_of_the_guide() -> Done {
         restored.contains("what was there before: snapshots/~on-demand/before-restore-"),
         "{restored}"
     );
+    assert!(restored.contains("a server that was thrown away restored it first"), "{restored}");
     assert_eq!(get()?, "7");
 
     wait("all is well", || Ok(scenario.hcs("status", &[])?.contains("all is well")))?;
@@ -55,6 +56,7 @@ fn last_nights_snapshot_comes_back_by_the_words_of_the_guide() -> Done {
     assert_eq!(get()?, "lost");
     snapshots_and_restores_are_declared(&scenario, one, &put, &get)?;
     offline(&scenario)?;
+    a_policy_drills_what_it_keeps(&scenario, one)?;
     the_last_snapshot_outlives_its_cluster(&scenario, one, &put)
 }
 
@@ -153,6 +155,33 @@ fn snapshots_and_restores_are_declared(
     terraform.apply(&[])?;
     assert_eq!(get()?, "lost");
     terraform.plan(&[])?.expect_code(0)?;
+    let told = terraform.attributes("hcs_snapshot_restore.back")?;
+    assert_eq!(told["restored_index"], kept["raft_index"], "{told}");
+    Ok(())
+}
+
+/// A policy's newest snapshot is restored into a Consul that is thrown away, and the state says when.
+fn a_policy_drills_what_it_keeps(scenario: &Scenario, lines: &str) -> Done {
+    let terraform = &scenario.terraform;
+    let policy = "
+resource \"hcs_snapshot_policy\" \"drilled\" {
+  cluster_id     = hcs_cluster.main.id
+  name           = \"drilled\"
+  interval       = \"1h\"
+  drill_interval = \"12h\"
+}
+";
+    terraform.write("main.tf", &(configuration("restore", "", lines) + policy))?;
+    terraform.apply(&[])?;
+    wait("a drill went well", || {
+        terraform.run(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?.expect_code(0)?;
+        let state = terraform.attributes("hcs_snapshot_policy.drilled")?;
+        assert_eq!(state["last_error"], Value::Null, "{state}");
+        Ok(state["last_verified_at"].as_str().is_some_and(|time| time.starts_with("20")))
+    })?;
+    terraform.plan(&[])?.expect_code(0)?;
+    let said = scenario.hcs("status", &[])?;
+    assert!(said.contains("a server that was thrown away restored the newest at 20"), "{said}");
     Ok(())
 }
 
