@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: the quickstart, end to end, on an emulated Azure with real Consul servers.
 
+mod way_back;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -48,6 +50,8 @@ pub(crate) fn run(keep: bool) -> Result<(), Failure> {
     show_cluster(&azure, &workspace, &dir)?;
 
     write_page(&azure, &workspace, &dir)?;
+
+    way_back::show(&azure, &workspace, &dir)?;
 
     show_renewal(&azure, &workspace)?;
 
