@@ -367,7 +367,8 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
     }
 }
 
-/// Reads once what this slot last published: a request that a former VM finished stays finished.
+/// Reads once what this slot last published: a request that a former VM finished stays finished, and what it led with, it
+/// has led with.
 async fn recall(host: &Host, board: &Board) -> Result<(), BlobError> {
     if board.facts().recalled {
         return Ok(());
@@ -378,6 +379,7 @@ async fn recall(host: &Host, board: &Board) -> Result<(), BlobError> {
     if let Some(former) = former {
         former.done_requests.iter().for_each(|id| board.done(id));
         former.results.into_iter().for_each(|result| board.add_result(result));
+        board.led_with(former.led_with);
     }
     board.facts().recalled = true;
     Ok(())

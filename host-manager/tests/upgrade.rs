@@ -400,3 +400,28 @@ async fn no_turn_is_taken_by_a_note_or_a_document_of_before() {
     world.account.set_away(true);
     assert!(!latest.is_current(&stores).await, "what cannot be read is not known");
 }
+
+/// A machine that is made anew knows nothing, and what its slot has led with must not be forgotten: whatever was written then
+/// lies in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_made_anew_says_what_its_slot_has_led_with() {
+    let (world, _maker) = world_of(&consul_binary(), Channel::Patch).await;
+    world.set_server_count(1);
+    let mut servers = formed(&world, 1).await;
+    let slot = container::status(0);
+    let led = next_patch(&world.version);
+    servers[0].stop_manager().await;
+    let mut former: serde_json::Value =
+        serde_json::from_slice(&world.account.read(&slot, blob::STATUS).unwrap()).unwrap();
+    let sequence = former["sequence"].as_u64().unwrap();
+    former["led_with"] = json!(led.to_string());
+    world.account.write(&slot, blob::STATUS, former.to_string());
+    std::fs::remove_file(servers[0].host.paths.state_dir().join("memory.json")).unwrap();
+    servers[0].start_manager();
+    eventually("another status", SOON, || async {
+        world.status(0).filter(|status| status.sequence != sequence && status.consul.is_some())
+    })
+    .await;
+    assert_eq!(world.status(0).unwrap().led_with, Some(led));
+    servers[0].stop_manager().await;
+}

@@ -217,6 +217,9 @@ impl World {
                 continue;
             }
             let Some(view) = &server.view else { continue };
+            // What the machine before it has led with, it reads in its own last status.
+            let former = server.status.take().and_then(|(_, status)| status.led_with);
+            server.led_with = server.led_with.take().max(former);
             server.status = Some((
                 now_s,
                 ServerStatus {
