@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::blob::BlobError;
 use crate::cloud::{ArmResponse, Method, TransportError};
+use crate::snapshot::bring::BringError;
 
 /// Whether and how to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +230,9 @@ pub enum EngineError {
     /// Blobs said no.
     #[error(transparent)]
     Blob(BlobError),
+    /// A snapshot of another account could not be brought.
+    #[error(transparent)]
+    Snapshot(#[from] Box<BringError>),
     /// It took too long.
     #[error("{what} is not done after {} minutes: {last}", waited.as_secs().div_ceil(60))]
     TimedOut {
@@ -331,6 +335,12 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+}
+
+impl From<BringError> for EngineError {
+    fn from(error: BringError) -> Self {
+        Self::Snapshot(Box::new(error))
+    }
 }
 
 impl From<BlobError> for EngineError {

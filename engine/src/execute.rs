@@ -4,6 +4,7 @@
 mod ask;
 mod place;
 mod restart;
+mod restore;
 mod steps;
 mod store;
 mod update;

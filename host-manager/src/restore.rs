@@ -58,7 +58,7 @@ pub async fn serve(host: &Host, client: &ConsulClient, request: &Request) -> Ans
     let (restore, etag) = match noted {
         Some(noted) if noted.phase == RestorePhase::Done => return Ok(told(&noted)),
         noted => {
-            let job = job(host, request, noted.is_some()).await?;
+            let held = held(host, request, noted.is_some()).await?;
             let work = async {
                 let begun = match noted {
                     Some(noted) => (noted, etag),
@@ -67,6 +67,7 @@ pub async fn serve(host: &Host, client: &ConsulClient, request: &Request) -> Ans
                 put_back(host, client, &begun.0).await?;
                 Ok(begun)
             };
+            let Held::Job(job) = held else { return finish(host, client, work.await?).await };
             match job.hold(work).await {
                 Ok(done) => done?,
                 // What was under way was dropped, and Consul may have done it all the same.
@@ -81,6 +82,15 @@ pub async fn serve(host: &Host, client: &ConsulClient, request: &Request) -> Ans
             }
         }
     };
+    finish(host, client, (restore, etag)).await
+}
+
+/// The state is back: waits until all is well with it, and notes that.
+async fn finish(
+    host: &Host,
+    client: &ConsulClient,
+    (restore, etag): (Restore, Option<String>),
+) -> Answer {
     // The keepers may have to restart servers for tokens of another time, which is a job of theirs.
     settle(host, client).await;
     let _ = client.delete(&format!("kv/{MARKER}")).await;
@@ -93,13 +103,21 @@ pub async fn serve(host: &Host, client: &ConsulClient, request: &Request) -> Ans
     }
 }
 
-/// What keeps applies and other servers away. What was begun is gone on with as soon as that may be: the job of a server
+/// What keeps applies and other servers away.
+enum Held {
+    /// A job of ours.
+    Job(Box<HeldJob>),
+    /// The apply that asked for it and waits for it: no job begins beside an apply.
+    Apply,
+}
+
+/// Takes it. What was begun is gone on with as soon as that may be: the job of a server
 /// that was cut off counts as alive for half a minute.
-async fn job(
+async fn held(
     host: &Host,
     request: &Request,
     is_begun: bool,
-) -> Result<HeldJob, (RequestOutcome, String)> {
+) -> Result<Held, (RequestOutcome, String)> {
     let by = request.asked_by.as_deref().unwrap_or("somebody");
     let reason = format!("asked for by {by}");
     let mut waited = Duration::ZERO;
@@ -108,7 +126,8 @@ async fn job(
         let slot = host.bootstrap.slot;
         let begun = HeldJob::begin(store, clock, JobKind::Restore, slot, &reason).await;
         match begun.map_err(|error| failed(&error))? {
-            Ok(job) => return Ok(job),
+            Ok(job) => return Ok(Held::Job(Box::new(job))),
+            Err(NotNow::Run) if request.is_beside_apply() => return Ok(Held::Apply),
             Err(_) if is_begun && waited < SETTLED_MAX => {
                 host.clock.sleep(LOOK).await;
                 waited += LOOK;

@@ -10,9 +10,9 @@ use hcs_engine::snapshot::records::kind;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::snapshots::policy::PolicyReport;
 use hcs_planner::snapshots::time_in_name;
+use hcs_release_maker::archive::{STATE_HEADER, sealed};
 use jiff::Timestamp;
 use serde_json::json;
-use support::archives::{STATE_HEADER, sealed};
 use support::world::{Server, World};
 use support::{consul_binary, eventually};
 

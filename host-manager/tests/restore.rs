@@ -12,8 +12,8 @@ use hcs_planner::dataplane::{blob, container};
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
 use hcs_planner::restore::{MARKER, Restore, RestorePhase};
 use hcs_planner::rotation::{Phase, Rotated};
+use hcs_release_maker::archive::{STATE_HEADER, sealed};
 use serde_json::{Value, json};
-use support::archives::{STATE_HEADER, sealed};
 use support::world::{MANAGEMENT, Server, World, forget_answers};
 use support::{consul_binary, eventually};
 

@@ -17,10 +17,10 @@ use hcs_engine::snapshot::archive;
 use hcs_host_manager::consul::client::ConsulError;
 use hcs_host_manager::snapshot::save::{Place, SaveError, keep, look};
 use hcs_planner::names::hex;
+use hcs_release_maker::archive::sealed;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
-use support::archives::sealed;
 use support::blobs::Account;
 
 const STREAMS_IN_CI: u64 = 300;

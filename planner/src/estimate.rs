@@ -31,6 +31,7 @@ pub fn seconds(action: &Action) -> u32 {
         Action::UploadArtifact { artifact: Artifact::Consul { .. } } => 20,
         Action::UploadArtifact { artifact: Artifact::HostManager } => 10,
         Action::Ask { .. } => 30,
+        Action::RestoreSnapshot { .. } => 60,
         Action::WaitHealthy { .. } => 90,
         Action::Withdraw { .. }
         | Action::WriteDocument { .. }

@@ -104,6 +104,12 @@ pub fn storage_account_name(cluster_id: &ArmId) -> String {
     format!("hcs{}", cluster_uid(cluster_id))
 }
 
+/// Id of a cluster's storage account.
+pub fn storage_account(cluster_id: &ArmId) -> ArmId {
+    let name = storage_account_name(cluster_id);
+    cluster_id.resource(Kind::StorageAccount.resource_type(), &name)
+}
+
 /// Id of a role assignment on `scope`; depends on the identity's id, so that it is known before the principal is.
 pub fn role_assignment_id(scope: &ArmId, principal: &str, role: &str) -> ArmId {
     let name = deterministic_guid(&[scope.as_str(), principal, role]);

@@ -25,6 +25,7 @@ fn verb(step: &Step) -> &'static str {
         Action::AwaitProvisioned { .. } | Action::WaitHealthy { .. } => "wait",
         Action::ReadAddress { .. } => "read",
         Action::Ask { .. } => "ask",
+        Action::RestoreSnapshot { .. } => "restore",
         Action::GrantCallerBlobAccess { .. }
         | Action::WriteDocument { .. }
         | Action::MintSecret { .. }
@@ -34,7 +35,8 @@ fn verb(step: &Step) -> &'static str {
 }
 
 /// The verbs in the order in which a summary counts them.
-const VERBS: [&str; 8] = ["create", "update", "restart", "delete", "write", "ask", "read", "wait"];
+const VERBS: [&str; 9] =
+    ["create", "update", "restart", "delete", "write", "ask", "restore", "read", "wait"];
 
 /// What it concerns: an ARM object's type and name, a blob, a server.
 fn subject(step: &Step) -> String {
@@ -62,6 +64,9 @@ fn subject(step: &Step) -> String {
         Action::ReadAddress { scale_set, .. } => format!("private address of {}", scale_set.name()),
         Action::Ask { node_name, remaining, .. } => {
             format!("{node_name}, until {} are healthy without it", names(remaining))
+        }
+        Action::RestoreSnapshot { snapshot_id } => {
+            format!("the state in {snapshot_id}, tried before in a Consul that is thrown away")
         }
         Action::WaitHealthy { voters, consul_version } => {
             let version = consul_version.as_ref();

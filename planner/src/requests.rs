@@ -65,6 +65,18 @@ impl Request {
         Self { arguments, ..Self::new(id, None, RequestAction::Restore) }
     }
 
+    /// Asked for by the apply that works on the cluster.
+    #[must_use]
+    pub fn beside_apply(mut self) -> Self {
+        self.arguments.insert(argument::BESIDE_APPLY.to_owned(), Value::from(true));
+        self
+    }
+
+    /// Whether it is.
+    pub fn is_beside_apply(&self) -> bool {
+        self.arguments.get(argument::BESIDE_APPLY).and_then(Value::as_bool).unwrap_or(false)
+    }
+
     /// Without a trial of the snapshot in a server that is thrown away.
     #[must_use]
     pub fn without_trial(mut self) -> Self {
@@ -107,6 +119,8 @@ pub mod argument {
     pub const SNAPSHOT: &str = "snapshot";
     /// Name of the snapshot that was taken before a restore.
     pub const SAFETY_SNAPSHOT: &str = "safety_snapshot";
+    /// Whether the apply that is under way waits for it.
+    pub const BESIDE_APPLY: &str = "beside_apply";
     /// Whether a snapshot is restored without a trial.
     pub const WITHOUT_TRIAL: &str = "without_trial";
     /// Why a snapshot was restored without a trial, in one sentence.

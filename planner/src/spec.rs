@@ -139,6 +139,9 @@ pub struct ClusterSpec {
     /// Whether a destroy takes none, wherever one could go.
     #[serde(default)]
     pub skip_final_snapshot: bool,
+    /// Id of the snapshot with whose state the cluster begins. It counts until the cluster is ready for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_from_snapshot_id: Option<String>,
     /// How long operations may take, as the user wrote it, by operation: kept so that an import gives it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<BTreeMap<String, String>>,
@@ -203,6 +206,7 @@ impl ClusterSpec {
             force_destroy: false,
             final_snapshot_storage_container_id: None,
             skip_final_snapshot: false,
+            restore_from_snapshot_id: None,
             timeouts: None,
             tags: BTreeMap::new(),
             needs_format: 1,

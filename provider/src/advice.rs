@@ -59,6 +59,10 @@ pub(crate) fn advice(error: &EngineError) -> String {
         | EngineError::Artifact(_)
         | EngineError::Serialise { .. }
         | EngineError::Crypto { .. } => "",
+        EngineError::Snapshot(_) => {
+            "restore_from_snapshot_id names the snapshot with which the cluster begins; it is not ready without. Name one that \
+             is whole and that you may read, or leave restore_from_snapshot_id out, and apply again: the rest is there."
+        }
     };
     text.to_owned()
 }

@@ -12,7 +12,7 @@ use hcs_engine::error::EngineError;
 use hcs_engine::observe::{observe_arm, observe_blobs, observe_shared_zone, open_store};
 use hcs_engine::registration;
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::names::{Names, parse_cluster_id, storage_account_name};
+use hcs_planner::names::{Names, parse_cluster_id, storage_account};
 use hcs_planner::observed::Observed;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value as Json;
@@ -253,12 +253,6 @@ impl Client {
             )
         })
     }
-}
-
-/// Id of a cluster's storage account.
-pub(crate) fn storage_account(cluster_id: &ArmId) -> ArmId {
-    let name = storage_account_name(cluster_id);
-    cluster_id.resource(Kind::StorageAccount.resource_type(), &name)
 }
 
 fn not_a_cluster(cluster_id: &ArmId, group: &Json) -> Diagnostic {

@@ -108,6 +108,7 @@ impl Run<'_> {
             Action::Ask { slot, node_name, request, remaining } => {
                 self.ask(*slot, node_name, *request, remaining).await?;
             }
+            Action::RestoreSnapshot { snapshot_id } => self.restore_snapshot(snapshot_id).await?,
             Action::WaitHealthy { voters, consul_version } => {
                 let goal = Goal { voters, version: consul_version.as_ref(), gone: None };
                 self.wait_healthy(&goal, HEALTHY_MINUTES_MAX).await?;

@@ -1,6 +1,7 @@
 //! The cluster's blobs as a run writes them: never without the lease, and patient where a right or a name that is new
 //! has not spread yet.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -134,6 +135,16 @@ impl BlobStore for RunStore {
 
     async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
         self.patiently(true, || self.soon(self.store.delete(container, name))).await
+    }
+
+    async fn set_metadata(
+        &self,
+        container: &str,
+        name: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), BlobError> {
+        let once = || self.soon(self.store.set_metadata(container, name, metadata));
+        self.patiently(true, once).await
     }
 
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {

@@ -1,4 +1,5 @@
-//! Snapshots of Consul's state: whether an archive is whole and can be restored.
+//! Snapshots of Consul's state: whether an archive is whole and can be restored, and its way into another account.
 
 pub mod archive;
+pub mod bring;
 pub mod records;

@@ -10,7 +10,6 @@
     clippy::panic
 )]
 
-pub mod archives;
 pub mod blobs;
 pub mod client;
 pub mod releases;

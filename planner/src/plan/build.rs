@@ -35,6 +35,8 @@ const WRITE_SPEC: &str = "write spec";
 const WRITE_DOCUMENT: &str = "write cluster document";
 const MARK_READY: &str = "mark ready";
 const WAIT_HEALTHY: &str = "wait until healthy";
+const RESTORE: &str = "restore snapshot";
+const WAIT_HEALTHY_AGAIN: &str = "wait until healthy with the restored state";
 
 /// Steps from `observed` to what `spec` declares. Pure and deterministic; empty when nothing is to do.
 pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {

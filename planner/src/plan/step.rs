@@ -113,6 +113,11 @@ pub enum Action {
         /// The slot whose server it names.
         slot: u32,
     },
+    /// Brings a snapshot of whatever account into the cluster's own and has the leading server restore it, once.
+    RestoreSnapshot {
+        /// Id of the snapshot.
+        snapshot_id: String,
+    },
     /// Waits until exactly these servers are healthy voters under one leader, all with this Consul.
     WaitHealthy {
         /// The voters, by slot.

@@ -1,30 +1,25 @@
 //! Where a snapshot lies: `<storage container id>/blobs/<path>`, readable with no cluster and no state.
 
-use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::dataplane::{blob, container};
-use hcs_planner::names::parse_cluster_id;
-
-use crate::client::storage_account;
+use crate::arm::{ArmId, Kind};
+use crate::dataplane::{blob, container};
+use crate::names::{parse_cluster_id, storage_account};
 
 const BLOBS: &str = "/blobs/";
 const CONTAINERS: &str = "/blobServices/default/containers/";
-/// Longest name that somebody may give a snapshot.
-const NAME_MAX: usize = 60;
-
 /// One snapshot in some account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SnapshotId {
+pub struct SnapshotId {
     /// Storage account.
-    pub(super) account: ArmId,
+    pub account: ArmId,
     /// Container in it.
-    pub(super) container: String,
+    pub container: String,
     /// Blob in that.
-    pub(super) path: String,
+    pub path: String,
 }
 
 impl SnapshotId {
     /// The snapshot of this path in a cluster's own account.
-    pub(super) fn of_cluster(cluster_id: &ArmId, path: String) -> Self {
+    pub fn of_cluster(cluster_id: &ArmId, path: String) -> Self {
         Self {
             account: storage_account(cluster_id),
             container: container::SNAPSHOTS.to_owned(),
@@ -33,24 +28,28 @@ impl SnapshotId {
     }
 
     /// The one that somebody asked for under this name.
-    pub(super) fn named(cluster_id: &ArmId, name: &str) -> Self {
+    pub fn named(cluster_id: &ArmId, name: &str) -> Self {
         Self::of_cluster(cluster_id, format!("{}{name}.snap", blob::ON_DEMAND))
     }
 
     /// The cluster whose account it is: the managed group that holds it.
-    pub(super) fn cluster_id(&self) -> Option<ArmId> {
+    pub fn cluster_id(&self) -> Option<ArmId> {
         let group = self.account.as_str().to_lowercase().find("/providers/")?;
         let cluster_id = parse_cluster_id(&self.account.as_str()[..group]).ok()?;
         (storage_account(&cluster_id) == self.account).then_some(cluster_id)
     }
 
     /// The name that somebody gave it; none for those of policies.
-    pub(super) fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         self.path.strip_prefix(blob::ON_DEMAND)?.strip_suffix(".snap")
     }
 
     /// Reads an id.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// Where it is none, in one sentence with the form that it has.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
                 "{text:?} is not the id of a snapshot. It has the form <storage account id>{CONTAINERS}<container>{BLOBS}<path>, \
@@ -82,7 +81,11 @@ impl std::fmt::Display for SnapshotId {
 }
 
 /// Account and name of a container, by its ARM id.
-pub(super) fn parse_container(text: &str) -> Result<(ArmId, String), String> {
+///
+/// # Errors
+///
+/// Where it is none, in one sentence with the form that it has.
+pub fn parse_container(text: &str) -> Result<(ArmId, String), String> {
     let id = ArmId::new(text);
     let lower = id.as_str().to_lowercase();
     let at = lower.find(&CONTAINERS.to_lowercase()).filter(|_| id.is_a(Kind::BlobContainer));
@@ -98,22 +101,6 @@ pub(super) fn parse_container(text: &str) -> Result<(ArmId, String), String> {
         ));
     };
     Ok((ArmId::new(&text[..at]), id.name().to_owned()))
-}
-
-/// Whether it is the ARM id of a container.
-pub(crate) fn container_id(text: &str) -> Result<(), String> {
-    parse_container(text).map(drop)
-}
-
-/// Whether somebody may give a snapshot this name.
-pub(super) fn snapshot_name(name: &str) -> Result<(), String> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(is_plain) {
-        return Ok(());
-    }
-    Err(format!(
-        "name is {name:?}; a snapshot's name has 1 to {NAME_MAX} letters, digits, '-' and '_', e.g. \"before-migration\"."
-    ))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Snapshots of a cluster's state: when a policy takes them, and which ones it keeps. Pure, so that a plan and the servers
 //! mean the same.
 
+pub mod id;
 pub mod metadata;
 pub mod policy;
 pub mod retention;

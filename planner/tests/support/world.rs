@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) asked: BTreeMap<u32, String>,
     /// Servers that died, their machines still being there, and when they spoke last.
     died: BTreeMap<u32, String>,
+    /// The state of a snapshot was restored.
+    restored: bool,
     /// Who leads while it can.
     pub(crate) leader: u32,
     /// Every object that was ever written, by key, with how often.
@@ -63,6 +65,7 @@ impl World {
             left: BTreeMap::new(),
             asked: BTreeMap::new(),
             died: BTreeMap::new(),
+            restored: false,
             leader: 0,
             writes: BTreeMap::new(),
             made: 0,

@@ -18,7 +18,7 @@ use super::validate::{
     same_location, server_certificate_ttl, upgrade_channel, version, window_duration,
     zone_fallback, zone_list,
 };
-use crate::snapshots::container_id;
+use crate::snapshots::{container_id, snapshot_id};
 use crate::tagging;
 
 /// A highly available Consul cluster in your own subscription: one server a zone in turn, TLS and ACLs on from the
@@ -115,6 +115,12 @@ pub(crate) struct Cluster {
     /// quorum, whose last snapshot cannot be taken any more. What the state says counts.
     #[tf(default = false)]
     pub(crate) skip_final_snapshot: Attr<bool>,
+    /// Id of a snapshot, of this or another cluster, in whatever account and region: the cluster begins with its state, and is
+    /// not ready before. The caller reads it and brings it; it needs *Storage Blob Data Reader* on its container. The cluster
+    /// keeps its own CA, gossip key and tokens of servers; every token that the snapshot holds opens it. Counts only when a
+    /// cluster is made: for one that exists use `hcs_snapshot_restore`.
+    #[tf(validate = text_rule("the id of a snapshot", snapshot_id))]
+    pub(crate) restore_from_snapshot_id: Attr<String>,
     /// Whether a destroy or a replacement is refused; default false. What counts is what the state says: set it to
     /// false and apply before you destroy.
     #[tf(default = false)]

@@ -126,6 +126,7 @@ impl Planner {
         let replace = self.replaced();
         self.guard(&replace);
         let is_new = self.is_create() || !replace.is_empty();
+        self.first_state(is_new);
         self.computed(is_new).await;
         let private = if is_new {
             leg::create(&self.planned, &self.schema.replacing())
@@ -147,6 +148,21 @@ impl Planner {
         let names: Vec<String> = replace.iter().map(ToString::to_string).collect();
         let what = format!("another {} would replace", names.join(", "));
         self.diagnostics.push(crate::diagnostics::protected(&self.prior, &what).at(path.clone()));
+    }
+
+    /// A cluster that exists has its state: nobody is to believe that this brings another one.
+    fn first_state(&mut self, is_new: bool) {
+        let name = Cluster::RESTORE_FROM_SNAPSHOT_ID;
+        let (was, is) = (self.prior.get(name), self.planned.get(name));
+        if is_new || was == is || is.is_null() {
+            return;
+        }
+        self.warn(
+            name,
+            "Nothing is restored into a cluster that exists",
+            "restore_from_snapshot_id counts when a cluster is made, and is remembered for that. To bring this one back to a \
+             snapshot, use hcs_snapshot_restore.",
+        );
     }
 
     fn is_create(&self) -> bool {
@@ -489,6 +505,7 @@ pub(crate) mod tests {
             consul_server_config: Some("{}".to_owned()),
             ignore_maintenance_windows_for: Some(semver::Version::new(1, 22, 7)),
             final_snapshot_storage_container_id: Some("/container".to_owned()),
+            restore_from_snapshot_id: Some("/container/blobs/x.snap".to_owned()),
             host_manager_version: Some(semver::Version::new(0, 1, 0)),
             private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),
             artifact_source: Some(hcs_planner::spec::ArtifactSource {

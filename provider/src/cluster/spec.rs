@@ -174,6 +174,7 @@ impl Cluster {
                 .known()
                 .cloned(),
             skip_final_snapshot: self.skip_final_snapshot.known().copied().unwrap_or(false),
+            restore_from_snapshot_id: self.restore_from_snapshot_id.known().cloned(),
             ..ClusterSpec::new("", "", "", "")
         })
     }
@@ -241,6 +242,7 @@ impl Cluster {
                 .clone()
                 .into(),
             skip_final_snapshot: spec.skip_final_snapshot.into(),
+            restore_from_snapshot_id: spec.restore_from_snapshot_id.clone().into(),
             tags: own_tags.collect::<BTreeMap<_, _>>().into(),
             ..Self::default()
         }

@@ -11,8 +11,9 @@ use hcs_planner::snapshots::policy::{Kept, OnDelete, PolicyReport, SnapshotPolic
 use jiff::Timestamp;
 use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Severity};
 
-use crate::client::{Client, storage_account};
+use crate::client::Client;
 use crate::diagnostics;
+use hcs_planner::names::storage_account;
 
 /// Policies of one cluster.
 pub(super) struct PolicyStore {

@@ -12,9 +12,9 @@ use tfplugin::{
 };
 
 use super::ask::Account;
-use super::id::SnapshotId;
 use super::resource::{expires_after, expires_at};
-use super::restore::{meant, untried, warned};
+use super::restore::{brought, meant, untried, warned};
+use hcs_planner::snapshots::id::SnapshotId;
 
 /// Takes a snapshot now, under the time at which it is taken.
 #[derive(Model)]
@@ -114,7 +114,8 @@ async fn put_back(ctx: &Context, config: &PutBack, progress: &Progress) -> Resul
     let (cluster_id, snapshot) = meant(&config.cluster_id, &config.snapshot_id)?;
     let account = Account::of_cluster(ctx, &cluster_id).await?;
     progress.say(format!("the leading server puts Consul back to {}", snapshot.path)).await;
-    let request = Request::restore(uuid::Uuid::new_v4().to_string(), &snapshot.path);
+    let path = brought(ctx, &account, &cluster_id, &snapshot).await?;
+    let request = Request::restore(uuid::Uuid::new_v4().to_string(), &path);
     let told = account.ask(ctx, request, RESTORE_GOOD_FOR).await?;
     if let Some(why) = untried(&told) {
         progress.say(why.detail).await;

@@ -13,10 +13,10 @@ use hcs_planner::requests::{Request, RequestOutcome};
 use serde_json::Value as Json;
 use tfplugin::{Context, Diagnostic, Diagnostics};
 
-use super::id::SnapshotId;
 use super::resource::Snapshot;
 use crate::client::Client;
 use crate::diagnostics;
+use hcs_planner::snapshots::id::SnapshotId;
 
 /// Between two looks whether another request is through.
 const BUSY: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ impl Account {
 
     /// The same for a change: it must be there, and the caller gets access to its blobs where that is missing.
     pub(super) async fn of_cluster(ctx: &Context, cluster_id: &ArmId) -> Result<Self, Diagnostics> {
-        let account = Self::open(ctx, &crate::client::storage_account(cluster_id)).await?;
+        let account = Self::open(ctx, &hcs_planner::names::storage_account(cluster_id)).await?;
         let account =
             account.ok_or_else(|| diagnostics::no_cluster(cluster_id).at(Snapshot::CLUSTER_ID))?;
         account.gain_access(ctx).await?;

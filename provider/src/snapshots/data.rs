@@ -10,8 +10,8 @@ use tfplugin::validate::{rule, text_rule};
 use tfplugin::{Attr, Context, Diagnostic, Diagnostics, Model, TypedDataSource, async_trait};
 
 use super::ask::Account;
-use super::id::SnapshotId;
 use crate::diagnostics;
+use hcs_planner::snapshots::id::SnapshotId;
 
 /// The snapshots in a cluster's storage account, those of its policies and those that somebody asked for, the newest first.
 #[derive(Model)]
@@ -93,7 +93,7 @@ impl TypedDataSource for SnapshotsDataSource {
         let cluster_id = parse_cluster_id(cluster_id).map_err(|detail| {
             Diagnostic::error("Invalid cluster id", detail).at(Listing::CLUSTER_ID)
         })?;
-        let account = Account::open(ctx, &crate::client::storage_account(&cluster_id)).await?;
+        let account = Account::open(ctx, &hcs_planner::names::storage_account(&cluster_id)).await?;
         let account =
             account.ok_or_else(|| diagnostics::no_cluster(&cluster_id).at(Listing::CLUSTER_ID))?;
         let listed = account.store.list(container::SNAPSHOTS, "").await;

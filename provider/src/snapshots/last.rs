@@ -19,8 +19,8 @@ use sha2::{Digest as _, Sha256};
 use tfplugin::{Context, Diagnostic, Diagnostics};
 
 use super::ask::Account;
-use super::id::{SnapshotId, parse_container};
 use crate::cluster::Cluster;
+use hcs_planner::snapshots::id::{SnapshotId, parse_container};
 
 const ATTRIBUTE: &str = Cluster::FINAL_SNAPSHOT_STORAGE_CONTAINER_ID;
 
@@ -46,7 +46,7 @@ impl Last<'_> {
                 .at(ATTRIBUTE)
                 .into());
         }
-        let own_id = crate::client::storage_account(self.cluster_id);
+        let own_id = hcs_planner::names::storage_account(self.cluster_id);
         let Some(own) = Account::open(ctx, &own_id).await? else { return Ok(()) };
         own.gain_access(ctx).await?;
         let Some(is_going) = self.is_to_be_kept(&own).await? else { return Ok(()) };

@@ -18,7 +18,8 @@ use tfplugin::{
 };
 
 use super::ask::Account;
-use super::id::{SnapshotId, snapshot_name};
+use super::names::snapshot_name;
+use hcs_planner::snapshots::id::SnapshotId;
 
 /// A large cluster's takes minutes.
 const CREATE: Duration = Duration::from_mins(30);

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hcs_engine::blob::{BlobError, WriteCondition};
+use hcs_engine::error::{EngineError, chain};
 use hcs_engine::requests::RESTORE_GOOD_FOR;
+use hcs_engine::snapshot::bring::bring;
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::container;
 use hcs_planner::names::{deterministic_guid, parse_cluster_id};
@@ -20,7 +22,8 @@ use tfplugin::{
 };
 
 use super::ask::Account;
-use super::id::SnapshotId;
+use crate::client::Client;
+use hcs_planner::snapshots::id::SnapshotId;
 
 const CREATE: Duration = Duration::from_hours(1);
 
@@ -38,7 +41,9 @@ pub(crate) struct SnapshotRestore {
     /// Id of the cluster. Changing it makes another restore.
     #[tf(required, replaces, equal_if = ignoring_case, validate = text_rule("the id of a cluster", |id| parse_cluster_id(id).map(|_| ())))]
     cluster_id: Attr<String>,
-    /// Id of a snapshot of this cluster, of `hcs_snapshot.id` or of `hcs_snapshots`. Another one is restored.
+    /// Id of a snapshot, of `hcs_snapshot.id` or of `hcs_snapshots`; one of another account, another cluster's or one that was
+    /// kept, is brought into the cluster's own first, by the caller, who needs *Storage Blob Data Reader* on its container.
+    /// Another one is restored.
     #[tf(required, validate = text_rule("the id of a snapshot", |id| SnapshotId::parse(id).map(|_| ())))]
     snapshot_id: Attr<String>,
     /// Values of any meaning; when one changes, the snapshot is restored again.
@@ -57,7 +62,7 @@ pub(crate) struct SnapshotRestore {
 /// The resource.
 pub(crate) struct RestoreResource;
 
-/// Cluster and snapshot of a restore; the latter must lie in the account of the former.
+/// Cluster and snapshot of a restore.
 pub(super) fn meant(
     cluster_id: &Attr<String>,
     snapshot_id: &Attr<String>,
@@ -69,18 +74,28 @@ pub(super) fn meant(
     let id = SnapshotId::parse(snapshot_id.require(SnapshotRestore::SNAPSHOT_ID)?).map_err(
         |detail| Diagnostic::error("Invalid snapshot id", detail).at(SnapshotRestore::SNAPSHOT_ID),
     )?;
-    let own = SnapshotId::of_cluster(&cluster_id, id.path.clone());
-    if own.account != id.account || own.container != id.container {
-        let detail = format!(
-            "{id} lies in another account than the snapshots of {cluster_id}, whose servers may not read it. Copy the blob \
-             into the container {} of {}, and name it there.",
-            own.container, own.account
-        );
-        return Err(Diagnostic::error("A snapshot of another cluster", detail)
-            .at(SnapshotRestore::SNAPSHOT_ID)
-            .into());
-    }
     Ok((cluster_id, id))
+}
+
+/// Brings the snapshot to where the cluster's servers may read it; returns the name of the blob there.
+pub(super) async fn brought(
+    ctx: &Context,
+    account: &Account,
+    cluster_id: &ArmId,
+    snapshot: &SnapshotId,
+) -> Result<String, Diagnostics> {
+    let client = ctx.data::<Client>()?;
+    let (arm, stores) = (client.arm(&ctx.cancel), client.stores());
+    let brought = bring(&arm, stores.as_ref(), snapshot, cluster_id, account.store.as_ref()).await;
+    brought.map_err(|error| match error {
+        EngineError::Snapshot(error) => Diagnostic::error(
+            "The snapshot cannot be restored",
+            format!("{}. Nothing was touched.", chain(error.as_ref())),
+        )
+        .at(SnapshotRestore::SNAPSHOT_ID)
+        .into(),
+        error => account.told(&error).into(),
+    })
 }
 
 /// What a plan of a restore says.
@@ -132,7 +147,8 @@ async fn restored(ctx: &Context, plan: SnapshotRestore) -> Result<SnapshotRestor
     let (cluster_id, snapshot) = meant(&plan.cluster_id, &plan.snapshot_id)?;
     let account = Account::of_cluster(ctx, &cluster_id).await?;
     let id = request_id(&account, &plan).await?;
-    let request = Request::restore(id.clone(), &snapshot.path);
+    let path = brought(ctx, &account, &cluster_id, &snapshot).await?;
+    let request = Request::restore(id.clone(), &path);
     let told = account.ask(ctx, request, RESTORE_GOOD_FOR).await?;
     if let Some(why) = untried(&told) {
         ctx.warn(why);
@@ -204,7 +220,7 @@ impl ManagedResource for RestoreResource {
         state: SnapshotRestore,
     ) -> Result<Option<SnapshotRestore>, Diagnostics> {
         let (cluster_id, _) = meant(&state.cluster_id, &state.snapshot_id)?;
-        let account = Account::open(ctx, &crate::client::storage_account(&cluster_id)).await?;
+        let account = Account::open(ctx, &hcs_planner::names::storage_account(&cluster_id)).await?;
         Ok(account.map(|_| state))
     }
 

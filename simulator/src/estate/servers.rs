@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hcs_planner::dataplane::{
     ClusterDocument, ConsulStatus, ServerPhase, ServerStatus, blob, container,
 };
-use hcs_planner::requests::Request;
+use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
 
 use super::blobs::Blobs;
 use super::quorum::Quorum;
@@ -48,6 +48,9 @@ pub struct Servers {
     /// Etag of the document that `version` was read from.
     document_etag: String,
     quorum: Quorum,
+    /// What whoever leads has answered, and what it has restored, in this order.
+    results: Vec<RequestResult>,
+    restored: Vec<String>,
 }
 
 impl Servers {
@@ -67,7 +70,14 @@ impl Servers {
             version: None,
             document_etag: String::new(),
             quorum: Quorum::default(),
+            results: vec![],
+            restored: vec![],
         }
+    }
+
+    /// Snapshots that were restored, in this order.
+    pub fn restored(&self) -> &[String] {
+        &self.restored
     }
 
     /// The watch over their voters.
@@ -157,6 +167,29 @@ impl Servers {
             self.voters.retain(|name| machines.contains_key(name));
         }
         self.note_quorum(now_ms);
+        self.restore(blobs, now_ms);
+    }
+
+    /// Whoever leads restores what it is asked for, each request once.
+    fn restore(&mut self, blobs: &Blobs, now_ms: u64) {
+        let asked = blobs.get(&self.account, container::REQUESTS, &blob::request(None));
+        let asked = asked.and_then(|blob| serde_json::from_slice::<Request>(&blob.bytes).ok());
+        let Some(asked) = asked.filter(|one| one.action == RequestAction::Restore) else { return };
+        let is_answered = self.results.iter().any(|result| result.id == asked.id);
+        if is_answered || self.voters.is_empty() || !self.has_quorum() {
+            return;
+        }
+        let name = asked.arguments.get(argument::SNAPSHOT).and_then(|name| name.as_str());
+        let name = name.unwrap_or_default().to_owned();
+        let is_there = blobs.get(&self.account, container::SNAPSHOTS, &name).is_some();
+        let (outcome, reason) = if is_there {
+            self.restored.push(name);
+            (RequestOutcome::Done, None)
+        } else {
+            (RequestOutcome::Refused, Some(format!("there is no snapshot {name}")))
+        };
+        let (id, ended_at) = (asked.id, crate::world::operations::rfc3339(now_ms));
+        self.results.push(RequestResult { id, outcome, reason, values: BTreeMap::new(), ended_at });
     }
 
     fn read_version(&mut self, blobs: &Blobs) {
@@ -214,7 +247,7 @@ impl Servers {
             last_error_is_final: self.is_hopeless,
             consul,
             done_requests: left.cloned().into_iter().collect(),
-            results: vec![],
+            results: self.results.clone(),
             certificate_expires_at: None,
             consul_silent_seconds: 0,
             host_manager_version: env!("CARGO_PKG_VERSION").into(),

@@ -10,7 +10,7 @@ use hcs_engine::blob::{BlobStore, BlobStores as _};
 use hcs_engine::clock::Clock as _;
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::chain;
-use hcs_engine::execute::{Parameters, Report, Run, Span};
+use hcs_engine::execute::{Parameters, Report, Run, Span, ensure_blob_access};
 use hcs_engine::observe::{observe_machines, observe_requests, open_store};
 use hcs_engine::reconcile::{Beginning, DestroyLeg, Destroyed, Intent, Reconciler, observe};
 use hcs_engine::rotate::rotate;
@@ -61,6 +61,8 @@ pub(crate) struct Azure {
     counted: Mutex<(usize, usize)>,
     ignores_conditions: Mutex<bool>,
     has_struck: Mutex<bool>,
+    /// Calls of the last run.
+    calls: Mutex<usize>,
     account: String,
     /// What the state says of the cluster, if there is one.
     incarnation_id: Mutex<Option<String>>,
@@ -83,6 +85,7 @@ impl Azure {
             counted: Mutex::default(),
             ignores_conditions: Mutex::default(),
             has_struck: Mutex::default(),
+            calls: Mutex::default(),
             account,
             incarnation_id: Mutex::default(),
         }
@@ -117,6 +120,7 @@ impl Azure {
 
     fn count(&self, script: &Script) {
         *self.has_struck.lock().unwrap() = !script.struck().is_empty();
+        *self.calls.lock().unwrap() = script.count();
         self.count_requests(script);
     }
 
@@ -288,6 +292,47 @@ impl Azure {
     pub(crate) fn document(&self) -> Value {
         let blobs = self.cloud.blobs(&self.account);
         serde_json::from_slice(&blobs[&format!("{}/cluster.json", container::CONFIG)]).unwrap()
+    }
+
+    /// How many calls the last run made.
+    #[allow(dead_code)]
+    pub(crate) fn calls(&self) -> usize {
+        *self.calls.lock().unwrap()
+    }
+
+    /// An account of the user's with a container in it, and this blob in that, which the caller may read.
+    #[allow(dead_code)]
+    pub(crate) async fn keep_elsewhere(&self, container: &str, name: &str, bytes: Bytes) -> ArmId {
+        let group = format!("/subscriptions/{}/resourceGroups/rg", spec(3).subscription_id);
+        let kind = Kind::StorageAccount;
+        let account = ArmId::new(&group).resource(kind.resource_type(), "backups");
+        let container_id = account.child("blobServices", "default").child("containers", container);
+        let body = json!({
+            "location": "northeurope", "sku": { "name": "Standard_LRS" }, "kind": "StorageV2", "properties": {}
+        });
+        let (arm, _) = self.ports(&self.script(None));
+        arm.put(&account, kind, body).await.unwrap();
+        // Whether the caller may write is tried in the second one.
+        let probed = account.child("blobServices", "default").child("containers", "config");
+        for id in [&container_id, &probed] {
+            arm.put(id, Kind::BlobContainer, json!({ "properties": {} })).await.unwrap();
+        }
+        let store = self.cloud.open("https://blobs/backups").unwrap();
+        ensure_blob_access(&arm, &account, store.as_ref()).await.unwrap();
+        self.write_elsewhere(container, name, bytes);
+        container_id
+    }
+
+    /// Writes a blob there.
+    #[allow(dead_code)]
+    pub(crate) fn write_elsewhere(&self, container: &str, name: &str, bytes: Bytes) {
+        self.cloud.plant_blob("backups", container, name, bytes);
+    }
+
+    /// What the servers have restored.
+    #[allow(dead_code)]
+    pub(crate) fn restored(&self) -> Vec<String> {
+        self.cloud.with_estate(|estate| estate.servers.as_ref().unwrap().restored().to_vec())
     }
 
     /// Whether the fault of the last run struck.

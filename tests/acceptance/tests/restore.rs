@@ -288,17 +288,39 @@ fn the_last_snapshot_outlives_its_cluster(scenario: &Scenario, lines: &str, put:
     let file = scenario.dir.join("last.snap");
     std::fs::write(&file, bytes)?;
 
-    // Nothing of the first one is left: other tokens, another CA.
+    // Nothing of the first one is left: another region, other tokens, another CA.
+    let from = |path: &str| {
+        format!(
+            "{lines}  location = \"northeurope\"\n  restore_from_snapshot_id = \"{container}/blobs/{path}\"\n"
+        )
+    };
+    terraform.write("main.tf", &configuration("restore", "", &from("restore/none.snap")))?;
+    let absent = terraform.run(&["apply", "-auto-approve", "-no-color"])?.expect_code(1)?;
+    println!("{}", absent.text());
+    assert!(absent.words().contains("There is no"), "{}", absent.text());
+    assert!(absent.words().contains("the rest is there"), "{}", absent.text());
+    terraform.write("main.tf", &configuration("restore", "", &from(last)))?;
     terraform.apply(&[])?;
+    let value = scenario.consul()?.ask(0, "GET", "kv/shop/price?raw", None, true)?.text();
+    assert_eq!(value, "the last word");
+    wait("all is well", || Ok(scenario.hcs("status", &[])?.contains("all is well")))?;
+    terraform.plan(&[])?.expect_code(0)?;
     let uploaded = scenario.hcs("snapshots upload", &[&file.display().to_string()])?;
     println!("{uploaded}");
     let name = uploaded.split_whitespace().next().unwrap_or_default();
-    scenario.hcs("snapshots restore", &[name, "--yes"])?;
-    wait("all is well", || Ok(scenario.hcs("status", &[])?.contains("all is well")))?;
+    assert!(scenario.hcs("snapshots list", &[])?.contains(name), "{uploaded}");
+    // One of another account goes back into a cluster that exists, as well.
+    scenario.consul()?.ask(0, "PUT", "kv/shop/price", Some("a later word"), true)?;
+    let back = format!(
+        "resource \"hcs_snapshot_restore\" \"back\" {{\n  cluster_id = hcs_cluster.main.id\n  snapshot_id = \
+         \"{container}/blobs/{last}\"\n}}\n"
+    );
+    let clone = configuration("restore", "", &from(last));
+    terraform.write("main.tf", &(clone + &back))?;
+    terraform.apply(&[])?;
     let value = scenario.consul()?.ask(0, "GET", "kv/shop/price?raw", None, true)?.text();
     assert_eq!(value, "the last word");
-    terraform.plan(&[])?.expect_code(0)?;
-    let skipped = format!("{lines}  skip_final_snapshot = true\n");
+    let skipped = format!("{lines}  location = \"northeurope\"\n  skip_final_snapshot = true\n");
     terraform.write("main.tf", &configuration("restore", "", &skipped))?;
     terraform.apply(&[])?;
     let gone = terraform.destroy(&[])?;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
+pub mod archive;
+
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
 

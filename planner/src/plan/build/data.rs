@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{MARK_READY, Planner, Servers, WAIT_HEALTHY, WRITE_DOCUMENT, WRITE_SPEC};
+use super::{
+    MARK_READY, Planner, RESTORE, Servers, WAIT_HEALTHY, WAIT_HEALTHY_AGAIN, WRITE_DOCUMENT,
+    WRITE_SPEC,
+};
 use crate::arm::Kind;
 use crate::dataplane::{
     ClusterDocument, ConsulArtifact, FORMAT, Form, HostManagerArtifact, ServerCertificates, blob,
@@ -324,7 +327,24 @@ impl Planner<'_> {
         let content = json!(ReadyDocument { generation: document.generation });
         let ready = self.write(MARK_READY, READY_BLOB, content, false);
         self.draft.edge(wait, ready);
+        self.first_state(wait, ready);
         self.draft.edge_from(FORGET_OTHERS, ready);
+    }
+
+    /// A cluster that is made from a snapshot is not ready before it has that state.
+    fn first_state(&mut self, healthy: StepRef, ready: StepRef) {
+        let Some(snapshot_id) = self.spec.restore_from_snapshot_id.clone() else { return };
+        if self.observed.ready.is_some() {
+            return;
+        }
+        let restore = self.draft.add(RESTORE, Action::RestoreSnapshot { snapshot_id }, None);
+        let slots = self.desired.slots.iter().copied().collect();
+        let (voters, consul_version) = (self.voters(&slots), self.awaited_version());
+        let wait = Action::WaitHealthy { voters, consul_version };
+        let again = self.draft.add(WAIT_HEALTHY_AGAIN, wait, None);
+        self.draft.edge(healthy, restore);
+        self.draft.edge(restore, again);
+        self.draft.edge(again, ready);
     }
 }
 

@@ -181,6 +181,9 @@ fn blob_containers(action: &Action) -> Vec<String> {
             SecretKind::AgentToken { slot } => one(&container::secrets(slot)),
         },
         Action::Ask { .. } | Action::Withdraw { .. } => one(container::REQUESTS),
+        Action::RestoreSnapshot { .. } => {
+            vec![container::SNAPSHOTS.to_owned(), container::REQUESTS.to_owned()]
+        }
         Action::WaitHealthy { .. } => one(container::CONFIG),
         Action::Put { .. }
         | Action::AwaitProvisioned { .. }

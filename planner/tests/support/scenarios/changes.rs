@@ -347,6 +347,17 @@ pub(super) fn surroundings(b: &mut Builder) {
     let renamed = with(spec(1, 3), |s| s.lock_name = "kept".into());
     b.add("lock-renamed", "The lock gets another name", Some(spec(1, 3)), renamed);
     b.add("lock-wanted", "A lock is wanted again", Some(with(spec(1, 3), unlocked)), spec(1, 3));
+    let from = |snapshot: &'static str| {
+        move |s: &mut ClusterSpec| s.restore_from_snapshot_id = Some(snapshot.to_owned())
+    };
+    b.add("create-from-a-snapshot", "A clone", None, with(spec(3, 3), from("snapshot-1")));
+    let grown = with(spec(5, 3), from("snapshot-1"));
+    b.add(
+        "clone-grows",
+        "A clone is ready, and nothing is restored",
+        Some(with(spec(3, 3), from("snapshot-1"))),
+        grown,
+    );
     b.add(
         "spec-only",
         "Only what is remembered changes",

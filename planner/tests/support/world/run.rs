@@ -21,6 +21,8 @@ pub(crate) struct Run<'w> {
     names: Names,
     outputs: BTreeMap<String, Value>,
     granted: bool,
+    /// All servers were seen to be well since the state was another one.
+    seen_healthy: bool,
     /// How many addresses the books may have wrong at one time: that of the server whose turn it is, or of those that
     /// were missing from the beginning.
     wrong_max: usize,
@@ -33,7 +35,15 @@ impl<'w> Run<'w> {
         let outputs = hcs_planner::desired::outputs(spec, &observed);
         let wrong_max = world.wrong_addresses(spec).max(1);
         let spec = spec.clone();
-        Self { world, names: Names::new(&spec), outputs, granted: false, wrong_max, spec }
+        Self {
+            world,
+            names: Names::new(&spec),
+            outputs,
+            granted: false,
+            seen_healthy: false,
+            wrong_max,
+            spec,
+        }
     }
 
     /// An object as it is now.
@@ -71,6 +81,12 @@ impl<'w> Run<'w> {
                     self.versions_are_there(&content)?;
                     self.roll(&content)?;
                 }
+                let wants_state = self.spec.restore_from_snapshot_id.is_some()
+                    && !self.world.documents.contains_key(READY_BLOB);
+                if name == READY_BLOB && wants_state && !(self.world.restored && self.seen_healthy)
+                {
+                    return Err("it is called ready without the state that it begins with".into());
+                }
                 self.world.documents.insert(name.clone(), content);
             }
             Action::MintSecret { secret } => {
@@ -98,8 +114,22 @@ impl<'w> Run<'w> {
                 self.rights()?;
                 self.leave(*slot, remaining)?;
             }
+            Action::RestoreSnapshot { .. } => {
+                self.rights()?;
+                self.container(container::SNAPSHOTS)?;
+                if self.world.documents.contains_key(READY_BLOB) {
+                    return Err("a cluster that is ready would lose its state".to_owned());
+                }
+                // Nobody would say for half an hour why nobody answers.
+                if !self.seen_healthy {
+                    return Err("nobody knows that there is a server to ask".to_owned());
+                }
+                self.world.restored = true;
+                self.seen_healthy = false;
+            }
             Action::WaitHealthy { voters, consul_version } => {
                 self.healthy(voters)?;
+                self.seen_healthy = true;
                 self.finish_rolling();
                 for voter in voters {
                     let runs = self.world.versions.get(&voter.slot);

@@ -180,16 +180,20 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
             return maintenance(name, number, random)
                 .or_else(|| rotation_trigger(name, random))
                 .or_else(|| policy(name, number, random))
-                .or_else(|| final_snapshots(name, number));
+                .or_else(|| snapshots(name, number));
         }
     })
 }
 
-fn final_snapshots(name: &str, number: usize) -> Option<Value> {
+fn snapshots(name: &str, number: usize) -> Option<Value> {
     let account = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg/providers/\
                    Microsoft.Storage/storageAccounts/backups";
-    (name == "final_snapshot_storage_container_id")
-        .then(|| format!("{account}/blobServices/default/containers/consul-{number}").into())
+    let container = format!("{account}/blobServices/default/containers/consul-{number}");
+    match name {
+        "final_snapshot_storage_container_id" => Some(container.into()),
+        "restore_from_snapshot_id" => Some(format!("{container}/blobs/demo/final.snap").into()),
+        _ => None,
+    }
 }
 
 /// Of a snapshot policy. Rules of retention may be left out by an expression.

@@ -1,9 +1,8 @@
-//! Archives as Consul writes them.
+//! Snapshots: archives as Consul writes them, of any state.
 
 use std::io::Write as _;
 
 use bytes::Bytes;
-use hcs_planner::names::hex;
 use sha2::{Digest as _, Sha256};
 
 /// An archive of this state, with right sums and metadata.
@@ -12,7 +11,7 @@ pub fn sealed(state: &[u8]) -> Bytes {
         format!(r#"{{"Version":1,"ID":"2-13-1","Index":13,"Term":2,"Size":{}}}"#, state.len());
     let files = [("meta.json", meta.as_bytes()), ("state.bin", state)];
     let sums = files.iter().fold(String::new(), |text, (name, bytes)| {
-        text + &format!("{}  {name}\n", hex(&Sha256::digest(bytes)))
+        text + &format!("{:x}  {name}\n", Sha256::digest(bytes))
     });
     let mut tar = tar::Builder::new(Vec::new());
     for (name, bytes) in files.into_iter().chain([("SHA256SUMS", sums.as_bytes())]) {

@@ -1,0 +1,72 @@
+//! A cluster that begins with the state of a snapshot.
+
+use bytes::Bytes;
+use hcs_planner::dataplane::container;
+use hcs_planner::names::deterministic_guid;
+use hcs_planner::requests::{Request, RequestOutcome};
+use hcs_planner::snapshots::id::SnapshotId;
+
+use super::Run;
+use crate::blob::{BlobStore, WriteCondition};
+use crate::error::EngineError;
+use crate::requests::{self, AskError, RESTORE_GOOD_FOR};
+use crate::snapshot::bring::bring;
+
+/// Whose word it is, for people.
+const LEADER: &str = "the leading server";
+
+/// Name of the blob that says that a request was refused.
+fn refused(request_id: &str) -> String {
+    format!("refused-{request_id}.json")
+}
+
+impl Run<'_> {
+    /// Has the leading server restore it. The request has one id until it is refused, and servers do nothing twice: a run
+    /// that was cut off after it finds it done.
+    pub(super) async fn restore_snapshot(&self, snapshot_id: &str) -> Result<(), EngineError> {
+        let not_done = |reason: String| EngineError::NotDone {
+            node_name: LEADER.to_owned(),
+            action: "restore a snapshot",
+            reason,
+        };
+        let id = SnapshotId::parse(snapshot_id).map_err(not_done)?;
+        let (store, cluster_id) = (self.store()?, &self.names.cluster_id);
+        let path = bring(&self.arm, self.stores.as_ref(), &id, cluster_id, store.as_ref()).await?;
+        let request_id = self.restore_request_id(store.as_ref(), snapshot_id).await?;
+        let mut request = Request::restore(request_id.clone(), &path).beside_apply();
+        let (clock, cancel) = (self.arm.clock.as_ref(), &self.arm.cancel);
+        request.expires_unix_s = Some(clock.now_unix_ms() / 1000 + RESTORE_GOOD_FOR.as_secs());
+        request.asked_by = Some("the apply that makes the cluster".to_owned());
+        let asked = requests::ask(store.as_ref(), clock, cancel, &request, RESTORE_GOOD_FOR).await;
+        match asked {
+            Ok(result) if result.outcome == RequestOutcome::Done => Ok(()),
+            Ok(result) => {
+                let (name, note) = (refused(&request_id), Bytes::from_static(b"{}"));
+                store.put(container::REQUESTS, &name, note, WriteCondition::Always).await?;
+                Err(not_done(result.reason.unwrap_or_default()))
+            }
+            Err(AskError::Engine(error)) => Err(error),
+            Err(error) => Err(not_done(error.to_string())),
+        }
+    }
+
+    /// The first that was not refused: servers answer what they have answered before. The same for every create of this cluster:
+    /// with its account goes what was answered.
+    async fn restore_request_id(
+        &self,
+        store: &dyn BlobStore,
+        snapshot_id: &str,
+    ) -> Result<String, EngineError> {
+        let mut tries = 0_u64;
+        loop {
+            let number = tries.to_string();
+            let cluster_id = self.names.cluster_id.as_str();
+            let parts = ["restore from", cluster_id, snapshot_id, &number];
+            let id = deterministic_guid(&parts);
+            if store.get(container::REQUESTS, &refused(&id)).await?.is_none() {
+                return Ok(id);
+            }
+            tries += 1;
+        }
+    }
+}
