@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 
 /// A blob and what the service says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +176,36 @@ pub trait BlockStore: BlobStore {
         bytes_max: usize,
         etag: Option<&str>,
     ) -> Result<Option<BlobContent>, BlobError>;
+}
+
+/// Deletes so many at a time: one after the other, thousands would take minutes.
+const DELETES_AT_ONCE: usize = 32;
+
+/// Deletes all of these, whichever of them cannot go; returns how many went, and why the first that could not did not.
+pub async fn delete_all(
+    store: &dyn BlobStore,
+    container: &str,
+    names: Vec<String>,
+) -> (usize, Option<BlobError>) {
+    let (mut gone, mut refused) = (0, None);
+    let mut under_way = FuturesUnordered::new();
+    let mut names = names.into_iter();
+    loop {
+        while under_way.len() < DELETES_AT_ONCE
+            && let Some(name) = names.next()
+        {
+            under_way.push(delete(store, container, name));
+        }
+        match under_way.next().await {
+            Some(Ok(_)) => gone += 1,
+            Some(Err(error)) => refused = refused.or(Some(error)),
+            None => return (gone, refused),
+        }
+    }
+}
+
+async fn delete(store: &dyn BlobStore, container: &str, name: String) -> Result<bool, BlobError> {
+    store.delete(container, &name).await
 }
 
 /// Makes [`BlobStore`]s for accounts that a plan has only just created.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use hcs_engine::blob::delete_all;
 use hcs_engine::clock::Clock;
 use hcs_engine::snapshot::archive;
 use hcs_host_manager::host::Host;
@@ -18,7 +19,7 @@ use hcs_host_manager::timing::Timing;
 use hcs_planner::dataplane::container;
 use hcs_planner::snapshots::policy::SnapshotPolicyDocument;
 use hcs_planner::snapshots::retention::Retention;
-use hcs_planner::snapshots::{metadata, newest, time_in_name};
+use hcs_planner::snapshots::{metadata, newest, time_in_name, time_of};
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -118,6 +119,40 @@ async fn every_hour_has_one_snapshot_whatever_is_away_and_the_newest_are_kept() 
         begun.elapsed().as_secs_f64()
     );
     server.stop_manager().await;
+}
+
+/// Fourteen months of hours that a new rule leaves little of.
+#[tokio::test]
+async fn ten_thousand_are_listed_and_pruned_and_the_right_ones_stay() {
+    const COUNT: usize = 10_000;
+    let world = World::new(&consul_binary(), 1);
+    let server = world.server(0);
+    let store = server.host.stores.shared.clone();
+    let moment = |hour: u64| {
+        let ms = i64::try_from(BEGIN_MS + hour * HOUR_MS).unwrap();
+        Timestamp::from_millisecond(ms).unwrap()
+    };
+    let name = |hour: u64| format!("hourly/{}.snap", time_in_name(moment(hour)));
+    for hour in 0..COUNT as u64 {
+        world.account.write(container::SNAPSHOTS, &name(hour), "archive");
+    }
+    let retention = Retention { daily: Some(14), monthly: Some(12), ..Retention::default() };
+    let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+    let began = Instant::now();
+    let listed = store.list(container::SNAPSHOTS, "hourly/").await.unwrap();
+    let times = listed.iter().filter_map(|entry| time_of("hourly", &entry.name));
+    let now = moment(COUNT as u64);
+    let superfluous = retention.superfluous(times, now, &zone);
+    let names = superfluous.iter().map(|time| format!("hourly/{}.snap", time_in_name(*time)));
+    let names = names.collect();
+    let (gone, refused) = delete_all(store.as_ref(), container::SNAPSHOTS, names).await;
+    println!("{gone} of {COUNT} pruned in {:.2} s", began.elapsed().as_secs_f64());
+    assert!(refused.is_none());
+    let left = world.account.names(container::SNAPSHOTS);
+    assert_eq!(left.len() + gone, COUNT);
+    // Fourteen days, and twelve months of which the last one's is the last day's.
+    assert_eq!(left.len(), 14 + 12 - 1, "{left:?}");
+    assert!(left.contains(&name(COUNT as u64 - 1)), "the newest");
 }
 
 #[tokio::test]

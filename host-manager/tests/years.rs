@@ -26,6 +26,10 @@ use laws::{Counts, Laws};
 use server::{Server, round};
 use world::{TakeBack, World};
 
+/// Small documents come and go by the million.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BEGIN: &str = "2027-01-01T00:00:00Z";
 const HOUR_S: u64 = 3600;
 const DAY_S: u64 = 24 * HOUR_S;

@@ -30,6 +30,11 @@ mod zones_data;
 
 use std::process::ExitCode;
 
+/// Thousands of plans in one process, as no provider makes them; see decision 0009.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Sends what is left when the plugin ends.
     let _traces = traces::begin();

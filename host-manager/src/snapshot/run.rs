@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hcs_engine::blob::{BlobEntry, BlobError};
+use hcs_engine::blob::{BlobEntry, BlobError, delete_all};
 use hcs_engine::snapshot::archive::SnapshotFacts;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::snapshots::policy::{PolicyReport, SnapshotPolicyDocument};
@@ -367,19 +367,18 @@ async fn take(
         saved => saved?,
     };
     let listed = listed(host, &policy.name).await?;
-    let named: BTreeMap<Timestamp, &str> = listed
+    let by_time: BTreeMap<Timestamp, &str> = listed
         .iter()
         .filter_map(|entry| Some((time_of(&policy.name, &entry.name)?, entry.name.as_str())))
         .collect();
     let superfluous =
-        policy.retention.superfluous(named.keys().copied(), now(host), &policy.zone());
-    let (mut pruned, mut unpruned) = (0, None);
-    for name in superfluous.iter().filter_map(|time| named.get(time)) {
-        match host.stores.shared.delete(container::SNAPSHOTS, name).await {
-            Ok(_) => pruned += 1,
-            // What a policy of the account keeps is no failure of the backup.
-            Err(error) => unpruned = Some(error),
-        }
-    }
+        policy.retention.superfluous(by_time.keys().copied(), now(host), &policy.zone());
+    let names = superfluous
+        .iter()
+        .filter_map(|time| by_time.get(time).map(|name| (*name).to_owned()))
+        .collect();
+    // What a policy of the account keeps is no failure of the backup.
+    let (pruned, unpruned) =
+        delete_all(host.stores.shared.as_ref(), container::SNAPSHOTS, names).await;
     Ok(Outcome::Saved { time, facts: saved.facts, pruned, unpruned })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hcs_engine::blob::{BlobError, BlobStore, WriteCondition};
+use hcs_engine::blob::{BlobError, BlobStore, WriteCondition, delete_all};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
 use hcs_planner::arm::ArmId;
@@ -213,9 +213,11 @@ impl PolicyStore {
             }
             let prefix = format!("{name}/");
             let listed = self.store.list(container::SNAPSHOTS, &prefix).await;
-            for entry in listed.map_err(|error| self.failed(error))? {
-                let removed = self.store.delete(container::SNAPSHOTS, &entry.name).await;
-                removed.map_err(|error| self.failed(error))?;
+            let listed = listed.map_err(|error| self.failed(error))?;
+            let names = listed.into_iter().map(|entry| entry.name).collect();
+            let (_, refused) = delete_all(self.store.as_ref(), container::SNAPSHOTS, names).await;
+            if let Some(error) = refused {
+                return Err(self.failed(error).into());
             }
             match self.read(name).await? {
                 None => return Ok(Removed::Gone),
