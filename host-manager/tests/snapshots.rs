@@ -212,3 +212,92 @@ async fn what_cannot_be_deleted_is_no_failed_backup() {
     assert_eq!(world.account.names(container::SNAPSHOTS).len(), 3);
     server.stop_manager().await;
 }
+
+/// What stands under final names: whole archives, one for each hour at most.
+fn kept(world: &World) -> Vec<String> {
+    let names = world.account.names(container::SNAPSHOTS);
+    for name in &names {
+        let bytes = world.account.read(container::SNAPSHOTS, name).unwrap();
+        archive::verify(bytes.as_ref()).unwrap();
+        assert!(time_of("hourly", name).is_some(), "{name}");
+    }
+    names
+}
+
+/// By fault: how it was told, and that nothing but whole archives is there afterwards, and that the next try is good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_is_lost_a_clock_that_jumps_and_a_disk_without_room_leave_no_half_snapshot() {
+    let world = World::new(&consul_binary(), 1);
+    let mut server = world.server(0);
+    server.start_manager();
+    let client = world.client(0, MANAGEMENT);
+    eventually("it leads", Duration::from_mins(1), || async {
+        client.put_only("kv/kept", &json!("yes")).await.ok()
+    })
+    .await;
+    server.stop_manager().await;
+    let policy = SnapshotPolicyDocument {
+        interval_seconds: Some(3600),
+        retention: Retention { count: Some(4), min: Some(2), ..Retention::default() },
+        ..SnapshotPolicyDocument::named("hourly")
+    };
+    let clock = Arc::new(Hand(AtomicU64::new(BEGIN_MS)));
+    let host = Host { clock: clock.clone(), timing: Timing::scaled(1.0), ..server.host.clone() };
+    let mut hour = 0;
+    let mut next_hour = || {
+        hour += 1;
+        clock.0.store(BEGIN_MS + hour * HOUR_MS, Ordering::Relaxed);
+    };
+
+    // Somebody ends the session while the archive goes up.
+    next_hour();
+    world.account.set_takes_no_parts(true);
+    let ended = async {
+        let session = eventually("it holds the lock", Duration::from_secs(20), || async {
+            let rows: serde_json::Value = client.get("kv/hcs/snapshot/hourly").await.ok()?;
+            rows[0]["Session"].as_str().map(str::to_owned)
+        });
+        client.destroy_session(&session.await).await.unwrap();
+    };
+    let (lost, ()) = tokio::join!(attempt(&host, &client, &policy), ended);
+    let told = lost.unwrap_err().to_string();
+    assert!(told.contains("the lock was lost"), "{told}");
+    world.account.set_takes_no_parts(false);
+    assert_eq!(kept(&world), [""; 0], "nothing of it is there");
+    attempt(&host, &client, &policy).await.unwrap();
+    assert_eq!(kept(&world).len(), 1);
+
+    // Consul has no room for what it spools.
+    let temporary = server.host.paths.temporary_dir();
+    std::fs::remove_dir_all(&temporary).unwrap();
+    std::fs::write(&temporary, "no folder").unwrap();
+    next_hour();
+    let before = kept(&world);
+    let told = attempt(&host, &client, &policy).await.unwrap_err().to_string();
+    assert_eq!(kept(&world), before, "{told}");
+    std::fs::remove_file(&temporary).unwrap();
+    std::fs::create_dir(&temporary).unwrap();
+    attempt(&host, &client, &policy).await.unwrap();
+
+    // A clock that is a day ahead, and right again.
+    let right = clock.0.load(Ordering::Relaxed);
+    clock.0.store(right + 24 * HOUR_MS, Ordering::Relaxed);
+    attempt(&host, &client, &policy).await.unwrap();
+    let ahead = kept(&world);
+    clock.0.store(right, Ordering::Relaxed);
+    for later in 1..=3 {
+        clock.0.store(right + later * HOUR_MS, Ordering::Relaxed);
+        attempt(&host, &client, &policy).await.unwrap();
+        let expected = time_in_name(
+            Timestamp::from_millisecond((right + later * HOUR_MS).try_into().unwrap()).unwrap(),
+        );
+        assert!(
+            kept(&world).contains(&format!("hourly/{expected}.snap")),
+            "hour {later}: kept and not pruned at once"
+        );
+    }
+    assert!(
+        kept(&world).contains(ahead.last().unwrap()),
+        "what lies in the future pushes nothing out and goes by nobody"
+    );
+}

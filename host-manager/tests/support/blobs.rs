@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +23,7 @@ struct State {
     is_away: bool,
     /// Nothing is answered, ever.
     is_silent: bool,
+    takes_no_parts: bool,
     /// The roles on documents have not taken effect yet.
     is_denied: bool,
 }
@@ -85,6 +87,11 @@ impl Account {
     /// The account does not answer while this is set.
     pub fn set_away(&self, is_away: bool) {
         self.0.lock().unwrap().is_away = is_away;
+    }
+
+    /// Parts of blobs are kept waiting while this is set.
+    pub fn set_takes_no_parts(&self, takes_none: bool) {
+        self.0.lock().unwrap().takes_no_parts = takes_none;
     }
 
     /// Requests end nowhere while this is set.
@@ -269,6 +276,9 @@ impl BlockStore for View {
     ) -> Result<(), BlobError> {
         self.check(container, &self.writable)?;
         tokio::task::yield_now().await;
+        while self.account.0.lock().unwrap().takes_no_parts {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let ends = self.ends();
         if ends != Ends::Unasked {
             let mut state = self.account.0.lock().unwrap();

@@ -71,6 +71,8 @@ impl Systemctl {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut command = Command::new(words.next().unwrap());
         command.args(words).env_clear().stdin(Stdio::null());
+        let variables = unit.lines().filter_map(|line| line.strip_prefix("Environment="));
+        command.envs(variables.filter_map(|variable| variable.split_once('=')));
         command.stdout(log.try_clone().unwrap()).stderr(log);
         command.spawn().unwrap()
     }
