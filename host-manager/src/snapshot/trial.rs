@@ -73,6 +73,18 @@ pub enum TrialError {
         #[source]
         source: ConsulError,
     },
+    /// Consul ended over it.
+    #[error(
+        "a Consul {version} that was started to try it in ended over it: it does not take it, or took more than 45 % of the \
+         memory (`hcs snapshots restore --without-trial` does not try)"
+    )]
+    Ended {
+        /// Of Consul.
+        version: String,
+        /// What was seen of it.
+        #[source]
+        source: ConsulError,
+    },
     /// Consul restored it, and not all of it is there.
     #[error("a Consul that was started to try it in restored it, and {0}")]
     Lost(String),
@@ -81,7 +93,7 @@ pub enum TrialError {
 impl TrialError {
     /// Whether it speaks of the snapshot, and not of this server.
     pub fn is_of_the_snapshot(&self) -> bool {
-        matches!(self, Self::NotRestored { .. } | Self::Lost(_))
+        matches!(self, Self::NotRestored { .. } | Self::Ended { .. } | Self::Lost(_))
     }
 }
 
@@ -185,7 +197,11 @@ async fn restored(
         if was_cut.load(Ordering::Relaxed) {
             return TrialError::Read(source);
         }
-        TrialError::NotRestored { version: version.to_owned(), source }
+        let version = version.to_owned();
+        match source {
+            ConsulError::Unreachable { .. } => TrialError::Ended { version, source },
+            source => TrialError::NotRestored { version, source },
+        }
     })
 }
 
