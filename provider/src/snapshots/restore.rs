@@ -103,8 +103,8 @@ pub(super) fn warned(snapshot: &SnapshotId) -> Diagnostic {
     Diagnostic::warning(
         format!("The whole state of Consul goes back to {}", snapshot.path),
         "Keys, services, ACLs, intentions and the mesh's CA: what was written since is gone, tokens that were made since do \
-         not work any more, and tokens that were revoked since work again. What is there is kept as a snapshot first \
-         (safety_snapshot_id).",
+         not work any more, and tokens that were revoked since work again. What is there is kept as a snapshot first, \
+         which is named afterwards.",
     )
 }
 

@@ -99,7 +99,12 @@ fn actions_take_a_snapshot_and_go_back_to_it() -> Done {
     Ok(())
 }
 
+/// Terraform from 1.14 on; its help does not name `-invoke`.
 fn client_has_actions() -> Result<bool, Box<dyn Error>> {
-    let shown = tools::run(Command::new(tools::terraform()?).args(["plan", "-help"]))?;
-    Ok(shown.contains("-invoke"))
+    let shown = tools::run(
+        Command::new(tools::terraform()?).arg("version").env("CHECKPOINT_DISABLE", "1"),
+    )?;
+    let version = shown.lines().find_map(|line| line.strip_prefix("Terraform v1."));
+    let minor = version.and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+    Ok(minor.is_some_and(|minor| minor >= 14))
 }
