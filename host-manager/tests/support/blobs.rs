@@ -8,6 +8,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlockStore, WriteCondition};
 
+/// Which calls get no answer.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Waits {
+    #[default]
+    Nothing,
+    Parts,
+    All,
+}
+
 #[derive(Default)]
 struct State {
     containers: BTreeMap<String, Blobs>,
@@ -21,9 +30,8 @@ struct State {
     /// Nothing can be deleted, for this reason.
     immutable: Option<&'static str>,
     is_away: bool,
-    /// Nothing is answered, ever.
-    is_silent: bool,
-    takes_no_parts: bool,
+    /// Requests end nowhere, or those that bring parts do not yet.
+    waits: Waits,
     /// The roles on documents have not taken effect yet.
     is_denied: bool,
 }
@@ -91,12 +99,12 @@ impl Account {
 
     /// Parts of blobs are kept waiting while this is set.
     pub fn set_takes_no_parts(&self, takes_none: bool) {
-        self.0.lock().unwrap().takes_no_parts = takes_none;
+        self.0.lock().unwrap().waits = if takes_none { Waits::Parts } else { Waits::Nothing };
     }
 
     /// Requests end nowhere while this is set.
     pub fn set_silent(&self, is_silent: bool) {
-        self.0.lock().unwrap().is_silent = is_silent;
+        self.0.lock().unwrap().waits = if is_silent { Waits::All } else { Waits::Nothing };
     }
 
     pub fn set_denied(&self, is_denied: bool) {
@@ -177,7 +185,7 @@ impl View {
 #[async_trait]
 impl BlobStore for View {
     async fn get(&self, container: &str, name: &str) -> Result<Option<BlobContent>, BlobError> {
-        let is_silent = self.account.0.lock().unwrap().is_silent;
+        let is_silent = self.account.0.lock().unwrap().waits == Waits::All;
         if is_silent {
             std::future::pending::<()>().await;
         }
@@ -276,7 +284,7 @@ impl BlockStore for View {
     ) -> Result<(), BlobError> {
         self.check(container, &self.writable)?;
         tokio::task::yield_now().await;
-        while self.account.0.lock().unwrap().takes_no_parts {
+        while self.account.0.lock().unwrap().waits == Waits::Parts {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let ends = self.ends();
