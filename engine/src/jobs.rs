@@ -129,16 +129,22 @@ async fn read(store: &dyn BlobStore) -> Result<Option<Found>, EngineError> {
 /// Whether an apply or a destroy works on the cluster now. A record of a newer version may have words that this one does
 /// not know: whatever is not called over works.
 pub async fn is_run_open(store: &dyn BlobStore) -> Result<bool, EngineError> {
-    let Some(content) = store.get(container::CONFIG, blob::RUN).await? else { return Ok(false) };
+    Ok(open_run(store).await?.is_some())
+}
+
+/// Id of the apply or destroy that works on the cluster now, empty where its record does not say it; none where none works.
+pub async fn open_run(store: &dyn BlobStore) -> Result<Option<String>, EngineError> {
+    let Some(content) = store.get(container::CONFIG, blob::RUN).await? else { return Ok(None) };
     if content.age.is_some_and(|age| age >= DEAD_AFTER) {
-        return Ok(false);
+        return Ok(None);
     }
     let record: Value = serde_json::from_slice(&content.bytes)
         .map_err(|error| EngineError::UnknownRunRecord { reason: error.to_string() })?;
     let is_over = [RunPhase::Closed, RunPhase::Released]
         .iter()
         .any(|over| serde_json::to_value(over).is_ok_and(|word| word == record["phase"]));
-    Ok(!is_over)
+    let run_id = record["run_id"].as_str().unwrap_or_default().to_owned();
+    Ok((!is_over).then_some(run_id))
 }
 
 /// A job that goes on. Dropped without [`HeldJob::hold`] it counts as dead after half a minute.

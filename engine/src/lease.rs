@@ -255,6 +255,11 @@ impl Lease {
         &self.incarnation_id
     }
 
+    /// Which run it is.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
     /// Whether the run removes the cluster.
     pub fn is_destroy(&self) -> bool {
         matches!(self.operation, Operation::Destroy | Operation::Undo)

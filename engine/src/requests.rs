@@ -14,8 +14,14 @@ use crate::{document, rfc3339};
 
 /// A snapshot of a large cluster takes minutes.
 pub const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
-/// With a snapshot of before, and until all servers are healthy again.
-pub const RESTORE_GOOD_FOR: Duration = Duration::from_mins(30);
+/// With a trial, a snapshot of before, and until all servers are healthy again.
+pub const RESTORE_GOOD_FOR: Duration = Duration::from_mins(45);
+
+/// Name of the blob beside requests that says that one was refused: servers answer what they have answered before, so whoever
+/// tries again asks under another id.
+pub fn refusal(request_id: &str) -> String {
+    format!("refused-{request_id}.json")
+}
 
 /// Between two looks for an answer.
 const WATCH: Duration = Duration::from_secs(2);

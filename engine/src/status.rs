@@ -434,7 +434,7 @@ async fn policies(
             total_size_bytes: kept.total_size_bytes,
             last_success_at: kept.newest.map(|time| time.to_string()),
             next_run_at: next_run.map(|time| time.to_string()),
-            last_error: report.problem().map(str::to_owned),
+            last_error: report.problem(&policy).map(str::to_owned),
             last_verified_at: report.last_verified_at,
             name: policy.name,
         });

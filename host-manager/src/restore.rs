@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hcs_engine::blob::BlobError;
-use hcs_engine::jobs::{HeldJob, NotNow};
+use hcs_engine::jobs::{HeldJob, NotNow, open_run};
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::jobs::JobKind;
 use hcs_planner::requests::{Request, RequestOutcome, argument};
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::host::Host;
+use crate::lock::Lock;
 use crate::report::chain;
 use crate::snapshot::on_demand;
 use crate::snapshot::save::{self, Place, SaveError, Saved};
@@ -30,6 +31,11 @@ use crate::status::written_at;
 /// Servers and their keepers need a moment after it: tokens of another time may have to be made again.
 const SETTLED_MAX: Duration = Duration::from_mins(5);
 const LOOK: Duration = Duration::from_secs(1);
+/// One server at a time tries the snapshot and notes that it begins.
+const TURN: &str = "hcs/restore-turn";
+const TURN_TTL_S: u32 = 60;
+/// A trial, a snapshot, and somebody who died over them.
+const TURN_MAX: Duration = Duration::from_mins(25);
 
 /// How it ended, and what it brought.
 type Answer = Result<BTreeMap<String, Value>, (RequestOutcome, String)>;
@@ -51,38 +57,92 @@ pub fn may_be_named(name: &str) -> bool {
     })
 }
 
-/// Serves the request, from wherever it was left. No apply, and no job of another server, goes on beside it.
+/// Serves the request, from wherever it was left. No apply but the one that asks for it, and no job of another server, goes
+/// on beside it.
 pub async fn serve(host: &Host, client: &ConsulClient, request: &Request) -> Answer {
-    let (noted, etag) = host.stores.restore().await.map_err(|error| failed(&error))?;
-    let noted = noted.filter(|noted| noted.id == request.id);
-    let (restore, etag) = match noted {
-        Some(noted) if noted.phase == RestorePhase::Done => return Ok(told(&noted)),
-        noted => {
-            let held = held(host, request, noted.is_some()).await?;
-            let work = async {
-                let begun = match noted {
-                    Some(noted) => (noted, etag),
-                    None => begin(host, client, request, etag).await?,
-                };
-                put_back(host, client, &begun.0).await?;
-                Ok(begun)
-            };
-            let Held::Job(job) = held else { return finish(host, client, work.await?).await };
-            match job.hold(work).await {
-                Ok(done) => done?,
-                // What was under way was dropped, and Consul may have done it all the same.
-                Err(lost) => match host.stores.restore().await {
-                    Ok((Some(noted), etag))
-                        if noted.id == request.id && is_restored(client, &noted).await? =>
-                    {
-                        (noted, etag)
-                    }
-                    _ => return Err(failed(&lost)),
-                },
-            }
+    let lock = turn(host, client, request).await?;
+    let (noted, etag) = noted(host, request).await?;
+    if let Some(noted) = noted.as_ref().filter(|noted| noted.phase == RestorePhase::Done) {
+        give_back(lock).await;
+        return Ok(told(noted));
+    }
+    let held = match held(host, request, noted.is_some()).await {
+        Ok(held) => held,
+        Err(refused) => {
+            give_back(lock).await;
+            return Err(refused);
         }
     };
-    finish(host, client, (restore, etag)).await
+    let work = Box::pin(async {
+        let begun = match (noted, lock) {
+            (Some(noted), lock) => {
+                give_back(lock).await;
+                (noted, etag)
+            }
+            (None, Some(lock)) => lock
+                .hold(begin(host, client, request, etag))
+                .await
+                .map_err(|error| failed(&error))??,
+            (None, None) => return refused("another server began it, and its note is gone"),
+        };
+        put_back(host, client, &begun.0).await?;
+        Ok(begun)
+    });
+    let begun = match held {
+        Held::Apply => work.await?,
+        Held::Job(job) => match job.hold(work).await {
+            Ok(done) => done?,
+            // What was under way was dropped, and Consul may have done it all the same.
+            Err(lost) => match host.stores.restore().await {
+                Ok((Some(noted), etag))
+                    if noted.id == request.id && is_restored(client, &noted).await? =>
+                {
+                    (noted, etag)
+                }
+                _ => return Err(failed(&lost)),
+            },
+        },
+    };
+    finish(host, client, begun).await
+}
+
+/// What is noted of this request, and the etag to note more.
+async fn noted(
+    host: &Host,
+    request: &Request,
+) -> Result<(Option<Restore>, Option<String>), (RequestOutcome, String)> {
+    let (noted, etag) = host.stores.restore().await.map_err(|error| failed(&error))?;
+    Ok((noted.filter(|noted| noted.id == request.id), etag))
+}
+
+/// Whose turn it is to begin: whoever leads next finds the request, too, while a trial goes on. None, where it was begun.
+async fn turn<'a>(
+    host: &Host,
+    client: &'a ConsulClient,
+    request: &Request,
+) -> Result<Option<Lock<'a>>, (RequestOutcome, String)> {
+    let mut waited = Duration::ZERO;
+    loop {
+        if noted(host, request).await?.0.is_some() {
+            return Ok(None);
+        }
+        let holder = &host.bootstrap.node_name;
+        let lock = Lock::acquire(client, TURN, holder, TURN_TTL_S).await;
+        if let Some(lock) = lock.map_err(|error| failed(&error))? {
+            return Ok(Some(lock));
+        }
+        if waited >= TURN_MAX {
+            return refused("another server is at it and does not get on");
+        }
+        tokio::time::sleep(LOOK).await;
+        waited += LOOK;
+    }
+}
+
+async fn give_back(lock: Option<Lock<'_>>) {
+    if let Some(lock) = lock {
+        let _ = lock.hold(std::future::ready(())).await;
+    }
 }
 
 /// The state is back: waits until all is well with it, and notes that.
@@ -93,7 +153,10 @@ async fn finish(
 ) -> Answer {
     // The keepers may have to restart servers for tokens of another time, which is a job of theirs.
     settle(host, client).await;
-    let _ = client.delete(&format!("kv/{MARKER}")).await;
+    // The state of before a restore holds both.
+    for key in [MARKER, TURN] {
+        let _ = client.delete(&format!("kv/{key}")).await;
+    }
     let since = written_at(host.clock.now_unix_ms());
     let done = Restore { phase: RestorePhase::Done, since, ..restore };
     // The state is back whether that can be noted or not: whoever serves the request again sees it by the key.
@@ -127,7 +190,9 @@ async fn held(
         let begun = HeldJob::begin(store, clock, JobKind::Restore, slot, &reason).await;
         match begun.map_err(|error| failed(&error))? {
             Ok(job) => return Ok(Held::Job(Box::new(job))),
-            Err(NotNow::Run) if request.is_beside_apply() => return Ok(Held::Apply),
+            Err(NotNow::Run) if is_asked_by_the_run(host, request).await? => {
+                return Ok(Held::Apply);
+            }
             Err(_) if is_begun && waited < SETTLED_MAX => {
                 host.clock.sleep(LOOK).await;
                 waited += LOOK;
@@ -163,6 +228,7 @@ async fn begin(
     } else {
         tried(host, &name, good).await?
     };
+    is_wanted_still(host, request).await?;
     let short = request.id.split('-').next().unwrap_or_default();
     // Each try has its own: what was written since the last one is kept as well.
     let now_ms = i64::try_from(host.clock.now_unix_ms()).unwrap_or(i64::MAX);
@@ -190,6 +256,32 @@ async fn begin(
     }
 }
 
+/// Whether the apply that works on the cluster now is the one that asked.
+async fn is_asked_by_the_run(
+    host: &Host,
+    request: &Request,
+) -> Result<bool, (RequestOutcome, String)> {
+    let Some(asking) = request.asking_run() else { return Ok(false) };
+    let open = open_run(host.stores.shared.as_ref()).await.map_err(|error| failed(&error))?;
+    Ok(open.as_deref() == Some(asking))
+}
+
+/// A trial takes its time: who asked may have taken it back, and the apply that waited for it may be dead.
+async fn is_wanted_still(host: &Host, request: &Request) -> Result<(), (RequestOutcome, String)> {
+    let found = host.stores.request(None).await.map_err(|error| failed(&error))?;
+    let now_unix_ms = host.clock.now_unix_ms();
+    // An apply that was begun again asks the same anew.
+    let Some(found) = found.filter(|it| it.id == request.id && !it.is_over(now_unix_ms)) else {
+        return refused(
+            "it was taken back, or has expired, while the snapshot was tried. Nothing was touched",
+        );
+    };
+    if found.asking_run().is_some() && !is_asked_by_the_run(host, &found).await? {
+        return refused("the apply that asked for it has ended. Nothing was touched");
+    }
+    Ok(())
+}
+
 /// Restores it into a server that is thrown away. What it cannot be tried for is no reason to leave a cluster without its
 /// state, and is told: none, where it was tried.
 async fn tried(
@@ -205,7 +297,7 @@ async fn tried(
             tracing::info!(snapshot = name, took_ms, "a throw-away server has restored it");
             Ok(None)
         }
-        Err(error) if error.is_of_the_snapshot() => {
+        Err(error) if error.is_no_snapshot() => {
             refused(format!("{name}: {}. Nothing was touched", chain(&error)))
         }
         Err(error) => {

@@ -78,6 +78,10 @@ pub trait Service: Send + Sync {
     /// Whether Consul's process runs.
     async fn is_active(&self) -> Result<bool, ServiceError>;
 
+    /// How the server in which a snapshot was tried ended, in systemd's word: `success`, `exit-code`, `signal`, `oom-kill`,
+    /// `timeout`.
+    async fn trial_result(&self) -> Result<String, ServiceError>;
+
     /// The last lines that a unit wrote into the journal.
     async fn journal(&self, unit: &str, lines: u32) -> Result<String, ServiceError>;
 }
@@ -111,6 +115,14 @@ impl Service for Systemd {
         let output = command.args(["is-active", CONSUL_UNIT]).output().await;
         Ok(output.map_err(ServiceError::Start)?.status.success())
     }
+
+    async fn trial_result(&self) -> Result<String, ServiceError> {
+        let mut command = Command::new("systemctl");
+        command.args(["show", "--property=Result", "--value", TRIAL_UNIT]);
+        let output = command.output().await.map_err(ServiceError::Start)?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     async fn journal(&self, unit: &str, lines: u32) -> Result<String, ServiceError> {
         let mut command = Command::new("journalctl");
         command.args(["-u", unit, "-n", &lines.to_string(), "-o", "short-iso", "--no-pager"]);

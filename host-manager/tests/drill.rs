@@ -64,10 +64,16 @@ async fn a_follower_tries_the_newest_snapshot_and_what_consul_does_not_take_is_t
         server.start_manager();
     }
     let problem = eventually("it is told", SOON, || async { told(&world) }).await;
-    assert!(problem.contains(&name) && problem.contains("did not restore it"), "{problem}");
+    assert!(
+        problem.contains(&name) && problem.contains("that was started to try it in"),
+        "{problem}"
+    );
     let noted = report(&world).unwrap();
     assert_eq!(noted.last_error, None, "taking them goes well");
-    assert!(noted.problem().unwrap().contains("did not restore it"), "{noted:?}");
+    assert!(
+        noted.drill_error.as_ref().unwrap().contains("that was started to try it in"),
+        "{noted:?}"
+    );
     assert!(noted.last_verified_at.unwrap().parse::<Timestamp>().unwrap() >= verified);
     let voters = world.status(0).unwrap().consul.unwrap().voters;
     assert_eq!(voters.len(), 3, "the cluster has not noticed");
@@ -79,7 +85,7 @@ async fn a_follower_tries_the_newest_snapshot_and_what_consul_does_not_take_is_t
         server.start_manager();
     }
     eventually("a drill goes well again", SOON, || async {
-        (report(&world)?.problem().is_none() && told(&world).is_none()).then_some(())
+        (report(&world)?.drill_error.is_none() && told(&world).is_none()).then_some(())
     })
     .await;
     assert!(servers.iter().all(|server| !server.host.paths.trial_dir().exists()));

@@ -192,6 +192,64 @@ async fn a_snapshot_from_before_a_rotation_keeps_nobody_out() {
     }
 }
 
+/// An apply that makes a clone asks for its state and waits for it; it must not come when nobody waits any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_goes_on_beside_the_apply_that_asks_and_only_while_it_is_wanted() {
+    let world = World::new(&consul_binary(), 1);
+    let mut servers = formed(&world, 1).await;
+    write(&world, "a", "1").await;
+    let taken = "~on-demand/20261129T060000Z-0a1b2c3d.snap";
+    asked(&world, "t-1", RequestAction::Snapshot, taken).await;
+    write(&world, "a", "2").await;
+    let put = |id: &str, run_id: &str| {
+        let request = Request::restore(id.to_owned(), taken).beside_run(run_id);
+        let text = serde_json::to_string(&request).unwrap();
+        world.account.write(container::REQUESTS, &blob::request(None), text);
+    };
+    let answered = |id: &'static str| {
+        let world = &world;
+        eventually("an answer", SOON, move || async move {
+            world.status(0)?.results.into_iter().find(|result| result.id == id)
+        })
+    };
+    world.set_apply_works(true);
+    put("r-1", "another run");
+    let refused = answered("r-1").await;
+    assert!(refused.reason.unwrap().contains("an apply works on the cluster"));
+
+    // It is taken back while the snapshot is tried.
+    world.set_apply_works(true);
+    put("r-2", "r");
+    eventually("it is tried", SOON, || async {
+        (servers[0].service.trials().0 == 1).then_some(())
+    })
+    .await;
+    world.account.remove(container::REQUESTS, &blob::request(None));
+    let refused = answered("r-2").await.reason.unwrap();
+    assert!(refused.contains("taken back") && refused.contains("Nothing was touched"), "{refused}");
+    assert_eq!((read(&world, MANAGEMENT, "a").await.as_deref(), note(&world)), (Some("2"), None));
+
+    // The apply dies while it is tried.
+    world.set_apply_works(true);
+    put("r-3", "r");
+    eventually("it is tried", SOON, || async {
+        (servers[0].service.trials().0 == 2).then_some(())
+    })
+    .await;
+    world.set_apply_works(false);
+    let refused = answered("r-3").await.reason.unwrap();
+    assert!(refused.contains("the apply that asked for it has ended"), "{refused}");
+    assert_eq!((read(&world, MANAGEMENT, "a").await.as_deref(), note(&world)), (Some("2"), None));
+
+    world.set_apply_works(true);
+    put("r-4", "r");
+    let done = answered("r-4").await;
+    assert_eq!(done.outcome, RequestOutcome::Done, "{done:?}");
+    assert_eq!(read(&world, MANAGEMENT, "a").await.as_deref(), Some("1"));
+    world.set_apply_works(false);
+    servers[0].stop_manager().await;
+}
+
 /// A record that is well formed and no token: Consul's leader would panic over it with the bad snapshot as its newest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_consul_cannot_restore_is_found_by_the_trial_and_touches_nothing() {
@@ -207,7 +265,7 @@ async fn what_consul_cannot_restore_is_found_by_the_trial_and_touches_nothing() 
     let refused = asked(&world, "r-1", RequestAction::Restore, name).await;
     assert_eq!(refused.outcome, RequestOutcome::Refused, "{refused:?}");
     let reason = refused.reason.unwrap();
-    assert!(reason.contains("to try it in did not restore it"), "{reason}");
+    assert!(reason.contains("that was started to try it in"), "{reason}");
     assert!(reason.ends_with("Nothing was touched"), "{reason}");
     assert_eq!(servers[0].service.trials(), (1, false));
     assert_eq!(servers[0].service.process().1, starts, "the one that serves has not even noticed");

@@ -65,16 +65,16 @@ impl Request {
         Self { arguments, ..Self::new(id, None, RequestAction::Restore) }
     }
 
-    /// Asked for by the apply that works on the cluster.
+    /// Asked for by an apply that works on the cluster, and good as long as it does.
     #[must_use]
-    pub fn beside_apply(mut self) -> Self {
-        self.arguments.insert(argument::BESIDE_APPLY.to_owned(), Value::from(true));
+    pub fn beside_run(mut self, run_id: &str) -> Self {
+        self.arguments.insert(argument::BESIDE_RUN.to_owned(), Value::from(run_id));
         self
     }
 
-    /// Whether it is.
-    pub fn is_beside_apply(&self) -> bool {
-        self.arguments.get(argument::BESIDE_APPLY).and_then(Value::as_bool).unwrap_or(false)
+    /// The apply that asks for it and waits for it, if one does.
+    pub fn asking_run(&self) -> Option<&str> {
+        self.arguments.get(argument::BESIDE_RUN).and_then(Value::as_str)
     }
 
     /// Without a trial of the snapshot in a server that is thrown away.
@@ -119,8 +119,8 @@ pub mod argument {
     pub const SNAPSHOT: &str = "snapshot";
     /// Name of the snapshot that was taken before a restore.
     pub const SAFETY_SNAPSHOT: &str = "safety_snapshot";
-    /// Whether the apply that is under way waits for it.
-    pub const BESIDE_APPLY: &str = "beside_apply";
+    /// Id of the run that is under way and waits for it.
+    pub const BESIDE_RUN: &str = "beside_run";
     /// Whether a snapshot is restored without a trial.
     pub const WITHOUT_TRIAL: &str = "without_trial";
     /// Why a snapshot was restored without a trial, in one sentence.

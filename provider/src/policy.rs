@@ -277,7 +277,7 @@ async fn observed(
     state.set(Policy::LAST_SUCCESS_AT, text(kept.newest));
     state.set(Policy::NEXT_RUN_AT, text(next));
     state.set(Policy::OLDEST_AT, text(kept.oldest));
-    state.set(Policy::LAST_ERROR, Value::from(report.problem()));
+    state.set(Policy::LAST_ERROR, Value::from(report.problem(&policy)));
     state.set(Policy::LAST_VERIFIED_AT, Value::from(report.last_verified_at));
     state.set(Policy::SNAPSHOT_COUNT, i64::try_from(kept.count).unwrap_or(i64::MAX));
     let size = i64::try_from(kept.total_size_bytes).unwrap_or(i64::MAX);

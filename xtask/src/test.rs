@@ -331,12 +331,12 @@ struct Background {
 }
 
 impl Background {
-    /// A quarter of every fault at every call, and 5,000 random stories; `cargo xtask sim` has the whole of both.
+    /// A fifth of every fault at every call, and 4,000 random stories; `cargo xtask sim` has the whole of both.
     fn start() -> Result<Self, Failure> {
         let program = target().join("debug/explore");
-        let random = ["random", "--runs", "5000", "--verify-replay", "1000"];
-        let quarter = ["faults", "--stride", "4", "--at-least", "7500"];
-        let forms: [&[&str]; 2] = [&quarter, &random];
+        let random = ["random", "--runs", "4000", "--verify-replay", "1000"];
+        let fifth = ["faults", "--stride", "5", "--at-least", "6000"];
+        let forms: [&[&str]; 2] = [&fifth, &random];
         let start = |words: &&[&str]| {
             let child = Command::new("nice")
                 .args(["-n", "19"])

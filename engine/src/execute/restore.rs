@@ -15,11 +15,6 @@ use crate::snapshot::bring::bring;
 /// Whose word it is, for people.
 const LEADER: &str = "the leading server";
 
-/// Name of the blob that says that a request was refused.
-fn refused(request_id: &str) -> String {
-    format!("refused-{request_id}.json")
-}
-
 impl Run<'_> {
     /// Has the leading server restore it. The request has one id until it is refused, and servers do nothing twice: a run
     /// that was cut off after it finds it done.
@@ -33,7 +28,8 @@ impl Run<'_> {
         let (store, cluster_id) = (self.store()?, &self.names.cluster_id);
         let path = bring(&self.arm, self.stores.as_ref(), &id, cluster_id, store.as_ref()).await?;
         let request_id = self.restore_request_id(store.as_ref(), snapshot_id).await?;
-        let mut request = Request::restore(request_id.clone(), &path).beside_apply();
+        let run_id = self.lease.as_ref().map_or("", |lease| lease.run_id());
+        let mut request = Request::restore(request_id.clone(), &path).beside_run(run_id);
         let (clock, cancel) = (self.arm.clock.as_ref(), &self.arm.cancel);
         request.expires_unix_s = Some(clock.now_unix_ms() / 1000 + RESTORE_GOOD_FOR.as_secs());
         request.asked_by = Some("the apply that makes the cluster".to_owned());
@@ -41,7 +37,7 @@ impl Run<'_> {
         match asked {
             Ok(result) if result.outcome == RequestOutcome::Done => Ok(()),
             Ok(result) => {
-                let (name, note) = (refused(&request_id), Bytes::from_static(b"{}"));
+                let (name, note) = (requests::refusal(&request_id), Bytes::from_static(b"{}"));
                 store.put(container::REQUESTS, &name, note, WriteCondition::Always).await?;
                 Err(not_done(result.reason.unwrap_or_default()))
             }
@@ -63,7 +59,7 @@ impl Run<'_> {
             let cluster_id = self.names.cluster_id.as_str();
             let parts = ["restore from", cluster_id, snapshot_id, &number];
             let id = deterministic_guid(&parts);
-            if store.get(container::REQUESTS, &refused(&id)).await?.is_none() {
+            if store.get(container::REQUESTS, &requests::refusal(&id)).await?.is_none() {
                 return Ok(id);
             }
             tries += 1;

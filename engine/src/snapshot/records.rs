@@ -17,6 +17,8 @@ const ENTERPRISE: u8 = 64;
 pub mod kind {
     /// Keys and values.
     pub const KVS: u8 = 2;
+    /// Sessions.
+    pub const SESSION: u8 = 3;
     /// Prepared queries.
     pub const PREPARED_QUERY: u8 = 7;
     /// ACL tokens.

@@ -1,10 +1,14 @@
 //! A policy's newest snapshot is restored into a throw-away server from time to time: what can be read to its end may still
 //! be something that Consul does not take.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::snapshots::policy::{PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::snapshots::time_in_name;
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 
 use super::run::note;
 use super::save::{self, Place, SaveError};
@@ -44,9 +48,62 @@ enum DrillError {
     Trial(#[from] TrialError),
 }
 
+impl DrillError {
+    /// Whether it speaks of the snapshot, or of what this server has.
+    fn lasts(&self) -> bool {
+        match self {
+            Self::Trial(error) => error.lasts(),
+            Self::Look(error) => matches!(error, SaveError::Archive(_)),
+            Self::Consul(_) | Self::Lock(_) | Self::Report(_) | Self::Gone => false,
+        }
+    }
+}
+
+/// The drills of a server: one at a time, beside the policies' own work.
+#[derive(Default)]
+pub(super) struct Drills {
+    under_way: Option<(String, JoinHandle<u64>)>,
+    /// Nothing of a policy's drill is looked at before, Unix milliseconds.
+    at_ms: BTreeMap<String, u64>,
+}
+
+impl Drop for Drills {
+    fn drop(&mut self) {
+        if let Some((_, task)) = &self.under_way {
+            task.abort();
+        }
+    }
+}
+
+impl Drills {
+    /// Begins the drill of a policy where it may be due and none goes on.
+    pub(super) async fn attend(
+        &mut self,
+        host: &Arc<Host>,
+        board: &Arc<Board>,
+        client: &ConsulClient,
+        policy: &SnapshotPolicyDocument,
+        newest: Option<Timestamp>,
+    ) {
+        if let Some((name, task)) = self.under_way.take_if(|(_, task)| task.is_finished()) {
+            self.at_ms.insert(name, task.await.unwrap_or(0));
+        }
+        let at_ms = self.at_ms.get(&policy.name).copied().unwrap_or(0);
+        if policy.drill_interval_seconds.is_none() {
+            board.solved(&area(&policy.name));
+        } else if self.under_way.is_none() && host.clock.now_unix_ms() >= at_ms {
+            let (host, board, client) = (Arc::clone(host), Arc::clone(board), client.clone());
+            let (name, policy) = (policy.name.clone(), policy.clone());
+            let task =
+                tokio::spawn(async move { attend(&host, &board, &client, &policy, newest).await });
+            self.under_way = Some((name, task));
+        }
+    }
+}
+
 /// Does the drill of a policy when it is due; returns when to look again, Unix milliseconds. A server that leads others
 /// leaves it to them.
-pub(super) async fn attend(
+async fn attend(
     host: &Host,
     board: &Board,
     client: &ConsulClient,
@@ -58,17 +115,23 @@ pub(super) async fn attend(
     let (Some(interval_seconds), Some(newest)) = (policy.drill_interval_seconds, newest) else {
         return after(LOOK_SECONDS);
     };
+    let area = area(&policy.name);
     let leads_others = board.consul().is_some_and(|own| own.is_leader && own.voters.len() > 1);
     if leads_others {
+        board.solved(&area);
         return after(LOOK_SECONDS);
     }
-    let area = area(&policy.name);
     match drilled(host, client, policy, interval_seconds, newest).await {
         Ok(Some(due_ms)) => {
             board.solved(&area);
             due_ms
         }
         Ok(None) => after(LOOK_SECONDS),
+        // An election, an account that is away, a snapshot that was pruned meanwhile: that is of the moment.
+        Err(error) if !error.lasts() => {
+            tracing::debug!(policy = policy.name, error = %chain(&error), "no drill now");
+            after(LOOK_SECONDS)
+        }
         Err(error) => {
             let name = blob::snapshot(&policy.name, &time_in_name(newest));
             let told = format!("{name} is not known to be good: {}", chain(&error));

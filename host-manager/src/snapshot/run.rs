@@ -12,7 +12,7 @@ use hcs_planner::snapshots::{metadata, newest, time_in_name, time_of};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::drill;
+use super::drill::{self, Drills};
 use super::on_demand;
 use super::save::{self, Place, SaveError};
 use super::trial;
@@ -88,8 +88,6 @@ struct Progress {
     is_known: bool,
     failures: u32,
     not_before_ms: u64,
-    /// Nothing of a drill is looked at before.
-    drill_at_ms: u64,
 }
 
 /// A policy, and what follows from its document alone.
@@ -106,10 +104,11 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
     let mut progress: BTreeMap<String, Progress> = BTreeMap::new();
     let mut round: u32 = 0;
     let mut expires_ms = 0;
-    if let Err(error) = trial::sweep(&host).await {
-        tracing::warn!(error = %chain(&error), "what a trial has left behind is there still");
-    }
+    let mut drills = Drills::default();
     while !stop.is_cancelled() {
+        if let Err(error) = trial::sweep(&host).await {
+            tracing::warn!(error = %chain(&error), "what a trial has left behind is there still");
+        }
         if let Some(client) = board.serving() {
             if round.is_multiple_of(host.timing.rounds_per_refresh) {
                 refresh(&host, &board, &mut policies).await;
@@ -127,10 +126,11 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
             for watched in policies.iter().filter(|one| one.policy.enabled) {
                 let progress = progress.entry(watched.policy.name.clone()).or_default();
                 attend(&host, &board, &client, watched, progress).await;
-                if host.clock.now_unix_ms() >= progress.drill_at_ms {
-                    let newest = progress.newest;
-                    progress.drill_at_ms =
-                        drill::attend(&host, &board, &client, &watched.policy, newest).await;
+                drills.attend(&host, &board, &client, &watched.policy, progress.newest).await;
+            }
+            for watched in policies.iter().filter(|one| !one.policy.enabled) {
+                for area in areas(&watched.policy.name) {
+                    board.solved(&area);
                 }
             }
             board.set_attention("snapshots", late(&host, &policies, &progress));
@@ -299,15 +299,19 @@ fn late(
 /// Takes away what somebody asked for and whose time is over. Servers that do it at once do no more than one of them.
 pub async fn expire(host: &Host) -> Result<(), BlobError> {
     let now = now(host);
-    for entry in host.stores.shared.list(container::SNAPSHOTS, blob::ON_DEMAND).await? {
+    let listed = host.stores.shared.list(container::SNAPSHOTS, blob::ON_DEMAND).await?;
+    let is_over = |entry: &BlobEntry| {
         let at = entry.metadata.get(metadata::EXPIRES_AT);
         let at = at.and_then(|at| at.parse::<Timestamp>().ok());
-        if at.is_some_and(|at| at <= now) {
-            host.stores.shared.delete(container::SNAPSHOTS, &entry.name).await?;
-            tracing::info!(snapshot = entry.name, "a snapshot has expired");
-        }
+        at.is_some_and(|at| at <= now)
+    };
+    let over: Vec<String> = listed.into_iter().filter(is_over).map(|entry| entry.name).collect();
+    for snapshot in &over {
+        tracing::info!(snapshot, "a snapshot has expired");
     }
-    Ok(())
+    // One that may not go keeps no other one.
+    let (_, refused) = delete_all(host.stores.shared.as_ref(), container::SNAPSHOTS, over).await;
+    refused.map_or(Ok(()), Err)
 }
 
 /// One try: look, lock, look again, take, verify, save, prune.

@@ -186,7 +186,15 @@ pub fn read(
         async move {
             let Some(offset) = offset else { return Ok(None) };
             let part = store.read_part(&container, &name, offset, BLOCK_BYTES, Some(&etag)).await?;
-            let bytes = part.map(|part| part.bytes).unwrap_or_default();
+            // What is not there any more has no end.
+            let gone = || BlobError::Refused {
+                operation: "Read",
+                container: container.clone(),
+                name: name.clone(),
+                status: 404,
+                code: "BlobNotFound".to_owned(),
+            };
+            let bytes = part.ok_or_else(gone)?.bytes;
             if bytes.is_empty() {
                 return Ok(None);
             }

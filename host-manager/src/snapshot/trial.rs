@@ -25,6 +25,7 @@ use crate::consul::client::{ConsulClient, ConsulError};
 use crate::files::FileError;
 use crate::host::Host;
 use crate::reader::ReaderError;
+use crate::report::chain;
 use crate::service::ServiceError;
 
 /// One at a time on this machine: unit and folder are the same for all.
@@ -34,6 +35,8 @@ static ONE: Mutex<()> = Mutex::const_new(());
 const MEMORY_FACTOR: u64 = 4;
 /// The archive, what is unpacked of it, and the snapshot that Consul makes of it at once.
 const DISK_FACTOR: u64 = 4;
+/// All of it, and the wait for another one.
+const TRIAL_MAX: Duration = Duration::from_mins(15);
 /// What a server without a state takes, and some more.
 const SPARE_BYTES: u64 = 256 << 20;
 
@@ -75,8 +78,7 @@ pub enum TrialError {
     },
     /// Consul ended over it.
     #[error(
-        "a Consul {version} that was started to try it in ended over it: it does not take it, or took more than 45 % of the \
-         memory (`hcs snapshots restore --without-trial` does not try)"
+        "a Consul {version} that was started to try it in ended over it (`hcs snapshots restore --without-trial` does not try)"
     )]
     Ended {
         /// Of Consul.
@@ -91,9 +93,14 @@ pub enum TrialError {
 }
 
 impl TrialError {
-    /// Whether it speaks of the snapshot, and not of this server.
-    pub fn is_of_the_snapshot(&self) -> bool {
-        matches!(self, Self::NotRestored { .. } | Self::Ended { .. } | Self::Lost(_))
+    /// Whether Consul does not take the snapshot. Of what it takes, and of what it could not be asked, the count is told.
+    pub fn is_no_snapshot(&self) -> bool {
+        matches!(self, Self::NotRestored { .. } | Self::Ended { .. })
+    }
+
+    /// Whether it speaks of the snapshot or of this server, and not of a moment.
+    pub fn lasts(&self) -> bool {
+        self.is_no_snapshot() || matches!(self, Self::Lost(_) | Self::NoPlace(_))
     }
 }
 
@@ -109,9 +116,23 @@ pub struct Tried {
 /// Restores the version `etag` of a snapshot, that was verified as `saved`, into a throw-away server of the version that
 /// runs here.
 ///
-/// Cancel safety: a server that is left behind is ended by the next trial, by a start of the host manager, or by its unit
-/// within half an hour.
+/// Cancel safety: what is left behind is swept within a round of snapshots, see [`sweep`]; its unit ends within half an hour
+/// in any case.
 pub async fn try_out(
+    host: &Host,
+    version: &str,
+    place: Place<'_>,
+    saved: &Saved,
+    etag: String,
+) -> Result<Tried, TrialError> {
+    let trial = tokio::time::timeout(TRIAL_MAX, in_its_turn(host, version, place, saved, etag));
+    trial.await.unwrap_or_else(|_| {
+        let minutes = TRIAL_MAX.as_secs() / 60;
+        Err(TrialError::NoPlace(format!("it was not done after {minutes} minutes")))
+    })
+}
+
+async fn in_its_turn(
     host: &Host,
     version: &str,
     place: Place<'_>,
@@ -125,22 +146,27 @@ pub async fn try_out(
     server::end(host).await?;
     let tried = async {
         let client = server::start(host, &known_as, &program).await?;
-        restored(&client, version, place, etag).await?;
+        restored(host, &client, version, place, etag).await?;
         counted(&client).await
     };
     let tried = tried.await;
-    let ended = server::end(host).await;
+    if let Err(error) = server::end(host).await {
+        tracing::warn!(error = %chain(&error), "what a trial has left behind is there still");
+    }
     let facts = tried?;
-    ended?;
     match missing(&saved.facts.records, &facts.records) {
         None => Ok(Tried { records: facts.records, took: began.elapsed() }),
         Some(missing) => Err(TrialError::Lost(missing)),
     }
 }
 
-/// Ends what a host manager that was cut off has left behind.
+/// Ends what a trial that was cut off has left behind: a server, and the state on the disk.
 pub async fn sweep(host: &Host) -> Result<(), TrialError> {
-    let _one = ONE.lock().await;
+    if !host.paths.trial_dir().exists() {
+        return Ok(());
+    }
+    // One goes on.
+    let Ok(_one) = ONE.try_lock() else { return Ok(()) };
     server::end(host).await
 }
 
@@ -183,6 +209,7 @@ fn needed(state_bytes: u64, factor: u64) -> u64 {
 }
 
 async fn restored(
+    host: &Host,
     client: &ConsulClient,
     version: &str,
     place: Place<'_>,
@@ -193,16 +220,20 @@ async fn restored(
     let cut = Arc::clone(&was_cut);
     let archive = save::read(Arc::clone(store), container.to_owned(), name.to_owned(), etag);
     let archive = archive.inspect_err(move |_| cut.store(true, Ordering::Relaxed));
-    client.restore(archive).await.map_err(|source| {
-        if was_cut.load(Ordering::Relaxed) {
-            return TrialError::Read(source);
-        }
-        let version = version.to_owned();
-        match source {
-            ConsulError::Unreachable { .. } => TrialError::Ended { version, source },
-            source => TrialError::NotRestored { version, source },
-        }
-    })
+    let Err(source) = client.restore(archive).await else { return Ok(()) };
+    if was_cut.load(Ordering::Relaxed) {
+        return Err(TrialError::Read(source));
+    }
+    let version = version.to_owned();
+    if !matches!(source, ConsulError::Unreachable { .. }) {
+        return Err(TrialError::NotRestored { version, source });
+    }
+    // systemd's words for what the machine did to it, and not the snapshot.
+    match host.service.trial_result().await?.as_str() {
+        "oom-kill" => Err(TrialError::NoPlace("it took more memory than it may have".to_owned())),
+        "timeout" => Err(TrialError::NoPlace("it took longer than its unit lives".to_owned())),
+        _ => Err(TrialError::Ended { version, source }),
+    }
 }
 
 async fn counted(client: &ConsulClient) -> Result<SnapshotFacts, TrialError> {
@@ -210,6 +241,9 @@ async fn counted(client: &ConsulClient) -> Result<SnapshotFacts, TrialError> {
     let stream = client.snapshot().await.map_err(|error| failed(error.into()))?;
     save::verify(stream).await.map_err(failed)
 }
+
+/// Kinds that go with a session: a leader ends those of nodes that gossip does not know, within a minute.
+const OF_SESSIONS: [u8; 2] = [kind::KVS, kind::PREPARED_QUERY];
 
 /// Kinds of which a server that has restored holds no fewer, however long it leads: it takes none of them away by itself,
 /// as it does nodes that are not there, sessions and tombstones.
@@ -232,7 +266,9 @@ fn missing(archive: &Counts, restored: &Counts) -> Option<String> {
     let mut told = String::new();
     for kind in LASTING {
         let (there, whole) = (count(restored, kind), count(archive, kind));
-        if there < whole {
+        let ended = count(archive, kind::SESSION).saturating_sub(count(restored, kind::SESSION));
+        let may_go = if OF_SESSIONS.contains(&kind) { ended } else { 0 };
+        if there + may_go < whole {
             let separator = if told.is_empty() { "" } else { ", " };
             // Writing to a string cannot fail.
             let _ = write!(told, "{separator}{there} of {whole} records {}", records::name(kind));
@@ -257,6 +293,11 @@ mod tests {
         for kind in [0, 3, 5] {
             assert_eq!(without(kind, 0), None, "{kind}");
         }
+        // Two sessions have ended, with a lock each.
+        let without_locks = Counts::from([(0, 5), (2, 5), (3, 2), (17, 2)]);
+        assert_eq!(missing(&archive, &without_locks), None);
+        let without_more = Counts::from([(0, 5), (2, 4), (3, 2), (17, 2)]);
+        assert_eq!(missing(&archive, &without_more).unwrap(), "held 4 of 7 records KVS afterwards");
         assert_eq!(without(2, 8), None, "more is not missing");
         assert_eq!(without(2, 6).unwrap(), "held 6 of 7 records KVS afterwards");
         let told = missing(&archive, &Counts::new()).unwrap();

@@ -139,6 +139,10 @@ impl Service for Systemctl {
         Ok(self.supervise(&mut self.state.lock().unwrap()))
     }
 
+    async fn trial_result(&self) -> Result<String, ServiceError> {
+        Ok("exit-code".to_owned())
+    }
+
     async fn journal(&self, unit: &str, lines: u32) -> Result<String, ServiceError> {
         Ok(format!("the last {lines} lines of {unit}\n"))
     }

@@ -191,9 +191,11 @@ pub struct PolicyReport {
 }
 
 impl PolicyReport {
-    /// What is wrong with the policy or with what it keeps, in one sentence.
-    pub fn problem(&self) -> Option<&str> {
-        self.last_error.as_deref().or(self.drill_error.as_deref())
+    /// What is wrong with the policy or with what it keeps, in one sentence. Where no drills are wanted any more, the last one
+    /// counts no more.
+    pub fn problem(&self, policy: &SnapshotPolicyDocument) -> Option<&str> {
+        let of_drill = policy.drill_interval_seconds.and(self.drill_error.as_deref());
+        self.last_error.as_deref().or(of_drill)
     }
 }
 

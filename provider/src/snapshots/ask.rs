@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hcs_engine::blob::{BlobEntry, BlobError, BlobStore};
+use bytes::Bytes;
+use hcs_engine::blob::{BlobEntry, BlobError, BlobStore, WriteCondition};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
-use hcs_engine::requests::{AskError, ask};
+use hcs_engine::requests::{AskError, ask, refusal};
 use hcs_planner::arm::ArmId;
-use hcs_planner::requests::{Request, RequestOutcome};
+use hcs_planner::dataplane::container;
+use hcs_planner::requests::{Request, RequestAction, RequestOutcome};
 use serde_json::Value as Json;
 use tfplugin::{Context, Diagnostic, Diagnostics};
 
@@ -109,6 +111,13 @@ impl Account {
         };
         if result.outcome == RequestOutcome::Done {
             return Ok(result.values);
+        }
+        if action == RequestAction::Restore {
+            // Asked again under this id, the servers would answer the same.
+            let (name, note) = (refusal(&request.id), Bytes::from_static(b"{}"));
+            let always = WriteCondition::Always;
+            let noted = self.store.put(container::REQUESTS, &name, note, always).await;
+            noted.map_err(|error| self.failed(error))?;
         }
         let reason = result.reason.unwrap_or_else(|| "it does not say why".to_owned());
         let summary = format!("The leading server did not {}", action.in_words());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hcs_engine::blob::{BlobError, WriteCondition};
 use hcs_engine::error::{EngineError, chain};
-use hcs_engine::requests::RESTORE_GOOD_FOR;
+use hcs_engine::requests::{RESTORE_GOOD_FOR, refusal};
 use hcs_engine::snapshot::bring::bring;
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::container;
@@ -115,7 +115,7 @@ pub(super) fn untried(told: &BTreeMap<String, serde_json::Value>) -> Option<Diag
         "The snapshot was restored without a trial",
         format!(
             "Servers restore a snapshot into one that is thrown away first. This time: {why}. The archive was whole, and \
-             what was there is kept (safety_snapshot_id)."
+             what was there is kept."
         ),
     ))
 }
@@ -125,7 +125,7 @@ fn held(request_id: &str) -> String {
     format!("restored-{request_id}.json")
 }
 
-/// The id of the next restore of this kind that no state holds: one that was cut off before Terraform could note it has the
+/// The id of the next restore of this kind that no state holds and that was not refused: one that was cut off before Terraform could note it has the
 /// same id again, and the servers answer what they have done.
 async fn request_id(account: &Account, plan: &SnapshotRestore) -> Result<String, Diagnostics> {
     let triggers = plan.triggers.known().cloned().unwrap_or_default();
@@ -135,8 +135,12 @@ async fn request_id(account: &Account, plan: &SnapshotRestore) -> Result<String,
     for count in 0_u32.. {
         let id =
             deterministic_guid(&["restore", &cluster, &snapshot, &triggers, &count.to_string()]);
-        let found = account.store.get(container::REQUESTS, &held(&id)).await;
-        if found.map_err(|error| account.failed(error))?.is_none() {
+        let mut is_used = false;
+        for name in [held(&id), refusal(&id)] {
+            let found = account.store.get(container::REQUESTS, &name).await;
+            is_used |= found.map_err(|error| account.failed(error))?.is_some();
+        }
+        if !is_used {
             return Ok(id);
         }
     }

@@ -43,9 +43,9 @@ pub(super) async fn start(
     files::write(&config_file(&folder), config.as_bytes(), 0o600)?;
     let unit = unit(&host.paths, program);
     files::make_dir(&host.paths.unit_dir(), 0o755)?;
-    if files::write_if_changed(&host.paths.trial_unit(), unit.as_bytes(), PUBLIC_MODE)? {
-        host.service.tell(Verb::DaemonReload).await?;
-    }
+    files::write_if_changed(&host.paths.trial_unit(), unit.as_bytes(), PUBLIC_MODE)?;
+    // Also where it was written before a cut: it names the program of a version.
+    host.service.tell(Verb::DaemonReload).await?;
     host.service.tell(Verb::StartTrial).await?;
     let client = ConsulClient::at_socket(&folder.join(SOCKET)).map_err(TrialError::Client)?;
     let until = Instant::now() + SERVES_MAX;
@@ -138,6 +138,7 @@ Type=simple
 Environment=TMPDIR={temporary}
 {service}ExecStart={program} agent -config-file={config}
 KillSignal=SIGKILL
+SuccessExitStatus=SIGKILL
 Restart=no
 RuntimeMaxSec={lives_max}
 PrivateNetwork=yes

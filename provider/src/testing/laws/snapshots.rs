@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use hcs_planner::names::storage_account_name;
+use hcs_planner::snapshots::id::SnapshotId;
 use jiff::{SignedDuration, Timestamp};
 use tfplugin::Value;
 
@@ -69,4 +70,32 @@ async fn a_snapshot_that_is_gone_before_its_time_leaves_the_state() {
     ends_in(&mut instance, 1);
     refresh(&provider.snapshot(), &mut instance).await.unwrap();
     assert!(instance.current.is_none(), "a plan would take it again, and say so");
+}
+
+/// Servers answer what they have answered before: a refusal must not stand for ever.
+#[tokio::test(start_paused = true)]
+async fn a_restore_that_was_refused_is_asked_for_anew_and_done_once() {
+    let (azure, provider, _, _) = held().await;
+    let account = storage_account_name(&Azure::cluster_id());
+    let path = "hourly/20261129T020000Z.snap";
+    let id = SnapshotId::of_cluster(&Azure::cluster_id(), path.to_owned()).to_string();
+    let config = Value::object([
+        ("cluster_id", Value::from(Azure::cluster_id().as_str())),
+        ("snapshot_id", id.into()),
+    ]);
+    let (resource, mut instance) = (provider.restore(), Instance::default());
+    for _ in 0..2 {
+        let refused = apply(&resource, &mut instance, Some(&config), Options::default()).await;
+        let Err(Failure::Told(told)) = refused else { panic!("{refused:?}") };
+        assert!(told[0].contains("there is no snapshot"), "{told:?}");
+        assert!(instance.current.is_none());
+    }
+    azure.cloud.plant_blob(&account, "snapshots", path, Bytes::from_static(b"archive"));
+    let made = apply(&resource, &mut instance, Some(&config), Options::default()).await;
+    assert_eq!(made, Ok(Done { added: 1, ..Done::default() }));
+    let again = apply(&resource, &mut instance, Some(&config), Options::default()).await;
+    assert_eq!(again, Ok(Done::default()));
+    let restored =
+        azure.cloud.with_estate(|estate| estate.servers.as_ref().unwrap().restored().to_vec());
+    assert_eq!(restored, [path], "once");
 }
