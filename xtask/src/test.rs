@@ -331,12 +331,12 @@ struct Background {
 }
 
 impl Background {
-    /// A fifth of every fault at every call, and 4,000 random stories; `cargo xtask sim` has the whole of both.
+    /// An eighth of every fault at every call, and 2,500 random stories; `cargo xtask sim` has the whole of both.
     fn start() -> Result<Self, Failure> {
         let program = target().join("debug/explore");
-        let random = ["random", "--runs", "4000", "--verify-replay", "1000"];
-        let fifth = ["faults", "--stride", "5", "--at-least", "6000"];
-        let forms: [&[&str]; 2] = [&fifth, &random];
+        let random = ["random", "--runs", "2500", "--verify-replay", "1000"];
+        let eighth = ["faults", "--stride", "8", "--at-least", "4000"];
+        let forms: [&[&str]; 2] = [&eighth, &random];
         let start = |words: &&[&str]| {
             let child = Command::new("nice")
                 .args(["-n", "19"])

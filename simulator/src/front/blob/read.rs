@@ -16,6 +16,8 @@ use crate::front::now_ms;
 use crate::front::wire::{self, Reply};
 
 const CHUNK_BYTES: usize = 256 * 1024;
+/// Writes that a read may meet one after the other.
+const OPEN_TRIES: u32 = 8;
 
 /// The blob, if the caller may read it and its conditions hold.
 async fn find(call: &Call<'_>) -> Result<(Meta, std::path::PathBuf), BlobError> {
@@ -47,9 +49,25 @@ fn range(call: &Call<'_>, length: u64) -> Result<Option<(u64, u64)>, BlobError> 
     Ok(Some((first, last)))
 }
 
+/// A blob and its content. A write may put another content in its place between two looks: then it is looked for anew, as
+/// the service answers with the one or the other.
+async fn open(call: &Call<'_>) -> Result<(Meta, tokio::fs::File), BlobError> {
+    let mut tries = 0;
+    loop {
+        let (meta, path) = find(call).await?;
+        match tokio::fs::File::open(path).await {
+            Ok(file) => return Ok((meta, file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && tries < OPEN_TRIES => {
+                tries += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Get Blob and Get Blob Properties.
 pub(crate) async fn get(call: &Call<'_>) -> Result<Reply, BlobError> {
-    let (meta, path) = find(call).await?;
+    let (meta, mut file) = open(call).await?;
     if call.head {
         let mut reply = wire::reply(200, "", "");
         meta.describe(&mut reply, now_ms());
@@ -59,7 +77,6 @@ pub(crate) async fn get(call: &Call<'_>) -> Result<Reply, BlobError> {
     let range = range(call, meta.length)?;
     let (first, last) = range.unwrap_or((0, meta.length.saturating_sub(1)));
     let count = if meta.length == 0 { 0 } else { last - first + 1 };
-    let mut file = tokio::fs::File::open(path).await?;
     file.seek(SeekFrom::Start(first)).await?;
     let chunks = stream::try_unfold((file, count), |(mut file, left)| async move {
         if left == 0 {
