@@ -12,6 +12,7 @@ mod cluster_data;
 mod cluster_list;
 mod clusters_data;
 mod diagnostics;
+mod durations;
 mod ephemeral;
 mod functions;
 mod health_data;

@@ -7,7 +7,9 @@ use hcs_planner::rules;
 use hcs_planner::snapshots::policy::OnDelete;
 use tfplugin::plan::equality::{by_duration, ignoring_case};
 use tfplugin::validate::{rule, text_rule};
-use tfplugin::{Attr, Model, Value, parse_duration};
+use tfplugin::{Attr, Model, Value};
+
+use crate::durations::Bounds;
 
 /// Name when none is given.
 pub(super) const NAME: &str = "default";
@@ -60,7 +62,7 @@ pub(super) struct Policy {
     #[tf(default = NAME, replaces, validate = text_rule("a policy's name", rules::policy_name))]
     name: Attr<String>,
     /// Time between two snapshots, at least `1m`, e.g. `1h` or `1h30m`. This or `cron`.
-    #[tf(equal_if = by_duration, validate = text_rule("a duration", interval))]
+    #[tf(equal_if = by_duration, validate = text_rule("a duration", |text| INTERVAL.check(text)))]
     interval: Attr<String>,
     /// When snapshots are taken, as a cron pattern of five fields (minute, hour, day of the month, month, day of the week),
     /// e.g. `0 2 * * *`, on the clock of `time_zone`. What falls into the hour that a clock skips comes right after it; of
@@ -106,7 +108,7 @@ pub(super) struct Policy {
     stale_after: Attr<String>,
     /// Time between two drills, at least `1h`, e.g. `7d`: one of the servers restores the newest snapshot into a Consul that
     /// is thrown away, and counts what it holds. Where it fails, the cluster is `degraded`. None where it is not set.
-    #[tf(equal_if = by_duration, validate = text_rule("a duration", drill_interval))]
+    #[tf(equal_if = by_duration, validate = text_rule("a duration", |text| DRILL_INTERVAL.check(text)))]
     drill_interval: Attr<String>,
     /// What a destroy does with the policy's snapshots: `keep` (default) or `purge`.
     #[tf(default = OnDelete::Keep.as_str(), validate = text_rule("a word", on_delete))]
@@ -150,49 +152,25 @@ pub(super) fn retain_count(config: &Value) -> Value {
     }
 }
 
-fn interval(text: &str) -> Result<(), String> {
-    let name = Policy::INTERVAL;
-    match parse_duration(text) {
-        Err(reason) => {
-            Err(format!("{name} is {text:?}: {reason}. Write e.g. \"1h\", \"30m\" or \"1h30m\"."))
-        }
-        Ok(interval) if interval < INTERVAL_MIN => Err(format!(
-            "{name} is {text:?}; the smallest is \"1m\", as a snapshot locks writes for a moment."
-        )),
-        Ok(interval) if interval > INTERVAL_MAX => {
-            Err(format!("{name} is {text:?}; the largest is \"366d\"."))
-        }
-        Ok(_) => Ok(()),
-    }
-}
+const INTERVAL: Bounds = Bounds {
+    name: Policy::INTERVAL,
+    examples: "\"1h\", \"30m\" or \"1h30m\"",
+    min: (INTERVAL_MIN, "1m"),
+    why: "a snapshot locks writes for a moment",
+    max: (INTERVAL_MAX, "366d"),
+};
 
-fn drill_interval(text: &str) -> Result<(), String> {
-    let name = Policy::DRILL_INTERVAL;
-    match parse_duration(text) {
-        Err(reason) => {
-            Err(format!("{name} is {text:?}: {reason}. Write e.g. \"24h\", \"7d\" or \"30d\"."))
-        }
-        Ok(interval) if interval < DRILL_MIN => Err(format!(
-            "{name} is {text:?}; the smallest is \"1h\", as a drill starts a Consul beside the one that serves."
-        )),
-        Ok(interval) if interval > INTERVAL_MAX => {
-            Err(format!("{name} is {text:?}; the largest is \"366d\"."))
-        }
-        Ok(_) => Ok(()),
-    }
-}
+const DRILL_INTERVAL: Bounds = Bounds {
+    name: Policy::DRILL_INTERVAL,
+    examples: "\"24h\", \"7d\" or \"30d\"",
+    min: (DRILL_MIN, "1h"),
+    why: "a drill starts a Consul beside the one that serves",
+    max: (INTERVAL_MAX, "366d"),
+};
 
-fn age(name: &str, text: &str) -> Result<(), String> {
-    match parse_duration(text) {
-        Err(reason) => {
-            Err(format!("{name} is {text:?}: {reason}. Write e.g. \"6h\", \"7d\" or \"90d\"."))
-        }
-        Ok(age) if age < INTERVAL_MIN => {
-            Err(format!("{name} is {text:?}; the smallest is \"1m\"."))
-        }
-        Ok(age) if age > AGE_MAX => Err(format!("{name} is {text:?}; the largest is \"3660d\".")),
-        Ok(_) => Ok(()),
-    }
+fn age(name: &'static str, text: &str) -> Result<(), String> {
+    let (examples, why) = ("\"6h\", \"7d\" or \"90d\"", "");
+    Bounds { name, examples, min: (INTERVAL_MIN, "1m"), why, max: (AGE_MAX, "3660d") }.check(text)
 }
 
 fn count(name: &'static str) -> impl tfplugin::validate::Validator {

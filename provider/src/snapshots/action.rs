@@ -12,7 +12,7 @@ use tfplugin::{
 };
 
 use super::ask::Account;
-use super::resource::{expires_after, expires_at};
+use super::resource::{EXPIRES_AFTER, expires_at};
 use super::restore::{brought, meant, untried, warned};
 use hcs_planner::snapshots::id::SnapshotId;
 
@@ -23,7 +23,7 @@ pub(crate) struct TakeSnapshot {
     #[tf(required, validate = text_rule("the id of a cluster", |id| parse_cluster_id(id).map(|_| ())))]
     cluster_id: Attr<String>,
     /// How long it is kept, e.g. `30d`; for ever where it is not set.
-    #[tf(validate = text_rule("a duration", expires_after))]
+    #[tf(validate = text_rule("a duration", |text| EXPIRES_AFTER.check(text)))]
     expires_after: Attr<String>,
 }
 

@@ -19,12 +19,11 @@ use tfplugin::{
 
 use super::ask::Account;
 use super::names::snapshot_name;
+use crate::durations::Bounds;
 use hcs_planner::snapshots::id::SnapshotId;
 
 /// A large cluster's takes minutes.
 const CREATE: Duration = Duration::from_mins(30);
-const EXPIRES_MIN: Duration = Duration::from_hours(1);
-const EXPIRES_MAX: Duration = Duration::from_hours(3660 * 24);
 const AVAILABLE: &str = "available";
 const EXPIRED: &str = "expired";
 
@@ -49,7 +48,7 @@ pub(crate) struct Snapshot {
     name: Attr<String>,
     /// How long it is kept, from when it is taken, e.g. `30d`; for ever where it is not set. The servers delete what has
     /// expired. Can be changed as long as the snapshot is there.
-    #[tf(equal_if = by_duration, validate = text_rule("a duration", expires_after))]
+    #[tf(equal_if = by_duration, validate = text_rule("a duration", |text| EXPIRES_AFTER.check(text)))]
     expires_after: Attr<String>,
     /// Size of the archive.
     #[tf(computed)]
@@ -77,20 +76,13 @@ pub(crate) struct Snapshot {
 /// The resource.
 pub(crate) struct SnapshotResource;
 
-pub(super) fn expires_after(text: &str) -> Result<(), String> {
-    match parse_duration(text) {
-        Err(reason) => Err(format!(
-            "expires_after is {text:?}: {reason}. Write e.g. \"12h\", \"30d\" or \"365d\"."
-        )),
-        Ok(after) if after < EXPIRES_MIN => {
-            Err(format!("expires_after is {text:?}; the smallest is \"1h\"."))
-        }
-        Ok(after) if after > EXPIRES_MAX => {
-            Err(format!("expires_after is {text:?}; the largest is \"3660d\"."))
-        }
-        Ok(_) => Ok(()),
-    }
-}
+pub(super) const EXPIRES_AFTER: Bounds = Bounds {
+    name: Snapshot::EXPIRES_AFTER,
+    examples: "\"12h\", \"30d\" or \"365d\"",
+    min: (Duration::from_hours(1), "1h"),
+    why: "",
+    max: (Duration::from_hours(3660 * 24), "3660d"),
+};
 
 pub(super) fn expires_at(expires_after: &Attr<String>, created: Timestamp) -> Option<String> {
     let after = parse_duration(expires_after.known()?).ok()?;
