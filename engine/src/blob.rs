@@ -120,26 +120,22 @@ pub trait BlobStore: Send + Sync {
     /// Deletes a blob; `false` when it did not exist.
     async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError>;
 
-    /// Writes what is said of a blob, in place of what was said; the blob must be there. Refused where nothing is said of
-    /// blobs.
+    /// Writes what is said of a blob, in place of what was said; the blob must be there.
     async fn set_metadata(
         &self,
         container: &str,
         name: &str,
         metadata: &BTreeMap<String, String>,
-    ) -> Result<(), BlobError> {
-        let _ = metadata;
-        Err(BlobError::Refused {
-            operation: "set metadata",
-            container: container.to_owned(),
-            name: name.to_owned(),
-            status: 501,
-            code: "NotImplemented".to_owned(),
-        })
-    }
+    ) -> Result<(), BlobError>;
 
     /// Lists all blobs whose names start with `prefix`, sorted by name.
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError>;
+
+    /// What a listing says of one blob; `None` when the blob does not exist.
+    async fn find(&self, container: &str, name: &str) -> Result<Option<BlobEntry>, BlobError> {
+        let listed = self.list(container, name).await?;
+        Ok(listed.into_iter().find(|entry| entry.name == name))
+    }
 }
 
 /// Blobs that are too large to be held: they come and go in parts.

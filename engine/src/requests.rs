@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hcs_planner::dataplane::{ClusterDocument, blob, container};
+use hcs_planner::names::deterministic_guid;
 use hcs_planner::requests::{Request, RequestResult};
 use tokio_util::sync::CancellationToken;
 
@@ -16,12 +18,6 @@ use crate::{document, rfc3339};
 pub const SNAPSHOT_GOOD_FOR: Duration = Duration::from_mins(15);
 /// With a trial, a snapshot of before, and until all servers are healthy again.
 pub const RESTORE_GOOD_FOR: Duration = Duration::from_mins(45);
-
-/// Name of the blob beside requests that says that one was refused: servers answer what they have answered before, so whoever
-/// tries again asks under another id.
-pub fn refusal(request_id: &str) -> String {
-    format!("refused-{request_id}.json")
-}
 
 /// Between two looks for an answer.
 const WATCH: Duration = Duration::from_secs(2);
@@ -116,6 +112,40 @@ pub async fn ask(
             () = clock.sleep(WATCH) => {}
             () = cancel.cancelled() => return Err(EngineError::Stopped.into()),
         }
+    }
+}
+
+/// Name of the blob beside requests that says that one was refused.
+fn refusal(id: &str) -> String {
+    format!("refused-{id}.json")
+}
+
+/// Notes that a request was refused: servers answer what they have answered before, so whoever tries again asks under another
+/// id, see [`next_id`].
+pub async fn note_refusal(store: &dyn BlobStore, id: &str) -> Result<(), BlobError> {
+    let note = Bytes::from_static(b"{}");
+    store.put(container::REQUESTS, &refusal(id), note, WriteCondition::Always).await.map(drop)
+}
+
+/// The first id of these parts that was not refused, and of which `also` names no blob that is there. Whoever is cut off while
+/// it asks has the same again.
+pub async fn next_id(
+    store: &dyn BlobStore,
+    parts: &[&str],
+    also: Option<fn(&str) -> String>,
+) -> Result<String, BlobError> {
+    let mut tries = 0_u64;
+    loop {
+        let number = tries.to_string();
+        let id = deterministic_guid(&[parts, &[&number]].concat());
+        let mut is_used = false;
+        for name in also.map(|also| also(&id)).into_iter().chain([refusal(&id)]) {
+            is_used |= store.get(container::REQUESTS, &name).await?.is_some();
+        }
+        if !is_used {
+            return Ok(id);
+        }
+        tries += 1;
     }
 }
 

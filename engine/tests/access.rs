@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -61,6 +62,15 @@ impl BlobStore for Account {
 
     async fn delete(&self, _: &str, _: &str) -> Result<bool, BlobError> {
         Ok(true)
+    }
+
+    async fn set_metadata(
+        &self,
+        _: &str,
+        _: &str,
+        _: &BTreeMap<String, String>,
+    ) -> Result<(), BlobError> {
+        unimplemented!("nothing is said of blobs here")
     }
 
     async fn list(&self, _: &str, _: &str) -> Result<Vec<BlobEntry>, BlobError> {

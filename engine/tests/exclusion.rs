@@ -148,6 +148,15 @@ impl BlobStore for Account {
         Ok(self.blobs.lock().unwrap().remove(name).is_some())
     }
 
+    async fn set_metadata(
+        &self,
+        _: &str,
+        _: &str,
+        _: &BTreeMap<String, String>,
+    ) -> Result<(), BlobError> {
+        unimplemented!("nothing is said of blobs here")
+    }
+
     async fn list(&self, _: &str, _: &str) -> Result<Vec<BlobEntry>, BlobError> {
         Ok(vec![])
     }

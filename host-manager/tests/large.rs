@@ -51,6 +51,15 @@ impl BlobStore for Sink {
         Ok(false)
     }
 
+    async fn set_metadata(
+        &self,
+        _: &str,
+        _: &str,
+        _: &BTreeMap<String, String>,
+    ) -> Result<(), BlobError> {
+        unimplemented!("nothing is said of blobs here")
+    }
+
     async fn list(&self, _: &str, _: &str) -> Result<Vec<BlobEntry>, BlobError> {
         Ok(vec![])
     }

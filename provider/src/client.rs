@@ -131,12 +131,8 @@ impl Client {
         account: &ArmId,
         what: &str,
     ) -> Result<Option<Arc<dyn BlobStore>>, Diagnostic> {
-        let failed = |error: &EngineError| diagnostics::read(what, error);
-        let account = self.arm(cancel).get_account(account).await;
-        let Some(account) = account.map_err(|error| failed(&error))? else { return Ok(None) };
-        let endpoint = account.pointer("/properties/primaryEndpoints/blob").and_then(Json::as_str);
-        let opened = endpoint.map(|endpoint| self.stores().open(endpoint)).transpose();
-        opened.map_err(|error| failed(&error.into()))
+        let found = self.arm(cancel).blobs_of(self.stores().as_ref(), account).await;
+        found.map_err(|error| diagnostics::read(what, &error))
     }
 
     /// Resource providers that the subscription has not registered, asked for once.

@@ -1,11 +1,13 @@
 //! Reads: of one object, of a list. That something is not there is believed only when two different reads agree.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hcs_planner::arm::{ArmId, Kind};
 use serde_json::Value;
 
 use super::{Arm, backoff};
+use crate::blob::{BlobStore, BlobStores};
 use crate::cloud::{ArmRequest, Method, Target, TransportError};
 use crate::error::EngineError;
 
@@ -41,6 +43,18 @@ impl Arm {
     pub async fn get_account(&self, id: &ArmId) -> Result<Option<Value>, EngineError> {
         let kind = Kind::StorageAccount;
         self.get_certain(id, kind, || self.lists_in_group(id, kind)).await
+    }
+
+    /// The blobs of an account; none where it is gone. Only reads.
+    pub async fn blobs_of(
+        &self,
+        stores: &dyn BlobStores,
+        account: &ArmId,
+    ) -> Result<Option<Arc<dyn BlobStore>>, EngineError> {
+        let account = self.get_account(account).await?;
+        let pointer = "/properties/primaryEndpoints/blob";
+        let endpoint = account.as_ref().and_then(|account| account.pointer(pointer)?.as_str());
+        Ok(endpoint.map(|endpoint| stores.open(endpoint)).transpose()?)
     }
 
     async fn get_certain<F>(

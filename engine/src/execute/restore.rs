@@ -1,13 +1,9 @@
 //! A cluster that begins with the state of a snapshot.
 
-use bytes::Bytes;
-use hcs_planner::dataplane::container;
-use hcs_planner::names::deterministic_guid;
 use hcs_planner::requests::{Request, RequestOutcome};
 use hcs_planner::snapshots::id::SnapshotId;
 
 use super::Run;
-use crate::blob::{BlobStore, WriteCondition};
 use crate::error::EngineError;
 use crate::requests::{self, AskError, RESTORE_GOOD_FOR};
 use crate::snapshot::bring::bring;
@@ -27,7 +23,9 @@ impl Run<'_> {
         let id = SnapshotId::parse(snapshot_id).map_err(not_done)?;
         let (store, cluster_id) = (self.store()?, &self.names.cluster_id);
         let path = bring(&self.arm, self.stores.as_ref(), &id, cluster_id, store.as_ref()).await?;
-        let request_id = self.restore_request_id(store.as_ref(), snapshot_id).await?;
+        // The same for every create of this cluster: with its account goes what was answered.
+        let parts = ["restore from", cluster_id.as_str(), snapshot_id];
+        let request_id = requests::next_id(store.as_ref(), &parts, None).await?;
         let run_id = self.lease.as_ref().map_or("", |lease| lease.run_id());
         let mut request = Request::restore(request_id.clone(), &path).beside_run(run_id);
         let (clock, cancel) = (self.arm.clock.as_ref(), &self.arm.cancel);
@@ -37,32 +35,11 @@ impl Run<'_> {
         match asked {
             Ok(result) if result.outcome == RequestOutcome::Done => Ok(()),
             Ok(result) => {
-                let (name, note) = (requests::refusal(&request_id), Bytes::from_static(b"{}"));
-                store.put(container::REQUESTS, &name, note, WriteCondition::Always).await?;
+                requests::note_refusal(store.as_ref(), &request_id).await?;
                 Err(not_done(result.reason.unwrap_or_default()))
             }
             Err(AskError::Engine(error)) => Err(error),
             Err(error) => Err(not_done(error.to_string())),
-        }
-    }
-
-    /// The first that was not refused: servers answer what they have answered before. The same for every create of this cluster:
-    /// with its account goes what was answered.
-    async fn restore_request_id(
-        &self,
-        store: &dyn BlobStore,
-        snapshot_id: &str,
-    ) -> Result<String, EngineError> {
-        let mut tries = 0_u64;
-        loop {
-            let number = tries.to_string();
-            let cluster_id = self.names.cluster_id.as_str();
-            let parts = ["restore from", cluster_id, snapshot_id, &number];
-            let id = deterministic_guid(&parts);
-            if store.get(container::REQUESTS, &requests::refusal(&id)).await?.is_none() {
-                return Ok(id);
-            }
-            tries += 1;
         }
     }
 }

@@ -67,12 +67,8 @@ pub async fn bring(
     if id.account == storage_account(cluster_id) && id.container == container::SNAPSHOTS {
         return Ok(id.path.clone());
     }
-    let account = arm.get_account(&id.account).await?;
-    let endpoint = account.as_ref().and_then(|account| {
-        account.pointer("/properties/primaryEndpoints/blob").and_then(serde_json::Value::as_str)
-    });
-    let endpoint = endpoint.ok_or_else(|| BringError::NoAccount(id.account.clone()))?;
-    let there = stores.open(endpoint)?;
+    let there = arm.blobs_of(stores, &id.account).await?;
+    let there = there.ok_or_else(|| BringError::NoAccount(id.account.clone()))?;
     let (bytes, entry) = read(there.as_ref(), id).await?;
     archive::verify(bytes.as_ref())
         .map_err(|source| BringError::Archive { id: id.clone(), source })?;
@@ -98,11 +94,11 @@ pub async fn bring(
 async fn read(there: &dyn BlobStore, id: &SnapshotId) -> Result<(Bytes, BlobEntry), BringError> {
     let unreadable = |source| BringError::Unreadable { id: id.clone(), source };
     let absent = || BringError::NoSnapshot(id.clone());
-    let listed = match there.list(&id.container, &id.path).await {
-        Err(BlobError::NoContainer { .. }) => return Err(absent()),
-        listed => listed.map_err(unreadable)?,
+    let entry = match there.find(&id.container, &id.path).await {
+        Err(BlobError::NoContainer { .. }) => None,
+        found => found.map_err(unreadable)?,
     };
-    let entry = listed.into_iter().find(|entry| entry.name == id.path).ok_or_else(absent)?;
+    let entry = entry.ok_or_else(absent)?;
     let found = there.get(&id.container, &id.path).await.map_err(unreadable)?;
     Ok((found.ok_or_else(absent)?.bytes, entry))
 }

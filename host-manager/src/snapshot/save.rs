@@ -107,10 +107,9 @@ pub async fn keep(
     match upload.commit(&said).await {
         // A write whose answer was lost has happened all the same.
         Err(error @ BlobError::ConditionFailed { .. }) => {
-            let listed = place.store.list(place.container, place.name).await?;
-            let own = listed.iter().find(|entry| entry.name == place.name);
-            let found = own.and_then(|entry| entry.metadata.get(metadata::SHA256));
-            if found != Some(&sha256) {
+            let found = place.store.find(place.container, place.name).await?;
+            let found = found.and_then(|entry| entry.metadata.get(metadata::SHA256).cloned());
+            if found.as_ref() != Some(&sha256) {
                 return Err(error.into());
             }
         }

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hcs_engine::blob::{BlobEntry, BlobError, BlobStore, WriteCondition};
+use hcs_engine::blob::{BlobEntry, BlobError, BlobStore};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
-use hcs_engine::requests::{AskError, ask, refusal};
+use hcs_engine::requests::{AskError, ask, note_refusal};
 use hcs_planner::arm::ArmId;
-use hcs_planner::dataplane::container;
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome};
 use serde_json::Value as Json;
 use tfplugin::{Context, Diagnostic, Diagnostics};
@@ -67,12 +65,10 @@ impl Account {
 
     /// The row of one blob in a listing; none where it is not there.
     pub(super) async fn find(&self, id: &SnapshotId) -> Result<Option<BlobEntry>, BlobError> {
-        let listed = match self.store.list(&id.container, &id.path).await {
-            Ok(listed) => listed,
-            Err(BlobError::NoContainer { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(listed.into_iter().find(|entry| entry.name == id.path))
+        match self.store.find(&id.container, &id.path).await {
+            Err(BlobError::NoContainer { .. }) => Ok(None),
+            found => found,
+        }
     }
 
     /// Asks the leading server, after whatever waits there already.
@@ -114,9 +110,7 @@ impl Account {
         }
         if action == RequestAction::Restore {
             // Asked again under this id, the servers would answer the same.
-            let (name, note) = (refusal(&request.id), Bytes::from_static(b"{}"));
-            let always = WriteCondition::Always;
-            let noted = self.store.put(container::REQUESTS, &name, note, always).await;
+            let noted = note_refusal(self.store.as_ref(), &request.id).await;
             noted.map_err(|error| self.failed(error))?;
         }
         let reason = result.reason.unwrap_or_else(|| "it does not say why".to_owned());

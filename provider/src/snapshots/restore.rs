@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use hcs_engine::blob::{BlobError, WriteCondition};
 use hcs_engine::error::{EngineError, chain};
-use hcs_engine::requests::{RESTORE_GOOD_FOR, refusal};
+use hcs_engine::requests::{RESTORE_GOOD_FOR, next_id};
 use hcs_engine::snapshot::bring::bring;
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::container;
-use hcs_planner::names::{deterministic_guid, parse_cluster_id};
+use hcs_planner::names::parse_cluster_id;
 use hcs_planner::requests::{Request, argument};
 use jiff::Timestamp;
 use tfplugin::plan::equality::ignoring_case;
@@ -132,19 +132,9 @@ async fn request_id(account: &Account, plan: &SnapshotRestore) -> Result<String,
     let triggers = serde_json::to_string(&triggers).unwrap_or_default();
     let text = |value: &Attr<String>| value.known().map(|it| it.to_lowercase()).unwrap_or_default();
     let (cluster, snapshot) = (text(&plan.cluster_id), text(&plan.snapshot_id));
-    for count in 0_u32.. {
-        let id =
-            deterministic_guid(&["restore", &cluster, &snapshot, &triggers, &count.to_string()]);
-        let mut is_used = false;
-        for name in [held(&id), refusal(&id)] {
-            let found = account.store.get(container::REQUESTS, &name).await;
-            is_used |= found.map_err(|error| account.failed(error))?.is_some();
-        }
-        if !is_used {
-            return Ok(id);
-        }
-    }
-    Err(Diagnostics::error("Too many restores", "Every id of this restore was used."))
+    let parts = ["restore", &cluster, &snapshot, &triggers];
+    let id = next_id(account.store.as_ref(), &parts, Some(held)).await;
+    id.map_err(|error| account.failed(error).into())
 }
 
 async fn restored(ctx: &Context, plan: SnapshotRestore) -> Result<SnapshotRestore, Diagnostics> {
