@@ -68,7 +68,7 @@ pub(crate) fn restore(
         let result = asked(&store, request, RESTORE_GOOD_FOR).await?;
         let tried = result.values.get(argument::UNTRIED).map_or_else(
             || "a server that was thrown away restored it first".to_owned(),
-            |why| format!("it was not tried before: {}", text_of(Some(why))),
+            |why| format!("no trial has proven it before: {}", text_of(Some(why))),
         );
         Ok(format!(
             "Consul is back at {snapshot}\n  {tried}\n  what was there before: {}/{}\n  `hcs status` tells how the servers are\n",

@@ -452,9 +452,8 @@ pub async fn report(
         Err(BlobError::Denied { .. } | BlobError::NoContainer { .. }) => None,
         Err(error) => return Err(error),
     };
-    let report = found.and_then(|found| serde_json::from_slice::<PolicyReport>(&found.bytes).ok());
-    let report = report.filter(|report| report.incarnation_id == policy.incarnation_id);
-    Ok(report.unwrap_or_default())
+    let noted = found.and_then(|found| serde_json::from_slice(&found.bytes).ok());
+    Ok(PolicyReport::of(policy, noted))
 }
 
 /// Whoever may not read what the servers say is told what was in use before.

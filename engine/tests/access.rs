@@ -70,7 +70,7 @@ impl BlobStore for Account {
         _: &str,
         _: &BTreeMap<String, String>,
     ) -> Result<(), BlobError> {
-        unimplemented!("nothing is said of blobs here")
+        unreachable!("nothing is said of blobs here")
     }
 
     async fn list(&self, _: &str, _: &str) -> Result<Vec<BlobEntry>, BlobError> {

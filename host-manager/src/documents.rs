@@ -186,11 +186,7 @@ impl Stores {
         policy: &SnapshotPolicyDocument,
     ) -> Result<(PolicyReport, Option<String>), DocumentError> {
         let (noted, etag) = self.decision(&blob::policy_report(&policy.name)).await?;
-        let noted: Option<PolicyReport> = noted;
-        let noted = noted.filter(|noted| noted.incarnation_id == policy.incarnation_id);
-        let incarnation_id = policy.incarnation_id.clone();
-        let none = PolicyReport { incarnation_id, ..PolicyReport::default() };
-        Ok((noted.unwrap_or(none), etag))
+        Ok((PolicyReport::of(policy, noted), etag))
     }
 
     /// Notes it, unless another server has noted something since.

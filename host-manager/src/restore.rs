@@ -292,8 +292,8 @@ async fn tried(
     let place = Place { store: &host.stores.shared, container: container::SNAPSHOTS, name };
     let Good { saved, etag, version } = good;
     match trial::try_out(host, &version, place, &saved, etag).await {
-        Ok(tried) => {
-            let took_ms = tried.took.as_millis();
+        Ok(took) => {
+            let took_ms = took.as_millis();
             tracing::info!(snapshot = name, took_ms, "a throw-away server has restored it");
             Ok(None)
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hcs_engine::snapshot::archive;
 use hcs_engine::snapshot::records::kind;
+use hcs_host_manager::restore;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
 use hcs_planner::restore::{MARKER, Restore, RestorePhase};
@@ -190,6 +191,35 @@ async fn a_snapshot_from_before_a_rotation_keeps_nobody_out() {
     for server in &mut servers {
         server.stop_manager().await;
     }
+}
+
+/// Whoever leads next finds the request, too, while the one before it tries the snapshot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_that_find_one_request_restore_it_once_and_say_the_same() {
+    let world = World::new(&consul_binary(), 1);
+    let mut servers = formed(&world, 1).await;
+    write(&world, "a", "1").await;
+    let taken = "~on-demand/20261129T060000Z-0a1b2c3d.snap";
+    asked(&world, "t-1", RequestAction::Snapshot, taken).await;
+    write(&world, "a", "2").await;
+    servers[0].stop_manager().await;
+
+    let request = Request::restore("r-1".to_owned(), taken);
+    let text = serde_json::to_string(&request).unwrap();
+    world.account.write(container::REQUESTS, &blob::request(None), text);
+    let (host, client) = (servers[0].host.clone(), world.client(0, MANAGEMENT));
+    let (first, second) = tokio::join!(
+        restore::serve(&host, &client, &request),
+        restore::serve(&host, &client, &request)
+    );
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first, second);
+    assert_eq!(servers[0].service.trials().0, 1, "tried once");
+    let names = world.account.names(container::SNAPSHOTS);
+    let before = names.iter().filter(|name| name.contains("before-restore"));
+    assert_eq!(before.count(), 1, "{names:?}");
+    assert_eq!(note(&world).unwrap().phase, RestorePhase::Done);
+    assert_eq!(read(&world, MANAGEMENT, "a").await.as_deref(), Some("1"));
 }
 
 /// An apply that makes a clone asks for its state and waits for it; it must not come when nobody waits any more.

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use hcs_engine::blob::delete_all;
 use hcs_engine::clock::Clock;
 use hcs_engine::snapshot::archive;
+use hcs_host_manager::consul::client::ConsulClient;
 use hcs_host_manager::host::Host;
 use hcs_host_manager::snapshot::run::{Outcome, attempt, expire};
 use hcs_host_manager::timing::Timing;
@@ -51,6 +52,16 @@ impl Clock for Hand {
     }
 }
 
+/// The server, once it leads.
+async fn leading(world: &World) -> ConsulClient {
+    let client = world.client(0, MANAGEMENT);
+    eventually("it leads", Duration::from_mins(1), || async {
+        client.put_only("kv/kept", &json!("yes")).await.ok()
+    })
+    .await;
+    client
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_hour_has_one_snapshot_whatever_is_away_and_the_newest_are_kept() {
     let hours = std::env::var("HCS_SNAPSHOT_HOURS").ok();
@@ -58,11 +69,7 @@ async fn every_hour_has_one_snapshot_whatever_is_away_and_the_newest_are_kept() 
     let world = World::new(&consul_binary(), 1);
     let mut server = world.server(0);
     server.start_manager();
-    let client = world.client(0, MANAGEMENT);
-    eventually("it leads", Duration::from_mins(1), || async {
-        client.put_only("kv/kept", &json!("yes")).await.ok()
-    })
-    .await;
+    let client = leading(&world).await;
     let policy: SnapshotPolicyDocument = serde_json::from_value(json!({
         "name": "hourly", "interval_seconds": 3600, "retain_count": RETAIN, "enabled": true,
     }))
@@ -189,11 +196,7 @@ async fn what_cannot_be_deleted_is_no_failed_backup() {
     let world = World::new(&consul_binary(), 1);
     let mut server = world.server(0);
     server.start_manager();
-    let client = world.client(0, MANAGEMENT);
-    eventually("it leads", Duration::from_mins(1), || async {
-        client.put_only("kv/kept", &json!("yes")).await.ok()
-    })
-    .await;
+    let client = leading(&world).await;
     let policy = SnapshotPolicyDocument {
         interval_seconds: Some(3600),
         retention: Retention { count: Some(1), ..Retention::default() },
@@ -230,11 +233,7 @@ async fn a_lock_that_is_lost_a_clock_that_jumps_and_a_disk_without_room_leave_no
     let world = World::new(&consul_binary(), 1);
     let mut server = world.server(0);
     server.start_manager();
-    let client = world.client(0, MANAGEMENT);
-    eventually("it leads", Duration::from_mins(1), || async {
-        client.put_only("kv/kept", &json!("yes")).await.ok()
-    })
-    .await;
+    let client = leading(&world).await;
     server.stop_manager().await;
     let policy = SnapshotPolicyDocument {
         interval_seconds: Some(3600),

@@ -143,8 +143,7 @@ impl Names {
         let cluster_id =
             ArmId::resource_group(&spec.subscription_id, &spec.managed_resource_group_name);
         let uid = cluster_uid(&cluster_id);
-        let account_type = Kind::StorageAccount.resource_type();
-        let storage_account = cluster_id.resource(account_type, &format!("hcs{uid}"));
+        let storage_account = storage_account(&cluster_id);
         Self {
             blob_service: storage_account.child("blobServices", "default"),
             storage_account,

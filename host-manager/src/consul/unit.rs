@@ -100,6 +100,7 @@ pub fn quoted(path: &Path) -> String {
 mod tests {
     use super::*;
     use crate::machine_files::tests::bootstrap;
+    use crate::snapshot::trial::server;
     use expect_test::expect_file;
 
     #[test]
@@ -123,7 +124,7 @@ mod tests {
 
     /// systemd's own judgement, where it is at hand: 10 is no sandbox at all.
     #[test]
-    fn systemd_calls_both_units_well_protected() {
+    fn systemd_calls_all_units_well_protected() {
         let folder = tempfile::tempdir().unwrap();
         let program = Path::new("/opt/hcs/consul/1.22.2/consul");
         let consul = folder.path().join("consul.service");
@@ -132,7 +133,9 @@ mod tests {
         let own = files.iter().find(|file| file.path.ends_with(hcs_planner::cloud_init::UNIT));
         let host_manager = folder.path().join(hcs_planner::cloud_init::UNIT);
         std::fs::write(&host_manager, &own.unwrap().text).unwrap();
-        for unit in [consul, host_manager] {
+        let trial = folder.path().join(crate::service::TRIAL_UNIT);
+        std::fs::write(&trial, server::unit(&Paths::new(""), program)).unwrap();
+        for unit in [consul, host_manager, trial] {
             let mut analyze = std::process::Command::new("systemd-analyze");
             analyze.args(["security", "--offline=yes", "--threshold=30", "--no-pager"]);
             match analyze.arg(&unit).output() {

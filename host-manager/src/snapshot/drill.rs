@@ -188,8 +188,8 @@ async fn drilled(
             Place { store: &host.stores.shared, container: container::SNAPSHOTS, name: &name };
         let (saved, etag) = save::look(place).await?.ok_or(DrillError::Gone)?;
         let version = client.version().await?;
-        let tried = trial::try_out(host, &version, place, &saved, etag).await?;
-        let took_ms = tried.took.as_millis();
+        let took = trial::try_out(host, &version, place, &saved, etag).await?;
+        let took_ms = took.as_millis();
         tracing::info!(name, took_ms, "a throw-away server has restored the newest snapshot");
         let now_ms = host.clock.now_unix_ms();
         let last_verified_at = Some(written_at(now_ms));

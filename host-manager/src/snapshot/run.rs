@@ -113,13 +113,14 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
             if round.is_multiple_of(host.timing.rounds_per_refresh) {
                 refresh(&host, &board, &mut policies).await;
                 progress.retain(|name, _| {
-                    let is_there = policies.iter().any(|one| one.policy.name == *name);
-                    if !is_there {
+                    let mut working = policies.iter().filter(|one| one.policy.enabled);
+                    let is_working = working.any(|one| one.policy.name == *name);
+                    if !is_working {
                         for area in areas(name) {
                             board.solved(&area);
                         }
                     }
-                    is_there
+                    is_working
                 });
             }
             round = round.wrapping_add(1);
@@ -127,11 +128,6 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
                 let progress = progress.entry(watched.policy.name.clone()).or_default();
                 attend(&host, &board, &client, watched, progress).await;
                 drills.attend(&host, &board, &client, &watched.policy, progress.newest).await;
-            }
-            for watched in policies.iter().filter(|one| !one.policy.enabled) {
-                for area in areas(&watched.policy.name) {
-                    board.solved(&area);
-                }
             }
             board.set_attention("snapshots", late(&host, &policies, &progress));
             let now_ms = host.clock.now_unix_ms();

@@ -5,7 +5,7 @@
 //! one, joins nobody, and takes no more memory than is free. Its API is a socket that the host manager alone opens, as it
 //! asks nobody for a token.
 
-mod server;
+pub(crate) mod server;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -104,17 +104,8 @@ impl TrialError {
     }
 }
 
-/// A snapshot that was restored whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tried {
-    /// What the server held then.
-    pub records: Counts,
-    /// All of it.
-    pub took: Duration,
-}
-
 /// Restores the version `etag` of a snapshot, that was verified as `saved`, into a throw-away server of the version that
-/// runs here.
+/// runs here; says how long it took.
 ///
 /// Cancel safety: what is left behind is swept within a round of snapshots, see [`sweep`]; its unit ends within half an hour
 /// in any case.
@@ -124,40 +115,32 @@ pub async fn try_out(
     place: Place<'_>,
     saved: &Saved,
     etag: String,
-) -> Result<Tried, TrialError> {
-    let trial = tokio::time::timeout(TRIAL_MAX, in_its_turn(host, version, place, saved, etag));
-    trial.await.unwrap_or_else(|_| {
+) -> Result<Duration, TrialError> {
+    let trial = async {
+        let began = Instant::now();
+        room(host, saved.facts.state_bytes)?;
+        let (known_as, program) = program(host, version)?;
+        let _one = ONE.lock().await;
+        server::end(host).await?;
+        let tried = async {
+            let client = server::start(host, &known_as, &program).await?;
+            restored(host, &client, version, place, etag).await?;
+            counted(&client).await
+        };
+        let tried = tried.await;
+        if let Err(error) = server::end(host).await {
+            tracing::warn!(error = %chain(&error), "what a trial has left behind is there still");
+        }
+        let facts = tried?;
+        match missing(&saved.facts.records, &facts.records) {
+            None => Ok(began.elapsed()),
+            Some(missing) => Err(TrialError::Lost(missing)),
+        }
+    };
+    tokio::time::timeout(TRIAL_MAX, trial).await.unwrap_or_else(|_| {
         let minutes = TRIAL_MAX.as_secs() / 60;
         Err(TrialError::NoPlace(format!("it was not done after {minutes} minutes")))
     })
-}
-
-async fn in_its_turn(
-    host: &Host,
-    version: &str,
-    place: Place<'_>,
-    saved: &Saved,
-    etag: String,
-) -> Result<Tried, TrialError> {
-    let began = Instant::now();
-    room(host, saved.facts.state_bytes)?;
-    let (known_as, program) = program(host, version)?;
-    let _one = ONE.lock().await;
-    server::end(host).await?;
-    let tried = async {
-        let client = server::start(host, &known_as, &program).await?;
-        restored(host, &client, version, place, etag).await?;
-        counted(&client).await
-    };
-    let tried = tried.await;
-    if let Err(error) = server::end(host).await {
-        tracing::warn!(error = %chain(&error), "what a trial has left behind is there still");
-    }
-    let facts = tried?;
-    match missing(&saved.facts.records, &facts.records) {
-        None => Ok(Tried { records: facts.records, took: began.elapsed() }),
-        Some(missing) => Err(TrialError::Lost(missing)),
-    }
 }
 
 /// Ends what a trial that was cut off has left behind: a server, and the state on the disk.

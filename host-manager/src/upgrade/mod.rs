@@ -154,16 +154,18 @@ impl Sight<'_> {
     fn what_has_led(&self) -> Option<Upgrade> {
         let upgrade = self.upgrade.filter(|one| one.goes_on() && !one.has_led)?;
         let (from, to) = (&upgrade.from.version, &upgrade.to.version);
-        let leads = from != to && self.own.is_leader && is_same_consul(&self.own.version, to);
+        if from == to {
+            return None;
+        }
+        let leads = self.own.is_leader && is_same_consul(&self.own.version, to);
         let is_taken_back = upgrade.phase == UpgradePhase::TakenBack;
         let has_led = |status: &ServerStatus| {
             let led_with = status.led_with.as_ref();
-            let is_new = if is_taken_back {
+            if is_taken_back {
                 led_with.is_some_and(|led_with| *led_with == plain(to))
             } else {
                 has_led_beyond(from, led_with)
-            };
-            is_new && from != to
+            }
         };
         if !leads && !self.of_cluster().any(has_led) {
             return None;

@@ -191,6 +191,14 @@ pub struct PolicyReport {
 }
 
 impl PolicyReport {
+    /// What was noted of this policy, and nothing of another one of its name.
+    pub fn of(policy: &SnapshotPolicyDocument, noted: Option<Self>) -> Self {
+        let incarnation_id = policy.incarnation_id.clone();
+        noted
+            .filter(|noted| noted.incarnation_id == incarnation_id)
+            .unwrap_or(Self { incarnation_id, ..Self::default() })
+    }
+
     /// What is wrong with the policy or with what it keeps, in one sentence. Where no drills are wanted any more, the last one
     /// counts no more.
     pub fn problem(&self, policy: &SnapshotPolicyDocument) -> Option<&str> {

@@ -112,9 +112,9 @@ pub(super) fn warned(snapshot: &SnapshotId) -> Diagnostic {
 pub(super) fn untried(told: &BTreeMap<String, serde_json::Value>) -> Option<Diagnostic> {
     let why = told.get(argument::UNTRIED)?.as_str()?;
     Some(Diagnostic::warning(
-        "The snapshot was restored without a trial",
+        "No trial has proven the snapshot",
         format!(
-            "Servers restore a snapshot into one that is thrown away first. This time: {why}. The archive was whole, and \
+            "Servers restore a snapshot into one that is thrown away first, and count what that holds. This time: {why}. It was restored all the same: the archive was whole, and \
              what was there is kept."
         ),
     ))
@@ -125,8 +125,8 @@ fn held(request_id: &str) -> String {
     format!("restored-{request_id}.json")
 }
 
-/// The id of the next restore of this kind that no state holds and that was not refused: one that was cut off before Terraform could note it has the
-/// same id again, and the servers answer what they have done.
+/// The id of the next restore of this kind that no state holds and that was not refused: one that was cut off before Terraform
+/// could note it has the same id again, and the servers answer what they have done.
 async fn request_id(account: &Account, plan: &SnapshotRestore) -> Result<String, Diagnostics> {
     let triggers = plan.triggers.known().cloned().unwrap_or_default();
     let triggers = serde_json::to_string(&triggers).unwrap_or_default();

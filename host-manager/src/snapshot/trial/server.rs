@@ -115,7 +115,7 @@ fn configuration(folder: &Path, version: &Version, [rpc, gossip]: [u16; 2]) -> S
 }
 
 /// The first to go where memory gets short, and the last to get a processor.
-fn unit(paths: &Paths, program: &Path) -> String {
+pub(crate) fn unit(paths: &Paths, program: &Path) -> String {
     let folder = paths.trial_dir();
     let service = if paths.is_whole_machine() {
         format!(

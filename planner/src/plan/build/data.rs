@@ -310,11 +310,8 @@ impl Planner<'_> {
         if generation_ready {
             return;
         }
-        let wait = self.draft.find(WAIT_HEALTHY).unwrap_or_else(|| {
-            let slots = self.desired.slots.iter().copied().collect();
-            let (voters, consul_version) = (self.voters(&slots), self.awaited_version());
-            self.draft.add(WAIT_HEALTHY, Action::WaitHealthy { voters, consul_version }, None)
-        });
+        let known = self.draft.find(WAIT_HEALTHY);
+        let wait = known.unwrap_or_else(|| self.wait_until_all_are_healthy(WAIT_HEALTHY));
         let before: Vec<StepRef> = self
             .draft
             .refs()
@@ -331,6 +328,12 @@ impl Planner<'_> {
         self.draft.edge_from(FORGET_OTHERS, ready);
     }
 
+    fn wait_until_all_are_healthy(&mut self, id: &str) -> StepRef {
+        let slots = self.desired.slots.iter().copied().collect();
+        let (voters, consul_version) = (self.voters(&slots), self.awaited_version());
+        self.draft.add(id, Action::WaitHealthy { voters, consul_version }, None)
+    }
+
     /// A cluster that is made from a snapshot is not ready before it has that state.
     fn first_state(&mut self, healthy: StepRef, ready: StepRef) {
         let Some(snapshot_id) = self.spec.restore_from_snapshot_id.clone() else { return };
@@ -338,10 +341,7 @@ impl Planner<'_> {
             return;
         }
         let restore = self.draft.add(RESTORE, Action::RestoreSnapshot { snapshot_id }, None);
-        let slots = self.desired.slots.iter().copied().collect();
-        let (voters, consul_version) = (self.voters(&slots), self.awaited_version());
-        let wait = Action::WaitHealthy { voters, consul_version };
-        let again = self.draft.add(WAIT_HEALTHY_AGAIN, wait, None);
+        let again = self.wait_until_all_are_healthy(WAIT_HEALTHY_AGAIN);
         self.draft.edge(healthy, restore);
         self.draft.edge(restore, again);
         self.draft.edge(again, ready);
