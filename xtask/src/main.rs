@@ -10,6 +10,7 @@ mod bench;
 mod clients;
 mod conformance;
 mod demo;
+mod dependencies;
 mod dist;
 mod docs;
 mod doctor;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use hcs_acceptance::bins::{repository, target};
 use hcs_acceptance::tools;
 
+use crate::dependencies::{self, Sums};
 use crate::programs::{self, Program};
 use crate::shell::{Count, Failure, build_binaries, cargo, cargo_test, cargo_with};
 
@@ -75,37 +76,6 @@ pub(crate) fn golden(check: bool) -> Result<(), Failure> {
     cargo_with(&words, if check { &[] } else { &[("UPDATE_EXPECT", "1")] })
 }
 
-/// Bans, licences and sources of all dependencies. Advisories are not checked: their database cannot be reached from
-/// every machine that runs this.
-///
-/// `before` is what its own build is run by: `nice`, where other things run beside it.
-fn check_dependencies(before: &[&str]) -> Result<(), Failure> {
-    const VERSION: &str = "0.20.2";
-    let root = target().join("tools/cargo-deny");
-    let program = root.join("bin/cargo-deny");
-    if !program.is_file() {
-        // Unoptimised: it runs once, and its own build is what takes time.
-        let words = ["cargo", "install", "cargo-deny", "--version", VERSION, "--locked"];
-        let more = ["--debug", "--quiet", "--no-default-features", "--root"];
-        let words = [before, &words, &more].concat();
-        println!("$ {}", words.join(" "));
-        let status = Command::new(words[0])
-            .args(&words[1..])
-            .arg(&root)
-            .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .status()?;
-        if !status.success() {
-            return Err(format!("cargo install cargo-deny ended with {status}").into());
-        }
-    }
-    println!("$ cargo deny check bans licenses sources");
-    let status = Command::new(program)
-        .args(["--all-features", "check", "bans", "licenses", "sources"])
-        .current_dir(repository())
-        .status()?;
-    if status.success() { Ok(()) } else { Err("a dependency breaks deny.toml".into()) }
-}
-
 /// The framework can be uploaded: its packages hold what they need and name versions of each other.
 fn check_packages() -> Result<(), Failure> {
     let packages = ["tfplugin-proto", "tfplugin-derive", "tfplugin"];
@@ -125,13 +95,13 @@ pub(crate) fn run() -> Result<(), Failure> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     let built = began.elapsed();
     let mut count = Count::default();
-    // Whole clusters wait much of the time; what they leave of the processors runs the rooms, explores, and builds what
-    // checks dependencies.
+    // Whole clusters wait much of the time; what they leave of the processors runs the rooms, explores, and checks
+    // dependencies that are new.
     let exploration = Background::start()?;
     let started = Instant::now();
     let (ran, allowed) = std::thread::scope(|scope| {
-        let allowed = scope
-            .spawn(|| check_dependencies(&["nice", "-n", "19"]).map_err(|error| error.to_string()));
+        let allowed =
+            scope.spawn(|| dependencies::check(Sums::Believed).map_err(|error| error.to_string()));
         let ran = run_lanes(&programs, &mut count);
         let broken = || Err("the check of dependencies broke off".to_owned());
         (ran, allowed.join().unwrap_or_else(|_| broken()).map_err(Failure::from))
@@ -171,7 +141,7 @@ fn tell(count: &Count) {
 /// Formatting, lints, dependencies and packages.
 pub(crate) fn check() -> Result<(), Failure> {
     cargo(&["fmt", "--all", "--check"])?;
-    check_dependencies(&[])?;
+    dependencies::check(Sums::Renewed)?;
     check_packages()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
 }
