@@ -8,7 +8,7 @@ use super::wire::{self, Reply};
 use crate::world::fault::Fault;
 
 /// Answers one request.
-pub(crate) fn serve(shared: &Shared, method: &str, path: &str, body: &[u8]) -> Reply {
+pub(crate) async fn serve(shared: &Shared, method: &str, path: &str, body: &[u8]) -> Reply {
     match (method, path.trim_end_matches('/')) {
         ("GET", "/emulator/objects") => {
             let rows = shared.world().objects();
@@ -27,7 +27,10 @@ pub(crate) fn serve(shared: &Shared, method: &str, path: &str, body: &[u8]) -> R
             shared.world().reset_counters();
             wire::reply(204, "", "")
         }
-        ("GET", "/emulator/vms") => wire::json(200, &json!({"value": shared.machines.rows()})),
+        ("GET", "/emulator/vms") => {
+            shared.settle().await;
+            wire::json(200, &json!({"value": shared.machines.rows()}))
+        }
         ("POST", "/emulator/faults") => {
             let text = String::from_utf8_lossy(body);
             let mut faults: Vec<Fault> = Vec::new();

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsAcceptor;
 
-use super::state::{Identity, Shared};
+use super::state::{Errand, Identity, Shared};
 use super::wire::{self, Reply};
 use super::{FrontError, arm, blob, file_error, inspect, make_dir, now_ms, tls, token, vm};
 use crate::world::World;
@@ -121,7 +121,6 @@ pub async fn serve(options: Options) -> Result<(), FrontError> {
     }
     write_env(&shared)?;
     vm::write_shims(&shared)?;
-    vm::resume(&shared);
     let carrier = tokio::spawn(carry_out(Arc::clone(&shared), receiver));
     let ticker = tokio::spawn(tick(Arc::clone(&shared)));
     let accepting = tokio::spawn(accept(Arc::clone(&shared), listener, acceptor));
@@ -249,8 +248,16 @@ fn write_env(shared: &Shared) -> Result<(), FrontError> {
     super::write_atomically(&shared.dir.join("env"), text.as_bytes())
 }
 
-async fn carry_out(shared: Arc<Shared>, mut events: UnboundedReceiver<Event>) {
-    while let Some(event) = events.recv().await {
+async fn carry_out(shared: Arc<Shared>, mut errands: UnboundedReceiver<Errand>) {
+    vm::resume(&shared).await;
+    while let Some(errand) = errands.recv().await {
+        let event = match errand {
+            Errand::CarryOut(event) => *event,
+            Errand::Tell(waiting) => {
+                let _ = waiting.send(());
+                continue;
+            }
+        };
         match event {
             Event::VmStarted { machine, fresh } => {
                 vm::start(&shared, machine, fresh).await;
@@ -345,7 +352,7 @@ async fn answer(shared: &Arc<Shared>, req: HttpRequest<Incoming>) -> Option<Repl
         ["emulator", ..] => {
             let method = req.method().as_str().to_owned();
             let body = wire::collect(req.into_body()).await.unwrap_or_default();
-            inspect::serve(shared, &method, &path, &body)
+            inspect::serve(shared, &method, &path, &body).await
         }
         [_, "oauth2", "v2.0", "token"] | [_, "oauth2", "token"] if req.method() == "POST" => {
             let tenant = segments[0].to_owned();

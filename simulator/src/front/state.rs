@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use super::blob::store::BlobStore;
 use super::vm::Machines;
@@ -23,6 +25,13 @@ pub(crate) struct Identity {
     pub(crate) caller_object_id: String,
     pub(crate) client_secret: String,
     pub(crate) token_key: String,
+}
+
+/// What the front's own task does, one after the other.
+pub(crate) enum Errand {
+    CarryOut(Box<Event>),
+    /// Tells that all before it is done.
+    Tell(oneshot::Sender<()>),
 }
 
 /// Shared by every connection.
@@ -44,7 +53,7 @@ pub(crate) struct Shared {
     world: Mutex<World>,
     dirty: AtomicBool,
     saving: Mutex<()>,
-    events: tokio::sync::mpsc::UnboundedSender<Event>,
+    errands: UnboundedSender<Errand>,
 }
 
 impl Shared {
@@ -54,7 +63,7 @@ impl Shared {
         identity: Identity,
         time_scale: Option<String>,
         world: World,
-        events: tokio::sync::mpsc::UnboundedSender<Event>,
+        errands: UnboundedSender<Errand>,
     ) -> Result<Self, FrontError> {
         let token_key = hmac::Key::new(hmac::HMAC_SHA256, identity.token_key.as_bytes());
         Ok(Self {
@@ -71,7 +80,7 @@ impl Shared {
             world: Mutex::new(world),
             dirty: AtomicBool::new(true),
             saving: Mutex::new(()),
-            events,
+            errands,
         })
     }
 
@@ -81,9 +90,17 @@ impl Shared {
         for event in world.advance(now_ms()) {
             self.dirty.store(true, Ordering::Relaxed);
             // The receiver lives as long as the front; at its end events no longer matter.
-            let _ = self.events.send(event);
+            let _ = self.errands.send(Errand::CarryOut(Box::new(event)));
         }
         WorldGuard { world }
+    }
+
+    /// Waits until everything that has happened by now is carried out: a machine that ARM shows as gone has ended.
+    pub(crate) async fn settle(&self) {
+        drop(self.world());
+        let (sender, settled) = oneshot::channel();
+        let _ = self.errands.send(Errand::Tell(sender));
+        let _ = settled.await;
     }
 
     fn touch(&self) {

@@ -262,6 +262,24 @@ fn a_machine_runs_its_custom_data_and_dies_with_its_scale_set() {
     assert_eq!(emulator.vms().len(), 0);
 }
 
+/// Whoever asks for machines as soon as ARM shows none must not see those that are still being switched off.
+#[test]
+fn machines_that_resource_manager_shows_as_gone_have_ended() {
+    let folder = Folder::new("gone");
+    let emulator = Emulator::start(&folder.0, &["--time-scale", "1000"]);
+    emulator.make("", GROUPS, &json!({"location": "westeurope"}));
+    emulator.make(VNET, NETWORK, &vnet("10.1.0.0/16", &[("s", "10.1.1.0/24")]));
+    let subnet =
+        format!("/subscriptions/{}/resourceGroups/g/providers/{SUBNET}", emulator.subscription);
+    let mut set = scale_set(&subnet, &[], "");
+    set["sku"]["capacity"] = json!(8);
+    emulator.make(SET, COMPUTE, &set);
+    assert_eq!(emulator.vms().len(), 8, "all have power as soon as the set is there");
+    assert_eq!(emulator.arm("DELETE", SET, COMPUTE, &Value::Null).status, 202);
+    until(|| (emulator.arm("GET", SET, COMPUTE, &Value::Null).status == 404).then_some(()));
+    assert_eq!(emulator.vms(), Vec::<Value>::new());
+}
+
 /// As on Azure: cloud-init marks a module before it runs, so one that was cut off never runs again. Only `bootcmd` runs
 /// at every boot.
 #[test]

@@ -335,26 +335,23 @@ pub(crate) async fn start(shared: &Arc<Shared>, machine: Machine, fresh: bool) {
 }
 
 /// After a start of the emulator: the machines of its world have power again.
-pub(crate) fn resume(shared: &Arc<Shared>) {
+pub(crate) async fn resume(shared: &Arc<Shared>) {
     let machines = shared.world().running_machines();
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        // Deleted machines that a killed emulator could not clear away any more.
-        let known: Vec<String> = lock(&shared.machines.places).keys().cloned().collect();
-        for id in known {
-            let gone = shared.world().machine(&id).is_none();
-            if gone {
-                shared.machines.power_off(&id, true).await;
-            }
+    // Deleted machines that a killed emulator could not clear away any more.
+    let known: Vec<String> = lock(&shared.machines.places).keys().cloned().collect();
+    for id in known {
+        let gone = shared.world().machine(&id).is_none();
+        if gone {
+            shared.machines.power_off(&id, true).await;
         }
-        for account in shared.blobs.accounts().await {
-            let gone = !shared.world().account_serves(&account);
-            if gone {
-                shared.blobs.drop_account(&account).await;
-            }
+    }
+    for account in shared.blobs.accounts().await {
+        let gone = !shared.world().account_serves(&account);
+        if gone {
+            shared.blobs.drop_account(&account).await;
         }
-        for machine in machines {
-            start(&shared, machine, false).await;
-        }
-    });
+    }
+    for machine in machines {
+        start(shared, machine, false).await;
+    }
 }
