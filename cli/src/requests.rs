@@ -1,7 +1,6 @@
 //! What servers are asked to do once: `hcs renew`, `hcs transfer-leader`, `hcs upgrade take-back`.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hcs_engine::blob::{BlobError, BlobStore};
@@ -34,7 +33,7 @@ pub(crate) fn renew(place: &Place, servers: &[u32]) -> Result<Answer, CliError> 
         let mut text = String::new();
         for slot in if servers.is_empty() { &slots } else { servers } {
             let request = Request::new(new_id()?, Some(*slot), RequestAction::RenewCertificate);
-            let result = asked(&store, request, GOOD_FOR).await?;
+            let result = asked(store.as_ref(), request, GOOD_FOR).await?;
             let until = text_of(result.values.get(argument::EXPIRES_AT));
             let _ = writeln!(text, "server {slot} serves another certificate, good until {until}");
         }
@@ -60,7 +59,7 @@ pub(crate) fn transfer_leader(place: &Place) -> Result<Answer, CliError> {
             return Err(CliError::Azure { reason });
         };
         let request = Request::new(new_id()?, Some(leader), RequestAction::TransferLeadership);
-        asked(&store, request, GOOD_FOR).await?;
+        asked(store.as_ref(), request, GOOD_FOR).await?;
         Ok("another server leads now; `hcs status` says which\n".to_owned())
     })
 }
@@ -70,7 +69,7 @@ pub(crate) fn take_back(place: &Place) -> Result<Answer, CliError> {
     run(async {
         let (_, store) = open(place).await?;
         let request = Request::new(new_id()?, None, RequestAction::TakeBackUpgrade);
-        let result = asked(&store, request, GOOD_FOR).await?;
+        let result = asked(store.as_ref(), request, GOOD_FOR).await?;
         let version = text_of(result.values.get(argument::CONSUL_VERSION));
         Ok(format!(
             "the servers go back to Consul {version}; `hcs status` tells how far they are\n"
@@ -102,14 +101,14 @@ pub(crate) async fn slots(store: &dyn BlobStore) -> Result<Vec<u32>, CliError> {
 
 /// The result of a request that was done; anything else is an error in words.
 pub(crate) async fn asked(
-    store: &Arc<dyn BlobStore>,
+    store: &dyn BlobStore,
     mut request: Request,
     good_for: Duration,
 ) -> Result<RequestResult, CliError> {
     request.asked_by = Some(format!("{} (hcs)", user()));
     request.expires_unix_s = Some(SystemClock.now_unix_ms() / 1000 + good_for.as_secs());
     let cancel = CancellationToken::new();
-    let result = ask(store.as_ref(), &SystemClock, &cancel, &request, good_for).await;
+    let result = ask(store, &SystemClock, &cancel, &request, good_for).await;
     let result = result.map_err(|error| match error {
         AskError::Engine(error) => refused(&error, container::REQUESTS),
         AskError::NoAnswer { .. } => CliError::Azure {

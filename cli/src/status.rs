@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hcs_azure::environment::Environment;
 use hcs_azure::settings::AzureSettings;
 use hcs_azure::{Azure, connect};
-use hcs_engine::blob::{BlobError, BlobStore, BlobStores as _};
+use hcs_engine::blob::{BlobError, BlobStores as _, BlockStore};
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::status::{ClusterStatus, RunStatus, ServerRow, read_cluster_status};
@@ -55,7 +55,7 @@ pub(crate) fn user() -> String {
 }
 
 /// The cluster's blobs, and the way to Azure.
-pub(crate) async fn open(place: &Place) -> Result<(Azure, Arc<dyn BlobStore>), CliError> {
+pub(crate) async fn open(place: &Place) -> Result<(Azure, Arc<dyn BlockStore>), CliError> {
     let refused = |error: &dyn std::error::Error| CliError::Azure { reason: chain(error) };
     let mut settings = AzureSettings::default();
     settings.merge_env(|name| std::env::var(name).ok()).map_err(|error| refused(&error))?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::future::join_all;
-use hcs_engine::blob::{BlobError, BlobStore};
+use hcs_engine::blob::{BlobError, BlobStore, BlockStore};
 use hcs_engine::clock::{Clock as _, SystemClock};
 use hcs_engine::error::chain;
 use hcs_engine::redact;
@@ -74,10 +74,10 @@ pub(crate) fn collect(place: &Place, out: Option<&Path>) -> Result<Answer, CliEr
 }
 
 /// What a server collects now. An older one knows no such request.
-async fn of_server(store: &Arc<dyn BlobStore>, slot: u32) -> (u32, Result<Vec<u8>, CliError>) {
+async fn of_server(store: &Arc<dyn BlockStore>, slot: u32) -> (u32, Result<Vec<u8>, CliError>) {
     let bundle = async {
         let request = Request::new(new_id()?, Some(slot), RequestAction::SupportBundle);
-        asked(store, request, GOOD_FOR).await?;
+        asked(store.as_ref(), request, GOOD_FOR).await?;
         let place = container::status(slot);
         let read = |error: BlobError| CliError::Azure { reason: chain(&error) };
         let found = store.get(&place, blob::SUPPORT).await.map_err(read)?;

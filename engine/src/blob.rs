@@ -204,8 +204,8 @@ async fn delete(store: &dyn BlobStore, container: &str, name: String) -> Result<
     store.delete(container, &name).await
 }
 
-/// Makes [`BlobStore`]s for accounts that a plan has only just created.
+/// Opens accounts: those that a plan has only just created, and those of somebody.
 pub trait BlobStores: Send + Sync {
     /// The account behind a blob endpoint (`properties.primaryEndpoints.blob`, verbatim).
-    fn open(&self, blob_endpoint: &str) -> Result<std::sync::Arc<dyn BlobStore>, BlobError>;
+    fn open(&self, blob_endpoint: &str) -> Result<std::sync::Arc<dyn BlockStore>, BlobError>;
 }

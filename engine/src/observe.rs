@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::arm::Arm;
-use crate::blob::{BlobError, BlobStore, BlobStores};
+use crate::blob::{BlobError, BlobStore, BlobStores, BlockStore};
 use crate::error::EngineError;
 
 /// Types that are listed in the managed group.
@@ -233,7 +233,7 @@ pub fn open_store(
     stores: &dyn BlobStores,
     names: &Names,
     observed: &Observed,
-) -> Result<Option<Arc<dyn BlobStore>>, EngineError> {
+) -> Result<Option<Arc<dyn BlockStore>>, EngineError> {
     let endpoint = observed
         .object(&names.storage_account())
         .and_then(|account| account.pointer("/properties/primaryEndpoints/blob"))

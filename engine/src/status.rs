@@ -415,17 +415,15 @@ async fn policies(
         let policy: Option<SnapshotPolicyDocument> =
             document(store, &entry.name, attention).await?;
         let Some(policy) = policy else { continue };
-        let kept = match store.list(container::SNAPSHOTS, &format!("{}/", policy.name)).await {
+        let now = Timestamp::now();
+        let report = report(store, &policy).await?;
+        let kept = match kept(store, &policy, &report, now).await {
             Ok(kept) => kept,
-            Err(BlobError::Denied { .. } | BlobError::NoContainer { .. }) => Vec::new(),
+            Err(BlobError::Denied { .. }) => Kept::default(),
             Err(error) => return Err(error.into()),
         };
-        let now = Timestamp::now();
-        let listed = kept.iter().map(|entry| (entry.name.as_str(), entry.size_bytes));
-        let kept = Kept::of(&policy.name, listed, now);
         let schedule = policy.schedule(1.0).ok().filter(|_| policy.enabled);
         let next_run = schedule.and_then(|schedule| schedule.next_run(kept.newest, now));
-        let report = report(store, &policy).await?;
         rows.push(PolicyRow {
             schedule: policy.told_schedule(),
             keeps: policy.retention.told(),
@@ -440,6 +438,25 @@ async fn policies(
         });
     }
     Ok(rows)
+}
+
+/// What a policy has kept: by a listing in the cluster's own account, and as the servers say where that is another one.
+pub async fn kept(
+    store: &dyn BlobStore,
+    policy: &SnapshotPolicyDocument,
+    report: &PolicyReport,
+    now: Timestamp,
+) -> Result<Kept, BlobError> {
+    if policy.place.is_some() {
+        return Ok(report.kept.clone().unwrap_or_default());
+    }
+    let listed = match store.list(container::SNAPSHOTS, &format!("{}/", policy.name)).await {
+        Ok(listed) => listed,
+        Err(BlobError::NoContainer { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let listed = listed.iter().map(|entry| (entry.name.as_str(), entry.size_bytes));
+    Ok(Kept::of(&policy.name, listed, now))
 }
 
 /// How a policy goes, as the servers say; nothing where they have said nothing yet, or to whoever may not read it.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hcs_engine::blob::{BlobError, BlobStore, BlockStore, WriteCondition};
+use hcs_engine::blob::{BlobError, BlobStore, BlobStores, BlockStore, WriteCondition};
 use hcs_engine::versions;
 use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
 use hcs_planner::requests::Request;
 use hcs_planner::restore::Restore;
 use hcs_planner::rotation::{Rotated, RotationsDocument, SecretVersion, Turn, turn};
+use hcs_planner::snapshots::id::parse_container;
 use hcs_planner::snapshots::policy::{PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::upgrade::Upgrade;
 use serde::Serialize;
@@ -23,13 +24,15 @@ use uuid::Uuid;
 use crate::formation::FORMED_MARKER;
 use crate::secrets::Secret;
 
-/// The two views of the storage account that a server has.
+/// The two views of the storage account that a server has, and its way into others.
 #[derive(Clone)]
 pub struct Stores {
     /// As the identity that all servers share.
     pub shared: Arc<dyn BlockStore>,
     /// As the identity of this server's slot.
     pub own: Arc<dyn BlobStore>,
+    /// Accounts of somebody, as the identity that all servers share.
+    pub elsewhere: Arc<dyn BlobStores>,
 }
 
 /// Why a document cannot be used.
@@ -427,8 +430,13 @@ fn check_policy(
             needs: policy.form.needs_format,
         });
     }
+    let is_somewhere = policy.place.as_ref().is_none_or(|place| {
+        parse_container(&place.container_id).is_ok() && !place.folder.trim_matches('/').is_empty()
+    });
     let expected = if !fits {
         "named as the policy inside (letters, digits, '-', '_', '.')"
+    } else if !is_somewhere {
+        "a policy whose container is named by its id, with a folder in it"
     } else if policy.schedule(1.0).is_err() {
         "a policy with an interval above 0, or a cron pattern and its time zone"
     } else {

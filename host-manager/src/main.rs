@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use hcs_azure::{AzureBlobStore, AzureBlobStores, HttpClient, HttpSettings, ManagedIdentity};
+use hcs_azure::{AzureBlobStores, HttpClient, HttpSettings, ManagedIdentity};
+use hcs_engine::blob::BlobStores as _;
 use hcs_engine::clock::SystemClock;
 use hcs_host_manager::consul::config::Family;
 use hcs_host_manager::documents::Stores;
@@ -182,15 +183,16 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
         tracing::info!("the unit of this program was of another version: starting again under it");
         return Ok(());
     }
-    let open = |identity: &str| -> Result<Arc<AzureBlobStore>, Box<dyn std::error::Error>> {
+    let as_identity = |identity: &str| -> Result<AzureBlobStores, Box<dyn std::error::Error>> {
         let identity = ManagedIdentity::new(&environment.endpoint, Some(identity.to_owned()))?;
         let http = HttpClient::new(&HttpSettings::default())?;
-        let stores = AzureBlobStores::new(Arc::new(identity), &http);
-        Ok(Arc::new(stores.open_store(&bootstrap.blob_endpoint)?))
+        Ok(AzureBlobStores::new(Arc::new(identity), &http))
     };
+    let all = as_identity(&bootstrap.shared_identity_id)?;
     let stores = Stores {
-        shared: open(&bootstrap.shared_identity_id)?,
-        own: open(&bootstrap.server_identity_id)?,
+        shared: all.open(&bootstrap.blob_endpoint)?,
+        own: as_identity(&bootstrap.server_identity_id)?.open(&bootstrap.blob_endpoint)?,
+        elsewhere: Arc::new(all),
     };
     let instance = tokio::select! {
         found = instance::find(&environment.endpoint, &paths, &timing) => found,

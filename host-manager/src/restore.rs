@@ -357,7 +357,7 @@ async fn put_back(
     tracing::warn!(snapshot = restore.snapshot, before = restore.safety_snapshot, "restoring");
     let store = Arc::clone(&host.stores.shared);
     let archive =
-        save::read(store, container::SNAPSHOTS.to_owned(), restore.snapshot.clone(), etag);
+        save::read(store, container::SNAPSHOTS.to_owned(), restore.snapshot.clone(), Some(etag));
     let Err(error) = client.restore(archive).await else { return Ok(()) };
     tracing::warn!(error = %chain(&error), "Consul says that it did not restore; looking");
     if is_restored(client, restore).await? {

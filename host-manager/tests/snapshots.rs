@@ -15,16 +15,19 @@ use hcs_engine::clock::Clock;
 use hcs_engine::snapshot::archive;
 use hcs_host_manager::consul::client::ConsulClient;
 use hcs_host_manager::host::Host;
-use hcs_host_manager::snapshot::run::{Outcome, attempt, expire};
+use hcs_host_manager::snapshot::attempt::{Outcome, attempt};
+use hcs_host_manager::snapshot::run::expire;
 use hcs_host_manager::timing::Timing;
-use hcs_planner::dataplane::container;
-use hcs_planner::snapshots::policy::SnapshotPolicyDocument;
+use hcs_planner::dataplane::{blob, container};
+use hcs_planner::snapshots::place::PolicyPlace;
+use hcs_planner::snapshots::policy::{Kept, PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::snapshots::retention::Retention;
 use hcs_planner::snapshots::{metadata, newest, time_in_name, time_of};
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
+use support::blobs::BACKUPS;
 use support::world::{MANAGEMENT, World};
 use support::{consul_binary, eventually};
 
@@ -299,4 +302,66 @@ async fn a_lock_that_is_lost_a_clock_that_jumps_and_a_disk_without_room_leave_no
         kept(&world).contains(ahead.last().unwrap()),
         "what lies in the future pushes nothing out and goes by nobody"
     );
+}
+
+const BACKUPS_ID: &str = "/subscriptions/s/resourceGroups/backups/providers/Microsoft.Storage/storageAccounts/acct/blobServices/default/containers/backups";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_names_somebodys_container_keeps_all_there_and_says_what_it_lacks() {
+    let world = World::new(&consul_binary(), 1);
+    world.elsewhere.set_denied(true);
+    let declare = |since: Timestamp| {
+        let policy = SnapshotPolicyDocument {
+            interval_seconds: Some(3600),
+            drill_interval_seconds: Some(3600),
+            place: Some(PolicyPlace {
+                container_id: BACKUPS_ID.to_owned(),
+                blob_endpoint: "https://acct.blob.core.windows.net/".to_owned(),
+                folder: "demo-0a1b2c3d".to_owned(),
+                since: since.to_string(),
+            }),
+            ..SnapshotPolicyDocument::named("hourly")
+        };
+        let document = serde_json::to_vec(&policy).unwrap();
+        world.account.write(container::CONFIG, &blob::snapshot_policy("hourly"), document);
+    };
+    let report = || -> Option<PolicyReport> {
+        let bytes = world.account.read(container::DECISIONS, &blob::policy_report("hourly"))?;
+        Some(serde_json::from_slice(&bytes).unwrap())
+    };
+    let told = || world.status(0).and_then(|status| status.last_error);
+    let mut server = world.server(0);
+    server.start_manager();
+    leading(&world).await;
+
+    // A right that was given with the policy spreads for some minutes.
+    declare(Timestamp::now());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((report(), told()), (None, None), "nothing is wrong yet");
+    declare(Timestamp::now() - jiff::SignedDuration::from_mins(11));
+    let soon = Duration::from_mins(1);
+    let error = eventually("it is told", soon, || async { report()?.last_error }).await;
+    for part in [BACKUPS_ID, "identity shared needs", "Storage Blob Data Contributor"] {
+        assert!(error.contains(part), "{error}");
+    }
+    eventually("the server says it", soon, || async { told().filter(|it| it.contains(&error)) })
+        .await;
+
+    world.elsewhere.set_denied(false);
+    let noted = eventually("it is there and was tried", soon, || async {
+        report().filter(|report| report.last_verified_at.is_some() && report.kept.is_some())
+    })
+    .await;
+    assert_eq!((noted.last_error, noted.drill_error), (None, None));
+    let names = world.elsewhere.names(BACKUPS);
+    let name = names.first().unwrap();
+    assert!(time_of("demo-0a1b2c3d/hourly", name).is_some(), "{name}");
+    let bytes = world.elsewhere.read(BACKUPS, name).unwrap();
+    archive::verify(bytes.as_ref()).unwrap();
+    let Kept { count, oldest, newest, total_size_bytes } = noted.kept.unwrap();
+    assert_eq!((count, total_size_bytes), (1, bytes.len() as u64));
+    assert_eq!((oldest, newest), (newest, time_of("demo-0a1b2c3d/hourly", name)));
+    assert_eq!(world.account.names(container::SNAPSHOTS), [""; 0], "none in the cluster's own");
+    eventually("all is well", soon, || async { told().is_none().then_some(()) }).await;
+    server.stop_manager().await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hcs_engine::arm::{Arm, SharedGate};
 use hcs_engine::artifact::Artifacts;
-use hcs_engine::blob::{BlobError, BlobStore, BlobStores};
+use hcs_engine::blob::{BlobError, BlobStores, BlockStore};
 use hcs_engine::clock::Clock;
 use hcs_engine::cloud::Cloud;
 use hcs_engine::error::EngineError;
@@ -130,7 +130,7 @@ impl Client {
         cancel: &CancellationToken,
         account: &ArmId,
         what: &str,
-    ) -> Result<Option<Arc<dyn BlobStore>>, Diagnostic> {
+    ) -> Result<Option<Arc<dyn BlockStore>>, Diagnostic> {
         let found = self.arm(cancel).blobs_of(self.stores().as_ref(), account).await;
         found.map_err(|error| diagnostics::read(what, &error))
     }

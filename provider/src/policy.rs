@@ -1,6 +1,7 @@
 //! `hcs_snapshot_policy`: a document that the servers read, and the snapshots that they made of it.
 
 mod document;
+mod elsewhere;
 mod model;
 mod store;
 mod validate;
@@ -8,7 +9,8 @@ mod validate;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::parse_cluster_id;
 use hcs_planner::rules;
-use hcs_planner::snapshots::policy::OnDelete;
+use hcs_planner::snapshots::place::PolicyPlace;
+use hcs_planner::snapshots::policy::{OnDelete, SnapshotPolicyDocument};
 use jiff::{Timestamp, Unit};
 use tfplugin::plan::equality::keep_equal;
 use tfplugin::plan::{fill_defaults, replaced};
@@ -22,6 +24,7 @@ use tfplugin::{
 use crate::client::Client;
 use crate::diagnostics;
 use crate::leg::{self, Leg};
+use elsewhere::Elsewhere;
 use model::Policy;
 use store::{Failed, PolicyStore, Removed, Written};
 
@@ -66,8 +69,13 @@ impl PolicyResource {
         // One that is made again under its name goes on with its snapshots.
         let purge = prior.get(Policy::ON_DELETE).as_str() == Some(OnDelete::Purge.as_str())
             && leg != Leg::BeforeSame;
-        match store.remove(name, incarnation_of(prior).as_deref(), purge).await? {
-            Removed::Gone => Ok(Diagnostics::none()),
+        let ports = (client.as_ref(), &ctx.cancel);
+        match store.remove(ports, name, incarnation_of(prior).as_deref(), purge).await? {
+            // One that is made again needs it again.
+            Removed::Gone(Some(place)) if leg != Leg::BeforeSame => {
+                Ok(Elsewhere::of(ctx, &store)?.leave(&place, name).await)
+            }
+            Removed::Gone(_) => Ok(Diagnostics::none()),
             Removed::Another => Ok(superseded(name, "Nothing was deleted").into()),
         }
     }
@@ -133,6 +141,10 @@ impl Resource for PolicyResource {
             Err(found) => return ApplyResponse::failed(request.prior, found),
         };
         let mut document = document::read(&request.planned);
+        let (before, mut found) = match place(ctx, &store, &request.planned, &mut document).await {
+            Ok(found) => found,
+            Err(found) => return ApplyResponse::failed(request.prior, found),
+        };
         let now = Timestamp::now().round(Unit::Second).unwrap_or_default();
         document.created_at = Some(now.to_string());
         let written = if request.is_create() {
@@ -149,14 +161,18 @@ impl Resource for PolicyResource {
         let mut state = request.planned.unknowns_as_null();
         state.set(Policy::ID, policy_id(&store.cluster_id, &document.name));
         state.set(Policy::INCARNATION_ID, Value::from(document.incarnation_id));
-        let found = match written {
-            Written::Now => Diagnostics::none(),
-            Written::Before => Diagnostic::warning(
+        if let Written::Before = written {
+            found.push(Diagnostic::warning(
                 format!("Went on with snapshot policy {:?}", document.name),
                 "An earlier apply ended after it had made it and before any Terraform state could hold it.",
-            )
-            .into(),
-        };
+            ));
+        }
+        if let Some(before) = before {
+            match Elsewhere::of(ctx, &store) {
+                Ok(elsewhere) => found.extend(elsewhere.leave(&before, &document.name).await),
+                Err(told) => found.extend(told),
+            }
+        }
         ApplyResponse { private: Some(Vec::new()), ..ApplyResponse::failed(state, found) }
     }
 
@@ -267,8 +283,8 @@ async fn observed(
 ) -> Result<Option<Value>, Failed> {
     let Some((policy, _)) = store.read(name).await? else { return Ok(None) };
     let now = Timestamp::now();
-    let kept = store.kept(name, now).await?;
     let report = store.report(&policy).await?;
+    let kept = store.kept(&policy, &report, now).await?;
     state.set(Policy::ID, policy_id(&store.cluster_id, name));
     document::write(&policy, &mut state);
     let schedule = policy.schedule(1.0).ok().filter(|_| policy.enabled && kept.newest.is_some());
@@ -283,6 +299,25 @@ async fn observed(
     let size = i64::try_from(kept.total_size_bytes).unwrap_or(i64::MAX);
     state.set(Policy::TOTAL_SIZE_BYTES, size);
     Ok(Some(state))
+}
+
+/// Says in the document where the snapshots are to lie; a place that is not used any more, and what is to be told.
+async fn place(
+    ctx: &Context,
+    store: &PolicyStore,
+    planned: &Value,
+    document: &mut SnapshotPolicyDocument,
+) -> Result<(Option<PolicyPlace>, Diagnostics), Diagnostics> {
+    let known = store.read(&document.name).await?.and_then(|(found, _)| found.place);
+    let Some(container_id) = planned.get(Policy::STORAGE_CONTAINER_ID).as_str() else {
+        return Ok((known, Diagnostics::none()));
+    };
+    let elsewhere = Elsewhere::of(ctx, store)?;
+    let (place, found) = elsewhere.prepare(container_id, known.as_ref()).await?;
+    let before =
+        known.filter(|known| !known.container_id.eq_ignore_ascii_case(&place.container_id));
+    document.place = Some(place);
+    Ok((before, found))
 }
 
 fn policy_id(cluster_id: &ArmId, name: &str) -> String {

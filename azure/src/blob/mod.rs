@@ -6,7 +6,7 @@ mod store;
 use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
-use hcs_engine::blob::{BlobError, BlobStore, BlobStores};
+use hcs_engine::blob::{BlobError, BlobStores, BlockStore};
 use url::Url;
 
 pub use self::store::AzureBlobStore;
@@ -59,7 +59,7 @@ impl AzureBlobStores {
 }
 
 impl BlobStores for AzureBlobStores {
-    fn open(&self, blob_endpoint: &str) -> Result<Arc<dyn BlobStore>, BlobError> {
+    fn open(&self, blob_endpoint: &str) -> Result<Arc<dyn BlockStore>, BlobError> {
         Ok(Arc::new(self.open_store(blob_endpoint)?))
     }
 }

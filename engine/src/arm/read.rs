@@ -7,7 +7,7 @@ use hcs_planner::arm::{ArmId, Kind};
 use serde_json::Value;
 
 use super::{Arm, backoff};
-use crate::blob::{BlobStore, BlobStores};
+use crate::blob::{BlobStores, BlockStore};
 use crate::cloud::{ArmRequest, Method, Target, TransportError};
 use crate::error::EngineError;
 
@@ -50,7 +50,7 @@ impl Arm {
         &self,
         stores: &dyn BlobStores,
         account: &ArmId,
-    ) -> Result<Option<Arc<dyn BlobStore>>, EngineError> {
+    ) -> Result<Option<Arc<dyn BlockStore>>, EngineError> {
         let account = self.get_account(account).await?;
         let pointer = "/properties/primaryEndpoints/blob";
         let endpoint = account.as_ref().and_then(|account| account.pointer(pointer)?.as_str());

@@ -22,7 +22,7 @@ impl Run<'_> {
         };
         let id = SnapshotId::parse(snapshot_id).map_err(not_done)?;
         let (store, cluster_id) = (self.store()?, &self.names.cluster_id);
-        let path = bring(&self.arm, self.stores.as_ref(), &id, cluster_id, store.as_ref()).await?;
+        let path = bring(&self.arm, self.stores.as_ref(), &id, cluster_id, &store).await?;
         // The same for every create of this cluster: with its account goes what was answered.
         let parts = ["restore from", cluster_id.as_str(), snapshot_id];
         let request_id = requests::next_id(store.as_ref(), &parts, None).await?;

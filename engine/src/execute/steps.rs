@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::Run;
 use crate::arm::Arm;
-use crate::blob::{BlobError, BlobStore, WriteCondition};
+use crate::blob::{BlobError, BlobStore, BlockStore, WriteCondition};
 use crate::document;
 use crate::error::{Awaited, EngineError};
 use crate::observe::read_status;
@@ -118,12 +118,12 @@ impl Run<'_> {
     }
 
     /// The cluster's blobs: no write without the lease, and no denial is believed soon after a grant.
-    pub(super) fn store(&self) -> Result<Arc<dyn BlobStore>, EngineError> {
+    pub(super) fn store(&self) -> Result<Arc<dyn BlockStore>, EngineError> {
         let store = self.bare_store()?;
         Ok(self.patience.over(&self.arm, store, self.lease.as_ref()))
     }
 
-    fn bare_store(&self) -> Result<Arc<dyn BlobStore>, EngineError> {
+    fn bare_store(&self) -> Result<Arc<dyn BlockStore>, EngineError> {
         let pointer = "/properties/primaryEndpoints/blob";
         let endpoint = self.output(object::STORAGE_ACCOUNT, pointer);
         let endpoint = endpoint
@@ -265,7 +265,7 @@ impl Run<'_> {
     /// Fresh statuses of these servers.
     async fn statuses(
         &self,
-        store: &Arc<dyn BlobStore>,
+        store: &Arc<dyn BlockStore>,
         voters: &[Voter],
     ) -> Result<Vec<ServerStatus>, EngineError> {
         let reads = voters.iter().map(|voter| read_status(store.as_ref(), voter.slot));

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::ACCESS_MINUTES_MAX;
 use crate::arm::{Arm, backoff};
-use crate::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
+use crate::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlockStore, WriteCondition};
 use crate::lease::{Fence, Lease};
 
 /// A right that worked a moment ago may be denied by a replica that has not heard of it.
@@ -49,9 +49,9 @@ impl Patience {
     pub(super) fn over(
         &self,
         arm: &Arm,
-        store: Arc<dyn BlobStore>,
+        store: Arc<dyn BlockStore>,
         lease: Option<&Arc<Lease>>,
-    ) -> Arc<dyn BlobStore> {
+    ) -> Arc<dyn BlockStore> {
         let (arm, lease) = (arm.clone(), lease.cloned());
         Arc::new(RunStore { arm, store, lease, patience: self.clone() })
     }
@@ -59,7 +59,7 @@ impl Patience {
 
 struct RunStore {
     arm: Arm,
-    store: Arc<dyn BlobStore>,
+    store: Arc<dyn BlockStore>,
     lease: Option<Arc<Lease>>,
     patience: Patience,
 }
@@ -149,5 +149,47 @@ impl BlobStore for RunStore {
 
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
         self.patiently(false, || self.store.list(container, prefix)).await
+    }
+}
+
+#[async_trait]
+impl BlockStore for RunStore {
+    async fn stage(
+        &self,
+        container: &str,
+        name: &str,
+        block_id: &str,
+        bytes: Bytes,
+    ) -> Result<(), BlobError> {
+        // Nobody sees a part before the commit, so a slow line may take its time.
+        let once = || self.store.stage(container, name, block_id, bytes.clone());
+        self.patiently(true, once).await
+    }
+
+    async fn commit(
+        &self,
+        container: &str,
+        name: &str,
+        block_ids: &[String],
+        metadata: &BTreeMap<String, String>,
+        condition: WriteCondition,
+    ) -> Result<String, BlobError> {
+        let once = || {
+            let condition = condition.clone();
+            self.soon(self.store.commit(container, name, block_ids, metadata, condition))
+        };
+        self.patiently(true, once).await
+    }
+
+    async fn read_part(
+        &self,
+        container: &str,
+        name: &str,
+        offset: u64,
+        bytes_max: usize,
+        etag: Option<&str>,
+    ) -> Result<Option<BlobContent>, BlobError> {
+        let once = || self.store.read_part(container, name, offset, bytes_max, etag);
+        self.patiently(false, once).await
     }
 }

@@ -195,7 +195,7 @@ impl Reconciler<'_> {
         }
         let claim = Claim::Destroy(incarnation_id.clone());
         let says = GroupSays { incarnation_id: tagged, is_given: tag(GIVEN_TAG).is_some() };
-        let mut claimed = self.claim(Arc::clone(&store), &claim, says).await;
+        let mut claimed = self.claim(store.clone(), &claim, says).await;
         if tagged.is_none()
             && let Err(ClaimError::Engine(EngineError::Blob(BlobError::Denied { .. }))) = &claimed
         {

@@ -15,11 +15,11 @@ use hcs_planner::ownership::{Claim, FixedInputs, RunRecord};
 use hcs_planner::plan::{Artifact, Plan, PlanError};
 use hcs_planner::reference::parameter;
 use hcs_planner::spec::ClusterSpec;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::arm::Arm;
 use crate::artifact::Artifacts;
-use crate::blob::{BlobStore, BlobStores};
+use crate::blob::{BlobStore, BlobStores, BlockStore};
 use crate::error::EngineError;
 use crate::execute::{Parameters, Report, Run};
 use crate::image;
@@ -123,13 +123,8 @@ impl Reconciler<'_> {
     async fn account_store(
         &self,
         names: &Names,
-    ) -> Result<Option<Arc<dyn BlobStore>>, EngineError> {
-        let account = self.arm.get_account(&names.storage_account()).await?;
-        let endpoint = account
-            .as_ref()
-            .and_then(|account| account.pointer("/properties/primaryEndpoints/blob"))
-            .and_then(Value::as_str);
-        Ok(endpoint.map(|endpoint| self.stores.open(endpoint)).transpose()?)
+    ) -> Result<Option<Arc<dyn BlockStore>>, EngineError> {
+        self.arm.blobs_of(self.stores.as_ref(), &names.storage_account()).await
     }
 
     async fn claim(

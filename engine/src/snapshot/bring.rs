@@ -1,19 +1,19 @@
 //! Brings a snapshot from whatever account into the one that the servers of a cluster read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{blob, container};
-use hcs_planner::names::{hex, storage_account};
+use hcs_planner::names::storage_account;
 use hcs_planner::snapshots::id::SnapshotId;
 use hcs_planner::snapshots::metadata;
-use sha2::{Digest as _, Sha256};
 
-use super::archive::{self, ArchiveError};
+use super::archive::ArchiveError;
+use super::save::{self, Place, SaveError};
 use crate::arm::Arm;
-use crate::blob::{BlobEntry, BlobError, BlobStore, BlobStores, WriteCondition};
+use crate::blob::{BlobEntry, BlobError, BlobStore, BlobStores, BlockStore};
 use crate::error::EngineError;
 use crate::rfc3339;
 
@@ -36,7 +36,7 @@ pub enum BringError {
         id: SnapshotId,
         /// Why.
         #[source]
-        source: BlobError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It is none.
     #[error("{id} is no good")]
@@ -52,7 +52,7 @@ pub enum BringError {
 /// Where the snapshot is in the cluster's own account afterwards: where it was, if that is its account. What was brought is
 /// named by its content, so that two tries bring one, and expires after a week.
 ///
-/// The archive is held in memory: the way goes through this machine.
+/// The way goes through this machine, part by part.
 ///
 /// # Errors
 ///
@@ -62,43 +62,58 @@ pub async fn bring(
     stores: &dyn BlobStores,
     id: &SnapshotId,
     cluster_id: &ArmId,
-    own: &dyn BlobStore,
+    own: &Arc<dyn BlockStore>,
 ) -> Result<String, EngineError> {
     if id.account == storage_account(cluster_id) && id.container == container::SNAPSHOTS {
         return Ok(id.path.clone());
     }
     let there = arm.blobs_of(stores, &id.account).await?;
     let there = there.ok_or_else(|| BringError::NoAccount(id.account.clone()))?;
-    let (bytes, entry) = read(there.as_ref(), id).await?;
-    archive::verify(bytes.as_ref())
-        .map_err(|source| BringError::Archive { id: id.clone(), source })?;
-    let sha256 = hex(&Sha256::digest(&bytes));
-    let path = format!("{}from-{}.snap", blob::ON_DEMAND, &sha256[..16]);
-    match own.put(container::SNAPSHOTS, &path, bytes, WriteCondition::Absent).await {
-        Ok(_) | Err(BlobError::ConditionFailed { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
+    // Looked at before any of it is brought: that gives its name.
+    let entry = found(there.as_ref(), id).await?;
+    let place = Place { store: &there, container: &id.container, name: &id.path };
+    let looked = save::look(place).await.map_err(|error| failed(id, error))?;
+    let (saved, etag) = looked.ok_or_else(|| BringError::NoSnapshot(id.clone()))?;
+    let path = format!("{}from-{}.snap", blob::ON_DEMAND, &saved.sha256[..16]);
     let now_ms = arm.clock.now_unix_ms();
     let ends_ms = now_ms.saturating_add(u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX));
-    let kept = [metadata::RAFT_INDEX, metadata::CONSUL_VERSION, metadata::CREATED_AT];
+    let kept = [metadata::CONSUL_VERSION, metadata::CREATED_AT];
     let mut said: BTreeMap<String, String> = kept
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), entry.metadata.get(*name)?.clone())))
         .collect();
-    said.insert(metadata::SHA256.to_owned(), sha256);
     said.insert(metadata::EXPIRES_AT.to_owned(), rfc3339(ends_ms));
-    own.set_metadata(container::SNAPSHOTS, &path, &said).await?;
+    let stream = save::read(Arc::clone(&there), id.container.clone(), id.path.clone(), Some(etag));
+    let place = Place { store: own, container: container::SNAPSHOTS, name: &path };
+    match save::keep(Box::pin(stream), place, said.clone()).await {
+        Ok(_) => {}
+        // It was brought before: its week begins anew.
+        Err(SaveError::Blob(BlobError::ConditionFailed { .. })) => {
+            let raft_index = saved.facts.index.to_string();
+            said.insert(metadata::RAFT_INDEX.to_owned(), raft_index);
+            said.insert(metadata::SHA256.to_owned(), saved.sha256);
+            own.set_metadata(container::SNAPSHOTS, &path, &said).await?;
+        }
+        Err(SaveError::Blob(error)) => return Err(error.into()),
+        Err(error) => return Err(failed(id, error).into()),
+    }
     Ok(path)
 }
 
-async fn read(there: &dyn BlobStore, id: &SnapshotId) -> Result<(Bytes, BlobEntry), BringError> {
-    let unreadable = |source| BringError::Unreadable { id: id.clone(), source };
-    let absent = || BringError::NoSnapshot(id.clone());
-    let entry = match there.find(&id.container, &id.path).await {
+async fn found(there: &dyn BlobStore, id: &SnapshotId) -> Result<BlobEntry, BringError> {
+    let found = match there.find(&id.container, &id.path).await {
         Err(BlobError::NoContainer { .. }) => None,
-        found => found.map_err(unreadable)?,
+        found => found.map_err(|error| failed(id, error.into()))?,
     };
-    let entry = entry.ok_or_else(absent)?;
-    let found = there.get(&id.container, &id.path).await.map_err(unreadable)?;
-    Ok((found.ok_or_else(absent)?.bytes, entry))
+    found.ok_or_else(|| BringError::NoSnapshot(id.clone()))
+}
+
+fn failed(id: &SnapshotId, error: SaveError) -> BringError {
+    let id = id.clone();
+    match error {
+        SaveError::Archive(source) => BringError::Archive { id, source },
+        SaveError::Blob(source) => BringError::Unreadable { id, source: source.into() },
+        SaveError::Source(source) => BringError::Unreadable { id, source },
+        SaveError::Stopped(source) => BringError::Unreadable { id, source: source.into() },
+    }
 }

@@ -2,4 +2,6 @@
 
 pub mod archive;
 pub mod bring;
+pub mod listing;
 pub mod records;
+pub mod save;

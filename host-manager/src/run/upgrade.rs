@@ -9,19 +9,22 @@ use hcs_engine::jobs::is_run_open;
 use hcs_planner::dataplane::{ConsulArtifact, ServerStatus, blob};
 use hcs_planner::observed::{STATUS_FRESH_SECONDS, is_same_consul};
 use hcs_planner::requests::Request;
+use hcs_planner::snapshots::metadata;
 use hcs_planner::snapshots::policy::SnapshotPolicyDocument;
-use hcs_planner::snapshots::{metadata, time_in_name};
 use hcs_planner::upgrade::{By, NO_INDEX, RELEASE_INDEX, Upgrade, UpgradePhase, in_force};
 use jiff::Timestamp;
 use semver::Version;
 use tokio::task::JoinHandle;
 
 use super::{Documents, Manager};
+use crate::consul::client::ConsulClient;
 use crate::host::Host;
 use crate::last_known::LastKnown;
 use crate::releases::{self, Index};
 use crate::report::chain;
-use crate::snapshot::{on_demand, run};
+use crate::snapshot::folder::Folder;
+use crate::snapshot::save::SaveError;
+use crate::snapshot::{attempt, on_demand};
 use crate::upgrade::back::stays;
 use crate::upgrade::turn::{Turn, known, may_not_begin};
 use crate::upgrade::{Next, Sight, Way};
@@ -370,15 +373,9 @@ impl Manager {
         let own_name = format!("{}before-{version}-{}.snap", blob::ON_DEMAND, upgrade.id);
         let (host, client) = (self.host.clone(), documents.client.clone());
         self.send(documents, Purpose::Save, async move {
-            let kept_by = policy_before_upgrades(&host).await;
-            let name = match &kept_by {
-                Some(policy) => blob::snapshot(policy, &time_in_name(run::now(&host))),
-                None => own_name,
-            };
-            let said = kept_by.map(|policy| (metadata::POLICY.to_owned(), policy));
-            let said = said.into_iter().collect();
-            let taken = on_demand::take(&host, &client, &name, said).await;
-            taken.map_err(|error| format!("no snapshot before the upgrade: {}", chain(&error)))?;
+            let name = save_before(&host, &client, own_name).await;
+            let name =
+                name.map_err(|error| format!("no snapshot before the upgrade: {}", chain(&error)))?;
             // One that goes on from another way keeps what was taken before that.
             let snapshot = upgrade.snapshot.clone().or(Some(name));
             Ok(Brought::Saved(Box::new(Upgrade { snapshot, ..upgrade })))
@@ -485,9 +482,31 @@ impl Manager {
     }
 }
 
-/// The policy that keeps what is taken before an upgrade. Where policies cannot be read it is kept all the same.
-async fn policy_before_upgrades(host: &Host) -> Option<String> {
-    let policies = host.stores.snapshot_policies().await.ok()?;
+/// Takes a snapshot; where it is. It is the policy's that keeps what is taken before an upgrade. Where policies cannot be
+/// read, or the account of somebody that one names does not take it, it is kept all the same, under its own name.
+async fn save_before(
+    host: &Host,
+    client: &ConsulClient,
+    own_name: String,
+) -> Result<String, SaveError> {
+    let policies = host.stores.snapshot_policies().await.unwrap_or_default();
     let keeps = |policy: &SnapshotPolicyDocument| policy.enabled && policy.before_upgrade;
-    policies.into_iter().flatten().find(keeps).map(|policy| policy.name)
+    if let Some(policy) = policies.into_iter().flatten().find(keeps) {
+        let said = BTreeMap::from([(metadata::POLICY.to_owned(), policy.name.clone())]);
+        let taken = async {
+            let folder = Folder::of(host, &policy)?;
+            let name = folder.snapshot(attempt::now(host));
+            on_demand::take_at(host, client, folder.place(&name), said).await?;
+            Ok(folder.told(&name))
+        };
+        match taken.await {
+            Err(SaveError::Blob(error)) if policy.place.is_some() => {
+                let error = chain(&error);
+                tracing::warn!(policy = policy.name, error, "not where the policy says");
+            }
+            taken => return taken,
+        }
+    }
+    on_demand::take(host, client, &own_name, BTreeMap::new()).await?;
+    Ok(own_name)
 }

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hcs_planner::dataplane::{blob, container};
+use hcs_planner::dataplane::blob;
 use hcs_planner::snapshots::policy::{PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::snapshots::time_in_name;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
+use super::folder::Folder;
 use super::run::note;
-use super::save::{self, Place, SaveError};
+use super::save::{self, SaveError};
 use super::trial::{self, TrialError};
 use crate::consul::client::{ConsulClient, ConsulError};
 use crate::documents::DocumentError;
@@ -133,7 +134,7 @@ async fn attend(
             after(LOOK_SECONDS)
         }
         Err(error) => {
-            let name = blob::snapshot(&policy.name, &time_in_name(newest));
+            let name = blob::snapshot(&policy.folder(), &time_in_name(newest));
             let told = format!("{name} is not known to be good: {}", chain(&error));
             let failed_at = Some(written_at(now_ms));
             note(host, policy, |report| PolicyReport {
@@ -183,9 +184,9 @@ async fn drilled(
         if due > now_ms {
             return Ok(due);
         }
-        let name = blob::snapshot(&policy.name, &time_in_name(newest));
-        let place =
-            Place { store: &host.stores.shared, container: container::SNAPSHOTS, name: &name };
+        let folder = Folder::of(host, policy).map_err(SaveError::from)?;
+        let name = folder.snapshot(newest);
+        let place = folder.place(&name);
         let (saved, etag) = save::look(place).await?.ok_or(DrillError::Gone)?;
         let version = client.version().await?;
         let took = trial::try_out(host, &version, place, &saved, etag).await?;

@@ -1,7 +1,9 @@
 //! Snapshots: when one is due, how it gets into the account whole or not at all, whether it can be restored, and which ones
 //! go away.
 
+pub mod attempt;
 mod drill;
+pub mod folder;
 pub mod on_demand;
 pub mod run;
 pub mod save;

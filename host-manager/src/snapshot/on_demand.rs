@@ -40,16 +40,26 @@ pub async fn take(
     name: &str,
     more: BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, Value>, SaveError> {
+    let place = Place { store: &host.stores.shared, container: container::SNAPSHOTS, name };
+    take_at(host, client, place, more).await
+}
+
+/// The same, wherever it is to be kept.
+pub async fn take_at(
+    host: &Host,
+    client: &ConsulClient,
+    place: Place<'_>,
+    more: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, Value>, SaveError> {
     let mut said = said(host, client).await;
     said.extend(more);
-    let place = Place { store: &host.stores.shared, container: container::SNAPSHOTS, name };
     let saved = match save::save(client, place, said.clone()).await {
         Err(error @ SaveError::Blob(BlobError::ConditionFailed { .. })) => {
             save::look(place).await?.ok_or(error)?.0
         }
         saved => saved?,
     };
-    Ok(told(name, &saved, &said))
+    Ok(told(place.name, &saved, &said))
 }
 
 fn told(name: &str, saved: &Saved, said: &BTreeMap<String, String>) -> BTreeMap<String, Value> {

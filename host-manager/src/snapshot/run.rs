@@ -4,86 +4,35 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hcs_engine::blob::{BlobEntry, BlobError, delete_all};
-use hcs_engine::snapshot::archive::SnapshotFacts;
 use hcs_planner::dataplane::{blob, container};
-use hcs_planner::snapshots::policy::{PolicyReport, SnapshotPolicyDocument};
+use hcs_planner::snapshots::metadata;
+use hcs_planner::snapshots::place::PolicyPlace;
+use hcs_planner::snapshots::policy::{Kept, PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::snapshots::schedule::Schedule;
-use hcs_planner::snapshots::{metadata, newest, time_in_name, time_of};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+use super::attempt::{Outcome, SnapshotError, attempt, now, schedule};
 use super::drill::{self, Drills};
-use super::on_demand;
-use super::save::{self, Place, SaveError};
 use super::trial;
-use crate::consul::client::{ConsulClient, ConsulError};
+use crate::consul::client::ConsulClient;
 use crate::host::Host;
-use crate::lock::{Lock, LockError};
 use crate::report::chain;
 use crate::status::{Board, written_at};
 
-/// Longer than any pause that Consul needs for an election.
-const LOCK_TTL_S: u32 = 30;
+/// As long as Azure says that a role assignment may need to take effect.
+const RIGHT_SPREADS: SignedDuration = SignedDuration::from_mins(10);
 
 /// Between two looks for snapshots whose time is over.
 const EXPIRY_SECONDS: u64 = 600;
 const EXPIRY: &str = "snapshots that have expired";
 
-/// Why a policy could not be carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    /// The snapshots cannot be listed.
-    #[error("cannot list the snapshots of policy {policy}")]
-    List {
-        /// Policy.
-        policy: String,
-        /// Why.
-        #[source]
-        source: BlobError,
-    },
-    /// None was taken; nothing has its name.
-    #[error("no snapshot could be kept")]
-    Save(#[from] SaveError),
-    /// Consul does not serve us.
-    #[error(transparent)]
-    Consul(#[from] ConsulError),
-    /// The lock was lost.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// The policy itself cannot be understood.
-    #[error("policy {policy} does not say when: {reason}")]
-    Schedule {
-        /// Policy.
-        policy: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-/// What one try has come to.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Nothing to do; the newest snapshot is of this time.
-    NotDue(Option<Timestamp>),
-    /// Another server is at it.
-    Busy,
-    /// Saved.
-    Saved {
-        /// Its time.
-        time: Timestamp,
-        /// What it says of itself.
-        facts: SnapshotFacts,
-        /// How many old ones went away.
-        pruned: usize,
-        /// Why one of those could not go; the new one is there all the same.
-        unpruned: Option<BlobError>,
-    },
-}
-
 /// What we remember of a policy between rounds, to spare listings.
 #[derive(Debug, Default)]
 struct Progress {
     newest: Option<Timestamp>,
+    /// Where that is; a policy that goes somewhere else begins anew.
+    place: Option<PolicyPlace>,
     /// Whether that was looked at.
     is_known: bool,
     failures: u32,
@@ -173,17 +122,6 @@ async fn refresh(host: &Host, board: &Board, policies: &mut Vec<Watched>) {
     }
 }
 
-/// Now, by the server's clock.
-pub fn now(host: &Host) -> Timestamp {
-    let now_ms = i64::try_from(host.clock.now_unix_ms()).unwrap_or(i64::MAX);
-    Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::MAX)
-}
-
-fn schedule(host: &Host, policy: &SnapshotPolicyDocument) -> Result<Schedule, SnapshotError> {
-    let unclear = |reason| SnapshotError::Schedule { policy: policy.name.clone(), reason };
-    policy.schedule(host.timing.scale).map_err(unclear)
-}
-
 fn watch(host: &Host, policy: SnapshotPolicyDocument) -> Result<Watched, SnapshotError> {
     let schedule = schedule(host, &policy)?;
     let stale_after = policy.stale_after(&schedule, now(host));
@@ -207,6 +145,9 @@ async fn attend(
     progress: &mut Progress,
 ) {
     let policy = &watched.policy;
+    if progress.place != policy.place {
+        *progress = Progress { place: policy.place.clone(), ..Progress::default() };
+    }
     let now_ms = host.clock.now_unix_ms();
     let known_fresh =
         progress.newest.is_some() && watched.schedule.due(now(host), progress.newest).is_none();
@@ -221,15 +162,19 @@ async fn attend(
             progress.failures = 0;
             board.solved(&area);
             match outcome {
-                Outcome::NotDue(newest) => progress.newest = newest,
+                Outcome::NotDue(kept) => {
+                    progress.newest = kept.newest;
+                    note(host, policy, kept_elsewhere(policy, kept)).await;
+                }
                 Outcome::Busy => {}
-                Outcome::Saved { time, facts, pruned, unpruned } => {
+                Outcome::Saved { time, facts, kept, pruned, unpruned } => {
                     progress.newest = Some(time);
                     match unpruned {
                         Some(error) => board.problem(&retention, chain(&error)),
                         None => board.solved(&retention),
                     }
-                    note(host, policy, ended(None, now_ms)).await;
+                    let kept = kept_elsewhere(policy, kept);
+                    note(host, policy, |report| kept(ended(None, now_ms)(report))).await;
                     let (policy, index) = (&policy.name, facts.index);
                     tracing::info!(policy, index, pruned, "snapshot saved and verified");
                 }
@@ -240,11 +185,35 @@ async fn attend(
             let wait = host.timing.backoff(progress.failures);
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             progress.not_before_ms = now_ms.saturating_add(wait_ms);
+            if is_of_the_beginning(policy, &error, now(host)) {
+                tracing::debug!(policy = policy.name, error = %chain(&error), "not yet");
+                return;
+            }
             let told = chain(&error);
             note(host, policy, ended(Some(told.clone()), now_ms)).await;
             board.problem(&area, told);
         }
     }
+}
+
+/// A right that was given with the policy needs some minutes to spread: that is no news for anybody.
+fn is_of_the_beginning(
+    policy: &SnapshotPolicyDocument,
+    error: &SnapshotError,
+    now: Timestamp,
+) -> bool {
+    let since = policy.place.as_ref().and_then(|place| place.since.parse::<Timestamp>().ok());
+    let is_new = since.is_some_and(|since| now.duration_since(since) < RIGHT_SPREADS);
+    is_new && matches!(error, SnapshotError::NoRight { .. })
+}
+
+/// What is there, for whoever has no right to look.
+fn kept_elsewhere(
+    policy: &SnapshotPolicyDocument,
+    kept: Kept,
+) -> impl FnOnce(PolicyReport) -> PolicyReport {
+    let kept = policy.place.is_some().then_some(kept);
+    move |report| PolicyReport { kept, ..report }
 }
 
 /// Notes how a policy goes, where that is news. Where it cannot be noted, the status says it.
@@ -308,77 +277,4 @@ pub async fn expire(host: &Host) -> Result<(), BlobError> {
     // One that may not go keeps no other one.
     let (_, refused) = delete_all(host.stores.shared.as_ref(), container::SNAPSHOTS, over).await;
     refused.map_or(Ok(()), Err)
-}
-
-/// One try: look, lock, look again, take, verify, save, prune.
-pub async fn attempt(
-    host: &Host,
-    client: &ConsulClient,
-    policy: &SnapshotPolicyDocument,
-) -> Result<Outcome, SnapshotError> {
-    if let Err(not_due) = look(host, policy).await? {
-        return Ok(not_due);
-    }
-    let key = format!("hcs/snapshot/{}", policy.name);
-    let holder = &host.bootstrap.node_name;
-    let Some(lock) = Lock::acquire(client, &key, holder, LOCK_TTL_S).await? else {
-        return Ok(Outcome::Busy);
-    };
-    lock.hold(async {
-        // Another server may have saved between our look and the lock.
-        match look(host, policy).await? {
-            Err(not_due) => Ok(not_due),
-            Ok(time) => take(host, client, policy, time).await,
-        }
-    })
-    .await?
-}
-
-async fn listed(host: &Host, policy: &str) -> Result<Vec<BlobEntry>, SnapshotError> {
-    let listed = host.stores.shared.list(container::SNAPSHOTS, &format!("{policy}/")).await;
-    listed.map_err(|source| SnapshotError::List { policy: policy.to_owned(), source })
-}
-
-/// The moment that is due, or the news that none is.
-async fn look(
-    host: &Host,
-    policy: &SnapshotPolicyDocument,
-) -> Result<Result<Timestamp, Outcome>, SnapshotError> {
-    let (listed, now) = (listed(host, &policy.name).await?, now(host));
-    let newest = newest(&policy.name, listed.iter().map(|entry| entry.name.as_str()), now);
-    let due = schedule(host, policy)?.due(now, newest);
-    Ok(due.ok_or(Outcome::NotDue(newest)))
-}
-
-async fn take(
-    host: &Host,
-    client: &ConsulClient,
-    policy: &SnapshotPolicyDocument,
-    time: Timestamp,
-) -> Result<Outcome, SnapshotError> {
-    let name = blob::snapshot(&policy.name, &time_in_name(time));
-    let place = Place { store: &host.stores.shared, container: container::SNAPSHOTS, name: &name };
-    let mut said = on_demand::said(host, client).await;
-    said.insert(metadata::POLICY.to_owned(), policy.name.clone());
-    let saved = match save::save(client, place, said).await {
-        Err(SaveError::Blob(BlobError::ConditionFailed { .. })) => {
-            return Ok(Outcome::NotDue(Some(time)));
-        }
-        saved => saved?,
-    };
-    let listed = listed(host, &policy.name).await?;
-    let by_time: BTreeMap<Timestamp, &str> = listed
-        .iter()
-        .filter_map(|entry| Some((time_of(&policy.name, &entry.name)?, entry.name.as_str())))
-        .collect();
-    let superfluous =
-        policy.retention.superfluous(by_time.keys().copied(), now(host), &policy.zone());
-    let names = superfluous
-        .iter()
-        .filter_map(|time| by_time.get(time).map(|name| (*name).to_owned()))
-        .collect();
-    // What a policy of the account keeps is no failure of the backup.
-    let (pruned, unpruned) =
-        delete_all(host.stores.shared.as_ref(), container::SNAPSHOTS, names).await;
-    Ok(Outcome::Saved { time, facts: saved.facts, pruned, unpruned })
 }

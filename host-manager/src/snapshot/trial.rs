@@ -201,7 +201,7 @@ async fn restored(
     let Place { store, container, name } = place;
     let was_cut = Arc::new(AtomicBool::new(false));
     let cut = Arc::clone(&was_cut);
-    let archive = save::read(Arc::clone(store), container.to_owned(), name.to_owned(), etag);
+    let archive = save::read(Arc::clone(store), container.to_owned(), name.to_owned(), Some(etag));
     let archive = archive.inspect_err(move |_| cut.store(true, Ordering::Relaxed));
     let Err(source) = client.restore(archive).await else { return Ok(()) };
     if was_cut.load(Ordering::Relaxed) {
@@ -221,7 +221,8 @@ async fn restored(
 
 async fn counted(client: &ConsulClient) -> Result<SnapshotFacts, TrialError> {
     let failed = |error| TrialError::Count(Box::new(error));
-    let stream = client.snapshot().await.map_err(|error| failed(error.into()))?;
+    let stream =
+        client.snapshot().await.map_err(|error| failed(SaveError::Source(error.into())))?;
     save::verify(stream).await.map_err(failed)
 }
 

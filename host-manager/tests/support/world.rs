@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 
-use super::blobs::Account;
+use super::blobs::{Account, BACKUPS};
 use super::systemctl::Systemctl;
 
 pub const DATACENTER: &str = "dc1";
@@ -52,6 +52,8 @@ static WORLDS: AtomicU8 = AtomicU8::new(0);
 
 pub struct World {
     pub account: Account,
+    /// Somebody's, with one container.
+    pub elsewhere: Account,
     pub folder: tempfile::TempDir,
     /// What a client must trust: all CAs so far.
     pub ca_pem: String,
@@ -104,6 +106,8 @@ impl World {
         ] {
             account.make_container(name);
         }
+        let elsewhere = Account::default();
+        elsewhere.make_container(BACKUPS);
         let (ca_key, ca_pem) = new_ca();
         let program = std::fs::read(consul).unwrap();
         let said = std::process::Command::new(consul).arg("version").output().unwrap().stdout;
@@ -132,6 +136,7 @@ impl World {
         let next_ca = None;
         let world = Self {
             account,
+            elsewhere,
             folder,
             ca_pem,
             version,
@@ -359,7 +364,11 @@ impl World {
             },
             own: OwnProgram { sha256: "own".to_owned(), is_on_trial: false },
             paths,
-            stores: Stores { shared: Arc::new(shared), own: Arc::new(own) },
+            stores: Stores {
+                shared: Arc::new(shared),
+                own: Arc::new(own),
+                elsewhere: Arc::new(self.elsewhere.view(&[], &[BACKUPS.to_owned()])),
+            },
             service: service.clone(),
             clock: Arc::new(SystemClock),
             release_keys: self.release_keys.clone(),

@@ -3,6 +3,7 @@
 
 pub mod id;
 pub mod metadata;
+pub mod place;
 pub mod policy;
 pub mod retention;
 pub mod schedule;
@@ -33,9 +34,9 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
     Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
-/// The time of a snapshot blob of this policy; `None` for anything else in the folder.
-pub fn time_of(policy: &str, blob_name: &str) -> Option<Timestamp> {
-    let file = blob_name.strip_prefix(policy)?.strip_prefix('/')?;
+/// The time of a snapshot blob of a policy, by its folder; `None` for anything else in there.
+pub fn time_of(folder: &str, blob_name: &str) -> Option<Timestamp> {
+    let file = blob_name.strip_prefix(folder)?.strip_prefix('/')?;
     parse_time(file.strip_suffix(".snap")?)
 }
 
@@ -46,11 +47,11 @@ pub fn is_believable(time: Timestamp, now: Timestamp) -> bool {
 
 /// The newest snapshot of a policy that can be believed.
 pub fn newest<'a>(
-    policy: &str,
+    folder: &str,
     names: impl IntoIterator<Item = &'a str>,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let times = names.into_iter().filter_map(|name| time_of(policy, name));
+    let times = names.into_iter().filter_map(|name| time_of(folder, name));
     times.filter(|time| is_believable(*time, now)).max()
 }
 

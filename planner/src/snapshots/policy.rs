@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::place::PolicyPlace;
 use super::retention::Retention;
 use super::schedule::{Pattern, Schedule};
 use super::{is_believable, time_of};
@@ -41,6 +42,9 @@ pub struct SnapshotPolicyDocument {
     /// Time between two drills; none where none are wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill_interval_seconds: Option<u64>,
+    /// Where its snapshots lie; none: in the cluster's own account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<PolicyPlace>,
     /// RFC 3339: when a state began to hold it. Nothing is late before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
@@ -93,6 +97,7 @@ impl SnapshotPolicyDocument {
             before_upgrade: false,
             stale_after_seconds: None,
             drill_interval_seconds: None,
+            place: None,
             created_at: None,
             incarnation_id: None,
             is_held: true,
@@ -185,6 +190,10 @@ pub struct PolicyReport {
     /// RFC 3339: when that was noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill_failed_at: Option<String>,
+    /// What it has kept, as the servers saw it last, where that is not in the cluster's own account: whoever asks how a
+    /// policy goes needs no right on somebody's account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
     /// Fields that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
@@ -208,7 +217,7 @@ impl PolicyReport {
 }
 
 /// What a policy has kept, by a listing of its folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// How many snapshots there are.
     pub count: usize,
@@ -223,13 +232,13 @@ pub struct Kept {
 impl Kept {
     /// Of names and sizes.
     pub fn of<'a>(
-        policy: &str,
+        folder: &str,
         listed: impl IntoIterator<Item = (&'a str, u64)>,
         now: Timestamp,
     ) -> Self {
         let mut kept = Self::default();
         for (name, size_bytes) in listed {
-            let Some(time) = time_of(policy, name) else { continue };
+            let Some(time) = time_of(folder, name) else { continue };
             kept.count += 1;
             kept.total_size_bytes += size_bytes;
             kept.oldest = Some(kept.oldest.map_or(time, |oldest| oldest.min(time)));

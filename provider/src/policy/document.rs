@@ -10,7 +10,7 @@ fn seconds(value: &Value, name: &str) -> Option<u64> {
     Some(parse_duration(value.get(name).as_str()?).ok()?.as_secs())
 }
 
-/// What a plan or a configuration says; what is not known yet is left out.
+/// What a plan or a configuration says; what is not known yet is left out, and so is the place, which is looked at first.
 pub(super) fn read(value: &Value) -> SnapshotPolicyDocument {
     let text = |name: &str| value.get(name).as_str().map(str::to_owned);
     let count = |name: &str| value.get(name).as_i64().and_then(|count| u32::try_from(count).ok());
@@ -69,6 +69,8 @@ pub(super) fn write(policy: &SnapshotPolicyDocument, state: &mut Value) {
     state.set(Policy::TIME_ZONE, Value::from(policy.time_zone.clone()));
     state.set(Policy::ENABLED, policy.enabled);
     state.set(Policy::BEFORE_UPGRADE, policy.before_upgrade);
+    let container_id = policy.place.as_ref().map(|place| place.container_id.clone());
+    state.set(Policy::STORAGE_CONTAINER_ID, Value::from(container_id));
     state.set(Policy::ON_DELETE, policy.on_delete.as_str());
     state.set(Policy::INCARNATION_ID, Value::from(policy.incarnation_id.clone()));
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hcs_planner::names::parse_cluster_id;
 use hcs_planner::rules;
+use hcs_planner::snapshots::id::parse_container;
 use hcs_planner::snapshots::policy::OnDelete;
 use tfplugin::plan::equality::{by_duration, ignoring_case};
 use tfplugin::validate::{rule, text_rule};
@@ -110,6 +111,13 @@ pub(super) struct Policy {
     /// is thrown away, and counts what it holds. Where it fails, the cluster is `degraded`. None where it is not set.
     #[tf(equal_if = by_duration, validate = text_rule("a duration", |text| DRILL_INTERVAL.check(text)))]
     drill_interval: Attr<String>,
+    /// Id of a storage container in an account of yours that is to hold the snapshots, e.g.
+    /// `azurerm_storage_container.backups.id`: any account that the servers reach, also of another region or subscription, and
+    /// one whose blobs are immutable. They lie in a folder of this cluster, `<cluster>-<incarnation>/<policy>/`, and outlive it.
+    /// An apply gives the servers' identity Storage Blob Data Contributor there, or says who must. Where it is changed, what
+    /// was kept so far stays where it is. In the cluster's own account where it is not set.
+    #[tf(equal_if = ignoring_case, validate = text_rule("the id of a storage container", |id| parse_container(id).map(drop)))]
+    storage_container_id: Attr<String>,
     /// What a destroy does with the policy's snapshots: `keep` (default) or `purge`.
     #[tf(default = OnDelete::Keep.as_str(), validate = text_rule("a word", on_delete))]
     on_delete: Attr<String>,

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use hcs_engine::blob::{BlobError, BlobStore, WriteCondition, delete_all};
+use hcs_engine::blob::{BlobError, BlobStore, BlockStore, WriteCondition, delete_all};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{blob, container};
+use hcs_planner::ownership::RunRecord;
+use hcs_planner::snapshots::id::parse_container;
+use hcs_planner::snapshots::place::PolicyPlace;
 use hcs_planner::snapshots::policy::{Kept, OnDelete, PolicyReport, SnapshotPolicyDocument};
 use jiff::Timestamp;
 use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Severity};
@@ -32,8 +35,8 @@ pub(super) enum Written {
 
 /// What became of a policy that was to go.
 pub(super) enum Removed {
-    /// It is gone.
-    Gone,
+    /// It is gone, and where its snapshots were in somebody's account.
+    Gone(Option<PolicyPlace>),
     /// It was gone already, and another one has its name.
     Another,
 }
@@ -129,6 +132,39 @@ impl PolicyStore {
         }
     }
 
+    /// Which making of the cluster this is.
+    pub(super) async fn cluster_incarnation(&self) -> Result<String, Diagnostics> {
+        let found = match self.store.get(container::CONFIG, blob::RUN).await {
+            Ok(found) => found,
+            Err(BlobError::NoContainer { .. }) => None,
+            Err(error) => return Err(self.failed(error).into()),
+        };
+        let record = found.and_then(|found| serde_json::from_slice::<RunRecord>(&found.bytes).ok());
+        record.map(|record| record.incarnation_id).ok_or_else(|| {
+            let detail = format!("{} is not finished. Apply the cluster first.", self.cluster_id);
+            Diagnostics::error("The cluster is not finished", detail)
+        })
+    }
+
+    /// Whether another policy of the cluster keeps its snapshots in this container.
+    pub(super) async fn uses_elsewhere(
+        &self,
+        container_id: &str,
+        but: &str,
+    ) -> Result<bool, Diagnostics> {
+        let listed = self.store.list(container::CONFIG, blob::SNAPSHOT_POLICIES).await;
+        for entry in listed.map_err(|error| self.failed(error))? {
+            let name = entry.name.trim_start_matches(blob::SNAPSHOT_POLICIES);
+            let name = name.trim_end_matches(".json");
+            let found = if name == but { None } else { self.read(name).await? };
+            let place = found.and_then(|(policy, _)| policy.place);
+            if place.is_some_and(|place| place.container_id.eq_ignore_ascii_case(container_id)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Makes a policy, and holds it as its last act. One that no state holds is gone on with: an earlier create ended
     /// before Terraform could note it. Any other is somebody's.
     pub(super) async fn create(
@@ -197,30 +233,25 @@ impl PolicyStore {
     /// Removes the policy that the state holds, and its snapshots if asked to.
     pub(super) async fn remove(
         &self,
+        (client, cancel): (&Client, &CancellationToken),
         name: &str,
         incarnation_id: Option<&str>,
         purge: bool,
     ) -> Result<Removed, Diagnostics> {
         // The document goes last: where it is gone, nothing that is left is the state's.
-        let Some((found, etag)) = self.read(name).await? else { return Ok(Removed::Gone) };
+        let Some((found, etag)) = self.read(name).await? else { return Ok(Removed::Gone(None)) };
         if found.incarnation_id.as_deref() != incarnation_id {
             return Ok(Removed::Another);
         }
+        let place = found.place.clone();
         if purge {
             let disabled = SnapshotPolicyDocument { enabled: false, ..found };
             if self.put(&disabled, WriteCondition::Matches(etag)).await?.is_none() {
                 return Err(changed(name));
             }
-            let prefix = format!("{name}/");
-            let listed = self.store.list(container::SNAPSHOTS, &prefix).await;
-            let listed = listed.map_err(|error| self.failed(error))?;
-            let names = listed.into_iter().map(|entry| entry.name).collect();
-            let (_, refused) = delete_all(self.store.as_ref(), container::SNAPSHOTS, names).await;
-            if let Some(error) = refused {
-                return Err(self.failed(error).into());
-            }
+            self.purge(client, cancel, &disabled).await?;
             match self.read(name).await? {
-                None => return Ok(Removed::Gone),
+                None => return Ok(Removed::Gone(place)),
                 Some((found, _)) if found != disabled => return Err(changed(name)),
                 Some(_) => {}
             }
@@ -228,19 +259,51 @@ impl PolicyStore {
         let document = blob::snapshot_policy(name);
         let removed = self.store.delete(container::CONFIG, &document).await;
         removed.map_err(|error| self.failed(error))?;
-        Ok(Removed::Gone)
+        Ok(Removed::Gone(place))
+    }
+
+    /// Takes its snapshots away, wherever they are.
+    async fn purge(
+        &self,
+        client: &Client,
+        cancel: &CancellationToken,
+        policy: &SnapshotPolicyDocument,
+    ) -> Result<(), Diagnostics> {
+        let elsewhere;
+        let store: &dyn BlobStore = match &policy.place {
+            None => self.store.as_ref(),
+            Some(place) => {
+                let Some(found) = there(client, cancel, &place.container_id).await? else {
+                    return Ok(());
+                };
+                elsewhere = found;
+                elsewhere.as_ref()
+            }
+        };
+        let refused = |error: BlobError| match &policy.place {
+            None => Diagnostics::from(self.failed(error)),
+            Some(place) => not_purged(&place.container_id, &error),
+        };
+        let prefix = format!("{}/", policy.folder());
+        let listed = match store.list(policy.container(), &prefix).await {
+            Ok(listed) => listed,
+            Err(BlobError::NoContainer { .. }) => return Ok(()),
+            Err(error) => return Err(refused(error)),
+        };
+        let names = listed.into_iter().map(|entry| entry.name).collect();
+        let (_, left) = delete_all(store, policy.container(), names).await;
+        left.map_or(Ok(()), |error| Err(refused(error)))
     }
 
     /// What a policy has kept.
-    pub(super) async fn kept(&self, name: &str, now: Timestamp) -> Result<Kept, Failed> {
-        let prefix = format!("{name}/");
-        let entries = match self.store.list(container::SNAPSHOTS, &prefix).await {
-            Ok(entries) => entries,
-            Err(BlobError::NoContainer { .. }) => Vec::new(),
-            Err(error) => return Err(self.failed(error)),
-        };
-        let listed = entries.iter().map(|entry| (entry.name.as_str(), entry.size_bytes));
-        Ok(Kept::of(name, listed, now))
+    pub(super) async fn kept(
+        &self,
+        policy: &SnapshotPolicyDocument,
+        report: &PolicyReport,
+        now: Timestamp,
+    ) -> Result<Kept, Failed> {
+        let kept = hcs_engine::status::kept(self.store.as_ref(), policy, report, now).await;
+        kept.map_err(|error| self.failed(error))
     }
 
     /// How it goes, as the servers say.
@@ -251,6 +314,29 @@ impl PolicyStore {
         let report = hcs_engine::status::report(self.store.as_ref(), policy).await;
         report.map_err(|error| self.failed(error))
     }
+}
+
+/// The blobs of the account that holds a container; none where it is gone.
+async fn there(
+    client: &Client,
+    cancel: &CancellationToken,
+    container_id: &str,
+) -> Result<Option<Arc<dyn BlockStore>>, Diagnostics> {
+    let Ok((account, _)) = parse_container(container_id) else { return Ok(None) };
+    let what = format!("storage account {account}");
+    client.blobs_of(cancel, &account, &what).await.map_err(Diagnostics::from)
+}
+
+fn not_purged(container_id: &str, error: &BlobError) -> Diagnostics {
+    Diagnostics::error(
+        "The policy's snapshots cannot be deleted",
+        format!(
+            "{container_id}: {}. The policy takes no more, and is kept until they are gone. The caller needs Storage Blob Data \
+             Contributor there; where the account keeps blobs for a while, destroy again after that, or set \
+             on_delete = \"keep\", apply, and destroy.",
+            chain(error)
+        ),
+    )
 }
 
 /// A policy that only a newer provider understands.

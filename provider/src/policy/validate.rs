@@ -1,12 +1,13 @@
 //! What must hold between the attributes of a policy.
 
+use hcs_planner::arm::ArmId;
 use hcs_planner::maintenance;
 use hcs_planner::snapshots::policy::told_duration;
 use jiff::{SignedDuration, Timestamp};
 use tfplugin::{Diagnostic, Diagnostics, Value};
 
-use super::document;
 use super::model::{CALENDAR, Policy};
+use super::{document, elsewhere};
 
 /// Everything that does not go together. What is not known yet is not judged.
 pub(super) fn combinations(config: &Value) -> Diagnostics {
@@ -42,6 +43,10 @@ pub(super) fn combinations(config: &Value) -> Diagnostics {
                           told; neither is set here. Leave time_zone out.";
             found.push(Diagnostic::error("No use for a time zone", detail).at(Policy::TIME_ZONE));
         }
+    }
+    let ids = [Policy::CLUSTER_ID, Policy::STORAGE_CONTAINER_ID].map(|name| config.get(name));
+    if let [Some(cluster_id), Some(container_id)] = ids.map(Value::as_str) {
+        found.extend(elsewhere::would_go(&ArmId::new(cluster_id), container_id));
     }
     let policy = document::read(config);
     if let Some(pattern) = &policy.cron

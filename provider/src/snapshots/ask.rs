@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hcs_engine::blob::{BlobEntry, BlobError, BlobStore};
+use hcs_engine::blob::{BlobEntry, BlobError, BlockStore};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::ensure_blob_access;
 use hcs_engine::requests::{AskError, ask, note_refusal};
@@ -26,7 +26,7 @@ const BUSY_MAX: Duration = Duration::from_hours(1);
 /// The blobs of one account.
 pub(super) struct Account {
     id: ArmId,
-    pub(super) store: Arc<dyn BlobStore>,
+    pub(super) store: Arc<dyn BlockStore>,
 }
 
 impl Account {

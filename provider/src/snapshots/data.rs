@@ -1,7 +1,6 @@
 //! Data source `hcs_snapshots`: what a cluster has kept, newest first.
 
-use hcs_engine::blob::BlobEntry;
-use hcs_planner::dataplane::container;
+use hcs_engine::snapshot::listing::{Listed, list};
 use hcs_planner::names::parse_cluster_id;
 use hcs_planner::snapshots::{metadata, time_of};
 use jiff::Timestamp;
@@ -10,10 +9,12 @@ use tfplugin::validate::{rule, text_rule};
 use tfplugin::{Attr, Context, Diagnostic, Diagnostics, Model, TypedDataSource, async_trait};
 
 use super::ask::Account;
+use crate::client::Client;
 use crate::diagnostics;
 use hcs_planner::snapshots::id::SnapshotId;
 
-/// The snapshots in a cluster's storage account, those of its policies and those that somebody asked for, the newest first.
+/// The snapshots of a cluster, those of its policies and those that somebody asked for, the newest first: in its storage
+/// account, and in those that policies name with `storage_container_id`, where the caller needs Storage Blob Data Reader.
 #[derive(Model)]
 pub(crate) struct Listing {
     /// Id of the cluster.
@@ -41,7 +42,7 @@ pub(crate) struct Listing {
 pub(crate) struct FoundSnapshot {
     /// `<storage container id>/blobs/<path>`, as `hcs_snapshot_restore` takes it.
     id: Attr<String>,
-    /// Folder and file in the container, as `hcs snapshots` names it.
+    /// Folder and file in the container.
     path: Attr<String>,
     /// Policy whose it is; null where somebody asked for it.
     policy: Attr<String>,
@@ -71,10 +72,12 @@ fn time(text: &str) -> Result<(), String> {
 }
 
 /// Policy and time of a snapshot. What a policy took is named by its moment; what somebody asked for says when.
-fn taken(entry: &BlobEntry) -> (Option<String>, Option<Timestamp>) {
+fn taken(one: &Listed) -> (Option<String>, Option<Timestamp>) {
+    let (folder, entry) = (one.folder.as_str(), &one.entry);
     let said = |name: &str| entry.metadata.get(name).cloned();
-    let folder = entry.name.split('/').next().unwrap_or_default();
-    let of_policy = time_of(folder, &entry.name);
+    // In a container of somebody it stands below the cluster's own folder.
+    let parent = entry.name.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let of_policy = time_of(parent, &entry.name);
     let policy = said(metadata::POLICY).or_else(|| of_policy.map(|_| folder.to_owned()));
     let said_at = said(metadata::CREATED_AT).or_else(|| entry.last_modified.clone());
     (policy, of_policy.or_else(|| said_at?.parse().ok()))
@@ -96,30 +99,41 @@ impl TypedDataSource for SnapshotsDataSource {
         let account = Account::open(ctx, &hcs_planner::names::storage_account(&cluster_id)).await?;
         let account =
             account.ok_or_else(|| diagnostics::no_cluster(&cluster_id).at(Listing::CLUSTER_ID))?;
-        let listed = account.store.list(container::SNAPSHOTS, "").await;
-        let listed = listed.map_err(|error| account.failed(error))?;
+        let client = ctx.data::<Client>()?;
+        let (arm, stores) = (client.arm(&ctx.cancel), client.stores());
+        let listed = list(&arm, stores.as_ref(), account.store.as_ref()).await;
+        let (listed, unread) = listed.map_err(|error| account.failed(error))?;
+        for told in unread {
+            let summary = "Not all snapshots of the cluster are listed";
+            ctx.warn(Diagnostic::warning(summary, format!("{told}.")));
+        }
         let before = config.created_before.known().and_then(|at| at.parse::<Timestamp>().ok());
         let mut found: Vec<_> = listed
             .into_iter()
-            .filter(|entry| entry.name.ends_with(".snap"))
-            .map(|entry| (taken(&entry), entry))
+            .map(|one| (taken(&one), one))
             .filter(|((policy, at), _)| {
                 let is_of =
                     config.policy.known().is_none_or(|wanted| policy.as_ref() == Some(wanted));
                 is_of && before.is_none_or(|before| at.is_some_and(|at| at < before))
             })
             .collect();
-        found.sort_by(|((_, a), one), ((_, b), other)| (b, &other.name).cmp(&(a, &one.name)));
+        found.sort_by(|((_, a), one), ((_, b), other)| {
+            (b, &other.entry.name).cmp(&(a, &one.entry.name))
+        });
         let limit = config
             .limit
             .known()
             .map_or(usize::MAX, |limit| usize::try_from(*limit).unwrap_or(usize::MAX));
-        let rows = found.into_iter().take(limit).map(|((policy, at), entry)| {
+        let rows = found.into_iter().take(limit).map(|((policy, at), one)| {
+            let entry = one.entry;
+            let path = Attr::Known(entry.name.clone());
+            let id = match one.elsewhere {
+                None => SnapshotId::of_cluster(&cluster_id, entry.name),
+                Some((account, container)) => SnapshotId { account, container, path: entry.name },
+            };
             let said = |name: &str| entry.metadata.get(name).cloned();
             FoundSnapshot {
-                id: Attr::Known(
-                    SnapshotId::of_cluster(&cluster_id, entry.name.clone()).to_string(),
-                ),
+                id: Attr::Known(id.to_string()),
                 policy: policy.into(),
                 size_bytes: Attr::Known(i64::try_from(entry.size_bytes).unwrap_or(i64::MAX)),
                 sha256: said(metadata::SHA256).into(),
@@ -127,7 +141,7 @@ impl TypedDataSource for SnapshotsDataSource {
                 consul_version: said(metadata::CONSUL_VERSION).into(),
                 created_at: at.map(|at| at.to_string()).into(),
                 expires_at: said(metadata::EXPIRES_AT).into(),
-                path: Attr::Known(entry.name.clone()),
+                path,
             }
         });
         let snapshots = rows.collect::<Vec<_>>();

@@ -1,21 +1,21 @@
 //! The last snapshot of a cluster that goes, in an account that stays.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use hcs_engine::blob::{BlobError, WriteCondition};
+use hcs_engine::blob::BlobError;
 use hcs_engine::error::chain;
 use hcs_engine::observe::read_status;
 use hcs_engine::requests::SNAPSHOT_GOOD_FOR;
+use hcs_engine::snapshot::save::{self, Place, SaveError};
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{ClusterDocument, blob, container};
-use hcs_planner::names::hex;
 use hcs_planner::observed::{ObservedServer, READY_BLOB};
 use hcs_planner::ownership::{Operation, RunRecord};
 use hcs_planner::requests::{Request, argument};
 use hcs_planner::snapshots::{metadata, time_in_name};
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use sha2::{Digest as _, Sha256};
 use tfplugin::{Context, Diagnostic, Diagnostics};
 
 use super::ask::Account;
@@ -71,18 +71,6 @@ impl Last<'_> {
         let id = SnapshotId::named(self.cluster_id, &format!("final-{time}"));
         let request = Request::snapshot(uuid::Uuid::new_v4().to_string(), &id.path, None);
         let told = own.ask(ctx, request, SNAPSHOT_GOOD_FOR).await.map_err(refused)?;
-        let found = own.store.get(container::SNAPSHOTS, &id.path).await;
-        let found = found.map_err(|error| own.failed(error))?;
-        let bytes = found.map(|found| found.bytes).unwrap_or_default();
-        let sha256 = hex(&Sha256::digest(&bytes));
-        if told.get(argument::SHA256).and_then(Json::as_str) != Some(sha256.as_str()) {
-            let detail =
-                format!("{id} is not what the servers wrote. Nothing was deleted; apply again.");
-            return Err(Diagnostics::error("The last snapshot was changed on its way", detail));
-        }
-        let path = format!("{folder}final-{time}.snap");
-        let written = there.store.put(&container, &path, bytes, WriteCondition::Absent).await;
-        written.map_err(|error| unreachable(&account_id, &container, &error))?;
         let said = |name: &str, key: &str| {
             let value = told.get(name).map(|value| match value {
                 Json::String(text) => text.clone(),
@@ -92,17 +80,28 @@ impl Last<'_> {
         };
         let own_id =
             self.incarnation_id.map(|id| (metadata::INCARNATION_ID.to_owned(), id.to_owned()));
-        let metadata: BTreeMap<String, String> = [
-            said(argument::SHA256, metadata::SHA256),
-            said(argument::RAFT_INDEX, metadata::RAFT_INDEX),
-            said(argument::CONSUL_VERSION, metadata::CONSUL_VERSION),
-            own_id,
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let set = there.store.set_metadata(&container, &path, &metadata).await;
-        set.map_err(|error| unreachable(&account_id, &container, &error))?;
+        let metadata: BTreeMap<String, String> =
+            [said(argument::CONSUL_VERSION, metadata::CONSUL_VERSION), own_id]
+                .into_iter()
+                .flatten()
+                .collect();
+        let from = Place { store: &own.store, container: container::SNAPSHOTS, name: &id.path };
+        let looked = save::look(from).await.map_err(|error| unread(&id, &error))?;
+        let sha256 = told.get(argument::SHA256).and_then(Json::as_str);
+        let Some((_, etag)) = looked.filter(|(saved, _)| Some(saved.sha256.as_str()) == sha256)
+        else {
+            let detail =
+                format!("{id} is not what the servers wrote. Nothing was deleted; apply again.");
+            return Err(Diagnostics::error("The last snapshot was changed on its way", detail));
+        };
+        let path = format!("{folder}final-{time}.snap");
+        let stream =
+            save::read(Arc::clone(&own.store), id.container.clone(), id.path.clone(), Some(etag));
+        let place = Place { store: &there.store, container: &container, name: &path };
+        save::keep(Box::pin(stream), place, metadata).await.map_err(|error| match error {
+            SaveError::Blob(error) => unreachable(&account_id, &container, &error),
+            error => unread(&id, &error),
+        })?;
         let kept = SnapshotId { account: account_id, container, path };
         ctx.warn(Diagnostic::warning("The last snapshot is kept", format!("{kept}")));
         Ok(())
@@ -145,6 +144,11 @@ async fn leads(own: &Account) -> Result<bool, Diagnostics> {
         }
     }
     Ok(false)
+}
+
+fn unread(id: &SnapshotId, error: &SaveError) -> Diagnostics {
+    let detail = format!("{id}: {}. Nothing was deleted; apply again.", chain(error));
+    Diagnostics::error("The last snapshot cannot be brought to where it stays", detail)
 }
 
 fn unreachable(account: &ArmId, container: &str, error: &BlobError) -> Diagnostics {

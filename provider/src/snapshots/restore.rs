@@ -86,7 +86,7 @@ pub(super) async fn brought(
 ) -> Result<String, Diagnostics> {
     let client = ctx.data::<Client>()?;
     let (arm, stores) = (client.arm(&ctx.cancel), client.stores());
-    let brought = bring(&arm, stores.as_ref(), snapshot, cluster_id, account.store.as_ref()).await;
+    let brought = bring(&arm, stores.as_ref(), snapshot, cluster_id, &account.store).await;
     brought.map_err(|error| match error {
         EngineError::Snapshot(error) => Diagnostic::error(
             "The snapshot cannot be restored",

@@ -23,6 +23,8 @@ type Container = BTreeMap<String, Blob>;
 #[derive(Clone, Debug, Default)]
 pub struct Blobs {
     accounts: BTreeMap<String, BTreeMap<String, Container>>,
+    /// Parts of blobs that are not there yet, by account, container, blob and id.
+    staged: BTreeMap<(String, String, String), BTreeMap<String, Bytes>>,
     writes: u64,
 }
 
@@ -64,6 +66,29 @@ impl Blobs {
         let Some(blob) = blobs.and_then(|blobs| blobs.get_mut(name)) else { return false };
         (blob.metadata, blob.etag, blob.written_ms) = (metadata, etag, now_ms);
         true
+    }
+
+    /// Keeps a part of a blob that is not there yet.
+    pub fn stage(&mut self, account: &str, container: &str, name: &str, id: &str, bytes: Bytes) {
+        let blob = (account.to_owned(), container.to_owned(), name.to_owned());
+        self.staged.entry(blob).or_default().insert(id.to_owned(), bytes);
+    }
+
+    /// These parts as one, where all of them are there; the others are forgotten.
+    pub fn take_staged(
+        &mut self,
+        account: &str,
+        container: &str,
+        name: &str,
+        ids: &[String],
+    ) -> Option<Bytes> {
+        let blob = (account.to_owned(), container.to_owned(), name.to_owned());
+        let parts = self.staged.get(&blob)?;
+        let all: Option<Vec<&[u8]>> =
+            ids.iter().map(|id| parts.get(id).map(AsRef::as_ref)).collect();
+        let bytes = all?.concat();
+        self.staged.remove(&blob);
+        Some(bytes.into())
     }
 
     fn next_etag(&mut self) -> String {

@@ -1,16 +1,15 @@
 //! The engine's ports over an estate, in virtual time and without sockets.
 
+mod blobs;
 mod calls;
 mod clock;
 mod programs;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlobStores, WriteCondition};
 use hcs_engine::cloud::{
     ArmRequest, ArmResponse, Cloud, Method, PrincipalType, Target, TransportError,
 };
@@ -19,7 +18,6 @@ use crate::estate::{Estate, Servers};
 use crate::world::World;
 use crate::world::events::Event;
 use crate::world::http;
-use crate::world::operations::rfc3339;
 use crate::world::settings::Settings;
 
 pub use calls::{Answered, Call, CallFault, Calls, Family, Forks, Script, Sort, Strike};
@@ -169,146 +167,4 @@ pub(crate) fn not_sent(host: String) -> TransportError {
 
 pub(crate) fn no_answer(host: String) -> TransportError {
     TransportError::OutcomeUnknown { host, source: "injected: the answer was lost".into() }
-}
-
-impl BlobStores for SimCloud {
-    fn open(&self, blob_endpoint: &str) -> Result<Arc<dyn BlobStore>, BlobError> {
-        let account = blob_endpoint.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        Ok(Arc::new(SimBlobs { cloud: self.clone(), account: account.to_owned() }))
-    }
-}
-
-/// One account's blobs, as one caller.
-struct SimBlobs {
-    cloud: SimCloud,
-    account: String,
-}
-
-impl SimBlobs {
-    fn away(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BlobError {
-        BlobError::Unavailable { account: self.account.clone(), source: why.into() }
-    }
-
-    /// Does this to blobs of an existing container, when the caller may.
-    fn work<T>(
-        &self,
-        container: &str,
-        what: &str,
-        verb: http::Method,
-        work: impl FnOnce(&mut Estate, u64) -> Result<T, BlobError>,
-    ) -> Result<T, BlobError> {
-        let mut estate = self.cloud.lock();
-        let now_ms = self.cloud.clock.true_unix_ms();
-        let fault = estate.world.data_fault(verb);
-        if let Some((status, false, _)) = fault {
-            return Err(self.away(format!("injected: status {status}")));
-        }
-        if !estate.world.account_serves(&self.account) {
-            return Err(self.away("the account does not exist"));
-        }
-        let denied = |code: &str| BlobError::Denied {
-            account: self.account.clone(),
-            container: container.to_owned(),
-            code: code.to_owned(),
-        };
-        if !estate.world.firewall_lets_in(&self.cloud.principal, &self.account) {
-            return Err(denied("AuthorizationFailure"));
-        }
-        if !estate.world.allows_blob(&self.cloud.principal, &self.account, container, what) {
-            return Err(denied("AuthorizationPermissionMismatch"));
-        }
-        if !estate.world.container_exists(&self.account, container) {
-            return Err(BlobError::NoContainer {
-                account: self.account.clone(),
-                container: container.to_owned(),
-            });
-        }
-        let result = work(&mut estate, now_ms);
-        match fault {
-            Some(_) => Err(self.away("injected: the answer was lost")),
-            None => result,
-        }
-    }
-}
-
-#[async_trait]
-impl BlobStore for SimBlobs {
-    async fn get(&self, container: &str, name: &str) -> Result<Option<BlobContent>, BlobError> {
-        tokio::task::yield_now().await;
-        self.work(container, "read", http::Method::Get, |estate, now_ms| {
-            Ok(estate.blobs.get(&self.account, container, name).map(|blob| BlobContent {
-                bytes: blob.bytes.clone(),
-                etag: blob.etag.clone(),
-                age: Some(Duration::from_millis(now_ms.saturating_sub(blob.written_ms))),
-                served_unix_s: i64::try_from(now_ms / 1000).ok(),
-            }))
-        })
-    }
-
-    async fn put(
-        &self,
-        container: &str,
-        name: &str,
-        bytes: Bytes,
-        condition: WriteCondition,
-    ) -> Result<String, BlobError> {
-        tokio::task::yield_now().await;
-        self.work(container, "write", http::Method::Put, |estate, now_ms| {
-            let old = estate.blobs.get(&self.account, container, name);
-            let holds = match &condition {
-                WriteCondition::Always => true,
-                WriteCondition::Absent => old.is_none(),
-                WriteCondition::Matches(etag) => old.is_some_and(|blob| blob.etag == *etag),
-            };
-            if !holds {
-                return Err(BlobError::ConditionFailed {
-                    container: container.to_owned(),
-                    name: name.to_owned(),
-                });
-            }
-            Ok(estate.blobs.put(&self.account, container, name, bytes, now_ms))
-        })
-    }
-
-    async fn delete(&self, container: &str, name: &str) -> Result<bool, BlobError> {
-        tokio::task::yield_now().await;
-        self.work(container, "delete", http::Method::Delete, |estate, _| {
-            Ok(estate.blobs.remove(&self.account, container, name))
-        })
-    }
-
-    async fn set_metadata(
-        &self,
-        container: &str,
-        name: &str,
-        metadata: &BTreeMap<String, String>,
-    ) -> Result<(), BlobError> {
-        tokio::task::yield_now().await;
-        self.work(container, "write", http::Method::Put, |estate, now_ms| {
-            let (account, said) = (&self.account, metadata.clone());
-            let is_set = estate.blobs.set_metadata(account, container, name, said, now_ms);
-            is_set.then_some(()).ok_or_else(|| BlobError::Refused {
-                operation: "Set metadata",
-                container: container.to_owned(),
-                name: name.to_owned(),
-                status: 404,
-                code: "BlobNotFound".to_owned(),
-            })
-        })
-    }
-
-    async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
-        tokio::task::yield_now().await;
-        self.work(container, "read", http::Method::Get, |estate, _| {
-            let rows = estate.blobs.list(&self.account, container, prefix);
-            Ok(rows
-                .map(|(name, blob)| BlobEntry {
-                    name: name.to_owned(),
-                    size_bytes: blob.bytes.len() as u64,
-                    last_modified: Some(rfc3339(blob.written_ms)),
-                    metadata: blob.metadata.clone(),
-                })
-                .collect())
-        })
-    }
 }

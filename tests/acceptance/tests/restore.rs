@@ -56,7 +56,7 @@ fn last_nights_snapshot_comes_back_by_the_words_of_the_guide() -> Done {
     assert_eq!(get()?, "lost");
     snapshots_and_restores_are_declared(&scenario, one, &put, &get)?;
     offline(&scenario)?;
-    a_policy_drills_what_it_keeps(&scenario, one)?;
+    a_policy_drills_what_it_keeps(&scenario, one, &put, &get)?;
     the_last_snapshot_outlives_its_cluster(&scenario, one, &put)
 }
 
@@ -160,28 +160,79 @@ fn snapshots_and_restores_are_declared(
     Ok(())
 }
 
-/// A policy's newest snapshot is restored into a Consul that is thrown away, and the state says when.
-fn a_policy_drills_what_it_keeps(scenario: &Scenario, lines: &str) -> Done {
-    let terraform = &scenario.terraform;
-    let policy = "
-resource \"hcs_snapshot_policy\" \"drilled\" {
-  cluster_id     = hcs_cluster.main.id
-  name           = \"drilled\"
-  interval       = \"1h\"
-  drill_interval = \"12h\"
-}
-";
-    terraform.write("main.tf", &(configuration("restore", "", lines) + policy))?;
+/// A policy keeps its snapshots in an account of the platform's; a server that does not lead tries the newest one there.
+fn a_policy_drills_what_it_keeps(
+    scenario: &Scenario,
+    lines: &str,
+    put: Put<'_>,
+    get: Get<'_>,
+) -> Done {
+    let (terraform, container) = (&scenario.terraform, make_backups(scenario, "policies")?);
+    let policy = |place: &str| {
+        format!(
+            "
+resource \"hcs_snapshot_policy\" \"drilled\" {{
+  cluster_id           = hcs_cluster.main.id
+  name                 = \"drilled\"
+  interval             = \"1h\"
+  drill_interval       = \"12h\"
+  storage_container_id = {place}
+}}
+"
+        )
+    };
+    let plain = configuration("restore", "", lines);
+    let there = format!("\"{container}\"");
+    put("as the policy knows it")?;
+    terraform.write("main.tf", &(plain.clone() + &policy("\"consul\"")))?;
+    let refused = terraform.plan(&[])?.expect_code(1)?;
+    assert!(refused.words().contains("is not the id of a storage container"), "{}", refused.text());
+    terraform.write("main.tf", &(plain.clone() + &policy(&there)))?;
     terraform.apply(&[])?;
     wait("a drill went well", || {
         terraform.run(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?.expect_code(0)?;
         let state = terraform.attributes("hcs_snapshot_policy.drilled")?;
         assert_eq!(state["last_error"], Value::Null, "{state}");
-        Ok(state["last_verified_at"].as_str().is_some_and(|time| time.starts_with("20")))
+        let is_there = state["snapshot_count"].as_u64() >= Some(1);
+        Ok(is_there && state["last_verified_at"].as_str().is_some_and(|at| at.starts_with("20")))
     })?;
     terraform.plan(&[])?.expect_code(0)?;
     let said = scenario.hcs("status", &[])?;
     assert!(said.contains("a server that was thrown away restored the newest at 20"), "{said}");
+
+    // The servers may write there; whoever looks needs a right of their own.
+    let listed = scenario.hcs("snapshots list", &[])?;
+    assert!(listed.contains(&format!("not shown: {container}")), "{listed}");
+    assert!(listed.contains("Storage Blob Data Reader"), "{listed}");
+    give_rights(scenario, &container)?;
+    let mut id = String::new();
+    wait("it is listed", || {
+        let listed = scenario.hcs("snapshots list", &[])?;
+        let below = format!("{container}/blobs/restore-");
+        let mut ids = listed.split_whitespace().filter(|word| word.starts_with(&below));
+        ids.next().unwrap_or_default().clone_into(&mut id);
+        Ok(!id.is_empty())
+    })?;
+    let verified = scenario.hcs("snapshots verify --cluster", &[&id])?;
+    assert!(verified.contains("is whole"), "{verified}");
+    put("a later word")?;
+    let restored = scenario.hcs("snapshots restore", &[&id, "--yes"])?;
+    assert!(restored.contains("Consul is back at"), "{restored}");
+    assert_eq!(get()?, "as the policy knows it");
+    wait("all is well", || Ok(scenario.hcs("status", &[])?.contains("all is well")))?;
+    terraform.plan(&[])?.expect_code(0)?;
+
+    // The policy goes, the right with it, and what it kept stays.
+    let may = || -> Result<usize, HarnessError> {
+        let within = format!("{container}/providers/Microsoft.Authorization/").to_lowercase();
+        let ids = scenario.azure.objects()?;
+        Ok(ids.iter().filter(|id| id.to_lowercase().starts_with(&within)).count())
+    };
+    assert_eq!(may()?, 2, "the servers' and the caller's");
+    terraform.write("main.tf", &plain)?;
+    terraform.apply(&[])?;
+    assert_eq!(may()?, 1);
+    assert!(!blobs::list(&scenario.azure, BACKUPS, "policies")?.is_empty());
     Ok(())
 }
 
@@ -223,10 +274,10 @@ fn offline(scenario: &Scenario) -> Done {
 const BACKUPS: &str = "platformbackups";
 
 /// An account of the platform's with a container, as somebody made it before. Returns the container's id.
-fn make_backups(scenario: &Scenario) -> Result<String, Box<dyn Error>> {
+fn make_backups(scenario: &Scenario, name: &str) -> Result<String, Box<dyn Error>> {
     let group = scenario.azure.group_id(GROUP);
     let account = format!("{group}/providers/Microsoft.Storage/storageAccounts/{BACKUPS}");
-    let container = format!("{account}/blobServices/default/containers/consul");
+    let container = format!("{account}/blobServices/default/containers/{name}");
     let body = json!({
         "location": "westeurope", "kind": "StorageV2", "sku": { "name": "Standard_ZRS" }, "properties": {},
     });
@@ -266,7 +317,7 @@ fn give_rights(scenario: &Scenario, container: &str) -> Done {
 /// Without a place for it the cluster stays; with one it goes, and another cluster begins with what it held.
 fn the_last_snapshot_outlives_its_cluster(scenario: &Scenario, lines: &str, put: Put<'_>) -> Done {
     let terraform = &scenario.terraform;
-    let container = make_backups(scenario)?;
+    let container = make_backups(scenario, "consul")?;
     let kept = format!("{lines}  final_snapshot_storage_container_id = \"{container}\"\n");
     terraform.write("main.tf", &configuration("restore", "", &kept))?;
     let applied = terraform.apply(&[])?;

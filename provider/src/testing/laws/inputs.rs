@@ -190,7 +190,7 @@ fn snapshots(name: &str, number: usize) -> Option<Value> {
                    Microsoft.Storage/storageAccounts/backups";
     let container = format!("{account}/blobServices/default/containers/consul-{number}");
     match name {
-        "final_snapshot_storage_container_id" => Some(container.into()),
+        "final_snapshot_storage_container_id" | "storage_container_id" => Some(container.into()),
         "restore_from_snapshot_id" => Some(format!("{container}/blobs/demo/final.snap").into()),
         _ => None,
     }

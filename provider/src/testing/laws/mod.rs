@@ -10,6 +10,7 @@ mod listings;
 mod networks;
 mod nulls;
 mod ownership;
+mod places;
 mod policies;
 mod reads;
 mod registrations;

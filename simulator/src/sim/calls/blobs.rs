@@ -6,21 +6,23 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, BlobStores, WriteCondition};
+use hcs_engine::blob::{
+    BlobContent, BlobEntry, BlobError, BlobStore, BlobStores, BlockStore, WriteCondition,
+};
 use hcs_planner::dataplane::{blob, container as names};
 use serde_json::Value;
 
 use super::{Answered, Call, CallFault, Calls, Sort};
 
 impl BlobStores for Calls {
-    fn open(&self, blob_endpoint: &str) -> Result<Arc<dyn BlobStore>, BlobError> {
+    fn open(&self, blob_endpoint: &str) -> Result<Arc<dyn BlockStore>, BlobError> {
         let store = self.cloud.open(blob_endpoint)?;
         Ok(Arc::new(CountedBlobs { store, calls: self.clone() }))
     }
 }
 
 struct CountedBlobs {
-    store: Arc<dyn BlobStore>,
+    store: Arc<dyn BlockStore>,
     calls: Calls,
 }
 
@@ -167,5 +169,44 @@ impl BlobStore for CountedBlobs {
 
     async fn list(&self, container: &str, prefix: &str) -> Result<Vec<BlobEntry>, BlobError> {
         self.call(label("LIST", container, prefix), self.store.list(container, prefix)).await
+    }
+}
+
+#[async_trait]
+impl BlockStore for CountedBlobs {
+    async fn stage(
+        &self,
+        container: &str,
+        name: &str,
+        block_id: &str,
+        bytes: Bytes,
+    ) -> Result<(), BlobError> {
+        let call = label("PUT", container, name);
+        self.call(call, self.store.stage(container, name, block_id, bytes)).await
+    }
+
+    async fn commit(
+        &self,
+        container: &str,
+        name: &str,
+        block_ids: &[String],
+        metadata: &BTreeMap<String, String>,
+        condition: WriteCondition,
+    ) -> Result<String, BlobError> {
+        let condition = if self.ignores_conditions() { WriteCondition::Always } else { condition };
+        let call = label("PUT", container, name);
+        self.call(call, self.store.commit(container, name, block_ids, metadata, condition)).await
+    }
+
+    async fn read_part(
+        &self,
+        container: &str,
+        name: &str,
+        offset: u64,
+        bytes_max: usize,
+        etag: Option<&str>,
+    ) -> Result<Option<BlobContent>, BlobError> {
+        let call = label("GET", container, name);
+        self.call(call, self.store.read_part(container, name, offset, bytes_max, etag)).await
     }
 }
