@@ -19,7 +19,6 @@ use hcs_host_manager::snapshot::attempt::{Outcome, attempt};
 use hcs_host_manager::snapshot::run::expire;
 use hcs_host_manager::timing::Timing;
 use hcs_planner::dataplane::{blob, container};
-use hcs_planner::snapshots::place::PolicyPlace;
 use hcs_planner::snapshots::policy::{Kept, PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::snapshots::retention::Retention;
 use hcs_planner::snapshots::{metadata, newest, time_in_name, time_of};
@@ -27,8 +26,8 @@ use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
-use support::blobs::BACKUPS;
-use support::world::{MANAGEMENT, World};
+use support::blobs::{BACKUPS, BACKUPS_ID};
+use support::world::{MANAGEMENT, World, elsewhere};
 use support::{consul_binary, eventually};
 
 const HOURS_IN_CI: u64 = 240;
@@ -304,8 +303,6 @@ async fn a_lock_that_is_lost_a_clock_that_jumps_and_a_disk_without_room_leave_no
     );
 }
 
-const BACKUPS_ID: &str = "/subscriptions/s/resourceGroups/backups/providers/Microsoft.Storage/storageAccounts/acct/blobServices/default/containers/backups";
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_names_somebodys_container_keeps_all_there_and_says_what_it_lacks() {
     let world = World::new(&consul_binary(), 1);
@@ -314,12 +311,7 @@ async fn a_policy_that_names_somebodys_container_keeps_all_there_and_says_what_i
         let policy = SnapshotPolicyDocument {
             interval_seconds: Some(3600),
             drill_interval_seconds: Some(3600),
-            place: Some(PolicyPlace {
-                container_id: BACKUPS_ID.to_owned(),
-                blob_endpoint: "https://acct.blob.core.windows.net/".to_owned(),
-                folder: "demo-0a1b2c3d".to_owned(),
-                since: since.to_string(),
-            }),
+            place: Some(elsewhere(since)),
             ..SnapshotPolicyDocument::named("hourly")
         };
         let document = serde_json::to_vec(&policy).unwrap();

@@ -16,13 +16,15 @@ use hcs_planner::dataplane::{ClusterDocument, ConsulArtifact, ServerStatus, blob
 use hcs_planner::maintenance::Window;
 use hcs_planner::observed::is_same_consul;
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult};
+use hcs_planner::snapshots::place::PolicyPlace;
 use hcs_planner::upgrade::{By, Channel, Upgrade, UpgradePhase};
 use hcs_release_maker::{next_patch, relabelled, zipped};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use semver::Version;
 use serde_json::json;
+use support::blobs::{BACKUPS, BACKUPS_ID};
 use support::releases::Publisher;
-use support::world::{MANAGEMENT, Server, World, forget_answers};
+use support::world::{MANAGEMENT, Server, World, elsewhere, forget_answers};
 use support::writer::Writer;
 use support::{consul_binary, eventually};
 
@@ -115,9 +117,10 @@ async fn world_of(program: &Path, channel: Channel) -> (World, Publisher) {
 }
 
 /// Declares a policy whose own moments are far away.
-fn keeps_before_upgrades(world: &World, policy: &str) {
+fn keeps_before_upgrades(world: &World, policy: &str, place: Option<&PolicyPlace>) {
     let document = json!({
         "name": policy, "interval_seconds": 30 * 86_400, "retain_count": 3, "enabled": true, "before_upgrade": true,
+        "place": place,
     });
     let path = format!("{}{policy}.json", blob::SNAPSHOT_POLICIES);
     world.account.write(container::CONFIG, &path, document.to_string());
@@ -138,7 +141,7 @@ async fn a_verified_release_comes_in_its_window_after_a_snapshot_and_the_leader_
     let (first, next, to) = programs();
     let (mut world, maker) = world_of(&first, Channel::Minor).await;
     world.maintenance.windows = vec![window(3)];
-    keeps_before_upgrades(&world, "monthly");
+    keeps_before_upgrades(&world, "monthly", None);
     // The checksums are signed, and the archive is not the one that was.
     maker.publish(&to, &next);
     maker.put(&to, &format!("consul_{to}_linux_amd64.zip"), &zipped(b"#!/bin/sh\nevil\n"));
@@ -290,8 +293,12 @@ async fn a_cluster_of_one_that_does_not_come_up_goes_back() {
     maker.publish(&to, &liar(&real));
     world.set_server_count(1);
     let mut server = world.server(0);
+    // An upgrade waits for nobody's account: what is taken before it is in the cluster's own then.
+    world.elsewhere.set_denied(true);
+    keeps_before_upgrades(&world, "offsite", Some(&elsewhere(Timestamp::now())));
     server.start_manager();
-    noted(&world, UpgradePhase::Stopped).await;
+    let name = noted(&world, UpgradePhase::Stopped).await.snapshot.expect("a snapshot");
+    assert!(name.starts_with("~on-demand/before-"), "{name}");
     let request = Request::new("b-4".to_owned(), None, RequestAction::TakeBackUpgrade);
     let taken = answer(&world, &request).await;
     assert_eq!(taken.outcome, RequestOutcome::Done, "{taken:?}");
@@ -338,12 +345,16 @@ async fn servers_go_one_after_the_other_and_lose_no_write() {
     let (first, next, to) = programs();
     let (world, maker) = world_of(&first, Channel::Minor).await;
     world.set_server_count(count);
+    keeps_before_upgrades(&world, "offsite", Some(&elsewhere(Timestamp::now())));
     let servers = formed(&world, count).await;
     let writer = Writer::start(&world, count);
     maker.publish(&to, &next);
     let done = noted(&world, UpgradePhase::Done).await;
     eventually("all run it", SOON, || async { all_run(&world, &to) }).await;
     let written = writer.stop().await;
+    let snapshot = done.snapshot.expect("a snapshot");
+    let path = snapshot.strip_prefix(&format!("{BACKUPS_ID}/blobs/")).expect("its whole id");
+    assert!(world.elsewhere.read(BACKUPS, path).is_some(), "{snapshot}");
     println!(
         "{count} servers from Consul {} to {to}: {} writes acknowledged, the longest time without one {:?}",
         done.from.version,

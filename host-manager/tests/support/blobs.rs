@@ -12,6 +12,8 @@ use hcs_engine::blob::{
 
 /// The container of somebody's account, beside the cluster's own.
 pub const BACKUPS: &str = "backups";
+/// Its id.
+pub const BACKUPS_ID: &str = "/subscriptions/s/resourceGroups/backups/providers/Microsoft.Storage/storageAccounts/acct/blobServices/default/containers/backups";
 
 /// Which calls get no answer.
 #[derive(Clone, Copy, Default, PartialEq)]

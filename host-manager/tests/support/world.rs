@@ -32,8 +32,10 @@ use hcs_planner::dataplane::{
 };
 use hcs_planner::ownership::{FixedInputs, RunRecord};
 use hcs_planner::rotation::{Phase, Rotated, Rotations, RotationsDocument, declared, turn};
+use hcs_planner::snapshots::place::PolicyPlace;
 use hcs_planner::spec::ClusterSpec;
 use hcs_planner::upgrade::Maintenance;
+use jiff::Timestamp;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
@@ -41,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 
-use super::blobs::{Account, BACKUPS};
+use super::blobs::{Account, BACKUPS, BACKUPS_ID};
 use super::systemctl::Systemctl;
 
 pub const DATACENTER: &str = "dc1";
@@ -75,6 +77,16 @@ pub struct World {
     next_ca: Option<(String, String)>,
     /// Third byte of the servers' addresses, so that two runs at once do not meet.
     net: u8,
+}
+
+/// Where a policy keeps its snapshots that names somebody's container.
+pub fn elsewhere(since: Timestamp) -> PolicyPlace {
+    PolicyPlace {
+        container_id: BACKUPS_ID.to_owned(),
+        blob_endpoint: "https://acct.blob.core.windows.net/".to_owned(),
+        folder: "demo-0a1b2c3d".to_owned(),
+        since: since.to_string(),
+    }
 }
 
 pub fn agent_token(slot: u32) -> String {
