@@ -65,6 +65,9 @@ pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineErr
     if observed.object(&account).is_some() {
         let services = account.child("blobServices", "default");
         children.push(list(child(&services, "containers", Kind::BlobContainer)));
+        if let Some(body) = arm.get(&services, Kind::BlobService).await? {
+            observed.insert(body);
+        }
     }
     for body in try_join_all(children).await?.into_iter().flatten() {
         observed.insert(body);

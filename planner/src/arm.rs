@@ -123,6 +123,8 @@ pub enum Kind {
     PrivateDnsRecord,
     /// Storage account.
     StorageAccount,
+    /// What an account says of all its blobs; it comes and goes with the account.
+    BlobService,
     /// Blob container.
     BlobContainer,
     /// User-assigned identity.
@@ -148,6 +150,7 @@ impl Kind {
         Self::PrivateDnsLink,
         Self::PrivateDnsRecord,
         Self::StorageAccount,
+        Self::BlobService,
         Self::BlobContainer,
         Self::Identity,
         Self::RoleAssignment,
@@ -169,6 +172,7 @@ impl Kind {
             Self::PrivateDnsLink => "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
             Self::PrivateDnsRecord => "Microsoft.Network/privateDnsZones/A",
             Self::StorageAccount => "Microsoft.Storage/storageAccounts",
+            Self::BlobService => "Microsoft.Storage/storageAccounts/blobServices",
             Self::BlobContainer => "Microsoft.Storage/storageAccounts/blobServices/containers",
             Self::Identity => "Microsoft.ManagedIdentity/userAssignedIdentities",
             Self::RoleAssignment => "Microsoft.Authorization/roleAssignments",
@@ -188,7 +192,7 @@ impl Kind {
             | Self::Peering
             | Self::LoadBalancer => "2024-01-01",
             Self::PrivateDnsZone | Self::PrivateDnsLink | Self::PrivateDnsRecord => "2024-06-01",
-            Self::StorageAccount | Self::BlobContainer => "2023-05-01",
+            Self::StorageAccount | Self::BlobService | Self::BlobContainer => "2023-05-01",
             Self::Identity => "2023-01-31",
             Self::RoleAssignment => "2022-04-01",
         }
@@ -201,6 +205,7 @@ impl Kind {
             Self::Lock
                 | Self::Peering
                 | Self::PrivateDnsRecord
+                | Self::BlobService
                 | Self::BlobContainer
                 | Self::RoleAssignment
         )
@@ -228,10 +233,11 @@ mod tests {
                 Kind::PrivateDnsLink => 9,
                 Kind::PrivateDnsRecord => 10,
                 Kind::StorageAccount => 11,
-                Kind::BlobContainer => 12,
-                Kind::Identity => 13,
-                Kind::RoleAssignment => 14,
-                Kind::ScaleSet => 15,
+                Kind::BlobService => 12,
+                Kind::BlobContainer => 13,
+                Kind::Identity => 14,
+                Kind::RoleAssignment => 15,
+                Kind::ScaleSet => 16,
             };
             assert_eq!(own, place);
         }

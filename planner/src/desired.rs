@@ -6,6 +6,7 @@ mod storage;
 
 pub use network::PRIVATE_ENDPOINT_ADDRESS;
 pub(crate) use network::balancer_addresses;
+pub use storage::KEPT_DAYS;
 pub(crate) use storage::role_of_servers;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub mod object {
     pub const ENDPOINT: &str = "endpoint_load_balancer";
     /// Storage account.
     pub const STORAGE_ACCOUNT: &str = "storage_account";
+    /// What the account says of all its blobs.
+    pub const BLOB_SERVICE: &str = "blob_service";
     /// Identity that all servers share.
     pub const SHARED_IDENTITY: &str = "identity_servers";
 

@@ -75,6 +75,10 @@ fn classes(kind: Kind) -> &'static [Class] {
             ("/properties/minimumTlsVersion", InPlace),
             ("/properties/supportsHttpsTrafficOnly", InPlace),
         ],
+        Kind::BlobService => &[
+            ("/properties/containerDeleteRetentionPolicy", InPlace),
+            ("/properties/deleteRetentionPolicy", InPlace),
+        ],
         Kind::BlobContainer => &[("/properties/publicAccess", InPlace)],
         Kind::RoleAssignment => &[("", RecreatesObject)],
         Kind::ScaleSet => &[

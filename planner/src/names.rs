@@ -265,6 +265,11 @@ impl Names {
         self.storage_account.clone()
     }
 
+    /// What the account says of all its blobs.
+    pub fn blob_service(&self) -> ArmId {
+        self.blob_service.clone()
+    }
+
     /// Blob container.
     pub fn container(&self, container: &str) -> ArmId {
         self.blob_service.child("containers", container)

@@ -40,6 +40,7 @@ fn table_name(kind: Kind) -> &'static str {
         Kind::PrivateDnsLink => "private_dns_link",
         Kind::PrivateDnsRecord => "private_dns_record",
         Kind::StorageAccount => "storage_account",
+        Kind::BlobService => "blob_service",
         Kind::BlobContainer => "blob_container",
         Kind::Identity => "identity",
         Kind::ScaleSet => "scale_set",

@@ -7,7 +7,8 @@ mod store;
 mod validate;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::names::parse_cluster_id;
+use hcs_planner::desired::KEPT_DAYS;
+use hcs_planner::names::{parse_cluster_id, storage_account_name};
 use hcs_planner::rules;
 use hcs_planner::snapshots::place::PolicyPlace;
 use hcs_planner::snapshots::policy::{OnDelete, SnapshotPolicyDocument};
@@ -72,10 +73,13 @@ impl PolicyResource {
         let ports = (client.as_ref(), &ctx.cancel);
         match store.remove(ports, name, incarnation_of(prior).as_deref(), purge).await? {
             // One that is made again needs it again.
-            Removed::Gone(Some(place)) if leg != Leg::BeforeSame => {
+            Removed::Gone(Some(place), _) if leg != Leg::BeforeSame => {
                 Ok(Elsewhere::of(ctx, &store)?.leave(&place, name).await)
             }
-            Removed::Gone(_) => Ok(Diagnostics::none()),
+            Removed::Gone(None, purged) if purged > 0 => {
+                Ok(purged_here(&store.cluster_id, name, purged).into())
+            }
+            Removed::Gone(..) => Ok(Diagnostics::none()),
             Removed::Another => Ok(superseded(name, "Nothing was deleted").into()),
         }
     }
@@ -98,6 +102,20 @@ fn unfinished(cluster_id: &ArmId, name: &str) -> Diagnostic {
         format!(
             "No Terraform state holds snapshot policy {name:?} of {cluster_id}, and its create did not end. Apply a \
              configuration of it instead of importing it: the create goes on from there."
+        ),
+    )
+}
+
+/// The account keeps what is deleted for a while.
+fn purged_here(cluster_id: &ArmId, name: &str, purged: usize) -> Diagnostic {
+    let account = storage_account_name(cluster_id);
+    Diagnostic::warning(
+        format!("{purged} snapshots of policy {name:?} were deleted"),
+        format!(
+            "For {KEPT_DAYS} days each of them can be brought back, as long as the cluster is there:\n\n  \
+             az storage blob list --auth-mode login --account-name {account} --container-name snapshots --prefix {name}/ \
+             --include d --query '[?deleted].name'\n  \
+             az storage blob undelete --auth-mode login --account-name {account} --container-name snapshots --name <name>"
         ),
     )
 }

@@ -21,6 +21,10 @@ const SHARED: [(&str, &str); 9] = [
     (container::RELEASES, ROLE_BLOB_CONTRIBUTOR),
 ];
 
+/// What is overwritten or deleted can be brought back for so long. Not as versions: those of a status that is written every
+/// five seconds would stay until somebody deletes them.
+pub const KEPT_DAYS: u32 = 7;
+
 pub(super) fn build(builder: &mut Builder<'_>) {
     let location = builder.spec.location.clone();
     // Three copies in three zones where the region has them: snapshots survive what servers may not.
@@ -43,6 +47,17 @@ pub(super) fn build(builder: &mut Builder<'_>) {
         id,
         account,
         &[object::RESOURCE_GROUP],
+    );
+    let kept = json!({ "enabled": true, "days": KEPT_DAYS });
+    builder.add(
+        object::BLOB_SERVICE,
+        Kind::BlobService,
+        builder.names.blob_service(),
+        json!({ "properties": {
+            "deleteRetentionPolicy": kept,
+            "containerDeleteRetentionPolicy": kept,
+        } }),
+        &[object::STORAGE_ACCOUNT],
     );
     let id = builder.names.shared_identity();
     builder.add(

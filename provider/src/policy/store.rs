@@ -35,8 +35,8 @@ pub(super) enum Written {
 
 /// What became of a policy that was to go.
 pub(super) enum Removed {
-    /// It is gone, and where its snapshots were in somebody's account.
-    Gone(Option<PolicyPlace>),
+    /// It is gone: where its snapshots were in somebody's account, and how many of them went.
+    Gone(Option<PolicyPlace>, usize),
     /// It was gone already, and another one has its name.
     Another,
 }
@@ -239,19 +239,19 @@ impl PolicyStore {
         purge: bool,
     ) -> Result<Removed, Diagnostics> {
         // The document goes last: where it is gone, nothing that is left is the state's.
-        let Some((found, etag)) = self.read(name).await? else { return Ok(Removed::Gone(None)) };
+        let Some((found, etag)) = self.read(name).await? else { return Ok(Removed::Gone(None, 0)) };
         if found.incarnation_id.as_deref() != incarnation_id {
             return Ok(Removed::Another);
         }
-        let place = found.place.clone();
+        let (place, mut purged) = (found.place.clone(), 0);
         if purge {
             let disabled = SnapshotPolicyDocument { enabled: false, ..found };
             if self.put(&disabled, WriteCondition::Matches(etag)).await?.is_none() {
                 return Err(changed(name));
             }
-            self.purge(client, cancel, &disabled).await?;
+            purged = self.purge(client, cancel, &disabled).await?;
             match self.read(name).await? {
-                None => return Ok(Removed::Gone(place)),
+                None => return Ok(Removed::Gone(place, purged)),
                 Some((found, _)) if found != disabled => return Err(changed(name)),
                 Some(_) => {}
             }
@@ -259,22 +259,22 @@ impl PolicyStore {
         let document = blob::snapshot_policy(name);
         let removed = self.store.delete(container::CONFIG, &document).await;
         removed.map_err(|error| self.failed(error))?;
-        Ok(Removed::Gone(place))
+        Ok(Removed::Gone(place, purged))
     }
 
-    /// Takes its snapshots away, wherever they are.
+    /// Takes its snapshots away, wherever they are; how many there were.
     async fn purge(
         &self,
         client: &Client,
         cancel: &CancellationToken,
         policy: &SnapshotPolicyDocument,
-    ) -> Result<(), Diagnostics> {
+    ) -> Result<usize, Diagnostics> {
         let elsewhere;
         let store: &dyn BlobStore = match &policy.place {
             None => self.store.as_ref(),
             Some(place) => {
                 let Some(found) = there(client, cancel, &place.container_id).await? else {
-                    return Ok(());
+                    return Ok(0);
                 };
                 elsewhere = found;
                 elsewhere.as_ref()
@@ -287,12 +287,12 @@ impl PolicyStore {
         let prefix = format!("{}/", policy.folder());
         let listed = match store.list(policy.container(), &prefix).await {
             Ok(listed) => listed,
-            Err(BlobError::NoContainer { .. }) => return Ok(()),
+            Err(BlobError::NoContainer { .. }) => return Ok(0),
             Err(error) => return Err(refused(error)),
         };
         let names = listed.into_iter().map(|entry| entry.name).collect();
-        let (_, left) = delete_all(store, policy.container(), names).await;
-        left.map_or(Ok(()), |error| Err(refused(error)))
+        let (gone, left) = delete_all(store, policy.container(), names).await;
+        left.map_or(Ok(gone), |error| Err(refused(error)))
     }
 
     /// What a policy has kept.

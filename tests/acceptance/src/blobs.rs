@@ -74,11 +74,29 @@ pub fn put(
     }
 }
 
+/// Brings back a blob that was deleted, as `az storage blob undelete` does.
+pub fn undelete(
+    emulator: &Emulator,
+    account: &str,
+    container: &str,
+    name: &str,
+) -> Result<(), HarnessError> {
+    let path = format!("{account}/{container}/{name}?comp=undelete");
+    match ask(emulator, "PUT", &path)? {
+        Answer { status: 200, .. } => Ok(()),
+        other => Err(HarnessError::Unexpected(format!("undelete {name}: {}", other.text()))),
+    }
+}
+
 fn request(emulator: &Emulator, path: &str) -> Result<Answer, HarnessError> {
+    ask(emulator, "GET", path)
+}
+
+fn ask(emulator: &Emulator, method: &str, path: &str) -> Result<Answer, HarnessError> {
     let ca = emulator.ca();
     let token = emulator.token("https://storage.azure.com/.default")?;
     let headers =
         vec![("Authorization", format!("Bearer {token}")), ("x-ms-version", VERSION.to_owned())];
     let url = format!("{}/{path}", emulator.url);
-    curl::send(&Request { url, ca: Some(&ca), headers, ..Request::default() })
+    curl::send(&Request { method, url, ca: Some(&ca), headers, ..Request::default() })
 }

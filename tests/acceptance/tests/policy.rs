@@ -115,9 +115,18 @@ fn change_and_destroy(scenario: &Scenario, account: &str) -> Done {
     );
     terraform.write("main.tf", &configuration(&purge))?;
     terraform.apply(&[])?;
+    let kept = snapshots()?;
     terraform.write("main.tf", &configuration(""))?;
-    terraform.apply(&[])?;
+    let purged = terraform.apply(&[])?;
     assert!(blobs::list(&scenario.azure, account, "snapshots")?.is_empty(), "purge leaves none");
+    let words = purged.words();
+    let told = format!("{} snapshots of policy \"often\" were deleted", kept.len());
+    assert!(words.contains(&told) && words.contains("az storage blob undelete"), "{words}");
+    // For a while that is not the end.
+    let newest = kept.last().ok_or("no snapshot")?;
+    blobs::undelete(&scenario.azure, account, "snapshots", newest)?;
+    let verified = scenario.hcs("snapshots verify --cluster", &[newest])?;
+    assert!(verified.contains("is whole"), "{verified}");
     terraform.destroy(&[])?;
     assert_eq!(scenario.made()?, Vec::<String>::new());
     Ok(())

@@ -70,7 +70,6 @@ fn expected(parts: &[&str], zones: &[&str]) -> Value {
         "/resourcegroups/rg$",
         "/resourcegroups/rg/",
         "/resourcegroups/theirs",
-        "/blobservices/default$",
     ];
     let unnamed: Vec<Value> = unnamed.iter().map(|part| json!(part)).collect();
     json!({ "objects": objects, "unnamed": unnamed })

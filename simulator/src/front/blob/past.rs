@@ -58,6 +58,7 @@ pub(crate) fn retire(call: &Call<'_>, gone: Meta, cause: Cause) -> io::Result<bo
         &call.container,
         Past { meta: gone, form, deleted_ms },
     )?;
+    call.shared.blobs.prune(&call.account, &call.container, now, retention.deleted_ms);
     Ok(true)
 }
 

@@ -107,6 +107,19 @@ impl BlobStore {
         Ok(())
     }
 
+    /// Forgets what was deleted so long ago that nobody can bring it back, from the oldest on.
+    pub(crate) fn prune(&self, account: &str, container: &str, now_ms: u64, kept_ms: u64) {
+        let is_over =
+            |past: &Past| past.deleted_ms.is_some_and(|at| now_ms.saturating_sub(at) >= kept_ms);
+        let over: Vec<Past> = match self.pasts().get(&(account.to_owned(), container.to_owned())) {
+            Some(kept) => kept.iter().take_while(|past| is_over(past)).cloned().collect(),
+            None => return,
+        };
+        for past in over {
+            self.forget(account, container, &past);
+        }
+    }
+
     /// Takes something back out of what is kept; its bytes stay.
     pub(crate) fn forget_record(&self, account: &str, container: &str, past: &Past) {
         let path = self.data(account, container, &past.meta).with_added_extension("past");
