@@ -10,10 +10,12 @@ use hcs_engine::snapshot::archive;
 use hcs_engine::snapshot::records::kind;
 use hcs_host_manager::restore;
 use hcs_planner::dataplane::{blob, container};
+use hcs_planner::observed::is_same_consul;
 use hcs_planner::requests::{Request, RequestAction, RequestOutcome, RequestResult, argument};
 use hcs_planner::restore::{MARKER, Restore, RestorePhase};
 use hcs_planner::rotation::{Phase, Rotated};
 use hcs_release_maker::archive::{STATE_HEADER, sealed};
+use hcs_release_maker::{next_patch, relabelled};
 use serde_json::{Value, json};
 use support::world::{MANAGEMENT, Server, World, forget_answers};
 use support::{consul_binary, eventually};
@@ -304,4 +306,111 @@ async fn what_consul_cannot_restore_is_found_by_the_trial_and_touches_nothing() 
     let kept = world.account.names(container::SNAPSHOTS);
     assert_eq!(kept, [name], "nothing was kept for it");
     servers[0].stop_manager().await;
+}
+
+/// Whose state comes back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Of {
+    /// The cluster's own, of a moment ago.
+    Itself,
+    /// Its own, from before its agent and management tokens were rotated.
+    ItselfBeforeARotation,
+    /// Another cluster's, with tokens, nodes and a mesh of its own.
+    AStranger,
+}
+
+const TAKEN: &str = "~on-demand/20261129T060000Z-0a1b2c3d.snap";
+
+/// A snapshot of another cluster, which knows nothing of this one.
+async fn of_a_stranger() -> Vec<u8> {
+    let world = World::new(&consul_binary(), 1);
+    let mut servers = formed(&world, 1).await;
+    write(&world, "a", "1").await;
+    let taken = asked(&world, "t-1", RequestAction::Snapshot, TAKEN).await;
+    assert_eq!(taken.outcome, RequestOutcome::Done, "{taken:?}");
+    servers[0].stop_manager().await;
+    world.account.read(container::SNAPSHOTS, TAKEN).unwrap().to_vec()
+}
+
+/// After a restore a cluster goes on as any other: its policy runs, it grows, and it is upgraded. The farthest kind here, all
+/// of them with `HCS_RESTORES=all`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restore_the_policy_runs_the_cluster_grows_and_is_upgraded() {
+    let all = std::env::var_os("HCS_RESTORES").is_some();
+    for of in [Of::AStranger, Of::Itself, Of::ItselfBeforeARotation] {
+        if all || of == Of::AStranger {
+            goes_on_after(of).await;
+            println!("{of:?}: a snapshot kept, 3 -> 5, another Consul on all");
+        }
+    }
+}
+
+async fn goes_on_after(of: Of) {
+    let stranger = if of == Of::AStranger { Some(of_a_stranger().await) } else { None };
+    let first = consul_binary();
+    let mut world = World::new(&first, 3);
+    let mut servers = formed(&world, 3).await;
+    match stranger {
+        Some(archive) => world.account.write(container::SNAPSHOTS, TAKEN, archive),
+        None => {
+            write(&world, "a", "1").await;
+            let taken = asked(&world, "t-1", RequestAction::Snapshot, TAKEN).await;
+            assert_eq!(taken.outcome, RequestOutcome::Done, "{taken:?}");
+        }
+    }
+    let mut token = MANAGEMENT.to_owned();
+    if of == Of::ItselfBeforeARotation {
+        for what in [Rotated::AgentTokens, Rotated::ManagementToken] {
+            token = world.rotate(what, 3);
+            eventually("the rotation has ended", Duration::from_mins(4), || async {
+                (world.phase(what) >= Some(Phase::Done)).then_some(())
+            })
+            .await;
+        }
+    }
+    let restored = asked(&world, "r-1", RequestAction::Restore, TAKEN).await;
+    assert_eq!(restored.outcome, RequestOutcome::Done, "{restored:?}");
+    all_well(&world, 3).await;
+    assert_eq!(read(&world, &token, "a").await.as_deref(), Some("1"), "{of:?}");
+
+    let policy =
+        json!({ "name": "hourly", "interval_seconds": 3600, "retain_count": 3, "enabled": true });
+    world.account.write(container::CONFIG, &blob::snapshot_policy("hourly"), policy.to_string());
+    eventually("the policy keeps one", SOON, || async {
+        let names = world.account.names(container::SNAPSHOTS);
+        names.iter().any(|name| name.starts_with("hourly/")).then_some(())
+    })
+    .await;
+
+    world.set_server_count(5);
+    for slot in 3..5 {
+        let mut server = world.server(slot);
+        server.start_manager();
+        servers.push(server);
+    }
+    all_well(&world, 5).await;
+
+    let (from, to) = (world.version.clone(), next_patch(&world.version));
+    let program = relabelled(&std::fs::read(&first).unwrap(), &from, &to);
+    world.set_apply_works(true);
+    world.bring(&to, &program, 5);
+    let later = Duration::from_mins(4);
+    eventually("all run the other Consul", later, || async {
+        let runs = |slot| {
+            let consul = world.status(slot)?.consul?;
+            let is_well = consul.healthy && consul.voters.len() == 5;
+            (is_well && is_same_consul(&consul.version, &to)).then_some(())
+        };
+        (0..5).all(|slot| runs(slot).is_some()).then_some(())
+    })
+    .await;
+    world.set_apply_works(false);
+    assert_eq!(read(&world, &token, "a").await.as_deref(), Some("1"), "{of:?}");
+    for slot in 0..5 {
+        let status = world.status(slot).unwrap();
+        assert_eq!(status.last_error, None, "{of:?}, server {slot}");
+    }
+    for mut server in servers {
+        server.stop_manager().await;
+    }
 }

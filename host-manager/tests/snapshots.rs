@@ -27,7 +27,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::json;
 use support::blobs::{BACKUPS, BACKUPS_ID};
-use support::world::{MANAGEMENT, World, elsewhere};
+use support::world::{MANAGEMENT, Server, World, elsewhere};
 use support::{consul_binary, eventually};
 
 const HOURS_IN_CI: u64 = 240;
@@ -356,4 +356,70 @@ async fn a_policy_that_names_somebodys_container_keeps_all_there_and_says_what_i
     assert_eq!(world.account.names(container::SNAPSHOTS), [""; 0], "none in the cluster's own");
     eventually("all is well", soon, || async { told().is_none().then_some(()) }).await;
     server.stop_manager().await;
+}
+
+/// Whoever leads ends while the archive goes up. `HCS_LEADER_MIB` says how much state there is: from 48 on Consul has not
+/// given all of it by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_ends_during_a_snapshot_leaves_a_whole_one_or_none() {
+    let mib: u64 = std::env::var("HCS_LEADER_MIB").map_or(1, |text| text.parse().unwrap());
+    let world = World::new(&consul_binary(), 3);
+    let mut servers: Vec<_> = (0..3).map(|slot| world.server(slot)).collect();
+    servers.iter_mut().for_each(Server::start_manager);
+    let soon = Duration::from_mins(2);
+    let leader = eventually("all vote and one leads", soon, || async {
+        let rows: Vec<_> = (0..3).filter_map(|slot| world.status(slot)?.consul).collect();
+        let all_vote = rows.len() == 3 && rows.iter().all(|consul| consul.voters.len() == 3);
+        rows.iter().position(|consul| consul.is_leader).filter(|_| all_vote)
+    })
+    .await;
+    let other = (leader + 1) % 3;
+    let client = world.client(u32::try_from(other).unwrap(), MANAGEMENT);
+    let mut random = StdRng::seed_from_u64(7);
+    for number in 0..mib * 4 {
+        let value: String =
+            (0..262_144).map(|_| char::from(random.gen_range(b' '..b'~'))).collect();
+        eventually("a key is written", soon, || async {
+            client.put_only(&format!("kv/large/{number}"), &value).await.ok()
+        })
+        .await;
+    }
+    let policy = SnapshotPolicyDocument {
+        interval_seconds: Some(3600),
+        retention: Retention { count: Some(4), ..Retention::default() },
+        ..SnapshotPolicyDocument::named("hourly")
+    };
+    let clock = Arc::new(Hand(AtomicU64::new(BEGIN_MS)));
+    let timing = Timing::scaled(1.0);
+    let host = Host { clock, timing, ..servers[other].host.clone() };
+
+    world.account.set_takes_no_parts(true);
+    let ends = async {
+        let key = "kv/hcs/snapshot/hourly";
+        eventually("it holds the lock", soon, || async {
+            let rows: serde_json::Value = client.get(key).await.ok()?;
+            rows[0]["Session"].as_str().map(drop)
+        })
+        .await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        servers[leader].service.kill();
+        eventually("another one leads", soon, || async {
+            client.put_only("kv/after", &json!("it")).await.ok()
+        })
+        .await;
+        world.account.set_takes_no_parts(false);
+    };
+    let (first, ()) = tokio::join!(attempt(&host, &client, &policy), ends);
+    println!("{mib} MiB: {first:?}");
+    assert_eq!(kept(&world).len(), usize::from(first.is_ok()), "a whole one or none");
+    eventually("the hour has its snapshot", soon, || async {
+        // The lock of a try that was broken off is free a moment later.
+        let tried = attempt(&host, &client, &policy).await.ok();
+        tried.filter(|outcome| !matches!(outcome, Outcome::Busy))
+    })
+    .await;
+    assert_eq!(kept(&world).len(), 1, "one for the hour");
+    for mut server in servers {
+        server.stop_manager().await;
+    }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, storage_account_name};
+use hcs_simulator::Settings;
 use serde_json::{Value as Json, json};
 use tfplugin::{ApplyRequest, Context, Value};
 
@@ -10,12 +11,16 @@ use super::reads::{READER, assign, principal};
 use crate::testing::core::{
     Done, Failure, Instance, Object, Options, apply, import, plan, refresh,
 };
-use crate::testing::{Azure, GROUP, Provider, demo, group_id};
+use crate::testing::{Azure, Provider, demo};
 
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 
+/// The platform team's.
+const SUBSCRIPTION: &str = "99999999-1111-4111-8111-111111111111";
+
 fn account() -> ArmId {
-    group_id(GROUP).resource("Microsoft.Storage/storageAccounts", "backups")
+    let group = ArmId::resource_group(SUBSCRIPTION, "rg-backups");
+    group.resource("Microsoft.Storage/storageAccounts", "backups")
 }
 
 fn container(name: &str) -> ArmId {
@@ -23,7 +28,11 @@ fn container(name: &str) -> ArmId {
 }
 
 async fn ground() -> (Azure, Provider) {
-    let azure = Azure::new().await;
+    let settings =
+        Settings { other_subscription_ids: vec![SUBSCRIPTION.to_owned()], ..Settings::default() };
+    let azure = Azure::with(settings).await;
+    let group = ArmId::resource_group(SUBSCRIPTION, "rg-backups");
+    azure.put(&group, "2024-07-01", json!({ "location": "northeurope" })).await;
     let provider = azure.provider(Value::Null, None);
     let cluster = demo([("server_count", Value::from(1))]);
     let mut instance = Instance::default();
