@@ -175,6 +175,14 @@ impl World {
             self.account.make_container(&container::secrets(slot));
             let token = agent_token(slot);
             self.account.write(&container::secrets(slot), blob::AGENT_TOKEN, token);
+            // A newcomer has a token of the version that counts, too.
+            if let Some(rotation) = self.rotations.get(Rotated::AgentTokens.as_str()) {
+                let (secrets, name) =
+                    (container::secrets(slot), rotation.version.blob(blob::AGENT_TOKEN));
+                if self.account.read(&secrets, &name).is_none() {
+                    self.account.write(&secrets, &name, uuid::Uuid::new_v4().to_string());
+                }
+            }
         }
         let document = ClusterDocument {
             generation: self.generation.fetch_add(1, Ordering::Relaxed),

@@ -124,6 +124,11 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
     match (kind, name) {
         ("Resource", "hcs_cluster") => text.push_str(&example("quickstart")?),
         ("Resource", "hcs_snapshot_policy") => text.push_str(&example("landing-zone/modules/consul")?),
+        ("Resource", "hcs_snapshot") => text.push_str(&part("resource \"hcs_snapshot\"")?),
+        ("Resource", "hcs_snapshot_restore") => {
+            text.push_str(&part("resource \"hcs_snapshot_restore\"")?);
+        }
+        ("Data Source", "hcs_snapshots") => text.push_str(&part("data \"hcs_snapshots\"")?),
         ("Ephemeral Resource", "hcs_cluster_client_config") => text.push_str(CLIENT_EXAMPLE),
         ("Ephemeral Resource", _) => {
             let _ = write!(text, "{ROOT_TOKEN_EXAMPLE}\n{CONSUL_PROVIDER}```\n");
@@ -133,10 +138,14 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
         ("Data Source", "hcs_cluster_health") => text.push_str(HEALTH_EXAMPLE),
         ("Data Source", "hcs_consul_versions") => text.push_str(VERSIONS_EXAMPLE),
         ("Data Source", "hcs_zones") => text.push_str(ZONES_EXAMPLE),
-        _ => text.push_str(
+        ("Data Source", "hcs_cluster") => text.push_str(
             "\n## Example Usage\n\n```terraform\ndata \"hcs_cluster\" \"main\" {\n  name                \
              = \"quickstart\"\n  resource_group_name = \"platform-rg\"\n}\n```\n",
         ),
+        _ => {
+            let told = format!("{name} has no example: name one in tests/acceptance/src/docs.rs");
+            return Err(HarnessError::Unexpected(told));
+        }
     }
     attributes(block, &mut text);
     if kind == "Resource" {
@@ -275,6 +284,18 @@ fn example(name: &str) -> Result<String, HarnessError> {
     Ok(format!("\n## Example Usage\n\n```terraform\n{}\n```\n", text.trim_end()))
 }
 
+/// One block of the example of snapshots.
+fn part(begins: &str) -> Result<String, HarnessError> {
+    let path = repository().join("examples/terraform/snapshot-restore/main.tf");
+    let text = fs::read_to_string(&path).map_err(HarnessError::file(&path))?;
+    let found = text.find(&format!("\n{begins}")).and_then(|at| {
+        let block = &text[at + 1..];
+        block.find("\n}\n").map(|end| &block[..end + 2])
+    });
+    let missing = || HarnessError::Unexpected(format!("no {begins} in {}", path.display()));
+    Ok(format!("\n## Example Usage\n\n```terraform\n{}\n```\n", found.ok_or_else(missing)?))
+}
+
 fn import(name: &str) -> &'static str {
     match name {
         "hcs_cluster" => {
@@ -283,6 +304,11 @@ fn import(name: &str) -> &'static str {
              ```shell\nterraform import hcs_cluster.main \
              /subscriptions/<subscription id>/resourceGroups/<managed resource group>\n```\n"
         }
+        "hcs_snapshot" => {
+            "\n## Import\n\nBy its id, with neither a cluster nor a state at hand:\n\n```shell\nterraform import \
+             hcs_snapshot.before_migration \"<storage container id>/blobs/~on-demand/before-migration.snap\"\n```\n"
+        }
+        "hcs_snapshot_restore" => "",
         _ => {
             "\n## Import\n\n```shell\nterraform import hcs_snapshot_policy.hourly \
              <cluster id>/snapshotPolicies/<name>\n```\n"

@@ -1,4 +1,4 @@
-//! The examples of clients, beside a cluster that exists. (Quickstart, landing zone and import have tests of their own.)
+//! The examples of clients and of snapshots, beside a cluster that exists. (Quickstart, landing zone and import have tests of their own.)
 
 use std::error::Error;
 use std::fs;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 type Done = Result<(), Box<dyn Error>>;
 
 #[test]
-fn a_machine_and_a_kubernetes_join_a_cluster_that_exists() -> Done {
+fn examples_beside_a_cluster_that_exists_do_what_they_say() -> Done {
     let scenario = Scenario::start("examples", "", 60)?;
     let lines = "  server_count = 1";
     scenario.terraform.write("main.tf", &scenario::configuration("examples", "", lines))?;
@@ -25,6 +25,7 @@ fn a_machine_and_a_kubernetes_join_a_cluster_that_exists() -> Done {
     let id = scenario.terraform.attributes(CLUSTER)?["id"].as_str().ok_or("no id")?.to_owned();
     machine(&scenario, &id)?;
     kubernetes(&scenario, &id)?;
+    snapshots(&scenario, &id)?;
     scenario.terraform.destroy(&[])?;
     Ok(())
 }
@@ -84,6 +85,24 @@ fn machine(scenario: &Scenario, id: &str) -> Done {
     let client = Client::start(&terraform.dir.join("agent"), "app-vm", &handed, address, None)?;
     client.joins(token)?;
     drop(client);
+    terraform.destroy(&[])?;
+    Ok(())
+}
+
+/// One before a migration, and back to it: once for each incident.
+fn snapshots(scenario: &Scenario, id: &str) -> Done {
+    let mut terraform = workspace(scenario, "snapshot-restore", id)?;
+    let consul = scenario.consul()?;
+    let put = |value: &str| consul.ask(0, "PUT", "kv/shop/price", Some(value), true);
+    put("7")?;
+    let applied = terraform.apply(&[])?;
+    assert!(applied.stdout.contains("~on-demand/before-migration.snap"), "{}", applied.stdout);
+    terraform.plan(&[])?.expect_code(0)?;
+    put("migrated, and wrong")?;
+    terraform.set("TF_VAR_incident", "4711");
+    terraform.apply(&[])?;
+    assert_eq!(consul.ask(0, "GET", "kv/shop/price?raw", None, true)?.text(), "7");
+    terraform.plan(&[])?.expect_code(0)?;
     terraform.destroy(&[])?;
     Ok(())
 }

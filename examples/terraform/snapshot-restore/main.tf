@@ -1,0 +1,49 @@
+# A snapshot of a cluster that exists before a migration, and the way back to it.
+
+terraform {
+  required_version = ">= 1.8"
+  required_providers {
+    hcs = {
+      source = "hcs-community/hcs"
+    }
+  }
+}
+
+# Subscription and credentials come from the ARM_* variables or the Azure CLI, as for azurerm.
+provider "hcs" {}
+
+variable "cluster_id" {
+  description = "Id of the cluster (hcs_cluster.id)."
+  type        = string
+}
+
+variable "incident" {
+  description = "Why Consul goes back to the snapshot; each new value does it once."
+  type        = string
+  default     = null
+}
+
+resource "hcs_snapshot" "before_migration" {
+  cluster_id    = var.cluster_id
+  name          = "before-migration"
+  expires_after = "30d"
+}
+
+resource "hcs_snapshot_restore" "back" {
+  count = var.incident == null ? 0 : 1
+
+  cluster_id  = var.cluster_id
+  snapshot_id = hcs_snapshot.before_migration.id
+  triggers    = { incident = var.incident }
+}
+
+data "hcs_snapshots" "kept" {
+  cluster_id = var.cluster_id
+  limit      = 10
+  depends_on = [hcs_snapshot.before_migration, hcs_snapshot_restore.back]
+}
+
+output "kept" {
+  description = "The newest snapshots, by their ids."
+  value       = data.hcs_snapshots.kept.snapshots[*].id
+}
