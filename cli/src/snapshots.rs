@@ -81,6 +81,12 @@ pub(crate) fn list_snapshots(place: &Place, as_json: bool) -> Result<Answer, Cli
         let (azure, store) = open(place).await?;
         let (mut rows, unread) = stored::list(&azure, &store).await?;
         rows.sort_by(|a, b| (&a.written_at, &a.name).cmp(&(&b.written_at, &b.name)));
+        // A list that lacks some is no list for a program.
+        if let Some(told) = unread.first().filter(|_| as_json) {
+            return Err(CliError::Azure {
+                reason: format!("not all snapshots can be listed: {told}"),
+            });
+        }
         if as_json {
             let rows: Vec<Value> = rows
                 .iter()
@@ -91,7 +97,7 @@ pub(crate) fn list_snapshots(place: &Place, as_json: bool) -> Result<Answer, Cli
             return Ok(format!("{}\n", json!(rows)));
         }
         let mut text = String::new();
-        if rows.is_empty() {
+        if rows.is_empty() && unread.is_empty() {
             text.push_str("there is no snapshot\n");
         }
         for row in &rows {

@@ -102,6 +102,13 @@ pub enum BlobError {
     },
 }
 
+impl BlobError {
+    /// Whether the account's firewall refuses, whatever rights there are.
+    pub fn is_of_the_firewall(&self) -> bool {
+        matches!(self, Self::Denied { code, .. } if code == "AuthorizationFailure")
+    }
+}
+
 /// Blobs of one storage account, as one identity sees them.
 #[async_trait]
 pub trait BlobStore: Send + Sync {

@@ -447,8 +447,8 @@ pub async fn kept(
     report: &PolicyReport,
     now: Timestamp,
 ) -> Result<Kept, BlobError> {
-    if policy.place.is_some() {
-        return Ok(report.kept.clone().unwrap_or_default());
+    if let Some(place) = &policy.place {
+        return Ok(report.kept_elsewhere(place));
     }
     let listed = match store.list(container::SNAPSHOTS, &format!("{}/", policy.name)).await {
         Ok(listed) => listed,

@@ -13,7 +13,6 @@ use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
 use hcs_planner::requests::Request;
 use hcs_planner::restore::Restore;
 use hcs_planner::rotation::{Rotated, RotationsDocument, SecretVersion, Turn, turn};
-use hcs_planner::snapshots::id::parse_container;
 use hcs_planner::snapshots::policy::{PolicyReport, SnapshotPolicyDocument};
 use hcs_planner::upgrade::Upgrade;
 use serde::Serialize;
@@ -33,6 +32,8 @@ pub struct Stores {
     pub own: Arc<dyn BlobStore>,
     /// Accounts of somebody, as the identity that all servers share.
     pub elsewhere: Arc<dyn BlobStores>,
+    /// Blob endpoint of the cluster's own account: how those of others have to read.
+    pub blob_endpoint: String,
 }
 
 /// Why a document cannot be used.
@@ -406,7 +407,9 @@ impl Stores {
             match json(&*self.shared, container::CONFIG, &entry.name).await {
                 // Deleted between the listing and the read.
                 Ok(None) => {}
-                Ok(Some(policy)) => policies.push(check_policy(policy, &entry.name)),
+                Ok(Some(policy)) => {
+                    policies.push(check_policy(policy, &entry.name, &self.blob_endpoint));
+                }
                 Err(error) => policies.push(Err(error)),
             }
         }
@@ -418,6 +421,7 @@ impl Stores {
 fn check_policy(
     policy: SnapshotPolicyDocument,
     blob_name: &str,
+    own_endpoint: &str,
 ) -> Result<SnapshotPolicyDocument, DocumentError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
     let fits = blob::snapshot_policy(&policy.name) == blob_name
@@ -431,12 +435,12 @@ fn check_policy(
         });
     }
     let is_somewhere = policy.place.as_ref().is_none_or(|place| {
-        parse_container(&place.container_id).is_ok() && !place.folder.trim_matches('/').is_empty()
+        place.is_of_its_account(own_endpoint) && !place.folder.trim_matches('/').is_empty()
     });
     let expected = if !fits {
         "named as the policy inside (letters, digits, '-', '_', '.')"
     } else if !is_somewhere {
-        "a policy whose container is named by its id, with a folder in it"
+        "a policy whose container is named by its id, with its account's own blob endpoint and a folder in it"
     } else if policy.schedule(1.0).is_err() {
         "a policy with an interval above 0, or a cron pattern and its time zone"
     } else {
@@ -544,9 +548,11 @@ mod tests {
             interval_seconds: Some(seconds),
             ..SnapshotPolicyDocument::named(name)
         };
-        assert!(check_policy(policy("hourly", 60), "snapshot-policies/hourly.json").is_ok());
-        assert!(check_policy(policy("hourly", 0), "snapshot-policies/hourly.json").is_err());
-        assert!(check_policy(policy("other", 60), "snapshot-policies/hourly.json").is_err());
-        assert!(check_policy(policy("a/../b", 60), "snapshot-policies/a/../b.json").is_err());
+        let own = "https://hcs0a1b.blob.core.windows.net/";
+        let check = |policy, name: &str| check_policy(policy, name, own);
+        assert!(check(policy("hourly", 60), "snapshot-policies/hourly.json").is_ok());
+        assert!(check(policy("hourly", 0), "snapshot-policies/hourly.json").is_err());
+        assert!(check(policy("other", 60), "snapshot-policies/hourly.json").is_err());
+        assert!(check(policy("a/../b", 60), "snapshot-policies/a/../b.json").is_err());
     }
 }

@@ -193,6 +193,7 @@ async fn manage(environment: Environment) -> Result<(), Box<dyn std::error::Erro
         shared: all.open(&bootstrap.blob_endpoint)?,
         own: as_identity(&bootstrap.server_identity_id)?.open(&bootstrap.blob_endpoint)?,
         elsewhere: Arc::new(all),
+        blob_endpoint: bootstrap.blob_endpoint.clone(),
     };
     let instance = tokio::select! {
         found = instance::find(&environment.endpoint, &paths, &timing) => found,

@@ -54,6 +54,8 @@ pub(crate) fn without_absent(value: &mut Value) {
 const OWNED_LISTS: &[(Kind, &str)] = &[(Kind::LoadBalancer, "loadBalancerBackendAddresses")];
 /// Plain lists to which others may add: what we want must be there.
 const OPEN_LISTS: &[(Kind, &str)] = &[(Kind::VirtualNetwork, "addressPrefixes")];
+/// Numbers that somebody may have raised: more is no difference, and stays.
+const AT_LEAST: &[(Kind, &str)] = &[(Kind::BlobService, "days")];
 /// Properties whose values are told by their hash only.
 const SECRET_NAMES: [&str; 6] = [
     "customData",
@@ -194,6 +196,7 @@ impl<'a> Comparison<'a> {
                 same_text(path(), want, have)
                     || has_identity_kind(&path().collect::<Vec<_>>(), want, have)
             }
+            (want, have) if self.list_is(AT_LEAST) => is_enough(want, have),
             (want, have) => same_scalar(want, have),
         }
     }
@@ -231,6 +234,7 @@ impl<'a> Comparison<'a> {
         self.found.push(Difference { path, observed, desired, effect: self.effect() });
     }
 
+    /// Whether the property here is in a table.
     fn list_is(&self, table: &[(Kind, &str)]) -> bool {
         let name = self.path.last().map_or("", |segment| segment.text());
         table.contains(&(self.kind, name))
@@ -304,6 +308,10 @@ fn same_scalar(want: &Value, have: &Value) -> bool {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         (a, b) => a == b,
     }
+}
+
+fn is_enough(want: &Value, have: &Value) -> bool {
+    want.as_f64().zip(have.as_f64()).is_some_and(|(want, have)| have >= want)
 }
 
 /// What tells an element of a list from its neighbours, if anything does; a service endpoint has its service.
@@ -380,6 +388,25 @@ mod tests {
     fn paths(desired: &Value, observed: &Value) -> Vec<String> {
         let found = differences(Kind::NetworkSecurityGroup, desired, observed);
         found.into_iter().map(|d| d.path).collect()
+    }
+
+    #[test]
+    fn days_that_somebody_raised_are_no_difference_and_stay() {
+        let of = |days: u32, versions: bool| {
+            json!({ "properties": {
+                "deleteRetentionPolicy": { "enabled": true, "days": days }, "isVersioningEnabled": versions,
+            } })
+        };
+        let desired =
+            json!({ "properties": { "deleteRetentionPolicy": { "enabled": true, "days": 7 } } });
+        for (days, expected) in [(7, 0), (30, 0), (3, 1)] {
+            let found = differences(Kind::BlobService, &desired, &of(days, true));
+            assert_eq!(found.len(), expected, "{days}");
+        }
+        let off = json!({ "properties": { "deleteRetentionPolicy": { "enabled": false } } });
+        assert_eq!(differences(Kind::BlobService, &desired, &off).len(), 2);
+        let written = merged(Kind::BlobService, &desired, &of(30, true));
+        assert_eq!(written, of(30, true));
     }
 
     #[test]

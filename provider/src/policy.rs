@@ -5,13 +5,13 @@ mod elsewhere;
 mod model;
 mod store;
 mod validate;
+mod write;
 
 use hcs_planner::arm::ArmId;
 use hcs_planner::desired::KEPT_DAYS;
 use hcs_planner::names::{parse_cluster_id, storage_account_name};
 use hcs_planner::rules;
-use hcs_planner::snapshots::place::PolicyPlace;
-use hcs_planner::snapshots::policy::{OnDelete, SnapshotPolicyDocument};
+use hcs_planner::snapshots::policy::OnDelete;
 use jiff::{Timestamp, Unit};
 use tfplugin::plan::equality::keep_equal;
 use tfplugin::plan::{fill_defaults, replaced};
@@ -71,16 +71,22 @@ impl PolicyResource {
         let purge = prior.get(Policy::ON_DELETE).as_str() == Some(OnDelete::Purge.as_str())
             && leg != Leg::BeforeSame;
         let ports = (client.as_ref(), &ctx.cancel);
-        match store.remove(ports, name, incarnation_of(prior).as_deref(), purge).await? {
-            // One that is made again needs it again.
-            Removed::Gone(Some(place), _) if leg != Leg::BeforeSame => {
-                Ok(Elsewhere::of(ctx, &store)?.leave(&place, name).await)
-            }
-            Removed::Gone(None, purged) if purged > 0 => {
-                Ok(purged_here(&store.cluster_id, name, purged).into())
-            }
-            Removed::Gone(..) => Ok(Diagnostics::none()),
+        match store.end(ports, name, incarnation_of(prior).as_deref(), purge).await? {
+            Removed::Gone => Ok(Diagnostics::none()),
             Removed::Another => Ok(superseded(name, "Nothing was deleted").into()),
+            Removed::Ready { leaving, purged } => {
+                let mut found = Diagnostics::none();
+                let elsewhere = Elsewhere::of(ctx, &store)?;
+                for container_id in &leaving {
+                    found.extend(elsewhere.leave(container_id, name).await);
+                }
+                store.forget(name).await?;
+                let is_here = prior.get(Policy::STORAGE_CONTAINER_ID).is_null();
+                if purged > 0 && is_here {
+                    found.push(purged_here(&store.cluster_id, name, purged));
+                }
+                Ok(found)
+            }
         }
     }
 }
@@ -159,20 +165,19 @@ impl Resource for PolicyResource {
             Err(found) => return ApplyResponse::failed(request.prior, found),
         };
         let mut document = document::read(&request.planned);
-        let (before, mut found) = match place(ctx, &store, &request.planned, &mut document).await {
-            Ok(found) => found,
-            Err(found) => return ApplyResponse::failed(request.prior, found),
-        };
+        if let Err(found) = write::place(ctx, &store, &request.planned, &mut document).await {
+            return ApplyResponse::failed(request.prior, found);
+        }
         let now = Timestamp::now().round(Unit::Second).unwrap_or_default();
         document.created_at = Some(now.to_string());
-        let written = if request.is_create() {
-            document.incarnation_id = Some(uuid::Uuid::new_v4().to_string());
-            store.create(&document).await
+        let is_create = request.is_create();
+        document.incarnation_id = if is_create {
+            Some(uuid::Uuid::new_v4().to_string())
         } else {
-            document.incarnation_id = incarnation_of(&request.prior);
-            store.update(&document).await
+            incarnation_of(&request.prior)
         };
-        let written = match written {
+        let written = write::write(ctx, &store, &document, is_create).await;
+        let (written, mut found) = match written {
             Ok(written) => written,
             Err(found) => return ApplyResponse::failed(request.prior, found),
         };
@@ -184,12 +189,6 @@ impl Resource for PolicyResource {
                 format!("Went on with snapshot policy {:?}", document.name),
                 "An earlier apply ended after it had made it and before any Terraform state could hold it.",
             ));
-        }
-        if let Some(before) = before {
-            match Elsewhere::of(ctx, &store) {
-                Ok(elsewhere) => found.extend(elsewhere.leave(&before, &document.name).await),
-                Err(told) => found.extend(told),
-            }
         }
         ApplyResponse { private: Some(Vec::new()), ..ApplyResponse::failed(state, found) }
     }
@@ -317,25 +316,6 @@ async fn observed(
     let size = i64::try_from(kept.total_size_bytes).unwrap_or(i64::MAX);
     state.set(Policy::TOTAL_SIZE_BYTES, size);
     Ok(Some(state))
-}
-
-/// Says in the document where the snapshots are to lie; a place that is not used any more, and what is to be told.
-async fn place(
-    ctx: &Context,
-    store: &PolicyStore,
-    planned: &Value,
-    document: &mut SnapshotPolicyDocument,
-) -> Result<(Option<PolicyPlace>, Diagnostics), Diagnostics> {
-    let known = store.read(&document.name).await?.and_then(|(found, _)| found.place);
-    let Some(container_id) = planned.get(Policy::STORAGE_CONTAINER_ID).as_str() else {
-        return Ok((known, Diagnostics::none()));
-    };
-    let elsewhere = Elsewhere::of(ctx, store)?;
-    let (place, found) = elsewhere.prepare(container_id, known.as_ref()).await?;
-    let before =
-        known.filter(|known| !known.container_id.eq_ignore_ascii_case(&place.container_id));
-    document.place = Some(place);
-    Ok((before, found))
 }
 
 fn policy_id(cluster_id: &ArmId, name: &str) -> String {

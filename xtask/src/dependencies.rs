@@ -51,6 +51,10 @@ pub(crate) fn check(sums: Sums) -> Result<(), Failure> {
 fn sums_now() -> Result<String, Failure> {
     let words = ["ls-files", "Cargo.lock", "deny.toml", "*Cargo.toml"];
     let listed = Command::new("git").args(words).current_dir(repository()).output()?;
+    if !listed.status.success() || listed.stdout.is_empty() {
+        let why = String::from_utf8_lossy(&listed.stderr);
+        return Err(format!("git does not list the manifests: {}", why.trim()).into());
+    }
     let mut sums =
         format!("# What cargo-deny {VERSION} has passed; written by `cargo xtask check`.\n");
     for file in String::from_utf8_lossy(&listed.stdout).lines() {

@@ -27,7 +27,7 @@ use crate::requests::refused;
 use crate::status::{Place, open, run};
 
 /// Read at once from a file.
-const CHUNK_BYTES: usize = 1024 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -146,6 +146,8 @@ fn told_as_json(name: &str, facts: &SnapshotFacts) -> String {
 /// Brings an archive from this machine into a cluster's account, from where it can be restored.
 pub(crate) fn upload(place: &Place, file: &Path) -> Result<Answer, CliError> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // What no Consul can restore is told before anybody is asked for credentials.
+    verify_file(file, None, false)?;
     run(async {
         let (length_bytes, chunks) = of_file(file)?;
         let (_, store) = open(place).await?;
@@ -189,19 +191,33 @@ async fn into_file(
 ) -> Result<String, CliError> {
     let failed =
         |error: io::Error| CliError::File { path: path.to_owned(), reason: error.to_string() };
-    let mut file = new_private(path).map_err(failed)?;
-    let mut size_bytes = 0;
+    if path.exists() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    // It has its name when all of it is good, and not before.
+    let part = path.with_added_extension("part");
+    let mut file = new_private(&part).map_err(failed)?;
+    let (mut size_bytes, mut broken) = (0, None);
     let written = read(stored, bar).map(|chunk| -> Result<Bytes, Cause> {
         let chunk = chunk?;
-        file.write_all(&chunk)?;
+        if let Err(error) = file.write_all(&chunk) {
+            broken = Some(error);
+            return Err("the file takes no more".into());
+        }
         size_bytes += chunk.len();
         Ok(chunk)
     });
     let verified = save::verify(Box::pin(written)).await;
-    if let Err(error) = verified {
-        let _ = std::fs::remove_file(path);
-        return Err(no_good(name, error));
-    }
+    // A link takes no name that somebody has taken meanwhile.
+    let named = match (verified, broken) {
+        (_, Some(error)) => Err(failed(error)),
+        (Err(error), None) => Err(no_good(name, error)),
+        (Ok(_), None) => {
+            file.sync_all().and_then(|()| std::fs::hard_link(&part, path)).map_err(failed)
+        }
+    };
+    let _ = std::fs::remove_file(&part);
+    named?;
     let path = path.display();
     Ok(format!("{name} is in {path}, {size_bytes} bytes; it holds secrets\n"))
 }
@@ -245,9 +261,10 @@ fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
-/// A file that only its owner reads, and that was not there before.
+/// A file that only its owner reads; what an earlier try has left of it goes.
 fn new_private(path: &Path) -> io::Result<File> {
     let mut options = File::options();
+    let _ = std::fs::remove_file(path);
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

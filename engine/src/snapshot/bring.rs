@@ -83,17 +83,19 @@ pub async fn bring(
         .filter_map(|name| Some(((*name).to_owned(), entry.metadata.get(*name)?.clone())))
         .collect();
     said.insert(metadata::EXPIRES_AT.to_owned(), rfc3339(ends_ms));
+    // It was brought before: its week begins anew.
+    let before = own.find(container::SNAPSHOTS, &path).await?;
+    let before = before.and_then(|entry| entry.metadata.get(metadata::SHA256).cloned());
+    if before.as_ref() == Some(&saved.sha256) {
+        said.insert(metadata::RAFT_INDEX.to_owned(), saved.facts.index.to_string());
+        said.insert(metadata::SHA256.to_owned(), saved.sha256);
+        own.set_metadata(container::SNAPSHOTS, &path, &said).await?;
+        return Ok(path);
+    }
     let stream = save::read(Arc::clone(&there), id.container.clone(), id.path.clone(), Some(etag));
     let place = Place { store: own, container: container::SNAPSHOTS, name: &path };
-    match save::keep(Box::pin(stream), place, said.clone()).await {
+    match save::keep(Box::pin(stream), place, said).await {
         Ok(_) => {}
-        // It was brought before: its week begins anew.
-        Err(SaveError::Blob(BlobError::ConditionFailed { .. })) => {
-            let raft_index = saved.facts.index.to_string();
-            said.insert(metadata::RAFT_INDEX.to_owned(), raft_index);
-            said.insert(metadata::SHA256.to_owned(), saved.sha256);
-            own.set_metadata(container::SNAPSHOTS, &path, &said).await?;
-        }
         Err(SaveError::Blob(error)) => return Err(error.into()),
         Err(error) => return Err(failed(id, error).into()),
     }

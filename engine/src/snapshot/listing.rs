@@ -1,6 +1,6 @@
 //! What a cluster has kept, wherever its policies keep it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{blob, container};
@@ -10,7 +10,7 @@ use hcs_planner::snapshots::policy::SnapshotPolicyDocument;
 
 use crate::arm::Arm;
 use crate::blob::{BlobEntry, BlobError, BlobStore, BlobStores};
-use crate::error::{EngineError, chain};
+use crate::error::chain;
 
 /// A snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub async fn list(
     let mut unread = Vec::new();
     match places(own).await {
         Ok(places) => {
-            for (container_id, folder) in places {
+            for ((_, folder), container_id) in places {
                 match there(arm, stores, &container_id, &folder).await {
                     Ok(found) => all.extend(found),
                     Err(why) => unread.push(format!("{container_id}: {why}")),
@@ -65,14 +65,14 @@ fn rows(
     })
 }
 
-/// Containers of somebody that policies name, each with the cluster's folder in it.
-async fn places(own: &dyn BlobStore) -> Result<BTreeSet<(String, String)>, BlobError> {
-    let mut places = BTreeSet::new();
+/// Containers of somebody that policies name, however they spell them, each with the cluster's folder in it.
+async fn places(own: &dyn BlobStore) -> Result<BTreeMap<(String, String), String>, BlobError> {
+    let mut places = BTreeMap::new();
     for entry in own.list(container::CONFIG, blob::SNAPSHOT_POLICIES).await? {
         let Some(found) = own.get(container::CONFIG, &entry.name).await? else { continue };
         let policy = serde_json::from_slice::<SnapshotPolicyDocument>(&found.bytes).ok();
         if let Some(PolicyPlace { container_id, folder, .. }) = policy.and_then(|it| it.place) {
-            places.insert((container_id, folder));
+            places.insert((container_id.to_lowercase(), folder), container_id);
         }
     }
     Ok(places)
@@ -86,11 +86,18 @@ async fn there(
 ) -> Result<Vec<Listed>, String> {
     let place = parse_container(container_id)?;
     let (account, name) = &place;
-    let store = arm.blobs_of(stores, account).await.map_err(|error| chain(&error))?;
+    let store = arm.blobs_of(stores, account).await;
+    let store =
+        store.map_err(|error| format!("{}; it takes Reader on {account}", chain(&error)))?;
     let store = store.ok_or_else(|| format!("there is no {account}, or you may not see it"))?;
     let below = format!("{folder}/");
     let listed = store.list(name, &below).await.map_err(|error| {
-        format!("{}; it takes Storage Blob Data Reader there", chain(&EngineError::from(error)))
+        let mend = if error.is_of_the_firewall() {
+            "its firewall does not let this machine in"
+        } else {
+            "it takes Storage Blob Data Reader there"
+        };
+        format!("{}; {mend}", chain(&error))
     })?;
     Ok(rows(listed, &below, Some(&place)).collect())
 }

@@ -21,8 +21,9 @@ use crate::blob::{BlobError, BlockStore, WriteCondition};
 const BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// Parts under way at the same time: memory is bounded by them.
 const PARALLEL: usize = 3;
-/// Chunks that wait to be verified.
+/// Pieces that wait to be verified, and how large one is at most: memory is bounded by both.
 const WAITING: usize = 64;
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Where a snapshot goes.
 #[derive(Clone, Copy)]
@@ -80,7 +81,7 @@ pub async fn keep<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         hash.update(&chunk);
         // Whoever has seen a fault reads no more; what it is, is told at the end.
         if let Some(sender) = &chunks
-            && sender.send(chunk.clone()).await.is_err()
+            && !feed(sender, chunk.clone()).await
         {
             chunks = None;
         }
@@ -115,12 +116,23 @@ pub async fn verify<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     let (chunks, verified) = verifier(WAITING);
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| SaveError::Source(error.into()))?;
-        if chunks.send(chunk).await.is_err() {
+        if !feed(&chunks, chunk).await {
             break;
         }
     }
     drop(chunks);
     verified.await
+}
+
+/// Hands over what arrived; false, where nobody reads it any more.
+async fn feed(chunks: &mpsc::Sender<Bytes>, mut chunk: Bytes) -> bool {
+    while !chunk.is_empty() {
+        let piece = chunk.split_to(chunk.len().min(PIECE_BYTES));
+        if chunks.send(piece).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Takes the parts of an archive, and says in the end whether they are one.

@@ -48,6 +48,18 @@ pub enum SnapshotError {
         #[source]
         source: Box<BlobError>,
     },
+    /// The account of somebody lets no server in.
+    #[error(
+        "the firewall of the account of {container_id} lets no server of this cluster in: it has to allow the cluster's \
+         way out, its public address or its subnet"
+    )]
+    Firewall {
+        /// The container.
+        container_id: String,
+        /// What the account says.
+        #[source]
+        source: Box<BlobError>,
+    },
     /// Consul does not serve us.
     #[error(transparent)]
     Consul(#[from] ConsulError),
@@ -137,6 +149,10 @@ fn refused(
     other: impl FnOnce(BlobError) -> SnapshotError,
 ) -> SnapshotError {
     match (&policy.place, error) {
+        (Some(place), source) if source.is_of_the_firewall() => SnapshotError::Firewall {
+            container_id: place.container_id.clone(),
+            source: Box::new(source),
+        },
         (Some(place), source @ BlobError::Denied { .. }) => SnapshotError::NoRight {
             container_id: place.container_id.clone(),
             identity_id: host.bootstrap.shared_identity_id.clone(),

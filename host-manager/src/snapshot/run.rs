@@ -212,8 +212,9 @@ fn kept_elsewhere(
     policy: &SnapshotPolicyDocument,
     kept: Kept,
 ) -> impl FnOnce(PolicyReport) -> PolicyReport {
-    let kept = policy.place.is_some().then_some(kept);
-    move |report| PolicyReport { kept, ..report }
+    let kept_in = policy.place.as_ref().map(PolicyPlace::told);
+    let kept = kept_in.is_some().then_some(kept);
+    move |report| PolicyReport { kept, kept_in, ..report }
 }
 
 /// Notes how a policy goes, where that is news. Where it cannot be noted, the status says it.

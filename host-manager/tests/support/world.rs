@@ -79,11 +79,13 @@ pub struct World {
     net: u8,
 }
 
+const OWN_ENDPOINT: &str = "https://127.0.0.1:1/account/";
+
 /// Where a policy keeps its snapshots that names somebody's container.
 pub fn elsewhere(since: Timestamp) -> PolicyPlace {
     PolicyPlace {
         container_id: BACKUPS_ID.to_owned(),
-        blob_endpoint: "https://acct.blob.core.windows.net/".to_owned(),
+        blob_endpoint: "https://127.0.0.1:1/acct/".to_owned(),
         folder: "demo-0a1b2c3d".to_owned(),
         since: since.to_string(),
     }
@@ -372,7 +374,7 @@ impl World {
                 slot,
                 node_name: format!("demo-server-{slot}"),
                 zone: Some((slot % 3 + 1).to_string()),
-                blob_endpoint: "https://127.0.0.1:1/account/".to_owned(),
+                blob_endpoint: OWN_ENDPOINT.to_owned(),
                 shared_identity_id: "shared".to_owned(),
                 server_identity_id: "own".to_owned(),
                 host_manager_sha256: String::new(),
@@ -388,6 +390,7 @@ impl World {
                 shared: Arc::new(shared),
                 own: Arc::new(own),
                 elsewhere: Arc::new(self.elsewhere.view(&[], &[BACKUPS.to_owned()])),
+                blob_endpoint: OWN_ENDPOINT.to_owned(),
             },
             service: service.clone(),
             clock: Arc::new(SystemClock),

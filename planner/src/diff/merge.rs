@@ -4,7 +4,9 @@ use serde_json::{Map, Value};
 
 use super::spelling::{has_identity_kind, lookup, other_spelling};
 use super::without_absent;
-use super::{OPEN_LISTS, OWNED_LISTS, identity, is_absent, same_identity, same_scalar};
+use super::{
+    AT_LEAST, OPEN_LISTS, OWNED_LISTS, identity, is_absent, is_enough, same_identity, same_scalar,
+};
 use crate::arm::Kind;
 use crate::effect::is_at_creation;
 use crate::read_only::is_read_only;
@@ -57,6 +59,9 @@ impl<'a> Merge<'a> {
             (Value::String(want), Value::String(have))
                 if has_identity_kind(&self.path, want, have) =>
             {
+                observed.clone()
+            }
+            (want @ Value::Number(_), have) if self.list_is(AT_LEAST) && is_enough(want, have) => {
                 observed.clone()
             }
             (want, _) => {

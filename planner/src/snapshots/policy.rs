@@ -45,6 +45,9 @@ pub struct SnapshotPolicyDocument {
     /// Where its snapshots lie; none: in the cluster's own account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<PolicyPlace>,
+    /// Containers that it used before, and on which the servers may still have a right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<String>,
     /// RFC 3339: when a state began to hold it. Nothing is late before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
@@ -98,6 +101,7 @@ impl SnapshotPolicyDocument {
             stale_after_seconds: None,
             drill_interval_seconds: None,
             place: None,
+            leaving: Vec::new(),
             created_at: None,
             incarnation_id: None,
             is_held: true,
@@ -129,7 +133,8 @@ impl SnapshotPolicyDocument {
         now: Timestamp,
     ) -> bool {
         let created = self.created_at.as_deref().and_then(|at| at.parse().ok());
-        let last = newest.max(created);
+        let since = self.place.as_ref().and_then(|place| place.since.parse().ok());
+        let last = newest.max(created).max(since);
         self.enabled && last.is_some_and(|last| now.duration_since(last) > stale_after)
     }
 
@@ -194,6 +199,9 @@ pub struct PolicyReport {
     /// policy goes needs no right on somebody's account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Kept>,
+    /// Where that is: container and folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_in: Option<String>,
     /// Fields that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
@@ -206,6 +214,12 @@ impl PolicyReport {
         noted
             .filter(|noted| noted.incarnation_id == incarnation_id)
             .unwrap_or(Self { incarnation_id, ..Self::default() })
+    }
+
+    /// What the servers saw last in the place that the policy names now.
+    pub fn kept_elsewhere(&self, place: &PolicyPlace) -> Kept {
+        let is_there = self.kept_in.as_deref() == Some(place.told().as_str());
+        self.kept.clone().filter(|_| is_there).unwrap_or_default()
     }
 
     /// What is wrong with the policy or with what it keeps, in one sentence. Where no drills are wanted any more, the last one

@@ -20,6 +20,16 @@ use crate::diagnostics;
 const ATTRIBUTE: &str = Policy::STORAGE_CONTAINER_ID;
 const ROLE: &str = "Storage Blob Data Contributor";
 
+/// How the servers came to a right.
+pub(super) enum Given {
+    /// They have had it.
+    Before,
+    /// By this call.
+    Now,
+    /// Somebody else has to give it, as is told here.
+    ByOthers(Box<Diagnostic>),
+}
+
 /// A container in the cluster's own group is no place that outlives it.
 pub(super) fn would_go(cluster_id: &ArmId, container_id: &str) -> Option<Diagnostic> {
     let (account, _) = parse_container(container_id).ok()?;
@@ -45,37 +55,28 @@ impl<'a> Elsewhere<'a> {
         Ok(Self { arm: client.arm(&ctx.cancel), client, policies })
     }
 
-    /// The place in this container, with the right of the servers to write there. One that the policy has already stays as
-    /// it is. A caller who may not give the right is told who must.
-    pub(super) async fn prepare(
+    /// The place in this container. One that the policy has already stays as it is.
+    pub(super) async fn place(
         &self,
         container_id: &str,
         known: Option<&PolicyPlace>,
-    ) -> Result<(PolicyPlace, Diagnostics), Diagnostics> {
-        let (account, container) = parse_container(container_id).map_err(|detail| {
+    ) -> Result<PolicyPlace, Diagnostics> {
+        let (account, _) = parse_container(container_id).map_err(|detail| {
             Diagnostic::error("Invalid storage container", detail).at(ATTRIBUTE)
         })?;
         if let Some(told) = would_go(&self.policies.cluster_id, container_id) {
             return Err(told.into());
         }
         let blob_endpoint = self.look(&account, &ArmId::new(container_id)).await?;
-        let (name, identity) = self.cluster().await?;
-        let found = self.give_right(container_id, &identity).await?;
-        let is_known = |place: &&PolicyPlace| place.container_id.eq_ignore_ascii_case(container_id);
-        if let Some(place) = known.filter(is_known) {
-            let place = PolicyPlace {
-                container_id: container_id.to_owned(),
-                blob_endpoint,
-                ..place.clone()
-            };
-            return Ok((place, found));
+        let container_id = container_id.to_owned();
+        if let Some(place) = known.filter(|known| known.is_in(&container_id)) {
+            return Ok(PolicyPlace { container_id, blob_endpoint, ..place.clone() });
         }
+        let (name, _) = self.cluster().await?;
         let incarnation_id = self.policies.cluster_incarnation().await?;
         let since = Timestamp::now().round(Unit::Second).unwrap_or_default().to_string();
         let folder = PolicyPlace::folder_of(&name, &incarnation_id);
-        tracing::debug!(account = %account, container, folder, "a policy's place");
-        let container_id = container_id.to_owned();
-        Ok((PolicyPlace { container_id, blob_endpoint, folder, since }, found))
+        Ok(PolicyPlace { container_id, blob_endpoint, folder, since })
     }
 
     /// Blob endpoint of the account, where it and the container are there.
@@ -114,17 +115,20 @@ impl<'a> Elsewhere<'a> {
         Ok((spec.name.clone(), Names::new(&spec).shared_identity()))
     }
 
-    async fn give_right(
-        &self,
-        container_id: &str,
-        identity: &ArmId,
-    ) -> Result<Diagnostics, Diagnostics> {
-        let failed = |error: &EngineError| {
-            Diagnostics::from(diagnostics::read(container_id, error).at(ATTRIBUTE))
+    /// Gives the servers the right to write there, where they have none; whether that was needed. A caller who may not is
+    /// told who must.
+    pub(super) async fn give_right(&self, container_id: &str) -> Result<Given, Diagnostics> {
+        let failed = |what: &ArmId, error: &EngineError| {
+            let detail = format!("{what}: {}", diagnostics::sentence(error));
+            Diagnostics::from(
+                Diagnostic::error("The servers get no right on the container", detail)
+                    .at(ATTRIBUTE),
+            )
         };
+        let (_, identity) = self.cluster().await?;
         let scope = ArmId::new(container_id);
-        let found = self.arm.get(identity, Kind::Identity).await;
-        let found = found.map_err(|error| failed(&error))?.unwrap_or_default();
+        let found = self.arm.get(&identity, Kind::Identity).await;
+        let found = found.map_err(|error| failed(&identity, &error))?.unwrap_or_default();
         let principal = found.pointer("/properties/principalId").and_then(|id| id.as_str());
         let principal = principal.ok_or_else(|| {
             let cluster_id = &self.policies.cluster_id;
@@ -134,6 +138,13 @@ impl<'a> Elsewhere<'a> {
             Diagnostic::error("The cluster is not finished", detail).at(Policy::CLUSTER_ID)
         })?;
         let id = role_assignment_id(&scope, identity.as_str(), ROLE_BLOB_CONTRIBUTOR);
+        // Whoever may not look may still write.
+        if let Ok(Some(found)) = self.arm.get(&id, Kind::RoleAssignment).await
+            && found.pointer("/properties/principalId").and_then(|id| id.as_str())
+                == Some(principal)
+        {
+            return Ok(Given::Before);
+        }
         let subscription = scope.segment("subscriptions").unwrap_or_default();
         let definition = format!(
             "/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{ROLE_BLOB_CONTRIBUTOR}"
@@ -145,11 +156,9 @@ impl<'a> Elsewhere<'a> {
             "principalType": "ServicePrincipal",
         } });
         match self.arm.put(&id, Kind::RoleAssignment, body).await {
-            Ok(_) => Ok(Diagnostics::none()),
+            Ok(_) => Ok(Given::Now),
             // Somebody gave the same right under another name.
-            Err(EngineError::Arm(error)) if error.is("RoleAssignmentExists") => {
-                Ok(Diagnostics::none())
-            }
+            Err(EngineError::Arm(error)) if error.is("RoleAssignmentExists") => Ok(Given::Before),
             Err(error) if diagnostics::is_forbidden(&error) => {
                 let detail = format!(
                     "The caller may not assign roles on {container_id}. Unless it was done already, whoever may has to run\n\n  \
@@ -158,30 +167,35 @@ impl<'a> Elsewhere<'a> {
                      nothing, and its last_error says so."
                 );
                 let told = Diagnostic::warning("The servers may not write there yet", detail);
-                Ok(told.at(ATTRIBUTE).into())
+                Ok(Given::ByOthers(Box::new(told.at(ATTRIBUTE))))
             }
-            Err(error) => Err(failed(&error)),
+            Err(error) => Err(failed(&id, &error)),
         }
     }
 
-    /// Takes the servers' right on a place back, unless another policy of the cluster keeps its snapshots there, too. What
-    /// cannot be taken back is told.
-    pub(super) async fn leave(&self, place: &PolicyPlace, policy: &str) -> Diagnostics {
+    /// Takes the servers' right on a container back, unless another policy of the cluster keeps its snapshots there. One that
+    /// comes to it meanwhile gets it again. What cannot be taken back is told.
+    pub(super) async fn leave(&self, container_id: &str, policy: &str) -> Diagnostics {
         let left = async {
-            if self.policies.uses_elsewhere(&place.container_id, policy).await? {
+            if self.policies.uses_elsewhere(container_id, policy).await? {
                 return Ok::<_, Diagnostics>(());
             }
             let (_, identity) = self.cluster().await?;
-            let scope = ArmId::new(&place.container_id);
+            let scope = ArmId::new(container_id);
             let id = role_assignment_id(&scope, identity.as_str(), ROLE_BLOB_CONTRIBUTOR);
             let gone = self.arm.delete(&id, Kind::RoleAssignment, false).await;
-            gone.map_err(|error| diagnostics::read(id.as_str(), &error).into())
+            gone.map_err(|error| Diagnostics::error("", diagnostics::sentence(&error)))?;
+            if self.policies.uses_elsewhere(container_id, policy).await? {
+                self.give_right(container_id).await?;
+            }
+            Ok(())
         };
         let Err(found) = left.await else { return Diagnostics::none() };
         let told = found.into_iter().map(|one| {
             let detail = format!(
-                "The role {ROLE} of the cluster's servers on {} stays: {} Whoever may assign roles there can take it away.",
-                place.container_id, one.detail
+                "The role {ROLE} of the cluster's servers on {container_id} stays: {} Whoever may assign roles there can take \
+                 it away.",
+                one.detail
             );
             Diagnostic::warning("The servers keep a right that they do not need any more", detail)
         });

@@ -116,7 +116,7 @@ pub(super) struct Policy {
     /// one whose blobs are immutable. They lie in a folder of this cluster, `<cluster>-<incarnation>/<policy>/`, and outlive it.
     /// An apply gives the servers' identity Storage Blob Data Contributor there, or says who must. Where it is changed, what
     /// was kept so far stays where it is. In the cluster's own account where it is not set.
-    #[tf(equal_if = ignoring_case, validate = text_rule("the id of a storage container", |id| parse_container(id).map(drop)))]
+    #[tf(equal_if = ignoring_case, validate = text_rule("the id of a storage container", container_id))]
     storage_container_id: Attr<String>,
     /// What a destroy does with the policy's snapshots: `keep` (default) or `purge`.
     #[tf(default = OnDelete::Keep.as_str(), validate = text_rule("a word", on_delete))]
@@ -194,6 +194,14 @@ fn count(name: &'static str) -> impl tfplugin::validate::Validator {
         };
         Err(format!("{name} is {given}; it is a whole number from 1 to 10000. {instead}"))
     })
+}
+
+fn container_id(id: &str) -> Result<(), String> {
+    parse_container(id)?;
+    if id.ends_with('/') {
+        return Err(format!("{id:?} ends with a slash. Leave that out."));
+    }
+    Ok(())
 }
 
 fn on_delete(word: &str) -> Result<(), String> {

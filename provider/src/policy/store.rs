@@ -9,7 +9,6 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::{blob, container};
 use hcs_planner::ownership::RunRecord;
 use hcs_planner::snapshots::id::parse_container;
-use hcs_planner::snapshots::place::PolicyPlace;
 use hcs_planner::snapshots::policy::{Kept, OnDelete, PolicyReport, SnapshotPolicyDocument};
 use jiff::Timestamp;
 use tfplugin::{CancellationToken, Diagnostic, Diagnostics, Severity};
@@ -33,12 +32,20 @@ pub(super) enum Written {
     Before,
 }
 
-/// What became of a policy that was to go.
+/// What became of a policy that is to go.
 pub(super) enum Removed {
-    /// It is gone: where its snapshots were in somebody's account, and how many of them went.
-    Gone(Option<PolicyPlace>, usize),
+    /// It was gone already.
+    Gone,
     /// It was gone already, and another one has its name.
     Another,
+    /// It takes no more, and its document is the last of it: containers of somebody on which the servers have a right by it,
+    /// and how many snapshots were deleted.
+    Ready {
+        /// Ids of containers.
+        leaving: Vec<String>,
+        /// Snapshots.
+        purged: usize,
+    },
 }
 
 /// What failed, in words.
@@ -230,36 +237,63 @@ impl PolicyStore {
         Err(changed(&document.name))
     }
 
-    /// Removes the policy that the state holds, and its snapshots if asked to.
-    pub(super) async fn remove(
+    /// Ends the policy that the state holds, and takes its snapshots away if asked to. The document stays, and counts for
+    /// no right any more: [`Self::forget`] is the last act, so that whoever is cut off before goes on from there.
+    pub(super) async fn end(
         &self,
         (client, cancel): (&Client, &CancellationToken),
         name: &str,
         incarnation_id: Option<&str>,
         purge: bool,
     ) -> Result<Removed, Diagnostics> {
-        // The document goes last: where it is gone, nothing that is left is the state's.
-        let Some((found, etag)) = self.read(name).await? else { return Ok(Removed::Gone(None, 0)) };
+        let Some((found, etag)) = self.read(name).await? else { return Ok(Removed::Gone) };
         if found.incarnation_id.as_deref() != incarnation_id {
             return Ok(Removed::Another);
         }
-        let (place, mut purged) = (found.place.clone(), 0);
-        if purge {
-            let disabled = SnapshotPolicyDocument { enabled: false, ..found };
-            if self.put(&disabled, WriteCondition::Matches(etag)).await?.is_none() {
+        // Purged before, by a destroy that was cut off after it; what lies in the cluster's own account is not meant.
+        let has_ended = !found.enabled && found.place.is_none() && !found.leaving.is_empty();
+        let mut leaving = found.leaving.clone();
+        leaving.extend(found.place.as_ref().map(|place| place.container_id.clone()));
+        let (mut policy, mut etag, mut purged) = (found, etag, 0);
+        if purge && !has_ended {
+            policy.enabled = false;
+            etag = self
+                .put(&policy, WriteCondition::Matches(etag))
+                .await?
+                .ok_or_else(|| changed(name))?;
+            purged = self.purge(client, cancel, &policy).await?;
+        }
+        if !leaving.is_empty() && !has_ended {
+            // Whoever looks for others that need a right counts this one no more.
+            policy = SnapshotPolicyDocument {
+                enabled: false,
+                place: None,
+                leaving: leaving.clone(),
+                ..policy
+            };
+            if self.put(&policy, WriteCondition::Matches(etag)).await?.is_none() {
                 return Err(changed(name));
             }
-            purged = self.purge(client, cancel, &disabled).await?;
-            match self.read(name).await? {
-                None => return Ok(Removed::Gone(place, purged)),
-                Some((found, _)) if found != disabled => return Err(changed(name)),
-                Some(_) => {}
-            }
         }
-        let document = blob::snapshot_policy(name);
-        let removed = self.store.delete(container::CONFIG, &document).await;
-        removed.map_err(|error| self.failed(error))?;
-        Ok(Removed::Gone(place, purged))
+        match self.read(name).await? {
+            None => Ok(Removed::Gone),
+            Some((found, _)) if found != policy => Err(changed(name)),
+            Some(_) => Ok(Removed::Ready { leaving, purged }),
+        }
+    }
+
+    /// Removes the document of a policy that has ended.
+    pub(super) async fn forget(&self, name: &str) -> Result<(), Diagnostics> {
+        let removed = self.store.delete(container::CONFIG, &blob::snapshot_policy(name)).await;
+        removed.map(drop).map_err(|error| self.failed(error).into())
+    }
+
+    /// Notes that the servers have no right any more where the policy was before.
+    pub(super) async fn note_left(&self, name: &str) -> Result<(), Diagnostics> {
+        let Some((found, etag)) = self.read(name).await? else { return Ok(()) };
+        let left = SnapshotPolicyDocument { leaving: Vec::new(), ..found };
+        // Whoever wrote it meanwhile leaves them again.
+        self.put(&left, WriteCondition::Matches(etag)).await.map(drop)
     }
 
     /// Takes its snapshots away, wherever they are; how many there were.
@@ -331,10 +365,14 @@ fn not_purged(container_id: &str, error: &BlobError) -> Diagnostics {
     Diagnostics::error(
         "The policy's snapshots cannot be deleted",
         format!(
-            "{container_id}: {}. The policy takes no more, and is kept until they are gone. The caller needs Storage Blob Data \
-             Contributor there; where the account keeps blobs for a while, destroy again after that, or set \
+            "{container_id}: {}. The policy takes no more, and is kept until they are gone. {} Where the account keeps blobs for a while, destroy again after that, or set \
              on_delete = \"keep\", apply, and destroy.",
-            chain(error)
+            chain(error),
+            if error.is_of_the_firewall() {
+                "The account's firewall does not let this machine in."
+            } else {
+                "The caller needs Storage Blob Data Contributor there."
+            }
         ),
     )
 }

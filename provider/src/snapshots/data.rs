@@ -14,7 +14,8 @@ use crate::diagnostics;
 use hcs_planner::snapshots::id::SnapshotId;
 
 /// The snapshots of a cluster, those of its policies and those that somebody asked for, the newest first: in its storage
-/// account, and in those that policies name with `storage_container_id`, where the caller needs Storage Blob Data Reader.
+/// account, and in those that policies name with `storage_container_id`, where the
+/// caller needs Reader on the account and Storage Blob Data Reader on the container.
 #[derive(Model)]
 pub(crate) struct Listing {
     /// Id of the cluster.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, storage_account_name};
-use hcs_simulator::Settings;
+use hcs_simulator::{CallFault, Settings};
 use serde_json::{Value as Json, json};
 use tfplugin::{ApplyRequest, Context, Value};
 
@@ -11,7 +11,7 @@ use super::reads::{READER, assign, principal};
 use crate::testing::core::{
     Done, Failure, Instance, Object, Options, apply, import, plan, refresh,
 };
-use crate::testing::{Azure, Provider, demo};
+use crate::testing::{Azure, Kill, Provider, demo};
 
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 
@@ -141,8 +141,10 @@ async fn what_lies_elsewhere_is_told_by_the_servers_and_purged_in_its_own_folder
     apply(&policy, &mut instance, Some(&config), Options::default()).await.unwrap();
     let own = storage_account_name(&Azure::cluster_id());
     let incarnation = document(&azure, "a")["incarnation_id"].clone();
+    let folder = folder(&azure, "a");
+    let kept_in = format!("{}/{}", one.as_str().to_lowercase(), folder.trim_end_matches("/a/"));
     let report = json!({
-        "incarnation_id": incarnation,
+        "incarnation_id": incarnation, "kept_in": kept_in,
         "kept": { "count": 2, "oldest": "2026-11-22T22:15:00Z", "newest": "2026-11-22T23:15:00Z", "total_size_bytes": 700 },
     });
     let path = "snapshot-policies/a.json";
@@ -153,7 +155,6 @@ async fn what_lies_elsewhere_is_told_by_the_servers_and_purged_in_its_own_folder
     assert_eq!(state.get("last_success_at").as_str(), Some("2026-11-22T23:15:00Z"));
     assert_eq!(state.get("total_size_bytes").as_i64(), Some(700));
 
-    let folder = folder(&azure, "a");
     let mine = format!("{folder}20261122T231500Z.snap");
     let others = ["demo-ffffffff/a/20261122T231500Z.snap", "a/20261122T231500Z.snap"];
     for name in others.iter().copied().chain([mine.as_str()]) {
@@ -220,4 +221,66 @@ async fn a_caller_who_may_not_give_the_right_is_told_who_must_and_how() {
     let mut instance = Instance { current: Some(Object::of(response.state)), deposed: vec![] };
     let again = apply(&policy, &mut instance, Some(&config), Options::default()).await;
     assert_eq!(again, Ok(DONE));
+}
+
+/// An apply of a provider that dies at this call; whether it got so far.
+async fn dies(azure: &Azure, kill: Kill, instance: &mut Instance, config: Option<&Value>) -> bool {
+    let dying = azure.provider(Value::Null, Some(kill));
+    let policy = dying.policy();
+    let mut state = instance.clone();
+    tokio::select! {
+        biased;
+        _ = apply(&policy, &mut state, config, Options::default()) => {
+            *instance = state;
+            false
+        }
+        () = dying.death() => true,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_killed_while_a_policy_moves_or_goes_leaves_no_right_behind() {
+    let (azure, provider) = ground().await;
+    let (policy, one, two) = (provider.policy(), container("one"), container("two"));
+    let there = config("a", Some(&one));
+    let moved = config("a", Some(&two));
+    let mut killed = 0;
+    for fault in [CallFault::KillBefore, CallFault::KillAfter] {
+        for at in 0..60 {
+            let kill = Kill { at, fault };
+            let mut instance = Instance::default();
+            apply(&policy, &mut instance, Some(&there), Options::default()).await.unwrap();
+            let moving = dies(&azure, kill, &mut instance, Some(&moved)).await;
+            refresh(&policy, &mut instance).await.unwrap();
+            // Something else of it is changed one day.
+            let later = moved.clone().with("interval", "2h");
+            apply(&policy, &mut instance, Some(&later), Options::default()).await.unwrap();
+            assert_eq!(may_write(&azure, &one).len(), 0, "{kill}");
+            assert_eq!(may_write(&azure, &two).len(), 1, "{kill}");
+            let going = dies(&azure, kill, &mut instance, None).await;
+            apply(&policy, &mut instance, None, Options::default()).await.unwrap();
+            assert_eq!(may_write(&azure, &two).len(), 0, "{kill}");
+            killed += usize::from(moving) + usize::from(going);
+        }
+    }
+    assert!(killed > 40, "{killed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_is_made_again_elsewhere_leaves_no_right_where_it_was() {
+    let (azure, provider) = ground().await;
+    let (policy, one, two) = (provider.policy(), container("one"), container("two"));
+    let mut instance = Instance::default();
+    apply(&policy, &mut instance, Some(&config("a", Some(&one))), Options::default())
+        .await
+        .unwrap();
+    let replaced = Options { replace: true, create_first: false };
+    apply(&policy, &mut instance, Some(&config("a", Some(&two))), replaced).await.unwrap();
+    assert_eq!((may_write(&azure, &one).len(), may_write(&azure, &two).len()), (0, 1));
+    // One that is refused leaves none either.
+    let mut second = Instance::default();
+    let refused =
+        apply(&policy, &mut second, Some(&config("a", Some(&one))), Options::default()).await;
+    assert!(format!("{refused:?}").contains("exists already"), "{refused:?}");
+    assert_eq!((may_write(&azure, &one).len(), may_write(&azure, &two).len()), (0, 1));
 }
