@@ -34,7 +34,11 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
     let mut objects: Vec<String> = Kind::ALL
         .into_iter()
         .filter(|kind| is_in_the_group(*kind))
-        .flat_map(|kind| of_kind(kind, &["read", "write", "delete"]))
+        .flat_map(|kind| match kind {
+            // It comes and goes with its account.
+            Kind::BlobService => of_kind(kind, &["read", "write"]),
+            kind => of_kind(kind, &["read", "write", "delete"]),
+        })
         .collect();
     objects.extend(of_kind(Kind::Identity, &["assign/action"]));
     let steers = ["start/action", "deallocate/action", "manualUpgrade/action"];

@@ -1,4 +1,4 @@
-# A snapshot of a cluster that exists before a migration, and the way back to it.
+# Nightly snapshots of a cluster that exists, one more before a migration, and the way back to it.
 
 terraform {
   required_version = ">= 1.8"
@@ -21,6 +21,29 @@ variable "incident" {
   description = "Why Consul goes back to the snapshot; each new value does it once."
   type        = string
   default     = null
+}
+
+variable "backup_container_id" {
+  description = "Id of a storage container of yours for the nightly ones; null keeps them in the cluster's own account."
+  type        = string
+  default     = null
+}
+
+resource "hcs_snapshot_policy" "nightly" {
+  cluster_id = var.cluster_id
+  name       = "nightly"
+
+  cron      = "0 2 * * *"
+  time_zone = "Europe/Berlin"
+
+  retain_daily   = 14
+  retain_weekly  = 8
+  retain_monthly = 12
+
+  before_upgrade       = true
+  drill_interval       = "7d"
+  stale_after          = "36h"
+  storage_container_id = var.backup_container_id
 }
 
 resource "hcs_snapshot" "before_migration" {

@@ -123,7 +123,9 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
     let mut text = head(&format!("{name} ({kind})"), &description(block));
     match (kind, name) {
         ("Resource", "hcs_cluster") => text.push_str(&example("quickstart")?),
-        ("Resource", "hcs_snapshot_policy") => text.push_str(&example("landing-zone/modules/consul")?),
+        ("Resource", "hcs_snapshot_policy") => {
+            text.push_str(&part("resource \"hcs_snapshot_policy\"")?);
+        }
         ("Resource", "hcs_snapshot") => text.push_str(&part("resource \"hcs_snapshot\"")?),
         ("Resource", "hcs_snapshot_restore") => {
             text.push_str(&part("resource \"hcs_snapshot_restore\"")?);

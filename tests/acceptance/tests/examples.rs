@@ -89,7 +89,7 @@ fn machine(scenario: &Scenario, id: &str) -> Done {
     Ok(())
 }
 
-/// One before a migration, and back to it: once for each incident.
+/// Nightly ones, one before a migration, and back to it: once for each incident.
 fn snapshots(scenario: &Scenario, id: &str) -> Done {
     let mut terraform = workspace(scenario, "snapshot-restore", id)?;
     let consul = scenario.consul()?;
