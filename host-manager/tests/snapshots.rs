@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use hcs_engine::blob::delete_all;
 use hcs_engine::clock::Clock;
+use hcs_engine::error::chain;
 use hcs_engine::snapshot::archive;
 use hcs_host_manager::consul::client::ConsulClient;
 use hcs_host_manager::host::Host;
@@ -229,6 +232,44 @@ fn kept(world: &World) -> Vec<String> {
     names
 }
 
+/// A folder that takes no more.
+#[derive(Debug)]
+enum Full {
+    /// A small disk of its own, filled to its end.
+    Disk,
+    /// No folder at all, where this process may not mount one.
+    NoFolder,
+}
+
+impl Full {
+    fn make(folder: &Path) -> Self {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(folder);
+        if !mount.output().is_ok_and(|output| output.status.success()) {
+            std::fs::remove_dir_all(folder).unwrap();
+            std::fs::write(folder, "no folder").unwrap();
+            return Self::NoFolder;
+        }
+        let filled = std::fs::write(folder.join("filler"), vec![0; 128 * 1024]);
+        assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+        Self::Disk
+    }
+
+    fn end(&self, folder: &Path) {
+        match self {
+            // Consul may hold a file of it for a moment yet.
+            Self::Disk => {
+                let ended = Command::new("umount").arg("--lazy").arg(folder).status().unwrap();
+                assert!(ended.success());
+            }
+            Self::NoFolder => {
+                std::fs::remove_file(folder).unwrap();
+                std::fs::create_dir(folder).unwrap();
+            }
+        }
+    }
+}
+
 /// By fault: how it was told, and that nothing but whole archives is there afterwards, and that the next try is good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_is_lost_a_clock_that_jumps_and_a_disk_without_room_leave_no_half_snapshot() {
@@ -270,14 +311,13 @@ async fn a_lock_that_is_lost_a_clock_that_jumps_and_a_disk_without_room_leave_no
 
     // Consul has no room for what it spools.
     let temporary = server.host.paths.temporary_dir();
-    std::fs::remove_dir_all(&temporary).unwrap();
-    std::fs::write(&temporary, "no folder").unwrap();
+    let full = Full::make(&temporary);
     next_hour();
     let before = kept(&world);
-    let told = attempt(&host, &client, &policy).await.unwrap_err().to_string();
+    let told = chain(&attempt(&host, &client, &policy).await.unwrap_err());
+    println!("{full:?}: {told}");
     assert_eq!(kept(&world), before, "{told}");
-    std::fs::remove_file(&temporary).unwrap();
-    std::fs::create_dir(&temporary).unwrap();
+    full.end(&temporary);
     attempt(&host, &client, &policy).await.unwrap();
 
     // A clock that is a day ahead, and right again.
