@@ -284,3 +284,37 @@ async fn a_policy_that_is_made_again_elsewhere_leaves_no_right_where_it_was() {
     assert!(format!("{refused:?}").contains("exists already"), "{refused:?}");
     assert_eq!((may_write(&azure, &one).len(), may_write(&azure, &two).len()), (0, 1));
 }
+
+/// One policy leaves a container as another one comes to it, in whatever order their calls meet, and however long one of
+/// them takes.
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_to_a_container_that_another_policy_leaves_has_its_right() {
+    let (azure, provider) = ground().await;
+    let (policy, one, two) = (provider.policy(), container("one"), container("two"));
+    for case in 0..240 {
+        let later = case / 4;
+        let (mut leaves, mut comes) = (Instance::default(), Instance::default());
+        let there = config("a", Some(&one));
+        apply(&policy, &mut leaves, Some(&there), Options::default()).await.unwrap();
+        let (moved, new) = (config("a", Some(&two)), config("b", Some(&one)));
+        // A destroy leaves as a move does.
+        let moved = (case % 2 == 0).then_some(&moved);
+        let slow = Kill { at: later, fault: CallFault::SlowRequest };
+        let slow = azure.provider(Value::Null, (case % 4 > 1).then_some(slow)).policy();
+        let leaving = apply(&slow, &mut leaves, moved, Options::default());
+        let coming = async {
+            for _ in 0..later {
+                tokio::task::yield_now().await;
+            }
+            apply(&policy, &mut comes, Some(&new), Options::default()).await
+        };
+        let (left, came) = tokio::join!(leaving, coming);
+        left.unwrap();
+        came.unwrap();
+        assert_eq!(may_write(&azure, &one), [servers(&azure)], "{case}");
+        for instance in [&mut leaves, &mut comes] {
+            apply(&policy, instance, None, Options::default()).await.unwrap();
+        }
+        assert_eq!((may_write(&azure, &one).len(), may_write(&azure, &two).len()), (0, 0));
+    }
+}
