@@ -37,9 +37,64 @@ impl Room {
     }
 }
 
+/// Consul writes its state twice for a snapshot, into Raft's store and as the archive that it hands over, and both lie on the
+/// data disk.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the data disk has {} MiB left, and a snapshot of the {} MiB that Consul holds may take twice that; raise data_disk_gib",
+    free_bytes >> 20,
+    state_bytes.div_ceil(1 << 20)
+)]
+pub struct NoRoom {
+    free_bytes: u64,
+    state_bytes: u64,
+}
+
+/// Whether there is room for a snapshot, as far as this server's own data show how large the state is. All servers hold the
+/// same, on disks of the same size; the leader's is what Consul writes to.
+pub fn for_a_snapshot(data_dir: &Path) -> Result<(), NoRoom> {
+    let Ok(room) = Room::of(data_dir) else { return Ok(()) };
+    enough(room.free_bytes, state_bytes(data_dir).unwrap_or(0))
+}
+
+fn enough(free_bytes: u64, state_bytes: u64) -> Result<(), NoRoom> {
+    if free_bytes / 2 < state_bytes {
+        return Err(NoRoom { free_bytes, state_bytes });
+    }
+    Ok(())
+}
+
+/// Of the largest state that Raft has stored; none in a young cluster.
+fn state_bytes(data_dir: &Path) -> Option<u64> {
+    let stored = std::fs::read_dir(data_dir.join("raft/snapshots")).ok()?;
+    let sizes = stored.filter_map(|entry| {
+        Some(std::fs::metadata(entry.ok()?.path().join("state.bin")).ok()?.len())
+    });
+    sizes.max()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_snapshot_needs_twice_the_room_of_the_largest_state_that_raft_has_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(state_bytes(folder.path()), None);
+        for (name, size) in [("2-7-1", 10), ("2-90-2", 3 << 20), ("2-8-3.tmp", 1)] {
+            let stored = folder.path().join("raft/snapshots").join(name);
+            std::fs::create_dir_all(&stored).unwrap();
+            std::fs::write(stored.join("state.bin"), vec![0; size]).unwrap();
+        }
+        assert_eq!(state_bytes(folder.path()), Some(3 << 20));
+        assert!(for_a_snapshot(folder.path()).is_ok());
+        assert!(enough(6 << 20, 3 << 20).is_ok());
+        let told = enough((6 << 20) - 1, 3 << 20).unwrap_err().to_string();
+        assert!(
+            told.starts_with("the data disk has 5 MiB left, and a snapshot of the 3 MiB"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn a_disk_is_told_of_before_it_is_full() {

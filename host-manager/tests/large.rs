@@ -149,7 +149,7 @@ async fn a_large_state_goes_up_in_constant_memory() {
         let store: Arc<dyn BlockStore> = sink.clone();
         let place = Place { store: &store, container: "snapshots", name: "large.snap" };
         let began = Instant::now();
-        let saved = save(&client, place, BTreeMap::new()).await.unwrap();
+        let saved = save(&server.host, &client, place, BTreeMap::new()).await.unwrap();
         ours = ours.min(began.elapsed());
         grown_mib = grown_mib.max(memory_mib("VmHWM:").saturating_sub(before_mib));
         assert_eq!(saved.size_bytes, sink.0.load(Ordering::Relaxed), "all of it went up");

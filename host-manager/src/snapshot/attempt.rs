@@ -196,7 +196,7 @@ async fn take(
     let name = folder.snapshot(time);
     let mut said = on_demand::said(host, client).await;
     said.insert(metadata::POLICY.to_owned(), policy.name.clone());
-    let saved = match save::save(client, folder.place(&name), said).await {
+    let saved = match save::save(host, client, folder.place(&name), said).await {
         Err(SaveError::Blob(BlobError::ConditionFailed { .. })) => None,
         Err(SaveError::Blob(error)) => {
             return Err(refused(host, policy, error, |error| SaveError::Blob(error).into()));

@@ -53,7 +53,7 @@ pub async fn take_at(
 ) -> Result<BTreeMap<String, Value>, SaveError> {
     let mut said = said(host, client).await;
     said.extend(more);
-    let saved = match save::save(client, place, said.clone()).await {
+    let saved = match save::save(host, client, place, said.clone()).await {
         Err(error @ SaveError::Blob(BlobError::ConditionFailed { .. })) => {
             save::look(place).await?.ok_or(error)?.0
         }
