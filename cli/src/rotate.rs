@@ -1,28 +1,24 @@
 //! `hcs rotate`: asks a cluster's servers for other versions of its secrets.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use hcs_engine::arm::Arm;
 use hcs_engine::blob::BlobError;
-use hcs_engine::clock::SystemClock;
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::lease::{ClaimError, told};
 use hcs_engine::rotate::{RotateError, rotate as ask};
 use hcs_planner::rotation::Rotated;
-use tokio_util::sync::CancellationToken;
 
 use crate::input::CliError;
 use crate::plan::Answer;
-use crate::status::{Place, open, run, user};
+use crate::status::{Place, arm, open, run, user};
 
 /// Asks, and says what was asked for.
 pub(crate) fn rotate(place: &Place, secrets: &[Rotated]) -> Result<Answer, CliError> {
     run(async {
         let (azure, store) = open(place).await?;
-        let arm = Arm::new(azure.cloud, Arc::new(SystemClock), CancellationToken::new());
         let holder = format!("{} (hcs rotate)", user());
-        let asked = ask(&arm, store, secrets, &holder).await.map_err(|error| refused(&error))?;
+        let asked =
+            ask(&arm(&azure), store, secrets, &holder).await.map_err(|error| refused(&error))?;
         let mut text = String::new();
         for secret in asked.keys() {
             let _ = writeln!(text, "another version of {} was asked for", secret.in_words());

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use hcs_azure::environment::Environment;
 use hcs_azure::settings::AzureSettings;
 use hcs_azure::{Azure, connect};
+use hcs_engine::arm::Arm;
 use hcs_engine::blob::{BlobError, BlobStores as _, BlockStore};
+use hcs_engine::clock::SystemClock;
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::status::{ClusterStatus, RunStatus, ServerRow, read_cluster_status};
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::storage_account_name;
 use hcs_planner::ownership::RunFailure;
+use tokio_util::sync::CancellationToken;
 
 use crate::input::CliError;
 use crate::plan::Answer;
@@ -52,6 +55,11 @@ pub(crate) fn run(
 pub(crate) fn user() -> String {
     let user = ["USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
     user.unwrap_or_else(|| "somebody".to_owned())
+}
+
+/// Resource Manager, for one command.
+pub(crate) fn arm(azure: &Azure) -> Arm {
+    Arm::new(Arc::clone(&azure.cloud) as _, Arc::new(SystemClock), CancellationToken::new())
 }
 
 /// The cluster's blobs, and the way to Azure.

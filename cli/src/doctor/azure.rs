@@ -1,7 +1,6 @@
 //! The way to Azure, and what Azure lets this caller do: credentials, clock, resource providers, region, quota, rights.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use hcs_azure::{Azure, AzureSettings, ConnectError, HttpClient, HttpSettings, connect};
 use hcs_engine::arm::Arm;
@@ -16,7 +15,6 @@ use hcs_planner::releases::archive_url;
 use hcs_planner::rights::{Need, needed};
 use hcs_planner::rules;
 use hcs_planner::spec::ClusterSpec;
-use tokio_util::sync::CancellationToken;
 
 use super::Finding;
 
@@ -27,11 +25,6 @@ const CLOCK_SECONDS: i64 = 30;
 /// Of the actions that are missing, so many are named.
 const ACTIONS_TOLD: usize = 3;
 const ARCHITECTURE: &str = "amd64";
-
-pub(super) fn arm(azure: &Azure) -> Arm {
-    let clock = Arc::new(SystemClock);
-    Arm::new(Arc::clone(&azure.cloud) as _, clock, CancellationToken::new())
-}
 
 pub(super) fn no_connection(error: &ConnectError) -> Finding {
     let mend = match error.attribute() {

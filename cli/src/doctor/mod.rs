@@ -116,7 +116,7 @@ async fn look(
             return findings;
         }
     };
-    let arm = azure::arm(&azure);
+    let arm = crate::status::arm(&azure);
     findings.push(azure::providers(&arm, &azure.subscription_id).await);
     let (stored, of_cluster) = match &cluster {
         Some(id) => cluster::looked_at(&azure, &arm, id).await,

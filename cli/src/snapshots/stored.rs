@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use hcs_azure::Azure;
-use hcs_engine::arm::Arm;
 use hcs_engine::blob::{BlobEntry, BlockStore};
-use hcs_engine::clock::SystemClock;
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::snapshot::bring::bring;
 use hcs_engine::snapshot::listing;
 use hcs_planner::dataplane::container;
 use hcs_planner::snapshots::id::SnapshotId;
-use tokio_util::sync::CancellationToken;
 
 use crate::input::CliError;
 use crate::requests::refused;
-use crate::status::{Place, open};
+use crate::status::{Place, arm, open};
 
 /// One that is there.
 pub(super) struct Stored {
@@ -30,10 +27,6 @@ pub(super) struct Row {
     pub(super) name: String,
     pub(super) size_bytes: u64,
     pub(super) written_at: Option<String>,
-}
-
-fn arm(azure: &Azure) -> Arm {
-    Arm::new(Arc::clone(&azure.cloud) as _, Arc::new(SystemClock), CancellationToken::new())
 }
 
 /// Finds it.
