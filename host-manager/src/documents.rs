@@ -534,6 +534,7 @@ fn gossip_text(secret: &Secret) -> Result<Secret, DocumentError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hcs_planner::snapshots::place::PolicyPlace;
 
     #[test]
     fn a_short_gossip_key_is_refused_without_showing_it() {
@@ -550,6 +551,19 @@ mod tests {
         };
         let own = "https://hcs0a1b.blob.core.windows.net/";
         let check = |policy, name: &str| check_policy(policy, name, own);
+        for (endpoint, is_good) in
+            [("https://backups.blob.core.windows.net/", true), ("https://evil.example/", false)]
+        {
+            let place = PolicyPlace {
+                container_id: "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/backups/blobServices/default/containers/consul".to_owned(),
+                blob_endpoint: endpoint.to_owned(),
+                folder: "demo-0a1b2c3d".to_owned(),
+                since: String::new(),
+            };
+            let there = SnapshotPolicyDocument { place: Some(place), ..policy("hourly", 60) };
+            let checked = check(there, "snapshot-policies/hourly.json");
+            assert_eq!(checked.is_ok(), is_good, "no token goes to {endpoint}");
+        }
         assert!(check(policy("hourly", 60), "snapshot-policies/hourly.json").is_ok());
         assert!(check(policy("hourly", 0), "snapshot-policies/hourly.json").is_err());
         assert!(check(policy("other", 60), "snapshot-policies/hourly.json").is_err());

@@ -6,7 +6,7 @@ use hcs_engine::blob::{BlobEntry, BlobError, BlockStore};
 use hcs_planner::dataplane::blob;
 use hcs_planner::snapshots::id::{SnapshotId, parse_container};
 use hcs_planner::snapshots::policy::{Kept, SnapshotPolicyDocument};
-use hcs_planner::snapshots::{newest, time_in_name};
+use hcs_planner::snapshots::time_in_name;
 use jiff::Timestamp;
 
 use super::save::Place;
@@ -65,11 +65,6 @@ impl Folder {
     /// A blob of this name.
     pub fn place<'a>(&'a self, name: &'a str) -> Place<'a> {
         Place { store: &self.store, container: &self.container, name }
-    }
-
-    /// The newest of these that can be believed.
-    pub fn newest(&self, listed: &[BlobEntry], now: Timestamp) -> Option<Timestamp> {
-        newest(&self.name, listed.iter().map(|entry| entry.name.as_str()), now)
     }
 
     /// What these are together.
