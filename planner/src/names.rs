@@ -116,6 +116,13 @@ pub fn role_assignment_id(scope: &ArmId, principal: &str, role: &str) -> ArmId {
     scope.resource(Kind::RoleAssignment.resource_type(), &name)
 }
 
+/// Id of a built-in role, as role assignments of a subscription name it.
+pub fn role_definition_id(subscription_id: &str, role: &str) -> String {
+    format!(
+        "/subscriptions/{subscription_id}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+    )
+}
+
 fn server_suffix(slot: u32) -> String {
     format!("-server-{slot}")
 }

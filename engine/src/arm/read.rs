@@ -51,10 +51,16 @@ impl Arm {
         stores: &dyn BlobStores,
         account: &ArmId,
     ) -> Result<Option<Arc<dyn BlockStore>>, EngineError> {
+        let endpoint = self.blob_endpoint_of(account).await?;
+        Ok(endpoint.map(|endpoint| stores.open(&endpoint)).transpose()?)
+    }
+
+    /// Blob endpoint of an account; none where it is gone.
+    pub async fn blob_endpoint_of(&self, account: &ArmId) -> Result<Option<String>, EngineError> {
         let account = self.get_account(account).await?;
         let pointer = "/properties/primaryEndpoints/blob";
         let endpoint = account.as_ref().and_then(|account| account.pointer(pointer)?.as_str());
-        Ok(endpoint.map(|endpoint| stores.open(endpoint)).transpose()?)
+        Ok(endpoint.map(str::to_owned))
     }
 
     async fn get_certain<F>(

@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::{ServerStatus, blob, container};
 use hcs_planner::desired::object;
-use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id};
+use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id, role_definition_id};
 use hcs_planner::observed::{ObservedServer, other_version_reason, unhealthy_reason};
 use hcs_planner::plan::{Action, Artifact, Step, Voter};
 use hcs_planner::reference::{Outputs, Unresolved, resolve};
@@ -437,9 +437,7 @@ async fn assign_caller(arm: &Arm, account: &ArmId) -> Result<(), EngineError> {
     let caller = arm.caller_object_id().await?;
     let id = role_assignment_id(account, &caller, ROLE_BLOB_CONTRIBUTOR);
     let subscription = account.segment("subscriptions").unwrap_or_default();
-    let definition = format!(
-        "/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{ROLE_BLOB_CONTRIBUTOR}"
-    );
+    let definition = role_definition_id(subscription, ROLE_BLOB_CONTRIBUTOR);
     let mut body =
         json!({ "properties": { "roleDefinitionId": definition, "principalId": caller } });
     // Without it a principal that Entra has not replicated is refused, and so is one whom a condition on the role that

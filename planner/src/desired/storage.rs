@@ -5,7 +5,9 @@ use serde_json::json;
 use super::{Builder, object};
 use crate::arm::{ArmId, Kind};
 use crate::dataplane::container;
-use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER, role_assignment_id};
+use crate::names::{
+    ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER, role_assignment_id, role_definition_id,
+};
 use crate::reference::output;
 
 /// Containers that every cluster has, and the shared identity's role on each.
@@ -111,10 +113,7 @@ pub(super) fn add_role(
 ) -> String {
     let scope = builder.names.container(container_name);
     let id = role_assignment_id(&scope, identity.as_str(), role);
-    let definition = format!(
-        "/subscriptions/{}/providers/Microsoft.Authorization/roleDefinitions/{role}",
-        builder.spec.subscription_id
-    );
+    let definition = role_definition_id(&builder.spec.subscription_id, role);
     let body = json!({ "properties": {
         "roleDefinitionId": definition,
         "principalId": output(identity_object, "/properties/principalId"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hcs_engine::arm::Arm;
 use hcs_engine::error::EngineError;
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::names::{Names, ROLE_BLOB_CONTRIBUTOR, role_assignment_id};
+use hcs_planner::names::{Names, ROLE_BLOB_CONTRIBUTOR, role_assignment_id, role_definition_id};
 use hcs_planner::snapshots::id::parse_container;
 use hcs_planner::snapshots::place::PolicyPlace;
 use jiff::{Timestamp, Unit};
@@ -90,20 +90,16 @@ impl<'a> Elsewhere<'a> {
                 Diagnostic::error(format!("{what} does not exist"), detail).at(ATTRIBUTE),
             )
         };
-        let read = async |id: &ArmId, kind: Kind| {
-            let found = self.arm.get(id, kind).await;
-            found.map_err(|error| diagnostics::read(id.as_str(), &error).at(ATTRIBUTE))
-        };
-        let found = read(account, Kind::StorageAccount).await?;
-        let endpoint = found
-            .as_ref()
-            .and_then(|found| found.pointer("/properties/primaryEndpoints/blob"))
-            .and_then(serde_json::Value::as_str)
-            .ok_or_else(|| missing("Storage account", account))?;
-        if read(container, Kind::BlobContainer).await?.is_none() {
+        let told =
+            |id: &ArmId, error: &EngineError| diagnostics::read(id.as_str(), error).at(ATTRIBUTE);
+        let endpoint =
+            self.arm.blob_endpoint_of(account).await.map_err(|error| told(account, &error))?;
+        let endpoint = endpoint.ok_or_else(|| missing("Storage account", account))?;
+        let found = self.arm.get(container, Kind::BlobContainer).await;
+        if found.map_err(|error| told(container, &error))?.is_none() {
             return Err(missing("Storage container", container));
         }
-        Ok(endpoint.to_owned())
+        Ok(endpoint)
     }
 
     /// Name of the cluster, and the identity that its servers share.
@@ -146,9 +142,7 @@ impl<'a> Elsewhere<'a> {
             return Ok(Given::Before);
         }
         let subscription = scope.segment("subscriptions").unwrap_or_default();
-        let definition = format!(
-            "/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{ROLE_BLOB_CONTRIBUTOR}"
-        );
+        let definition = role_definition_id(subscription, ROLE_BLOB_CONTRIBUTOR);
         let body = json!({ "properties": {
             "roleDefinitionId": definition,
             "principalId": principal,
