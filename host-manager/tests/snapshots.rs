@@ -349,8 +349,9 @@ async fn a_policy_that_names_somebodys_container_keeps_all_there_and_says_what_i
     world.elsewhere.set_denied(true);
     let declare = |since: Timestamp| {
         let policy = SnapshotPolicyDocument {
-            interval_seconds: Some(3600),
-            drill_interval_seconds: Some(3600),
+            // Longer than this lasts, at the speed of these servers.
+            interval_seconds: Some(7 * 86_400),
+            drill_interval_seconds: Some(7 * 86_400),
             place: Some(elsewhere(since)),
             ..SnapshotPolicyDocument::named("hourly")
         };

@@ -166,6 +166,13 @@ impl ConsulClient {
         Ok(Some(leader).filter(|leader| !leader.is_empty()))
     }
 
+    /// Whether a leader is elected and has taken up its office: it is called leader before, and a restore at that moment
+    /// ends what it waits for and is answered with "leadership has not been established" (Consul's `leaderLoop`).
+    pub async fn is_led(&self) -> bool {
+        let found = self.get::<serde_json::Value>("kv/hcs/is-led?consistent").await;
+        found.map_or_else(|error| error.status() == Some(404), |_| true)
+    }
+
     /// Version of the running agent.
     pub async fn version(&self) -> Result<String, ConsulError> {
         let found: AgentSelf = self.get("agent/self").await?;

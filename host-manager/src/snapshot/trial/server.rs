@@ -21,7 +21,8 @@ use crate::room::Room;
 use crate::service::Verb;
 
 /// An election of a server that is alone, beside one that serves others.
-const SERVES_MAX: Duration = Duration::from_mins(1);
+/// What goes wrong at its beginning a leader tries again after a minute.
+const SERVES_MAX: Duration = Duration::from_mins(3);
 const LOOK: Duration = Duration::from_millis(250);
 /// The unit ends it by itself, whoever forgot it.
 const LIVES_MAX: Duration = Duration::from_mins(30);
@@ -50,7 +51,7 @@ pub(super) async fn start(
     let client = ConsulClient::at_socket(&folder.join(SOCKET)).map_err(TrialError::Client)?;
     let until = Instant::now() + SERVES_MAX;
     while Instant::now() < until {
-        if let Ok(Some(_)) = client.leader().await {
+        if client.is_led().await {
             return Ok(client);
         }
         sleep(LOOK).await;
