@@ -233,6 +233,20 @@ pub enum EngineError {
     /// A snapshot of another account could not be brought.
     #[error(transparent)]
     Snapshot(#[from] Box<BringError>),
+    /// The account has a private endpoint alone, and the caller is not where that leads.
+    #[error(
+        "the storage account {account} answers at its private endpoint{} and nowhere else, and this machine did not come \
+         there within {} minutes", address.as_ref().map(|address| format!(" ({address})")).unwrap_or_default(),
+        waited.as_secs().div_ceil(60)
+    )]
+    Closed {
+        /// Its name.
+        account: String,
+        /// Of the endpoint.
+        address: Option<String>,
+        /// How long it was tried.
+        waited: Duration,
+    },
     /// It took too long.
     #[error("{what} is not done after {} minutes: {last}", waited.as_secs().div_ceil(60))]
     TimedOut {

@@ -1,6 +1,7 @@
 //! Runs a plan along its DAG: what is ready runs, up to a limit; a failure or a stop starts nothing new and lets
 //! running steps end.
 
+mod access;
 mod ask;
 mod place;
 mod restart;
@@ -33,7 +34,7 @@ use crate::lease::{Fence, Lease};
 
 use store::Patience;
 
-pub use steps::{ACCESS_MINUTES_MAX, ensure_blob_access};
+pub use access::{ACCESS_MINUTES_MAX, ensure_blob_access};
 
 tokio::task_local! {
     static CURRENT_STEP: Arc<str>;

@@ -62,18 +62,67 @@ pub async fn observe_arm(arm: &Arm, names: &Names) -> Result<Observed, EngineErr
     {
         observed.insert(body);
     }
-    if observed.object(&account).is_some() {
+    if let Some(body) = observed.object(&account) {
+        let has_way = may_have_private_way(body);
         let services = account.child("blobServices", "default");
         children.push(list(child(&services, "containers", Kind::BlobContainer)));
         if let Some(body) = arm.get(&services, Kind::BlobService).await? {
             observed.insert(body);
         }
+        if has_way {
+            observe_private_way(arm, names, &mut observed).await?;
+        }
+    }
+    let storage_zone = names.own_storage_zone();
+    if observed.object(&storage_zone).is_some() {
+        children.push(list(child(&storage_zone, "virtualNetworkLinks", Kind::PrivateDnsLink)));
     }
     for body in try_join_all(children).await?.into_iter().flatten() {
         observed.insert(body);
     }
     read_addresses(&mut observed, names);
     Ok(observed)
+}
+
+/// An account knows of its endpoints; one that was closed a moment ago may not know yet.
+fn may_have_private_way(account: &Value) -> bool {
+    let connections = account.pointer("/properties/privateEndpointConnections");
+    let access = account.pointer("/properties/publicNetworkAccess").and_then(Value::as_str);
+    connections.and_then(Value::as_array).is_some_and(|rows| !rows.is_empty())
+        || access == Some("Disabled")
+}
+
+/// The account, and the private way to it.
+pub async fn observe_way(arm: &Arm, names: &Names) -> Result<Observed, EngineError> {
+    let mut observed = Observed::default();
+    for (id, kind) in [
+        (names.storage_account(), Kind::StorageAccount),
+        (names.own_storage_zone(), Kind::PrivateDnsZone),
+        (names.storage_zone_link(), Kind::PrivateDnsLink),
+    ] {
+        if let Some(body) = arm.get(&id, kind).await? {
+            observed.insert(body);
+        }
+    }
+    observe_private_way(arm, names, &mut observed).await?;
+    Ok(observed)
+}
+
+/// The account's private endpoint, and who tells its address. Most clusters have none, and are not asked for it.
+async fn observe_private_way(
+    arm: &Arm,
+    names: &Names,
+    observed: &mut Observed,
+) -> Result<(), EngineError> {
+    for (id, kind) in [
+        (names.private_endpoint(), Kind::PrivateEndpoint),
+        (names.storage_zone_group(), Kind::PrivateDnsZoneGroup),
+    ] {
+        if let Some(body) = arm.get(&id, kind).await? {
+            observed.insert(body);
+        }
+    }
+    Ok(())
 }
 
 /// The cluster's records in a zone that it shares, which may outlive its group: those that end in its name, of however

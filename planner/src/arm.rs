@@ -133,11 +133,15 @@ pub enum Kind {
     RoleAssignment,
     /// VM scale set.
     ScaleSet,
+    /// An address in a network that leads to one object.
+    PrivateEndpoint,
+    /// Which zones tell the address of a private endpoint.
+    PrivateDnsZoneGroup,
 }
 
 impl Kind {
     /// Every one of them.
-    pub const ALL: [Self; Self::ScaleSet as usize + 1] = [
+    pub const ALL: [Self; Self::PrivateDnsZoneGroup as usize + 1] = [
         Self::ResourceGroup,
         Self::Lock,
         Self::NetworkSecurityGroup,
@@ -155,6 +159,8 @@ impl Kind {
         Self::Identity,
         Self::RoleAssignment,
         Self::ScaleSet,
+        Self::PrivateEndpoint,
+        Self::PrivateDnsZoneGroup,
     ];
 
     /// `Namespace/type` as ARM spells it.
@@ -177,6 +183,8 @@ impl Kind {
             Self::Identity => "Microsoft.ManagedIdentity/userAssignedIdentities",
             Self::RoleAssignment => "Microsoft.Authorization/roleAssignments",
             Self::ScaleSet => "Microsoft.Compute/virtualMachineScaleSets",
+            Self::PrivateEndpoint => "Microsoft.Network/privateEndpoints",
+            Self::PrivateDnsZoneGroup => "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
         }
     }
 
@@ -190,7 +198,9 @@ impl Kind {
             | Self::NatGateway
             | Self::VirtualNetwork
             | Self::Peering
-            | Self::LoadBalancer => "2024-01-01",
+            | Self::LoadBalancer
+            | Self::PrivateEndpoint
+            | Self::PrivateDnsZoneGroup => "2024-01-01",
             Self::PrivateDnsZone | Self::PrivateDnsLink | Self::PrivateDnsRecord => "2024-06-01",
             Self::StorageAccount | Self::BlobService | Self::BlobContainer => "2023-05-01",
             Self::Identity => "2023-01-31",
@@ -208,6 +218,7 @@ impl Kind {
                 | Self::BlobService
                 | Self::BlobContainer
                 | Self::RoleAssignment
+                | Self::PrivateDnsZoneGroup
         )
     }
 }
@@ -238,6 +249,8 @@ mod tests {
                 Kind::Identity => 14,
                 Kind::RoleAssignment => 15,
                 Kind::ScaleSet => 16,
+                Kind::PrivateEndpoint => 17,
+                Kind::PrivateDnsZoneGroup => 18,
             };
             assert_eq!(own, place);
         }

@@ -2,10 +2,12 @@
 
 mod compute;
 mod network;
+mod private;
 mod storage;
 
 pub use network::PRIVATE_ENDPOINT_ADDRESS;
 pub(crate) use network::balancer_addresses;
+pub(crate) use private::is_closed;
 pub use storage::KEPT_DAYS;
 pub(crate) use storage::role_of_servers;
 
@@ -53,6 +55,17 @@ pub mod object {
     pub const STORAGE_ACCOUNT: &str = "storage_account";
     /// What the account says of all its blobs.
     pub const BLOB_SERVICE: &str = "blob_service";
+    /// The account's private endpoint.
+    pub const PRIVATE_ENDPOINT: &str = "private_endpoint_blob";
+    /// The cluster's own zone for the account's private address.
+    pub const STORAGE_ZONE: &str = "dns_zone_blob";
+    /// Link of it to the servers' network.
+    pub const STORAGE_ZONE_LINK: &str = "dns_link_blob";
+    /// Which zone tells the account's private address.
+    pub const STORAGE_ZONE_GROUP: &str = "dns_zone_group_blob";
+    /// What leads to the account where it is closed to the public.
+    pub(crate) const PRIVATE_WAY: [&str; 4] =
+        [PRIVATE_ENDPOINT, STORAGE_ZONE, STORAGE_ZONE_LINK, STORAGE_ZONE_GROUP];
     /// Identity that all servers share.
     pub const SHARED_IDENTITY: &str = "identity_servers";
 
@@ -129,6 +142,7 @@ impl Desired {
         builder.groups();
         network::build(&mut builder);
         storage::build(&mut builder);
+        private::build(&mut builder);
         for slot in 0..spec.server_count {
             compute::build(&mut builder, slot);
         }

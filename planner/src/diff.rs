@@ -1,9 +1,11 @@
 //! Desired against observed, as ARM means it: owned properties only, ids without case, named lists without order,
 //! whatever else is there left alone.
 
+mod absent;
 mod merge;
 mod spelling;
 
+pub(crate) use absent::{absent, gone, without_absent};
 pub(crate) use merge::merged_whole;
 pub use merge::{is_same_to_write, merged};
 
@@ -15,6 +17,7 @@ use crate::arm::Kind;
 use crate::effect::{self, Effect, effect};
 use crate::names::hex;
 use crate::reference::{Outputs, is_reference, is_settled_at_birth, resolve};
+use absent::is_absent;
 use spelling::{canonical, has_identity_kind, lookup, same_text};
 
 /// One owned property that is not as it should be.
@@ -30,32 +33,14 @@ pub struct Difference {
     pub effect: Effect,
 }
 
-/// Marks an element of a named list that is ours and no longer wanted.
-const ABSENT: &str = "$absent";
-
-/// An element of a named list that must not be there.
-pub(crate) fn absent(name: &str) -> Value {
-    json!({ "name": name, ABSENT: true })
-}
-
-/// The body of an object that does not exist yet: without what must not be there.
-pub(crate) fn without_absent(value: &mut Value) {
-    match value {
-        Value::Object(map) => map.values_mut().for_each(without_absent),
-        Value::Array(items) => {
-            items.retain(|item| item.get(ABSENT).is_none());
-            items.iter_mut().for_each(without_absent);
-        }
-        _ => {}
-    }
-}
-
 /// Named lists whose elements are all ours: what we do not want there goes.
 const OWNED_LISTS: &[(Kind, &str)] = &[(Kind::LoadBalancer, "loadBalancerBackendAddresses")];
 /// Plain lists to which others may add: what we want must be there.
 const OPEN_LISTS: &[(Kind, &str)] = &[(Kind::VirtualNetwork, "addressPrefixes")];
 /// Numbers that somebody may have raised: more is no difference, and stays.
 const AT_LEAST: &[(Kind, &str)] = &[(Kind::BlobService, "days")];
+/// What a property is that Azure does not show: it shows some only where somebody has set them.
+const DEFAULTS: &[(Kind, &str, &str)] = &[(Kind::StorageAccount, "publicNetworkAccess", "Enabled")];
 /// Properties whose values are told by their hash only.
 const SECRET_NAMES: [&str; 6] = [
     "customData",
@@ -143,6 +128,8 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn compare(&mut self, desired: &'a Value, observed: &Value) {
         match (desired, observed) {
+            (want, Value::Null) if is_absent(want) || is_default(self.kind, &self.path, want) => {}
+            (want, have) if is_absent(want) => self.differs(&Value::Null, have),
             (Value::Object(want), Value::String(have)) if is_settled_at_birth(want, have) => {}
             (Value::Object(want), have) if is_reference(want) => {
                 match resolve(desired, self.outputs) {
@@ -287,6 +274,12 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// Whether a property that Azure does not show is what it is without being set.
+fn is_default(kind: Kind, path: &[Segment<'_>], want: &Value) -> bool {
+    let Some(Segment::Key(name)) = path.last() else { return false };
+    DEFAULTS.iter().any(|(of, own, value)| *of == kind && own == name && want == *value)
+}
+
 /// An object without fields, however deep: Azure does not give it back.
 fn is_hollow(value: &Value) -> bool {
     let is_id = |key: &String| key.starts_with('/');
@@ -324,10 +317,6 @@ fn same_identity(a: &Value, b: &Value) -> bool {
         (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
         _ => false,
     }
-}
-
-fn is_absent(element: &Value) -> bool {
-    element.get(ABSENT).is_some()
 }
 
 fn contains(kind: Kind, want: &Value, have: &Value, outputs: &dyn Outputs) -> bool {

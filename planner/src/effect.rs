@@ -62,6 +62,7 @@ fn classes(kind: Kind) -> &'static [Class] {
         Kind::PrivateDnsLink => &[
             ("/properties/virtualNetwork", Impossible),
             ("/properties/registrationEnabled", InPlace),
+            ("/properties/resolutionPolicy", InPlace),
         ],
         Kind::PrivateDnsRecord => &[
             ("/properties/aRecords", InPlace),
@@ -73,6 +74,8 @@ fn classes(kind: Kind) -> &'static [Class] {
             ("/properties/allowBlobPublicAccess", InPlace),
             ("/properties/allowSharedKeyAccess", InPlace),
             ("/properties/minimumTlsVersion", InPlace),
+            ("/properties/networkAcls", InPlace),
+            ("/properties/publicNetworkAccess", InPlace),
             ("/properties/supportsHttpsTrafficOnly", InPlace),
         ],
         Kind::BlobService => &[
@@ -81,6 +84,12 @@ fn classes(kind: Kind) -> &'static [Class] {
         ],
         Kind::BlobContainer => &[("/properties/publicAccess", InPlace)],
         Kind::RoleAssignment => &[("", RecreatesObject)],
+        Kind::PrivateEndpoint => &[
+            ("/properties/customNetworkInterfaceName", Impossible),
+            ("/properties/privateLinkServiceConnections", InPlace),
+            ("/properties/subnet", Impossible),
+        ],
+        Kind::PrivateDnsZoneGroup => &[("", RecreatesObject)],
         Kind::ScaleSet => &[
             ("/sku/name", RestartsServer),
             ("/sku", InPlace),
@@ -173,6 +182,7 @@ pub fn reason(kind: Kind, path: &[&str]) -> &'static str {
             "Azure does not change the address range of a subnet whose addresses are in use"
         }
         (Kind::PrivateDnsLink, _) => "a link leads to one network for as long as it exists",
+        (Kind::PrivateEndpoint, _) => "Azure does not move a private endpoint to another subnet",
         _ => "Azure offers no way to change it",
     }
 }

@@ -12,6 +12,7 @@ pub fn seconds(action: &Action) -> u32 {
         Action::Put { kind, update, .. } => match (kind, update) {
             (Kind::ScaleSet, false) => 150,
             (Kind::ScaleSet, true) => 30,
+            (Kind::PrivateEndpoint, false) => 40,
             (Kind::PrivateDnsZone | Kind::PrivateDnsLink, false) => 30,
             (Kind::StorageAccount, false) => 20,
             (Kind::NatGateway | Kind::Peering, false) => 10,

@@ -24,6 +24,7 @@ pub mod ownership;
 pub mod peers;
 pub mod placement;
 pub mod plan;
+pub mod reach;
 mod read_only;
 pub mod reference;
 pub mod releases;

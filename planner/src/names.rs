@@ -5,6 +5,7 @@ use sha2::Sha256;
 use uuid::{Builder, Uuid};
 
 use crate::arm::{ArmId, Kind};
+use crate::reach::{StorageZone, private_link_zone};
 use crate::spec::ClusterSpec;
 
 /// Namespace of our deterministic GUIDs, itself made once at random.
@@ -142,6 +143,7 @@ pub struct Names {
     own_subnet: Option<ArmId>,
     shared_zone: Option<ArmId>,
     lock_name: String,
+    storage_zone: StorageZone,
 }
 
 impl Names {
@@ -161,6 +163,7 @@ impl Names {
             own_subnet: spec.subnet_id.clone(),
             shared_zone: spec.private_dns_zone_id.clone(),
             lock_name: spec.lock_name.clone(),
+            storage_zone: spec.storage_zone.clone(),
         }
     }
 
@@ -270,6 +273,42 @@ impl Names {
     /// Storage account, see [`storage_account_name`].
     pub fn storage_account(&self) -> ArmId {
         self.storage_account.clone()
+    }
+
+    /// The account's private endpoint.
+    pub fn private_endpoint(&self) -> ArmId {
+        self.own(Kind::PrivateEndpoint, "-blob")
+    }
+
+    /// Network interface of the account's private endpoint, which Azure makes and takes away with it.
+    pub fn private_endpoint_interface(&self) -> ArmId {
+        let name = [&self.name, "-blob-nic"].concat();
+        self.cluster_id.resource("Microsoft.Network/networkInterfaces", &name)
+    }
+
+    /// Which zone tells the endpoint's address. The name is the one that Azure's own policies and tools give it.
+    pub fn storage_zone_group(&self) -> ArmId {
+        self.private_endpoint().child("privateDnsZoneGroups", "default")
+    }
+
+    /// The cluster's own zone for the account's private address.
+    pub fn own_storage_zone(&self) -> ArmId {
+        let name = private_link_zone(&self.location);
+        self.cluster_id.resource(Kind::PrivateDnsZone.resource_type(), &name)
+    }
+
+    /// The zone that tells the account's private address; none where somebody else sees to that.
+    pub fn storage_zone(&self) -> Option<ArmId> {
+        match &self.storage_zone {
+            StorageZone::System => Some(self.own_storage_zone()),
+            StorageZone::None => None,
+            StorageZone::Existing(id) => Some(id.clone()),
+        }
+    }
+
+    /// Link of the cluster's own zone of the account to the servers' network.
+    pub fn storage_zone_link(&self) -> ArmId {
+        self.own_storage_zone().child("virtualNetworkLinks", "servers")
     }
 
     /// What the account says of all its blobs.

@@ -11,7 +11,7 @@ mod step;
 mod verdict;
 
 pub(crate) use build::look::has_failed;
-pub use build::{MAX_SLOTS, SERVER, plan, survey};
+pub use build::{MAX_SLOTS, SERVER, plan, private_way, survey};
 pub use destroy::{in_the_way_of_the_next, plan_destroy};
 pub use error::{Foreign, Impossible, PlanError};
 pub use graph::{Plan, StepIndex};

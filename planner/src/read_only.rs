@@ -44,6 +44,8 @@ fn table_name(kind: Kind) -> &'static str {
         Kind::BlobContainer => "blob_container",
         Kind::Identity => "identity",
         Kind::ScaleSet => "scale_set",
+        Kind::PrivateEndpoint => "private_endpoint",
+        Kind::PrivateDnsZoneGroup => "private_dns_zone_group",
         // Written whole, never merged.
         Kind::Lock | Kind::RoleAssignment => "",
     }

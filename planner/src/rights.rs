@@ -3,6 +3,7 @@
 //! `docs/guides/rights.md` says the same by roles; a test holds the two together.
 
 use crate::arm::{ArmId, Kind};
+use crate::reach::{StorageAccess, StorageZone};
 use crate::spec::{ClusterSpec, LockLevel};
 
 /// What is needed at one scope.
@@ -21,6 +22,11 @@ fn is_in_the_group(kind: Kind) -> bool {
     !matches!(kind, Kind::ResourceGroup | Kind::Lock | Kind::RoleAssignment)
 }
 
+/// What only a cluster whose account is closed has.
+fn is_private_way(kind: Kind) -> bool {
+    matches!(kind, Kind::PrivateEndpoint | Kind::PrivateDnsZoneGroup)
+}
+
 /// Everything, scope by scope. Without the managed group one has to be made, which takes rights on the subscription.
 pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
     let group = ArmId::resource_group(&spec.subscription_id, &spec.managed_resource_group_name);
@@ -31,9 +37,10 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
     let of_kind = |kind: Kind, verbs: &[&str]| -> Vec<String> {
         verbs.iter().map(|verb| format!("{}/{verb}", kind.resource_type())).collect()
     };
+    let is_private = spec.storage_access == StorageAccess::PrivateEndpoint;
     let mut objects: Vec<String> = Kind::ALL
         .into_iter()
-        .filter(|kind| is_in_the_group(*kind))
+        .filter(|kind| is_in_the_group(*kind) && (is_private || !is_private_way(*kind)))
         .flat_map(|kind| match kind {
             // It comes and goes with its account.
             Kind::BlobService => of_kind(kind, &["read", "write"]),
@@ -41,6 +48,11 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
         })
         .collect();
     objects.extend(of_kind(Kind::Identity, &["assign/action"]));
+    if is_private {
+        // Without it the account's side of the endpoint waits for somebody who approves it.
+        objects
+            .extend(of_kind(Kind::StorageAccount, &["privateEndpointConnectionsApproval/action"]));
+    }
     let steers = ["start/action", "deallocate/action", "manualUpgrade/action"];
     objects.extend(of_kind(Kind::ScaleSet, &steers));
     if !has_group {
@@ -66,10 +78,20 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
         let subnets = "Microsoft.Network/virtualNetworks/subnets";
         let actions = ["read", "join/action"].map(|verb| format!("{subnets}/{verb}")).into();
         needs.push(Need { scope: subnet.clone(), role: "Network Contributor", actions });
+        let own_zone = spec.private_dns_zone_id.is_none()
+            || (is_private && spec.storage_zone == StorageZone::System);
+        if let Some(network) = subnet.parent().filter(|_| own_zone) {
+            let actions = of_kind(Kind::VirtualNetwork, &["read", "join/action"]);
+            needs.push(Need { scope: network, role: "Network Contributor", actions });
+        }
     }
     if let Some(zone) = &spec.private_dns_zone_id {
         let mut actions = of_kind(Kind::PrivateDnsRecord, &["read", "write", "delete"]);
         actions.extend(of_kind(Kind::PrivateDnsZone, &["read"]));
+        needs.push(Need { scope: zone.clone(), role: "Private DNS Zone Contributor", actions });
+    }
+    if let (true, StorageZone::Existing(zone)) = (is_private, &spec.storage_zone) {
+        let actions = of_kind(Kind::PrivateDnsZone, &["read", "join/action"]);
         needs.push(Need { scope: zone.clone(), role: "Private DNS Zone Contributor", actions });
     }
     needs

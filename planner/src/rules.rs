@@ -3,6 +3,7 @@
 //!
 //! One rule looks at one value; [`broken`] holds them all against a whole spec.
 
+mod reach;
 mod ssh;
 
 use std::net::Ipv4Addr;
@@ -16,6 +17,9 @@ use crate::spec::{ClusterSpec, ZoneFallback};
 use crate::tags;
 use crate::upgrade::{Maintenance, NO_INDEX, RELEASE_INDEX};
 use crate::{maintenance, server_config};
+pub use reach::{
+    NO_WAY_TO_RELEASES, ROUTING_NEEDS_A_SUBNET, ZONE_NEEDS_AN_ENDPOINT, storage_private_dns_zone_id,
+};
 pub use ssh::{SSH_NEEDS_A_KEY, ssh_allowed_cidr, ssh_public_key};
 
 /// Sizes of an OS disk in GiB.
@@ -373,6 +377,12 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
     }
     if let Some(id) = &spec.private_dns_zone_id {
         check("private_dns_zone_id", private_dns_zone_id(id.as_str()));
+    }
+    if let Some(id) = reach::zone_id(&spec.storage_zone) {
+        check("storage_private_dns_zone_id", storage_private_dns_zone_id(id.as_str()));
+    }
+    for (attribute, why) in reach::broken(spec) {
+        check(attribute, Err(why.to_owned()));
     }
     if let Some(endpoint) = &spec.external_endpoint {
         if endpoint.allowed_cidrs.is_empty() {

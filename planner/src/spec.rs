@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arm::ArmId;
 use crate::names::default_managed_group;
+use crate::reach::{OutboundType, StorageAccess, StorageZone};
 use crate::releases::default_version;
 use crate::rotation::Rotated;
 use crate::tags::IgnoredTags;
@@ -90,6 +91,15 @@ pub struct ClusterSpec {
     /// The user's subnet in which the servers live; absent when the cluster has a network of its own.
     #[serde(default)]
     pub subnet_id: Option<ArmId>,
+    /// The servers' way out.
+    #[serde(default)]
+    pub outbound_type: OutboundType,
+    /// Where the storage account answers.
+    #[serde(default)]
+    pub storage_access: StorageAccess,
+    /// Who tells the address of the account's private endpoint, where it has one.
+    #[serde(default, rename = "storage_private_dns_zone_id")]
+    pub storage_zone: StorageZone,
     /// Networks to peer with, both ways.
     pub peer_vnet_ids: Vec<ArmId>,
     /// The private DNS zone of somebody else in which the servers have their names; absent: one of the cluster's own.
@@ -188,6 +198,9 @@ impl ClusterSpec {
             ssh_allowed_cidrs: vec![],
             vnet_cidr: defaults::VNET_CIDR.parse().ok(),
             subnet_id: None,
+            outbound_type: OutboundType::default(),
+            storage_access: StorageAccess::default(),
+            storage_zone: StorageZone::default(),
             peer_vnet_ids: vec![],
             private_dns_zone_id: None,
             external_endpoint: None,

@@ -45,7 +45,8 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
         1 => Just(ZoneFallback::BestEffort)
     ];
     let machine = (prop::sample::select(SIZES.to_vec()), 0_u32..=1, 0_u32..=1, any::<bool>());
-    let around = (0_u32..=2, 0_usize..=2, 0_usize..=2, any::<bool>(), any::<bool>());
+    let ways = prop::sample::select(scenarios::WAYS.to_vec());
+    let around = (0_u32..=2, 0_usize..=2, 0_usize..=2, any::<bool>(), any::<bool>(), ways);
     let secret = prop::sample::select(Rotated::ALL.to_vec());
     let triggers = prop_oneof![
         2 => Just(BTreeMap::new()),
@@ -58,7 +59,7 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
             tags,
             fallback,
             (size, os, data, image),
-            (locked, peers, callers, newer, has_shared_zone),
+            (locked, peers, callers, newer, has_shared_zone, way),
             triggers,
         )| {
             with(spec(servers, 3), |s| {
@@ -86,6 +87,7 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
                 if has_shared_zone {
                     scenarios::shared_zone(s);
                 }
+                way(s);
                 s.rotation_triggers = triggers;
                 s.consul_version = if newer { "1.22.2" } else { "1.21.5" }.parse().unwrap();
             })

@@ -46,6 +46,11 @@ pub(crate) fn advice(error: &EngineError) -> String {
                  account's networking and the DNS of this machine."
             }
         },
+        EngineError::Closed { .. } => {
+            "Run Terraform from a machine that has a route to that address and finds it by the account's name: in the \
+             servers' network, or in one that is peered with it and whose resolver knows the zone \
+             privatelink.blob.core.windows.net."
+        }
         EngineError::Unseen(problem) => unseen(problem),
         EngineError::UnknownRunRecord { .. } => {
             "It says whose the cluster is and who works on it: do not delete it. Use the version of the provider that \
@@ -170,7 +175,8 @@ fn denied(code: &str) -> &'static str {
     match Denial::of(code) {
         Denial::Firewall => {
             "That is the storage account's firewall, not a role: allow the address of this machine under the account's \
-             networking, or run from a network that it allows."
+             networking, or run from a network that it allows. Of an account with a private endpoint, a network from which \
+             its name leads there."
         }
         Denial::Token => {
             "The token itself is not taken: check the clock of this machine and tenant_id."
@@ -210,6 +216,12 @@ fn arm(error: &ArmError) -> &'static str {
         "OperationNotAllowed" if says("quota") || says("exceeding approved") => {
             "That is a quota of the subscription, not a want of machines: ask for more under Quotas in the portal, or \
              choose a vm_size of another family."
+        }
+        _ if says("linked to multiple zones with overlapping namespaces")
+            && says("privatelink.") =>
+        {
+            "The network has a zone for private endpoints of blobs already, most often a hub's: name that one in \
+             storage_private_dns_zone_id, or write \"None\" there where a policy tells it the address."
         }
         _ if says("linked to multiple zones with overlapping namespaces") => {
             "Another private DNS zone of this name serves that network already, most often that of another cluster of the \

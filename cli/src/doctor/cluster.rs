@@ -33,18 +33,20 @@ pub(super) async fn looked_at(
             return (None, vec![Finding::problem("cluster", chain(&error), mend)]);
         }
     };
+    let access = body.pointer("/properties/publicNetworkAccess").and_then(|it| it.as_str());
+    let unread = |error: &EngineError| unread(error, &account, access == Some("Disabled"));
     let endpoint = body.pointer("/properties/primaryEndpoints/blob").and_then(|it| it.as_str());
     let store = match azure.blobs.open(endpoint.unwrap_or_default()) {
         Ok(store) => store,
-        Err(error) => return (None, vec![unread(&error.into(), &account)]),
+        Err(error) => return (None, vec![unread(&error.into())]),
     };
     let spec = match stored_spec(store.as_ref()).await {
         Ok(spec) => spec,
-        Err(error) => return (None, vec![unread(&error, &account)]),
+        Err(error) => return (None, vec![unread(&error)]),
     };
     let mut findings =
         vec![Finding::good("storage", format!("the blobs of {} can be read", account.name()))];
-    findings.extend(status(store.as_ref(), &account).await);
+    findings.extend(status(store.as_ref(), unread).await);
     (spec, findings)
 }
 
@@ -54,10 +56,10 @@ async fn stored_spec(store: &dyn BlobStore) -> Result<Option<ClusterSpec>, Engin
     Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()))
 }
 
-async fn status(store: &dyn BlobStore, account: &ArmId) -> Vec<Finding> {
+async fn status(store: &dyn BlobStore, unread: impl Fn(&EngineError) -> Finding) -> Vec<Finding> {
     let status = match read_cluster_status(store, SystemClock.now_unix_ms()).await {
         Ok(status) => status,
-        Err(error) => return vec![unread(&error, account)],
+        Err(error) => return vec![unread(&error)],
     };
     let quorum = &status.quorum;
     let leader = quorum.leader.as_deref().unwrap_or("nobody");
@@ -84,8 +86,17 @@ async fn status(store: &dyn BlobStore, account: &ArmId) -> Vec<Finding> {
 }
 
 /// A role, a firewall and a name are three things.
-fn unread(error: &EngineError, account: &ArmId) -> Finding {
+fn unread(error: &EngineError, account: &ArmId, is_closed: bool) -> Finding {
     let mend = match error {
+        EngineError::Blob(BlobError::Denied { code, .. })
+            if is_closed && code == "AuthorizationFailure" =>
+        {
+            format!(
+                "{} answers at its private endpoint only: run this from a machine with a route there, on which the \
+                 account's name leads to it.",
+                account.name()
+            )
+        }
         EngineError::Blob(BlobError::Denied { code, .. }) if code == "AuthorizationFailure" => {
             format!(
                 "{} does not let this machine in: its firewall or network rules, not a role.",

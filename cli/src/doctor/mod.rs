@@ -3,6 +3,7 @@
 
 mod azure;
 mod cluster;
+mod ways;
 
 use std::fmt::Write as _;
 
@@ -139,6 +140,7 @@ async fn look(
     if let Some(spec) = declared.as_ref().filter(|spec| is_it(spec)).or(prior) {
         findings.extend(azure::region(&arm, spec, prior).await);
         findings.extend(azure::rights(&arm, spec).await);
+        findings.push(ways::out(&arm, spec).await);
         findings.push(azure::programs(spec, prior.is_some()).await);
     }
     findings.extend(of_cluster);

@@ -1,6 +1,5 @@
 //! What each kind of step does.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,6 @@ use futures::future::try_join_all;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::{ServerStatus, blob, container};
 use hcs_planner::desired::object;
-use hcs_planner::names::{ROLE_BLOB_CONTRIBUTOR, role_assignment_id, role_definition_id};
 use hcs_planner::observed::{ObservedServer, other_version_reason, unhealthy_reason};
 use hcs_planner::plan::{Action, Artifact, Step, Voter};
 use hcs_planner::reference::{Outputs, Unresolved, resolve};
@@ -17,21 +15,13 @@ use hcs_planner::requests::{Request, RequestAction, leave_request_id};
 use serde_json::{Value, json};
 
 use super::Run;
-use crate::arm::Arm;
+use super::access::ensure_blob_access;
 use crate::blob::{BlobError, BlobStore, BlockStore, WriteCondition};
 use crate::document;
 use crate::error::{Awaited, EngineError};
 use crate::observe::read_status;
 use crate::secrets::Mint;
 
-/// Rights on a new account take up to ten minutes (Microsoft's troubleshooting page), with some air.
-pub const ACCESS_MINUTES_MAX: u64 = 15;
-/// The name of a new account is known everywhere within minutes.
-const RESOLVE_MINUTES_MAX: u64 = 5;
-/// What the blob service says to a caller whose role is missing or has not spread.
-const NO_ROLE: &str = "AuthorizationPermissionMismatch";
-/// Rules of a new account's firewall settle within a minute or two.
-const FIREWALL_MINUTES_MAX: u64 = 2;
 /// VM boot, download and election take two to five minutes on Azure.
 const HEALTHY_MINUTES_MAX: u64 = 20;
 /// Leaving takes seconds; a server that cannot is found out well before this.
@@ -349,106 +339,5 @@ async fn put_over(
             _ => Err(EngineError::Changed { id: format!("{container}/{name}") }),
         },
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Why the blobs of a new account cannot be written yet.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum NotYet {
-    NoRole,
-    /// It denies as well, and no role opens it.
-    Firewall,
-    /// Its name may not resolve everywhere yet.
-    Away,
-}
-
-impl NotYet {
-    fn new(error: &BlobError) -> Self {
-        match error {
-            BlobError::Denied { code, .. } if code == NO_ROLE => Self::NoRole,
-            BlobError::Denied { .. } => Self::Firewall,
-            _ => Self::Away,
-        }
-    }
-
-    fn wait_max(self) -> Duration {
-        match self {
-            Self::NoRole => Duration::from_mins(ACCESS_MINUTES_MAX),
-            Self::Firewall => Duration::from_mins(FIREWALL_MINUTES_MAX),
-            Self::Away => Duration::from_mins(RESOLVE_MINUTES_MAX),
-        }
-    }
-}
-
-/// Gives the caller Storage Blob Data Contributor on the account unless a probe write succeeds already, then waits
-/// until one does; returns whether it gave it. Owner and Contributor alone cannot write blobs.
-pub async fn ensure_blob_access(
-    arm: &Arm,
-    account: &ArmId,
-    store: &dyn BlobStore,
-) -> Result<bool, EngineError> {
-    const PROBE: &str = "access-probe";
-    // Each reason has its own time: a firewall may settle after a name did, and a right after both.
-    let mut spent: BTreeMap<NotYet, Duration> = BTreeMap::new();
-    let mut before_ms = arm.clock.monotonic_ms();
-    let mut granted = false;
-    let mut attempt = 0;
-    loop {
-        let bytes = Bytes::from_static(b"hcs");
-        match store.put(container::CONFIG, PROBE, bytes, WriteCondition::Always).await {
-            Ok(_) => {
-                // The right flickers while it spreads; a probe that stays disturbs nobody.
-                match store.delete(container::CONFIG, PROBE).await {
-                    Ok(_) | Err(BlobError::Denied { .. } | BlobError::Unavailable { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                return Ok(granted);
-            }
-            Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => {
-                let why = NotYet::new(&error);
-                let now_ms = arm.clock.monotonic_ms();
-                let waited = spent.entry(why).or_default();
-                *waited += Duration::from_millis(now_ms.saturating_sub(before_ms));
-                before_ms = now_ms;
-                if *waited > why.wait_max() {
-                    return Err(match why {
-                        NotYet::Firewall => error.into(),
-                        NotYet::NoRole | NotYet::Away => EngineError::TimedOut {
-                            what: format!("write access to the blobs of {account}"),
-                            awaited: Awaited::BlobAccess,
-                            waited: *waited,
-                            last: error.to_string(),
-                        },
-                    });
-                }
-                if why == NotYet::NoRole && !granted {
-                    assign_caller(arm, account).await?;
-                    granted = true;
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        attempt += 1;
-        arm.sleep(crate::arm::backoff(attempt)).await?;
-    }
-}
-
-async fn assign_caller(arm: &Arm, account: &ArmId) -> Result<(), EngineError> {
-    let caller = arm.caller_object_id().await?;
-    let id = role_assignment_id(account, &caller, ROLE_BLOB_CONTRIBUTOR);
-    let subscription = account.segment("subscriptions").unwrap_or_default();
-    let definition = role_definition_id(subscription, ROLE_BLOB_CONTRIBUTOR);
-    let mut body =
-        json!({ "properties": { "roleDefinitionId": definition, "principalId": caller } });
-    // Without it a principal that Entra has not replicated is refused, and so is one whom a condition on the role that
-    // assigns (Role Based Access Control Administrator) allows by its type only.
-    if let Some(kind) = arm.caller_type().await? {
-        body["properties"]["principalType"] = json!(kind.as_str());
-    }
-    match arm.put(&id, Kind::RoleAssignment, body).await {
-        Ok(_) => Ok(()),
-        // Somebody gave the same right under another name.
-        Err(EngineError::Arm(error)) if error.is("RoleAssignmentExists") => Ok(()),
-        Err(error) => Err(error),
     }
 }

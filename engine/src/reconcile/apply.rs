@@ -8,7 +8,8 @@ use hcs_planner::dataplane::container;
 use hcs_planner::names::{CLUSTER_TAG, GIVEN_TAG, Names};
 use hcs_planner::observed::{Observed, UnseenWhy};
 use hcs_planner::ownership::{Claim, Operation, RunOutcome, RunRecord};
-use hcs_planner::plan::plan;
+use hcs_planner::plan::{plan, private_way};
+use hcs_planner::reach::StorageAccess;
 use serde_json::Value;
 
 use super::{Beginning, GROUP_READS_MAX, Intent, Outcome, Reconciler, RefusedError};
@@ -138,7 +139,12 @@ impl Reconciler<'_> {
         {
             let config = names.container(container::CONFIG);
             if self.arm.get(&config, Kind::BlobContainer).await?.is_some() {
-                return Ok(Ok(Ground { store, laid: Report::default() }));
+                let way = self.private_way(names).await?;
+                return Ok(if way.is_complete() {
+                    Ok(Ground { store, laid: way })
+                } else {
+                    Err(way)
+                });
             }
         }
         // The tag is written under a record only: somebody deleted what it was in, and Azure keeps that for some days.
@@ -177,6 +183,17 @@ impl Reconciler<'_> {
             }
             Err(error) => Ok(Err(laid.ended_by("look at the account", error))),
         }
+    }
+
+    /// Brings the private way to an account that is closed, where some of it is missing: a run that was cut off may have left
+    /// it so, or somebody may have deleted it, and nobody comes to the record without it.
+    async fn private_way(&self, names: &Names) -> Result<Report, RefusedError> {
+        if self.spec.storage_access != StorageAccess::PrivateEndpoint {
+            return Ok(Report::default());
+        }
+        let observed = observe::observe_way(&self.arm, names).await?;
+        let missing = private_way(self.spec, &observed)?;
+        Ok(self.run(&missing, &observed, None).await?)
     }
 
     /// Claims the cluster, with the right to write its record where that is missing.

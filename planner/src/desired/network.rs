@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::{Builder, named, object};
 use crate::arm::{ArmId, Kind};
 use crate::dataplane::{READY_PATH, port};
-use crate::diff::absent;
+use crate::diff::{absent, gone};
 use crate::names::{CLUSTER_RECORD, OWNER_METADATA, SERVER_METADATA, SUBNET};
+use crate::reach::OutboundType;
 use crate::reference::output;
 
 /// Where the internal balancer tells its address.
@@ -34,7 +35,9 @@ const SSH_RULE: &str = "ssh";
 pub(super) fn build(builder: &mut Builder<'_>) {
     if builder.has_network() {
         security_group(builder);
-        nat(builder);
+        if builder.spec.outbound_type == OutboundType::NatGateway {
+            nat(builder);
+        }
         vnet(builder);
     }
     load_balancer(builder);
@@ -150,6 +153,8 @@ fn nat(builder: &mut Builder<'_>) {
 /// One PUT with the subnet inline, its security group and NAT gateway attached: a subnet never exists unguarded.
 fn vnet(builder: &mut Builder<'_>) {
     let Some(cidr) = builder.spec.vnet_cidr.map(|cidr| cidr.trunc()) else { return };
+    let has_nat = builder.spec.outbound_type == OutboundType::NatGateway;
+    let way_out = if has_nat { json!({ "id": builder.names.nat_gateway() }) } else { gone() };
     let body = json!({
         "location": builder.spec.location,
         "properties": {
@@ -159,7 +164,7 @@ fn vnet(builder: &mut Builder<'_>) {
                 "properties": {
                     "addressPrefix": cidr,
                     "networkSecurityGroup": { "id": builder.names.security_group() },
-                    "natGateway": { "id": builder.names.nat_gateway() },
+                    "natGateway": way_out,
                     "defaultOutboundAccess": false,
                     // The way to the account stays within Azure, whatever becomes of the NAT gateway.
                     "serviceEndpoints": [ { "service": "Microsoft.Storage" } ],
@@ -168,13 +173,9 @@ fn vnet(builder: &mut Builder<'_>) {
         },
     });
     let id = builder.names.vnet();
-    builder.add(
-        object::VNET,
-        Kind::VirtualNetwork,
-        id,
-        body,
-        &[object::RESOURCE_GROUP, object::SECURITY_GROUP, object::NAT_GATEWAY],
-    );
+    let mut needs = vec![object::RESOURCE_GROUP, object::SECURITY_GROUP];
+    needs.extend(has_nat.then_some(object::NAT_GATEWAY));
+    builder.add(object::VNET, Kind::VirtualNetwork, id, body, &needs);
 }
 
 /// Where the balancers that a cluster may have tell their addresses: logical names and JSON pointers.

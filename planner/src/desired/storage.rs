@@ -1,8 +1,8 @@
 //! Storage account, containers, the identity that all servers share and its rights.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Builder, object};
+use super::{Builder, object, private};
 use crate::arm::{ArmId, Kind};
 use crate::dataplane::container;
 use crate::names::{
@@ -31,7 +31,7 @@ pub(super) fn build(builder: &mut Builder<'_>) {
     let location = builder.spec.location.clone();
     // Three copies in three zones where the region has them: snapshots survive what servers may not.
     let sku = if builder.spec.zones.len() >= 3 { "Standard_ZRS" } else { "Standard_LRS" };
-    let account = json!({
+    let mut account = json!({
         "location": location,
         "kind": "StorageV2",
         "sku": { "name": sku },
@@ -42,6 +42,11 @@ pub(super) fn build(builder: &mut Builder<'_>) {
             "allowSharedKeyAccess": false,
         },
     });
+    if let (Some(properties), Value::Object(access)) =
+        (account["properties"].as_object_mut(), private::access(builder))
+    {
+        properties.extend(access);
+    }
     let id = builder.names.storage_account();
     builder.add(
         object::STORAGE_ACCOUNT,

@@ -2,11 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::absent::{is_absent, without_absent};
 use super::spelling::{has_identity_kind, lookup, other_spelling};
-use super::without_absent;
-use super::{
-    AT_LEAST, OPEN_LISTS, OWNED_LISTS, identity, is_absent, is_enough, same_identity, same_scalar,
-};
+use super::{AT_LEAST, OPEN_LISTS, OWNED_LISTS, identity, is_enough, same_identity, same_scalar};
 use crate::arm::Kind;
 use crate::effect::is_at_creation;
 use crate::read_only::is_read_only;
@@ -93,7 +91,7 @@ impl<'a> Merge<'a> {
         }
         for (key, value) in want.into_iter().flatten() {
             self.path.push(key);
-            if self.writes() {
+            if self.writes() && !is_absent(value) {
                 // Written under the key that is there.
                 let there = have.and_then(|have| lookup(have, parent, key));
                 let (key, other) = there.unwrap_or((key, &Value::Null));

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::graph::{Draft, StepRef};
 use super::verdict::{Violation, count, verdict};
 use super::{Action, Plan, PlanError, Situation, Voter};
-use crate::desired::{Desired, DesiredObject, object};
+use crate::desired::{Desired, DesiredObject, is_closed, object};
 use crate::diff::Difference;
 use crate::effect::Effect;
 use crate::names::Names;
@@ -76,6 +76,24 @@ fn planned(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
         }
         None => Ok(plan),
     }
+}
+
+/// What is missing of the private way to the account, where that is closed: nobody comes to the cluster's record without it,
+/// so it is made before the run has one. It only makes, under names that follow from the cluster's id. `observed` holds
+/// the account and the way; nothing else is looked at.
+pub fn private_way(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(spec, observed);
+    if !is_closed(observed, &planner.names) {
+        return Ok(Plan::default());
+    }
+    planner.desired.objects.retain(|name, _| object::PRIVATE_WAY.contains(&name.as_str()));
+    let mut servers = Servers::default();
+    let mut looks = planner.look(&mut servers)?;
+    looks.retain(|_, look| matches!(look, Look::Missing | Look::Going));
+    planner.desired.objects.retain(|name, _| looks.contains_key(name));
+    planner.puts(&looks, &servers);
+    planner.order_of_needs(&servers);
+    planner.draft.finish()
 }
 
 /// Differences of every desired object from what is observed, by logical name; a missing object is `None`. A server

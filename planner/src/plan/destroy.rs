@@ -7,7 +7,7 @@ use super::build::obstacles::forbidden;
 use super::graph::{Draft, StepRef};
 use super::{Action, Foreign, Plan, PlanError};
 use crate::arm::{ArmId, Kind};
-use crate::desired::object;
+use crate::desired::{is_closed, object};
 use crate::diff::{self, Difference, merged};
 use crate::effect::Effect;
 use crate::given_group;
@@ -92,15 +92,26 @@ pub fn plan_destroy(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, Pla
 }
 
 /// In which order objects go: those that refer to others before these. The account is last, as it says whose the cluster
-/// is; what hangs on one of them goes with it.
-const RANKS: [&[Kind]; 6] = [
-    &[Kind::ScaleSet, Kind::Peering, Kind::PrivateDnsLink],
-    &[Kind::LoadBalancer, Kind::PrivateDnsZone],
-    &[Kind::VirtualNetwork, Kind::Identity],
-    &[Kind::NatGateway, Kind::NetworkSecurityGroup],
-    &[Kind::PublicIpAddress],
-    &[Kind::StorageAccount],
-];
+/// is, but where it is closed: the way to it outlives it, and then the group's tag says that. What hangs on one of them
+/// goes with it.
+fn rank(names: &Names, is_closed: bool, kind: Kind, id: &ArmId) -> Option<u8> {
+    let is_way = id.is_within(&names.own_storage_zone());
+    Some(match kind {
+        Kind::PrivateDnsLink if is_way => 3,
+        Kind::PrivateDnsZone if is_way => 4,
+        Kind::ScaleSet | Kind::Peering | Kind::PrivateDnsLink => 0,
+        Kind::LoadBalancer | Kind::PrivateDnsZone => 1,
+        Kind::StorageAccount if is_closed => 2,
+        Kind::PrivateEndpoint => 3,
+        Kind::VirtualNetwork | Kind::Identity => 4,
+        Kind::NatGateway | Kind::NetworkSecurityGroup => 5,
+        Kind::PublicIpAddress => 6,
+        Kind::StorageAccount => RANK_MAX,
+        _ => return None,
+    })
+}
+
+const RANK_MAX: u8 = 7;
 
 /// Takes what is the cluster's out of a given group, at last the group's tags.
 fn empty(
@@ -112,16 +123,22 @@ fn empty(
 ) {
     let mut before = before;
     let own = given_group::own_keys(names);
-    for rank in RANKS {
+    let is_closed = is_closed(observed, names);
+    for at in 0..=RANK_MAX {
         let mut steps = Vec::new();
         for (id, body) in given_group::resources(names, observed) {
-            let Some(kind) = rank.iter().find(|kind| id.is_a(**kind)).copied() else { continue };
+            let Some(kind) = Kind::ALL.into_iter().find(|kind| id.is_a(*kind)) else { continue };
+            if rank(names, is_closed, kind, &id) != Some(at) {
+                continue;
+            }
             if !given_group::is_ours(names, &own, &id, body) {
                 continue;
             }
             let reason = "the cluster is destroyed, and its group stays".to_owned();
             let word = kind.resource_type().rsplit('/').next().unwrap_or_default();
-            let step = format!("delete {word} {}", id.name());
+            // Links of two zones have one name.
+            let of = id.parent().map(|parent| format!(" of {}", parent.name()));
+            let step = format!("delete {word} {}{}", id.name(), of.unwrap_or_default());
             steps.push(draft.add(step, Action::Delete { kind, id, reason }, None));
         }
         if !steps.is_empty() {
@@ -207,7 +224,9 @@ fn foreign_objects(names: &Names, observed: &Observed) -> Vec<Foreign> {
     let resources = given_group::resources(names, observed);
     let foreign = resources.filter(|(id, body)| {
         let own = body.pointer(&format!("/tags/{CLUSTER_TAG}")).and_then(Value::as_str);
-        id.parent().is_none() && own != Some(names.uid.as_str())
+        // Azure makes it with the endpoint, and it bears no tags.
+        let is_interface = *id == names.private_endpoint_interface();
+        id.parent().is_none() && own != Some(names.uid.as_str()) && !is_interface
     });
     let text = |body: &Value, name: &str| body.get(name)?.as_str().map(str::to_owned);
     let told = foreign.map(|(id, body)| Foreign {

@@ -28,9 +28,23 @@ fn takes_group(object: &str, differences: &[Difference]) -> bool {
     object == object::RESOURCE_GROUP && differences.iter().any(takes)
 }
 
+/// What may be made before the record is there, too, where nobody comes to the account without it. Of two declarations with
+/// different networks the second one meets a subnet in use, and is refused by Azure.
+fn is_private_way(name: &str) -> bool {
+    object::PRIVATE_WAY.contains(&name) || [object::SECURITY_GROUP, object::VNET].contains(&name)
+}
+
 impl Plan {
     /// The foundation's steps of this plan, see this file's head. Empty when the foundation is there.
     pub fn foundation(&self) -> Result<Self, PlanError> {
+        let is_update = |action: &Action| matches!(action, Action::Put { object, update: true, .. } if object == object::STORAGE_ACCOUNT);
+        let makes_way = |action: &Action| matches!(action, Action::Put { object, update: false, .. } if object::PRIVATE_WAY.contains(&object.as_str()));
+        let has = |what: &dyn Fn(&Action) -> bool| {
+            self.steps().iter().any(|(_, step)| what(&step.action))
+        };
+        // One that is only about to be closed is reached as it is.
+        let needs_way = has(&makes_way) && !has(&is_update);
+        let is_foundation = |name: &str| is_foundation(name) || (needs_way && is_private_way(name));
         self.restricted(|action| match action {
             // One that failed while it was made is made all the same.
             Action::Put { object, update, differences, .. } => {

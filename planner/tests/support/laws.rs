@@ -133,6 +133,17 @@ fn ours(spec: &ClusterSpec, observed: &Observed) -> BTreeSet<String> {
     let mut ours: BTreeSet<String> =
         Desired::new(&past).objects.into_values().map(|o| o.key).collect();
     ours.extend([names.lock().key(), names.endpoint().key(), names.endpoint_ip().key()]);
+    let group = names.cluster_id.key();
+    for own in [
+        "natgateways/demo-nat",
+        "publicipaddresses/demo-nat-ip",
+        "privateendpoints/demo-blob",
+        "privateendpoints/demo-blob/privatednszonegroups/default",
+        "privatednszones/privatelink.blob.core.windows.net",
+        "privatednszones/privatelink.blob.core.windows.net/virtualnetworklinks/servers",
+    ] {
+        ours.insert(format!("{group}/providers/microsoft.network/{own}"));
+    }
     if let Some(before) = &observed.stored_spec {
         ours.insert(Names::new(before).lock().key());
     }
@@ -264,6 +275,8 @@ fn ends_well(case: &Case, after: &World) -> Result<(), String> {
         let stale = past.iter().find(|tag| body["tags"].get(tag.as_str()).is_some());
         ensure("nothing stays behind", stale.is_none(), || format!("tag {stale:?}"))?;
     }
+    let ways = after.wrong_ways(&case.spec);
+    ensure("ways are as declared", ways.is_empty(), || ways.join("; "))?;
     let untruths = after.untruths(&case.spec);
     ensure("what is published is true", untruths.is_empty(), || untruths.join("; "))
 }

@@ -7,6 +7,7 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::plan::{Plan, PlanError, plan};
+use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::rotation::Rotated;
 use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, LockLevel, ZoneFallback};
 use serde_json::{Value, json};
@@ -138,6 +139,45 @@ fn team(pairs: &'static [(&'static str, &'static str)]) -> impl FnOnce(&mut Clus
 
 fn triggers(word: &'static str) -> impl FnOnce(&mut ClusterSpec) {
     move |s| s.rotation_triggers = Rotated::ALL.map(|what| (what, word.to_owned())).into()
+}
+
+/// A change of a spec.
+pub(crate) type Way = fn(&mut ClusterSpec);
+
+/// Ways out and to the account that a network of the cluster's own can have; the first is what is left out.
+pub(crate) const WAYS: [Way; 6] =
+    [|_| {}, |_| {}, without_outbound, private, closed, private_in_a_hubs_zone];
+
+/// Nothing leaves the network.
+fn without_outbound(s: &mut ClusterSpec) {
+    s.outbound_type = OutboundType::None;
+}
+
+/// The account is in the servers' network, with a zone of the cluster's own.
+fn private(s: &mut ClusterSpec) {
+    s.storage_access = StorageAccess::PrivateEndpoint;
+}
+
+/// Both, and a policy tells the account's address.
+fn closed(s: &mut ClusterSpec) {
+    without_outbound(s);
+    private(s);
+    s.storage_zone = StorageZone::None;
+}
+
+/// The account's address stands in a zone that a hub keeps for everybody.
+fn private_in_a_hubs_zone(s: &mut ClusterSpec) {
+    private(s);
+    let zone = "/subscriptions/00000000-0000-0000-0000-00000000000f/resourceGroups/hub/providers/\
+                Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net";
+    s.storage_zone = StorageZone::Existing(ArmId::new(zone));
+}
+
+/// As a corporate landing zone wants it.
+fn corporate(s: &mut ClusterSpec) {
+    own_subnet(s);
+    private_in_a_hubs_zone(s);
+    s.outbound_type = OutboundType::UserDefinedRouting;
 }
 
 fn own_subnet(s: &mut ClusterSpec) {

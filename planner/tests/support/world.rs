@@ -1,5 +1,6 @@
 //! A world that does at once what a step asks for.
 
+mod network;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use hcs_planner::names::{Names, ROLE_BLOB_READER, SERVER_METADATA, role_assignme
 use hcs_planner::observed::{Observed, ObservedMachine, ObservedServer, READY_BLOB};
 use hcs_planner::placement::quorum;
 use hcs_planner::plan::{Action, Artifact, Plan, Secret, SecretKind, Step, Voter};
+use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::reference::{Outputs, resolve};
 use hcs_planner::requests::{Request, RequestAction, leave_request_id};
 use hcs_planner::rotation::{Rotated, Rotation, SecretVersion};

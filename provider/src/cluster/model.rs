@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hcs_planner::dataplane::own_version;
 use hcs_planner::maintenance::{self, Scope};
+use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::rules;
 use hcs_planner::server_config;
 use hcs_planner::spec::{ImageChannel, ImageReference, LockLevel, ZoneFallback, defaults};
@@ -14,9 +15,9 @@ use tfplugin::validate::{each, text_rule};
 use tfplugin::{Attr, Model, Value};
 
 use super::validate::{
-    at_most, exact_version, exclusion_scope, image_channel, lock, number_rule, same_json,
-    same_location, server_certificate_ttl, upgrade_channel, version, window_duration,
-    zone_fallback, zone_list,
+    at_most, exact_version, exclusion_scope, image_channel, lock, number_rule, outbound_type,
+    same_json, same_location, server_certificate_ttl, storage_access, upgrade_channel, version,
+    window_duration, zone_fallback, zone_list,
 };
 use crate::snapshots::{container_id, snapshot_id};
 use crate::tagging;
@@ -177,6 +178,21 @@ pub(crate) struct Cluster {
     /// region, with a way out. Its security group is yours to keep. Changing it makes another cluster.
     #[tf(replaces, validate = text_rule("the id of a subnet", rules::subnet_id), equal_if = ignoring_case)]
     pub(crate) subnet_id: Attr<String>,
+    /// How the servers reach what is outside of their network (`required_outbound`): `nat_gateway` (default), a NAT gateway
+    /// with a public address (in your own subnet, the one that you attached there); `user_defined_routing`, the route table
+    /// of your own subnet, to a firewall say; or `none`. With the last two hcs makes no public address.
+    #[tf(default = OutboundType::default().as_str(), validate = text_rule("a way out", outbound_type))]
+    pub(crate) outbound_type: Attr<String>,
+    /// Where the cluster's storage account answers: `public_endpoint` (default), where roles decide who gets in; or
+    /// `private_endpoint`: at an address in the servers' subnet and nowhere else. Whoever runs Terraform needs a route to
+    /// that address then, and its name resolved there.
+    #[tf(default = StorageAccess::default().as_str(), validate = text_rule("a kind of access", storage_access))]
+    pub(crate) storage_access: Attr<String>,
+    /// Who tells the private endpoint's address: `System` (default), a zone of the cluster's own that answers in the
+    /// servers' network; the id of a zone `privatelink.blob.core.windows.net`, such as a hub's; or `None`: somebody else,
+    /// such as a policy. The words are AKS's.
+    #[tf(default = StorageZone::SYSTEM, validate = text_rule("a zone", rules::storage_private_dns_zone_id), equal_if = ignoring_case)]
+    pub(crate) storage_private_dns_zone_id: Attr<String>,
     /// Ids of virtual networks to peer with, both ways; not with `subnet_id`.
     #[tf(default = Value::list([]), validate = each(text_rule("the id of a virtual network", rules::vnet_id)), equal_if = ignoring_case)]
     pub(crate) peer_vnet_ids: Attr<Vec<String>>,
@@ -227,6 +243,13 @@ pub(crate) struct Cluster {
     /// Its group.
     #[tf(computed)]
     pub(crate) vnet_resource_group_name: Attr<String>,
+    /// What the servers must reach outside of their subnet: names and TCP ports for the rules of a firewall, or for a
+    /// private zone. What a machine reaches of Azure itself (169.254.169.254, 168.63.129.16) passes no firewall.
+    #[tf(computed)]
+    pub(crate) required_outbound: Attr<Vec<Destination>>,
+    /// Address of the storage account's private endpoint; null without one.
+    #[tf(computed)]
+    pub(crate) storage_private_endpoint_ip_address: Attr<String>,
     /// Storage account of configuration and snapshots.
     #[tf(computed)]
     pub(crate) storage_account_name: Attr<String>,
@@ -365,6 +388,18 @@ pub(crate) struct RotationTriggers {
     /// to clients within a week. Then the new one signs, and a week later the old one is forgotten.
     #[tf(validate = text_rule("a trigger", rules::rotation_trigger))]
     pub(crate) certificate_authority: Attr<String>,
+}
+
+/// Something that the servers must reach.
+#[derive(Debug, Clone, Default, Model)]
+#[tf(computed)]
+pub(crate) struct Destination {
+    /// Name in DNS.
+    pub(crate) name: Attr<String>,
+    /// TCP port.
+    pub(crate) port: Attr<u32>,
+    /// What for.
+    pub(crate) purpose: Attr<String>,
 }
 
 /// One server.

@@ -6,6 +6,7 @@ mod checks;
 mod image;
 mod inputs;
 mod offer;
+mod ways;
 mod worlds;
 mod zones_taken;
 
@@ -282,6 +283,7 @@ impl Planner {
         }
         self.check_peers(spec).await;
         self.check_subnet(spec, is_new).await;
+        self.check_way_to_storage(spec, is_new);
         self.check_zones_taken(prior, spec).await;
         self.check_endpoint(spec);
         if prior.is_none_or(|prior| prior.tags != spec.tags) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hcs_planner::arm::ArmId;
 use hcs_planner::maintenance::{Exclusion, Scope, Window};
+use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::rotation::Rotated;
 use hcs_planner::rules;
 use hcs_planner::spec::{
@@ -72,6 +73,18 @@ fn spec_with(
     })
 }
 
+/// The value that a word names; the first of a kind where the word is left out.
+fn word<T: Copy + Default>(
+    attr: &Attr<String>,
+    name: &str,
+    all: impl IntoIterator<Item = T>,
+    as_str: fn(T) -> &'static str,
+) -> Result<T, String> {
+    let word = set(attr, name)?;
+    let mut all = all.into_iter();
+    Ok(all.find(|one| word.as_deref() == Some(as_str(*one))).unwrap_or_default())
+}
+
 /// A duration as it is written in configurations.
 pub(super) fn hours(seconds: u64) -> String {
     match seconds {
@@ -97,20 +110,22 @@ impl Cluster {
             consul_datacenter: known(&self.consul_datacenter, Self::CONSUL_DATACENTER)?,
             server_count: known(&self.server_count, Self::SERVER_COUNT)?,
             zones: known(&self.zones, Self::ZONES)?,
-            zone_fallback: {
-                let word = set(&self.zone_fallback, Self::ZONE_FALLBACK)?;
-                let mut all = ZoneFallback::ALL.into_iter();
-                all.find(|one| word.as_deref() == Some(one.as_str())).unwrap_or_default()
-            },
+            zone_fallback: word(
+                &self.zone_fallback,
+                Self::ZONE_FALLBACK,
+                ZoneFallback::ALL,
+                ZoneFallback::as_str,
+            )?,
             vm_size: known(&self.vm_size, Self::VM_SIZE)?,
             vm_size_fallbacks: some(&self.vm_size_fallbacks, Self::VM_SIZE_FALLBACKS)?,
             image: set(&self.image, Self::IMAGE)?
                 .map_or_else(|| Ok(ImageReference::default()), |image| image.to_spec())?,
-            image_upgrade_channel: {
-                let word = set(&self.image_upgrade_channel, Self::IMAGE_UPGRADE_CHANNEL)?;
-                let mut all = ImageChannel::ALL.into_iter();
-                all.find(|one| word.as_deref() == Some(one.as_str())).unwrap_or_default()
-            },
+            image_upgrade_channel: word(
+                &self.image_upgrade_channel,
+                Self::IMAGE_UPGRADE_CHANNEL,
+                ImageChannel::ALL,
+                ImageChannel::as_str,
+            )?,
             os_disk_gib: known(&self.os_disk_gib, Self::OS_DISK_GIB)?,
             data_disk_gib: known(&self.data_disk_gib, Self::DATA_DISK_GIB)?,
             server_certificate_ttl_seconds: match set(
@@ -132,28 +147,6 @@ impl Cluster {
             artifact_source: set(&self.artifact_source, Self::ARTIFACT_SOURCE)?
                 .map(|source| source.to_spec())
                 .transpose()?,
-            vnet_cidr: set(&self.vnet_cidr, Self::VNET_CIDR)?
-                .map(|cidr| cidr.parse().map_err(|_| Self::VNET_CIDR))
-                .transpose()?,
-            subnet_id: set(&self.subnet_id, Self::SUBNET_ID)?.map(ArmId::new),
-            peer_vnet_ids: {
-                let ids = some(&self.peer_vnet_ids, Self::PEER_VNET_IDS)?;
-                ids.into_iter().map(ArmId::new).collect()
-            },
-            private_dns_zone_id: set(&self.private_dns_zone_id, Self::PRIVATE_DNS_ZONE_ID)?
-                .map(ArmId::new),
-            external_endpoint: {
-                let wanted = set(&self.consul_external_endpoint, Self::CONSUL_EXTERNAL_ENDPOINT)?;
-                let (callers, at) = (
-                    &self.consul_external_endpoint_allowed_cidrs,
-                    Self::CONSUL_EXTERNAL_ENDPOINT_ALLOWED_CIDRS,
-                );
-                let callers = || cidrs(callers, at);
-                (wanted == Some(true))
-                    .then(callers)
-                    .transpose()?
-                    .map(|allowed_cidrs| ExternalEndpoint { allowed_cidrs })
-            },
             consul_version: known(&self.consul_version, Self::CONSUL_VERSION)?
                 .parse()
                 .map_err(|_| Self::CONSUL_VERSION)?,
@@ -175,6 +168,52 @@ impl Cluster {
                 .cloned(),
             skip_final_snapshot: self.skip_final_snapshot.known().copied().unwrap_or(false),
             restore_from_snapshot_id: self.restore_from_snapshot_id.known().cloned(),
+            ..self.network()?
+        })
+    }
+
+    /// The part that says where the servers are and what leads there and out; all else is empty.
+    fn network(&self) -> Result<ClusterSpec, String> {
+        Ok(ClusterSpec {
+            vnet_cidr: set(&self.vnet_cidr, Self::VNET_CIDR)?
+                .map(|cidr| cidr.parse().map_err(|_| Self::VNET_CIDR))
+                .transpose()?,
+            subnet_id: set(&self.subnet_id, Self::SUBNET_ID)?.map(ArmId::new),
+            outbound_type: word(
+                &self.outbound_type,
+                Self::OUTBOUND_TYPE,
+                OutboundType::ALL,
+                OutboundType::as_str,
+            )?,
+            storage_access: word(
+                &self.storage_access,
+                Self::STORAGE_ACCESS,
+                StorageAccess::ALL,
+                StorageAccess::as_str,
+            )?,
+            storage_zone: {
+                let zone =
+                    set(&self.storage_private_dns_zone_id, Self::STORAGE_PRIVATE_DNS_ZONE_ID)?;
+                zone.map_or_else(StorageZone::default, |text| StorageZone::of(&text))
+            },
+            peer_vnet_ids: {
+                let ids = some(&self.peer_vnet_ids, Self::PEER_VNET_IDS)?;
+                ids.into_iter().map(ArmId::new).collect()
+            },
+            private_dns_zone_id: set(&self.private_dns_zone_id, Self::PRIVATE_DNS_ZONE_ID)?
+                .map(ArmId::new),
+            external_endpoint: {
+                let wanted = set(&self.consul_external_endpoint, Self::CONSUL_EXTERNAL_ENDPOINT)?;
+                let (callers, at) = (
+                    &self.consul_external_endpoint_allowed_cidrs,
+                    Self::CONSUL_EXTERNAL_ENDPOINT_ALLOWED_CIDRS,
+                );
+                let callers = || cidrs(callers, at);
+                (wanted == Some(true))
+                    .then(callers)
+                    .transpose()?
+                    .map(|allowed_cidrs| ExternalEndpoint { allowed_cidrs })
+            },
             ..ClusterSpec::new("", "", "", "")
         })
     }
@@ -217,6 +256,9 @@ impl Cluster {
             artifact_source: spec.artifact_source.as_ref().map(artifact_source).into(),
             vnet_cidr: spec.vnet_cidr.map(|cidr| cidr.to_string()).into(),
             subnet_id: spec.subnet_id.as_ref().map(ToString::to_string).into(),
+            outbound_type: spec.outbound_type.as_str().into(),
+            storage_access: spec.storage_access.as_str().into(),
+            storage_private_dns_zone_id: spec.storage_zone.as_str().into(),
             peer_vnet_ids: written(&spec.peer_vnet_ids).into(),
             private_dns_zone_id: spec.private_dns_zone_id.as_ref().map(ToString::to_string).into(),
             consul_external_endpoint: spec.external_endpoint.is_some().into(),

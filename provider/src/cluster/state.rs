@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_engine::clock::{Clock as _, SystemClock};
 use hcs_engine::status::authority_expires_at;
+use hcs_planner::arm::ArmId;
 use hcs_planner::client_config::client_config;
 use hcs_planner::dataplane::container;
 use hcs_planner::desired::{Desired, DesiredObject, PRIVATE_ENDPOINT_ADDRESS, place_in};
@@ -15,12 +16,13 @@ use hcs_planner::names::Names;
 use hcs_planner::observed::{Observed, unhealthy_reason};
 use hcs_planner::placement::{Survival, survival, zone_of};
 use hcs_planner::plan::{Voter, survey};
+use hcs_planner::reach::required_outbound;
 use hcs_planner::spec::{ClusterSpec, ImageReference};
 use tfplugin::typed::Model as _;
 use tfplugin::{Attr, Value};
 
 use super::drift::drift;
-use super::model::{AzureResource, Cluster, Quorum, Server};
+use super::model::{AzureResource, Cluster, Destination, Quorum, Server};
 use super::phase;
 use hcs_engine::regions::Region;
 
@@ -107,7 +109,20 @@ pub(super) fn derived(spec: &ClusterSpec) -> Vec<(&'static str, Value)> {
             Value::from(STANDARD.encode(format!("{:#}", client_config(spec)))),
         ),
         (Cluster::TAGS_ALL, spec.tags.clone().into()),
+        (Cluster::REQUIRED_OUTBOUND, destinations(spec)),
     ]
+}
+
+fn destinations(spec: &ClusterSpec) -> Value {
+    let all = required_outbound(spec).into_iter().map(|destination| {
+        let model = Destination {
+            name: destination.name.into(),
+            port: u32::from(destination.port).into(),
+            purpose: destination.purpose.into(),
+        };
+        model.into_value()
+    });
+    Value::list(all)
 }
 
 /// `incarnation_id` as an import finds it; a read keeps what the state has.
@@ -142,6 +157,10 @@ pub(crate) fn computed(
         (Cluster::AZURE_RESOURCES, observed_resources(&desired, &survey)),
         (Cluster::DRIFT, Value::from(drift(&names, &desired, &survey, observed))),
         (Cluster::VNET_ID, Value::from(names.vnet().as_str())),
+        (
+            Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS,
+            Value::from(storage_address(&names, observed)),
+        ),
         (Cluster::CONSUL_CA_FILE, Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
         (Cluster::CONSUL_EXTERNAL_ENDPOINT_URL, Value::from(endpoint_url(&names, observed))),
         (Cluster::CERTIFICATES_EXPIRE_AT, Value::from(first_expiry(observed))),
@@ -167,6 +186,15 @@ pub(crate) fn computed(
 fn balancer_address(names: &Names, observed: &Observed) -> Option<String> {
     let balancer = observed.object(&names.load_balancer())?;
     balancer.pointer(PRIVATE_ENDPOINT_ADDRESS)?.as_str().map(str::to_owned)
+}
+
+/// The address of the account's private endpoint: its zone group tells it, or itself where it has none.
+fn storage_address(names: &Names, observed: &Observed) -> Option<String> {
+    let told = "/properties/privateDnsZoneConfigs/0/properties/recordSets/0/ipAddresses/0";
+    let own = "/properties/customDnsConfigs/0/ipAddresses/0";
+    let of = |id: ArmId, pointer: &str| observed.object(&id)?.pointer(pointer)?.as_str();
+    let told = of(names.storage_zone_group(), told);
+    told.or_else(|| of(names.private_endpoint(), own)).map(str::to_owned)
 }
 
 /// The oldest image that a server was made with.

@@ -2,9 +2,10 @@
 //! on several together. Unknown values are left for the plan.
 
 use hcs_planner::maintenance::{self, Scope};
+use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::rules;
 use hcs_planner::spec::{ImageChannel, LockLevel, ZoneFallback};
-use hcs_planner::upgrade::Channel;
+use hcs_planner::upgrade::{Channel, RELEASE_INDEX};
 use semver::Version;
 use tfplugin::validate::{Finding, Validator, null_elements, rule};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value, parse_duration};
@@ -21,6 +22,7 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     versions(config, &mut found);
     exclusions(config, &mut found);
     images(config, &mut found);
+    ways(config, &mut found);
     found.extend(null_elements(&super::schema(), config));
     found.extend(super::timeouts().validate(config));
     found
@@ -113,6 +115,14 @@ pub(super) fn image_channel(text: &str) -> Result<(), String> {
     one_of(Cluster::IMAGE_UPGRADE_CHANNEL, text, &ImageChannel::ALL.map(ImageChannel::as_str))
 }
 
+pub(super) fn outbound_type(text: &str) -> Result<(), String> {
+    one_of(Cluster::OUTBOUND_TYPE, text, &OutboundType::ALL.map(OutboundType::as_str))
+}
+
+pub(super) fn storage_access(text: &str) -> Result<(), String> {
+    one_of(Cluster::STORAGE_ACCESS, text, &StorageAccess::ALL.map(StorageAccess::as_str))
+}
+
 pub(super) fn exclusion_scope(text: &str) -> Result<(), String> {
     one_of(MaintenanceExclusion::SCOPE, text, &Scope::WORDS.map(|(word, _)| word))
 }
@@ -171,6 +181,38 @@ fn images(config: &Value, found: &mut Diagnostics) {
         );
         let summary = "image_upgrade_channel does not go with an exact image";
         found.push(Diagnostic::error(summary, detail).at(Cluster::IMAGE_UPGRADE_CHANNEL));
+    }
+}
+
+/// Ways out, and to the account, that do not go together.
+fn ways(config: &Value, found: &mut Diagnostics) {
+    let word = |name: &str| config.get(name).as_str().map(str::to_owned);
+    // What is not known now is for the plan.
+    let is_left_out = |name: &str| config.get(name).is_null();
+    let outbound = word(Cluster::OUTBOUND_TYPE);
+    let is = |wanted: OutboundType| outbound.as_deref() == Some(wanted.as_str());
+    if is(OutboundType::UserDefinedRouting) && is_left_out(Cluster::SUBNET_ID) {
+        let summary = "outbound_type = \"user_defined_routing\" needs a subnet_id";
+        let diagnostic = Diagnostic::error(summary, rules::ROUTING_NEEDS_A_SUBNET);
+        found.push(diagnostic.at(Cluster::OUTBOUND_TYPE));
+    }
+    let is_public = is_left_out(Cluster::STORAGE_ACCESS)
+        || word(Cluster::STORAGE_ACCESS).as_deref() == Some(StorageAccess::PublicEndpoint.as_str());
+    let zone = word(Cluster::STORAGE_PRIVATE_DNS_ZONE_ID)
+        .filter(|zone| rules::storage_private_dns_zone_id(zone).is_ok());
+    if is_public && zone.is_some_and(|zone| StorageZone::of(&zone) != StorageZone::System) {
+        let summary = "storage_private_dns_zone_id without a private endpoint";
+        let diagnostic = Diagnostic::error(summary, rules::ZONE_NEEDS_AN_ENDPOINT);
+        found.push(diagnostic.at(Cluster::STORAGE_PRIVATE_DNS_ZONE_ID));
+    }
+    let channel = word(Cluster::CONSUL_UPGRADE_CHANNEL);
+    let takes = channel.is_some_and(|channel| channel != Channel::None.as_str());
+    let index = config.get(Cluster::CONSUL_RELEASE_INDEX);
+    if is(OutboundType::None) && takes && (index.is_null() || index.as_str() == Some(RELEASE_INDEX))
+    {
+        let summary = "The servers cannot come to releases";
+        let diagnostic = Diagnostic::error(summary, rules::NO_WAY_TO_RELEASES);
+        found.push(diagnostic.at(Cluster::CONSUL_UPGRADE_CHANNEL));
     }
 }
 
@@ -323,6 +365,11 @@ mod tests {
                 "\"none\", \"patch\", \"minor\", \"major\"",
             ),
             ("image_upgrade_channel", "weekly".into(), "\"none\", \"latest\""),
+            ("outbound_type", "loadBalancer".into(), "\"nat_gateway\", \"user_defined_routing\""),
+            ("outbound_type", "user_defined_routing".into(), "set subnet_id"),
+            ("storage_access", "private".into(), "\"public_endpoint\", \"private_endpoint\""),
+            ("storage_private_dns_zone_id", "hub".into(), "neither \"System\""),
+            ("storage_private_dns_zone_id", "None".into(), "storage_access = \"private_endpoint\""),
             ("consul_release_index", "http://mirror".into(), "base URL"),
             ("consul_server_config", "{\"ports\": {}}".into(), "ports is what hcs sets"),
             ("consul_server_config", "log_level = 1".into(), "jsonencode"),

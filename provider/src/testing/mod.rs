@@ -46,7 +46,9 @@ pub(crate) struct Azure {
 
 impl Azure {
     pub(crate) async fn new() -> Self {
-        Self::with(Settings::default()).await
+        // A machine in every network: what has a private endpoint is reached as from there.
+        let caller_network_id = Some("*".to_owned());
+        Self::with(Settings { caller_network_id, ..Settings::default() }).await
     }
 
     /// One whose settings are others.
@@ -88,6 +90,7 @@ impl Azure {
             ("locks", "2020-05-01"),
             ("roleassignments", "2022-04-01"),
             ("a", "2024-06-01"),
+            ("virtualnetworklinks", "2024-06-01"),
         ];
         let key = id.key();
         let of = versions.iter().find(|(kind, _)| key.rsplit('/').nth(1) == Some(kind));

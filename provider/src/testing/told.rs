@@ -319,6 +319,14 @@ fn steps() -> Vec<(&'static str, EngineError)> {
             },
         ),
         (
+            "an account that is closed",
+            EngineError::Closed {
+                account: "hcs4d2ee040945e".into(),
+                address: Some("10.20.0.5".into()),
+                waited: std::time::Duration::from_mins(5),
+            },
+        ),
+        (
             "an operation that takes too long",
             EngineError::TimedOut {
                 what: SET.into(),

@@ -63,6 +63,10 @@ pub struct Options {
     /// Public address of the caller, as firewalls of accounts see it [default: 203.0.113.7]
     #[arg(long, value_name = "ADDRESS")]
     pub caller_address: Option<IpAddr>,
+    /// Id of the network in which the caller's machine is: accounts with private endpoints are reached from it as from
+    /// a machine there
+    #[arg(long, value_name = "ID")]
+    pub caller_network: Option<String>,
     /// Policies for the subscription: a JSON list of definitions in Azure's form, with the effects deny, modify, append
     /// and audit; `GET /emulator/audited` says what was audited
     #[arg(long, value_name = "FILE")]
@@ -219,6 +223,7 @@ fn read_world(
     if let Some(address) = options.caller_address {
         world.come_from(address);
     }
+    world.come_from_network(options.caller_network.clone());
     for fault in &options.faults {
         world.inject(fault.clone());
     }

@@ -90,6 +90,12 @@ fn prepare_link(world: &World, put: &Put<'_>) -> Answer<Prepared> {
             ),
         ));
     }
+    world.require_linked(
+        put.principal,
+        "Microsoft.Network/virtualNetworks/join/action",
+        network,
+        put.id,
+    )?;
     let zone = ids::name_of(put.id.rsplitn(3, '/').nth(2).unwrap_or_default());
     let taken = world.resources.values().any(|r| {
         r.rtype == LINK.rtype
@@ -112,6 +118,12 @@ fn prepare_link(world: &World, put: &Put<'_>) -> Answer<Prepared> {
     let mut body = own_parts(put.body);
     body["location"] = json!("global");
     default(&mut body["properties"], "registrationEnabled", json!(false));
+    if zone.to_ascii_lowercase().starts_with("privatelink.") {
+        default(&mut body["properties"], "resolutionPolicy", json!("Default"));
+    } else if !text(put.body, "/properties/resolutionPolicy").is_empty() {
+        let text = "The resolution policy can be set for links to privatelink zones only.";
+        return Err(ArmError::invalid("BadRequest", text));
+    }
     body["properties"]["virtualNetworkLinkState"] = json!("InProgress");
     Ok(Prepared { body, ..Prepared::default() })
 }

@@ -145,6 +145,11 @@ impl World {
         self.settings.caller_address = address;
     }
 
+    /// The caller's machine is in this network now, or in none.
+    pub fn come_from_network(&mut self, id: Option<String>) {
+        self.settings.caller_network_id = id;
+    }
+
     /// The principal behind an object id.
     pub fn principal(&self, object_id: &str) -> Option<&Principal> {
         self.principals.get(object_id)

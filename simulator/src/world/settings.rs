@@ -20,6 +20,8 @@ pub struct Settings {
     pub caller_object_id: String,
     /// Public address of the caller, as firewalls see it.
     pub caller_address: IpAddr,
+    /// Network in which the caller's machine is, if it is in one; `*`: in each.
+    pub caller_network_id: Option<String>,
     /// Other subscriptions of the tenant, which the caller owns as well.
     pub other_subscription_ids: Vec<String>,
     /// ARM endpoint without a slash at its end; URLs that the world hands out start with it.
@@ -62,6 +64,7 @@ impl Default for Settings {
             caller_object_id: "44444444-4444-4444-8444-444444444444".to_owned(),
             // Kept for documentation (RFC 5737).
             caller_address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
+            caller_network_id: None,
             other_subscription_ids: Vec::new(),
             endpoint: "https://management.azure.com".to_owned(),
             storage_suffix: None,

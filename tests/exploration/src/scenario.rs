@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hcs_planner::names::Names;
+use hcs_planner::reach::{OutboundType, StorageAccess};
 use hcs_planner::spec::{ClusterSpec, ExternalEndpoint};
 use hcs_simulator::estate::{Estate, Servers};
 use hcs_simulator::{Method, Request, Settings};
@@ -65,6 +66,11 @@ pub fn reachable(servers: u32) -> ClusterSpec {
     with(spec(servers), |spec| spec.external_endpoint = Some(ExternalEndpoint { allowed_cidrs }))
 }
 
+/// A cluster whose account is closed.
+pub fn private(servers: u32) -> ClusterSpec {
+    with(spec(servers), |spec| spec.storage_access = StorageAccess::PrivateEndpoint)
+}
+
 /// Every scenario, by name.
 pub fn scenarios() -> Vec<Scenario> {
     let larger = with(spec(3), |spec| spec.vm_size = "Standard_D4s_v5".into());
@@ -120,6 +126,14 @@ pub fn more_scenarios() -> Vec<Scenario> {
             azure_speed: 60,
             ..change("resize, on a quick Azure", Some(spec(3)), Some(larger(spec(3))))
         },
+        change("create, closed", None, Some(private(1))),
+        change("closes", Some(spec(1)), Some(private(1))),
+        change("opens", Some(private(1)), Some(spec(1))),
+        change(
+            "the way out goes",
+            Some(spec(1)),
+            Some(with(spec(1), |spec| spec.outbound_type = OutboundType::None)),
+        ),
         lost(1, change("lost server", Some(spec(3)), Some(spec(3)))),
         lost(4, change("lost server, 5 to 3", Some(spec(5)), Some(spec(3)))),
     ]
@@ -129,7 +143,13 @@ pub fn more_scenarios() -> Vec<Scenario> {
 fn ground(azure_speed: u32) -> Result<Subject, Failure> {
     // Long URLs are the front's business; here they would only cost time.
     let time_scale = f64::from(azure_speed);
-    let settings = Settings { poll_url_repeats: 1, time_scale, ..Settings::default() };
+    let settings = Settings {
+        poll_url_repeats: 1,
+        time_scale,
+        // In the servers' network, too, where an account may have its only address.
+        caller_network_id: Some("*".to_owned()),
+        ..Settings::default()
+    };
     let mut estate = Estate::new(settings, BEGINS_MS);
     let subscription = format!("/subscriptions/{}", Settings::default().subscription_id);
     let account = Names::new(&spec(3)).storage_account().name().to_owned();

@@ -8,10 +8,12 @@ use serde_json::Value;
 /// cluster.
 pub fn snapshot(estate: &Estate) -> Snapshot {
     let world = &estate.world;
-    let objects = world.objects().iter().filter_map(|row| world.inspect(&row.id)).collect();
+    let objects: Vec<Value> =
+        world.objects().iter().filter_map(|row| world.inspect(&row.id)).collect();
     let machines = world.running_machines();
-    let addresses =
-        machines.into_iter().map(|machine| (machine.scale_set, machine.private_ip)).collect();
+    // Who came first has the first address, and who did may be one or the other.
+    let own = machines.into_iter().map(|machine| (machine.scale_set, machine.private_ip));
+    let addresses = own.chain(objects.iter().filter_map(address_of)).collect();
     let mut snapshot = Snapshot { objects, addresses, ..Snapshot::default() };
     for (_, container, name, blob) in estate.blobs.all() {
         let told = ["run.json", "access-probe"].contains(&name) || container.starts_with("status-");
@@ -26,4 +28,14 @@ pub fn snapshot(estate: &Estate) -> Snapshot {
         }
     }
     snapshot
+}
+
+/// The address of a balancer or of a private endpoint's interface.
+fn address_of(body: &Value) -> Option<(String, String)> {
+    let addresses = [
+        "/properties/frontendIPConfigurations/0/properties/privateIPAddress",
+        "/properties/ipConfigurations/0/properties/privateIPAddress",
+    ];
+    let address = addresses.iter().find_map(|pointer| body.pointer(pointer)?.as_str())?;
+    Some((body.get("id")?.as_str()?.to_owned(), address.to_owned()))
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use hcs_exploration::scenario::{Scenario, reachable, spec};
+use hcs_exploration::scenario::{Scenario, private, reachable, spec};
 use hcs_exploration::snapshot::snapshot;
 use hcs_judge::departures;
 use serde_json::{Value, json};
@@ -84,6 +84,7 @@ fn a_cluster_of_each_shape_is_what_was_written_down_by_hand() {
         ("3 servers", spec(3), vec!["cluster.json"], vec!["1", "2", "3"]),
         ("5 servers", spec(5), vec!["cluster.json"], vec!["1", "2", "3", "1", "2"]),
         ("endpoint", reachable(3), vec!["cluster.json", "endpoint.json"], vec!["1", "2", "3"]),
+        ("closed", private(3), vec!["cluster.json", "private.json"], vec!["1", "2", "3"]),
         ("2 zones", two_zones, vec!["cluster.json", "two-zones.json"], vec!["1", "2", "1"]),
     ];
     for (name, to, parts, zones) in table {

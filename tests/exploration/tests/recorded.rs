@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hcs_exploration::run::{Drive, End, Subject};
-use hcs_exploration::scenario::{Scenario, scenarios, spec};
+use hcs_exploration::scenario::{Scenario, private, scenarios};
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::desired::Desired;
 use hcs_planner::diff::merged;
@@ -101,12 +101,12 @@ impl Manner {
     }
 }
 
-/// A finished cluster with a peer.
+/// A finished cluster with a peer and a closed account.
 fn cluster() -> (Subject, ClusterSpec) {
     let subscription = Settings::default().subscription_id;
     let hub = ArmId::resource_group(&subscription, "theirs")
         .resource(Kind::VirtualNetwork.resource_type(), "hub");
-    let spec = ClusterSpec { peer_vnet_ids: vec![hub], ..spec(3) };
+    let spec = ClusterSpec { peer_vnet_ids: vec![hub], ..private(3) };
     let first = scenarios().into_iter().next().unwrap();
     let scenario = Scenario { from: None, to: Some(spec.clone()), ..first };
     let mut subject = scenario.start().unwrap();

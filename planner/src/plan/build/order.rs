@@ -9,7 +9,8 @@ use crate::plan::graph::StepRef;
 use crate::plan::{Action, SecretKind};
 
 impl Planner<'_> {
-    pub(super) fn order(&mut self, servers: &Servers) {
+    /// Objects wait for what they need.
+    pub(super) fn order_of_needs(&mut self, servers: &Servers) {
         for object in self.desired.objects.values() {
             let Some((first, last)) = self.writes.get(&object.name) else { continue };
             // A stale half of a peering goes before the other comes, and comes after it.
@@ -19,12 +20,21 @@ impl Planner<'_> {
                 if is_address_book(object) && is_of_replaced(need, servers) {
                     continue;
                 }
+                // An account that is there is written after its private way came.
+                if object.name == object::PRIVATE_ENDPOINT && self.updates_account(need) {
+                    continue;
+                }
                 if let Some((_, need)) = self.writes.get(need) {
                     self.draft.edge(*need, *own);
                 }
             }
         }
+    }
+
+    pub(super) fn order(&mut self, servers: &Servers) {
+        self.order_of_needs(servers);
         self.stale_halves_first();
+        self.private_way_first();
         self.document_first();
         self.grant();
         let lock = self.lock();
@@ -41,6 +51,25 @@ impl Planner<'_> {
             let out = self.writes.get(&format!("peering_out_{index}"));
             if let (Some(stale), Some((_, out))) = (stale, out) {
                 self.draft.edge(stale, *out);
+            }
+        }
+    }
+
+    fn updates_account(&self, object: &str) -> bool {
+        object == object::STORAGE_ACCOUNT
+            && self.draft.find(&format!("update {}", object::STORAGE_ACCOUNT)).is_some()
+    }
+
+    /// Servers are never without their account: it closes when there is another way, which goes when it is open again.
+    fn private_way_first(&mut self) {
+        let Some(update) = self.draft.find(&format!("update {}", object::STORAGE_ACCOUNT)) else {
+            return;
+        };
+        for name in object::PRIVATE_WAY {
+            if let Some(written) = self.written(name) {
+                self.draft.edge(written, update);
+            } else if let Some(gone) = self.draft.find(&format!("delete {name}")) {
+                self.draft.edge(update, gone);
             }
         }
     }
@@ -87,8 +116,11 @@ impl Planner<'_> {
         let account = self.names.storage_account();
         let action = Action::GrantCallerBlobAccess { account };
         let grant = self.draft.add("grant caller blob access", action, None);
-        for object in [object::STORAGE_ACCOUNT.to_owned(), object::container(container::CONFIG)] {
-            if let Some(written) = self.written(&object) {
+        let config = object::container(container::CONFIG);
+        // Where the account has a private way nobody comes to it by another one.
+        let way = [&[object::STORAGE_ACCOUNT, config.as_str()], &object::PRIVATE_WAY[..]].concat();
+        for object in way {
+            if let Some(written) = self.written(object) {
                 self.draft.edge(written, grant);
             }
         }

@@ -41,7 +41,12 @@ impl Planner<'_> {
             let name = known.remove(key).unwrap_or_else(|| type_and_name(kind, &id));
             Orphan { kind, id, slot, name }
         });
-        named.collect()
+        let mut orphans: Vec<Orphan> = named.collect();
+        // What tells an endpoint's address goes with it.
+        let endpoint = self.names.private_endpoint();
+        let goes = orphans.iter().any(|orphan| orphan.id == endpoint);
+        orphans.retain(|orphan| !goes || orphan.kind != Kind::PrivateDnsZoneGroup);
+        orphans
     }
 
     /// Logical names of what these slots had, and of what else comes and goes, by key.
@@ -51,6 +56,8 @@ impl Planner<'_> {
             (self.names.endpoint().key(), object::ENDPOINT.to_owned()),
             (self.names.endpoint_ip().key(), object::ENDPOINT_IP.to_owned()),
         ]);
+        let ways = self.ways().into_iter().map(|(_, id, name)| (id.key(), name.to_owned()));
+        names.extend(ways);
         for slot in slots {
             past.add_helper(self.spec, slot);
             let record = self.names.dns_record(&format!("server-{slot}"));
@@ -58,6 +65,19 @@ impl Planner<'_> {
         }
         names.extend(past.objects.into_values().map(|object| (object.key, object.name)));
         names
+    }
+
+    /// What a cluster has or has not, as it is declared: the way out, and the private way to its account.
+    fn ways(&self) -> [(Kind, ArmId, &'static str); 6] {
+        let names = &self.names;
+        [
+            (Kind::NatGateway, names.nat_gateway(), object::NAT_GATEWAY),
+            (Kind::PublicIpAddress, names.nat_ip(), object::NAT_IP),
+            (Kind::PrivateEndpoint, names.private_endpoint(), object::PRIVATE_ENDPOINT),
+            (Kind::PrivateDnsZone, names.own_storage_zone(), object::STORAGE_ZONE),
+            (Kind::PrivateDnsLink, names.storage_zone_link(), object::STORAGE_ZONE_LINK),
+            (Kind::PrivateDnsZoneGroup, names.storage_zone_group(), object::STORAGE_ZONE_GROUP),
+        ]
     }
 
     /// Kind and slot of an object that is ours; `None` for anything that we must not touch.
@@ -72,6 +92,9 @@ impl Planner<'_> {
                     return Some((kind, None));
                 }
             }
+            if let Some((kind, ..)) = self.ways().into_iter().find(|(_, own, _)| own == id) {
+                return Some((kind, None));
+            }
             // The name of a link follows from the network that it links.
             let network = point(body, "/properties/virtualNetwork/id").and_then(Value::as_str);
             if network.is_some_and(|network| self.names.dns_link_of(&ArmId::new(network)) == *id) {
@@ -84,6 +107,9 @@ impl Planner<'_> {
         }
         if self.observed.own_locks(&self.names).contains(id) {
             return Some((Kind::Lock, None));
+        }
+        if self.names.storage_zone_group() == *id {
+            return Some((Kind::PrivateDnsZoneGroup, None));
         }
         // Untagged objects are ours when their deterministic id is that of a slot we may have had, or of a past peer.
         let past = self.observed.stored_spec.as_ref();
@@ -162,6 +188,16 @@ impl Planner<'_> {
             if orphan.kind == Kind::LoadBalancer {
                 self.before_servers_go(delete);
             }
+            // No subnet leads to it any more.
+            if let (Kind::NatGateway, Some(network)) = (orphan.kind, self.written(object::VNET)) {
+                self.draft.edge(network, delete);
+            }
+            // As long as nobody else tells the account's address, this one does.
+            let told = self.written(object::STORAGE_ZONE_GROUP);
+            if let (Some(told), true) = (told, orphan.id.is_within(&self.names.own_storage_zone()))
+            {
+                self.draft.edge(told, delete);
+            }
             if let Some(slot) = orphan.slot {
                 self.draft.edge_from(&format!("delete server_{slot}"), delete);
             }
@@ -171,7 +207,11 @@ impl Planner<'_> {
                 // A role goes before the container it is on, and a balancer before its address.
                 let waits = match (kind, other_kind) {
                     (Kind::BlobContainer, Kind::RoleAssignment) => other.is_within(id),
-                    (Kind::PublicIpAddress, Kind::LoadBalancer) => true,
+                    (Kind::PublicIpAddress, Kind::LoadBalancer | Kind::NatGateway) => true,
+                    (Kind::PrivateDnsZone, Kind::PrivateDnsLink) => other.is_within(id),
+                    (Kind::PrivateDnsZone, Kind::PrivateDnsZoneGroup | Kind::PrivateEndpoint) => {
+                        true
+                    }
                     _ => false,
                 };
                 if waits {

@@ -81,6 +81,7 @@ impl Planner<'_> {
             // half that lost the other.
             let reason = match object.kind {
                 Kind::Peering => "its other half was gone",
+                Kind::PrivateDnsZoneGroup => "another zone tells the address",
                 _ => "its principal changed",
             };
             let reason = reason.to_owned();

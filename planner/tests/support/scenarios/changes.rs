@@ -31,6 +31,24 @@ pub(super) fn creating(b: &mut Builder) {
         with(spec(3, 3), endpoint(&["203.0.113.0/24"])),
     );
     b.add(
+        "create-private",
+        "The account is in the servers' network",
+        None,
+        with(spec(1, 3), private),
+    );
+    b.add(
+        "create-corporate",
+        "In a subnet behind a firewall, the account in it, its address in the hub's zone",
+        None,
+        with(spec(1, 3), corporate),
+    );
+    b.add(
+        "create-without-outbound",
+        "Nothing leaves the network, and a policy tells the account's address",
+        None,
+        with(spec(1, 3), closed),
+    );
+    b.add(
         "create-with-fallback",
         "A full zone may be left for another",
         None,
@@ -343,6 +361,31 @@ pub(super) fn surroundings(b: &mut Builder) {
         Some(with(spec(3, 3), endpoint(&["203.0.113.0/24"]))),
         spec(3, 3),
     );
+    b.add(
+        "storage-closed",
+        "The account closes when there is another way to it",
+        Some(spec(1, 3)),
+        with(spec(1, 3), private),
+    );
+    b.add(
+        "storage-opened",
+        "The account opens before its private way goes",
+        Some(with(spec(1, 3), private)),
+        spec(1, 3),
+    );
+    b.add(
+        "storage-zone-exchanged",
+        "A hub's zone tells the address, and the cluster's own goes",
+        Some(with(spec(1, 3), private)),
+        with(spec(1, 3), private_in_a_hubs_zone),
+    );
+    b.add(
+        "outbound-none",
+        "The way out goes, the network first",
+        Some(spec(1, 3)),
+        with(spec(1, 3), without_outbound),
+    );
+    b.add("outbound-nat", "A way out comes", Some(with(spec(1, 3), without_outbound)), spec(1, 3));
     b.add("lock-none", "The lock is given up", Some(spec(1, 3)), with(spec(1, 3), unlocked));
     let renamed = with(spec(1, 3), |s| s.lock_name = "kept".into());
     b.add("lock-renamed", "The lock gets another name", Some(spec(1, 3)), renamed);

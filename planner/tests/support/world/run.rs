@@ -139,6 +139,11 @@ impl<'w> Run<'w> {
                 }
             }
         }
+        self.still_serves()
+    }
+
+    /// What must hold after every step.
+    fn still_serves(&mut self) -> Result<(), String> {
         let wrong = self.world.wrong_addresses(&self.spec);
         if wrong > self.wrong_max {
             return Err(format!(
@@ -146,6 +151,9 @@ impl<'w> Run<'w> {
             ));
         }
         self.wrong_max = self.wrong_max.min(wrong.max(1));
+        if !self.world.machines.is_empty() {
+            self.world.account_is_in_reach()?;
+        }
         let alive = u32::try_from(self.world.alive().count()).unwrap();
         let members = u32::try_from(self.world.raft.len()).unwrap();
         if members > 0 && alive < quorum(members) {
@@ -183,7 +191,10 @@ impl<'w> Run<'w> {
     }
 
     fn rights(&self) -> Result<(), String> {
-        if self.granted { Ok(()) } else { Err("the caller may not write blobs".into()) }
+        if !self.granted {
+            return Err("the caller may not write blobs".into());
+        }
+        self.world.account_is_told(&self.spec)
     }
 
     fn container(&self, name: &str) -> Result<(), String> {
@@ -399,6 +410,7 @@ impl<'w> Run<'w> {
         if old.is_some_and(|old| old["properties"]["provisioningState"] == "Updating") && !is_dead {
             return Err("a write is under way".into());
         }
+        self.world.hangs_on(id)?;
         if kind == Kind::ScaleSet {
             let slot = slot.ok_or("a scale set without a slot")?;
             if self.world.raft.contains(&slot) && self.world.machines.contains_key(&slot) {

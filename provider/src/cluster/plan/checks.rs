@@ -79,7 +79,9 @@ impl Planner {
 
     /// The user's subnet must be in the region, free for machines, and large enough for all servers and a helper.
     pub(super) async fn check_subnet(&mut self, spec: &ClusterSpec, is_new: bool) {
-        let Some(subnet) = spec.subnet_id.as_ref().filter(|_| is_new) else { return };
+        let asks =
+            is_new || !self.same(Cluster::OUTBOUND_TYPE) || !self.same(Cluster::STORAGE_ACCESS);
+        let Some(subnet) = spec.subnet_id.as_ref().filter(|_| asks) else { return };
         let Some(vnet) = subnet.parent() else { return };
         let theirs = subnet.segment("subscriptions").unwrap_or_default();
         if !theirs.eq_ignore_ascii_case(&spec.subscription_id) {
@@ -130,7 +132,10 @@ impl Planner {
                 );
                 self.warn(Cluster::SUBNET_ID, "Subnet does not exist yet", detail);
             }
-            Some(own) => self.check_subnet_body(name, own),
+            Some(own) => {
+                self.check_subnet_body(name, own);
+                self.check_way_out(spec, name, own);
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::dataplane::own_version;
+use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::spec::{ClusterSpec, ImageChannel, LockLevel, ZoneFallback, defaults};
 use tfplugin::{Schema, Type, Value};
 
@@ -160,6 +161,11 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
         Cluster::ARTIFACT_SOURCE => [&first, &second]
             .map(|text| Value::object([(ArtifactSource::LOCATION, Value::from(text.as_str()))]))
             .to_vec(),
+        Cluster::OUTBOUND_TYPE => OutboundType::ALL.map(|one| one.as_str().into()).to_vec(),
+        Cluster::STORAGE_ACCESS => StorageAccess::ALL.map(|one| one.as_str().into()).to_vec(),
+        Cluster::STORAGE_PRIVATE_DNS_ZONE_ID => {
+            vec![first.into(), StorageZone::SYSTEM.into(), StorageZone::NONE.into()]
+        }
         Cluster::VNET_CIDR => {
             vec![first.into(), second.into(), defaults::VNET_CIDR.into(), Value::Null]
         }
@@ -253,6 +259,10 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         Cluster::SUBNET_ID => format!("{network}/{unique}/subnets/{unique}"),
         Cluster::PRIVATE_DNS_ZONE_ID => {
             format!("{}/{unique}", network.replace("virtualNetworks", "privateDnsZones"))
+        }
+        Cluster::STORAGE_PRIVATE_DNS_ZONE_ID => {
+            let zone = network.replace("virtualNetworks", "privateDnsZones");
+            format!("{zone}/privatelink.blob.core.windows.net")
         }
         Cluster::CONSUL_VERSION
         | Cluster::MIN_CONSUL_VERSION

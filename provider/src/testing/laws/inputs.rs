@@ -9,6 +9,9 @@ use tfplugin::schema::{Attribute, Block, Kind, Nesting, Type};
 use super::Random;
 use crate::testing::group_id;
 
+/// Networks of the user's.
+const NETWORK: &str = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg/providers/\
+                       Microsoft.Network/virtualNetworks";
 /// Where some sizes are offered in fewer zones than others.
 pub(super) const REGION: &str = "germanywestcentral";
 
@@ -84,8 +87,6 @@ pub(super) fn set(value: &Value, path: &[Step], new: &Value) -> Value {
 
 /// A random value of a leaf, by what users write there; `None` for a leaf that nobody has thought of.
 pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
-    const NETWORK: &str = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg/providers/\
-                           Microsoft.Network/virtualNetworks";
     let number = random.below(200);
     let size = *random.pick(&["Standard_D2s_v5", "Standard_D2s_v3", "Standard_D2as_v5"]);
     let peer = format!("{NETWORK}/peer-{}", 1 + random.below(2));
@@ -178,10 +179,29 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         "cluster_id" => group_id(&format!("rg-mrg-{number}")).as_str().into(),
         name => {
             return maintenance(name, number, random)
+                .or_else(|| ways(name, random))
                 .or_else(|| rotation_trigger(name, random))
                 .or_else(|| policy(name, number, random))
                 .or_else(|| snapshots(name, number));
         }
+    })
+}
+
+/// Ways out, and to the account.
+fn ways(name: &str, random: &mut Random) -> Option<Value> {
+    let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
+    Some(match name {
+        "outbound_type" => word(&["nat_gateway", "none", "user_defined_routing"], random),
+        "storage_access" => word(&["public_endpoint", "private_endpoint"], random),
+        "storage_private_dns_zone_id" => match random.below(3) {
+            0 => "System".into(),
+            1 => "None".into(),
+            _ => {
+                let zone = NETWORK.replace("virtualNetworks", "privateDnsZones");
+                format!("{zone}/privatelink.blob.core.windows.net").into()
+            }
+        },
+        _ => return None,
     })
 }
 

@@ -6,6 +6,7 @@ mod fleets;
 mod images;
 mod imports;
 mod inputs;
+mod landing;
 mod listings;
 mod networks;
 mod nulls;

@@ -247,6 +247,17 @@ async fn grounds(azure: &Azure) -> Vec<Ground<'static>> {
 const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN76zuqnjypL54/w4763l7q1Sn3IBYHptJ5wcYfEWkzb";
 
+/// Terraform reaches a private endpoint in a network that is there.
+fn in_a_subnet(config: &Value) -> Value {
+    let network = group_id("rg").resource("Microsoft.Network/virtualNetworks", "own-1");
+    let subnet = network.child("subnets", "servers");
+    config
+        .clone()
+        .with("vnet_cidr", Value::Null)
+        .with("subnet_id", subnet.to_string())
+        .with("peer_vnet_ids", Value::Null)
+}
+
 /// What a leaf needs beside it to be varied at all.
 fn fitting(config: &Value, leaf: &Leaf) -> Value {
     let name = shown(leaf);
@@ -281,6 +292,10 @@ fn fitting(config: &Value, leaf: &Leaf) -> Value {
         // Beside an exact version there is neither.
         "consul_upgrade_channel" | "min_consul_version" => {
             config.clone().with("consul_version", Value::Null)
+        }
+        "storage_access" => in_a_subnet(config),
+        "storage_private_dns_zone_id" => {
+            in_a_subnet(config).with("storage_access", "private_endpoint")
         }
         "zones.0" => config.clone().with("zones", vec!["2".to_owned()]),
         _ => config.clone(),

@@ -5,6 +5,7 @@ pub(crate) mod nat;
 pub(crate) mod nic;
 pub(crate) mod nsg;
 pub(crate) mod peering;
+pub(crate) mod private_endpoint;
 pub(crate) mod public_ip;
 pub(crate) mod vnet;
 
@@ -105,6 +106,7 @@ impl World {
                 }
             }
         }
+        taken.extend(self.endpoint_addresses(subnet_key));
         taken
     }
 

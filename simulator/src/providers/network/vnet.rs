@@ -71,6 +71,14 @@ pub(crate) const SUBNET: Kind = Kind {
         if !users.is_empty() {
             body["properties"]["ipConfigurations"] = json!(users);
         }
+        let endpoints = world.resources.values().filter(|endpoint| {
+            endpoint.rtype == super::private_endpoint::PRIVATE_ENDPOINT.rtype
+                && ids::is(endpoint.text("/properties/subnet/id"), &subnet.id)
+        });
+        let endpoints: Vec<Value> = endpoints.map(|one| json!({"id": one.id})).collect();
+        if !endpoints.is_empty() {
+            body["properties"]["privateEndpoints"] = json!(endpoints);
+        }
     },
     deletable: in_use,
     ..NETWORK
@@ -163,6 +171,7 @@ fn subnet(
     default(&mut body["properties"], "privateLinkServiceNetworkPolicies", json!("Enabled"));
     if let Some(properties) = body["properties"].as_object_mut() {
         properties.remove("ipConfigurations");
+        properties.remove("privateEndpoints");
     }
     Ok(body)
 }

@@ -36,6 +36,20 @@ pub(crate) const ACCOUNT: Kind = Kind {
             Some(suffix) => format!("https://{}.blob.{suffix}/", account.name()),
         };
         body["properties"]["primaryEndpoints"] = json!({"blob": blob});
+        let connections = world.endpoints_of(&account.id).map(|endpoint| {
+            let name = format!("{}.{}", account.name(), endpoint.name());
+            json!({
+                "id": format!("{}/privateEndpointConnections/{name}", account.id),
+                "name": name,
+                "type": "Microsoft.Storage/storageAccounts/privateEndpointConnections",
+                "properties": {
+                    "provisioningState": "Succeeded",
+                    "privateEndpoint": {"id": endpoint.id},
+                    "privateLinkServiceConnectionState": {"status": "Approved", "description": "Auto-Approved", "actionRequired": "None"},
+                },
+            })
+        });
+        body["properties"]["privateEndpointConnections"] = connections.collect();
     },
     deletable: retention::account_deletable,
     removed: |world, account| {
@@ -187,7 +201,6 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         ("supportsHttpsTrafficOnly", json!(true)),
         ("publicNetworkAccess", json!("Enabled")),
         ("keyCreationTime", json!({"key1": rfc3339(created), "key2": rfc3339(created)})),
-        ("privateEndpointConnections", json!([])),
         (
             "networkAcls",
             json!({
@@ -207,6 +220,13 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         ),
     ] {
         default(properties, name, value);
+    }
+    for (name, value) in [
+        ("bypass", json!("AzureServices")),
+        ("ipRules", json!([])),
+        ("virtualNetworkRules", json!([])),
+    ] {
+        default(&mut properties["networkAcls"], name, value);
     }
     properties["creationTime"] = json!(rfc3339(created));
     properties["primaryLocation"] = json!(put.location);

@@ -6,10 +6,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::Value;
 
+use crate::providers::network::vnet::VNET;
 use crate::world::World;
 use crate::world::errors::{Answer, ArmError};
 use crate::world::ids;
 use crate::world::resource::{Resource, text};
+
+/// Somebody who has a machine in every network.
+const EVERYWHERE: &str = "*";
 
 fn list<'v>(value: &'v Value, path: &str) -> impl Iterator<Item = &'v Value> {
     value.pointer(path).and_then(Value::as_array).into_iter().flatten()
@@ -68,16 +72,26 @@ fn has_storage_endpoint(subnet: &Resource) -> bool {
 
 impl World {
     /// Whether the account's firewall lets a caller's requests in. An identity of a machine asks from the machine's
-    /// subnet, everybody else from [`Settings::caller_address`](crate::Settings::caller_address).
+    /// subnet, everybody else from [`Settings::caller_network_id`](crate::Settings::caller_network_id), or from
+    /// [`Settings::caller_address`](crate::Settings::caller_address). What leads to a private endpoint passes no firewall.
     pub fn firewall_lets_in(&self, principal: &str, account: &str) -> bool {
         let Some(account) = self.account(account) else { return true };
+        let subnets = self.subnets_of(principal);
+        let mut networks: Vec<String> =
+            subnets.iter().filter_map(|subnet| self.network_of_subnet(subnet)).collect();
+        if subnets.is_empty() {
+            networks.extend(self.callers_networks());
+        }
+        let private = networks.iter().find_map(|network| self.reaches_privately(network, account));
+        if let Some(comes) = private {
+            return comes;
+        }
         if account.text("/properties/publicNetworkAccess") == "Disabled" {
             return false;
         }
         if account.text("/properties/networkAcls/defaultAction") != "Deny" {
             return true;
         }
-        let subnets = self.subnets_of(principal);
         if subnets.is_empty() {
             return list(&account.body, "/properties/networkAcls/ipRules")
                 .filter_map(|rule| range(text(rule, "/value")))
@@ -87,6 +101,19 @@ impl World {
             let id = ids::key(text(rule, "/id"));
             subnets.contains(&id) && self.visible(&id).is_some_and(has_storage_endpoint)
         })
+    }
+
+    /// Ids of the networks in which the caller has a machine.
+    fn callers_networks(&self) -> Vec<String> {
+        match self.settings.caller_network_id.as_deref() {
+            None => vec![],
+            Some(EVERYWHERE) => {
+                let all = self.resources.values();
+                let networks = all.filter(|it| it.rtype == VNET.rtype);
+                networks.map(|network| network.id.clone()).collect()
+            }
+            Some(id) => vec![id.to_owned()],
+        }
     }
 
     /// Keys of the subnets of the scale sets that have this identity.

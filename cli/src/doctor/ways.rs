@@ -1,0 +1,41 @@
+//! The servers' way out of their network, and everybody's to the storage account.
+
+use hcs_engine::arm::Arm;
+use hcs_engine::error::chain;
+use hcs_planner::arm::Kind;
+use hcs_planner::reach::{OutboundType, lack, required_outbound};
+use hcs_planner::spec::ClusterSpec;
+
+use super::Finding;
+
+const CHECK: &str = "way out";
+
+/// What the servers must reach, and whether their subnet can lead there. What a firewall on the way does nobody sees from
+/// here: the servers' own errors tell it, which are told as theirs.
+pub(super) async fn out(arm: &Arm, spec: &ClusterSpec) -> Finding {
+    let all = required_outbound(spec).into_iter();
+    let all: Vec<String> =
+        all.map(|to| format!("{}:{} ({})", to.name, to.port, to.purpose)).collect();
+    let way = spec.outbound_type.as_str();
+    let told = format!("outbound_type is {way:?}; the servers must reach {}", all.join(", "));
+    let Some(subnet) = &spec.subnet_id else { return Finding::good(CHECK, told) };
+    let version = Kind::VirtualNetwork.api_version();
+    match arm.get_path(&format!("{subnet}?api-version={version}")).await {
+        Ok(Some(body)) => match lack(spec, subnet.name(), &body) {
+            Some(lack) if lack.is_fatal => {
+                Finding::problem(CHECK, format!("{told}. {}", lack.summary), lack.detail)
+            }
+            Some(lack) => Finding::warning(CHECK, format!("{told}. {}", lack.summary), lack.detail),
+            None if spec.outbound_type == OutboundType::UserDefinedRouting => {
+                Finding::good(CHECK, format!("{told}: let that through where your routes lead"))
+            }
+            None => Finding::good(CHECK, told),
+        },
+        Ok(None) => Finding::problem(
+            CHECK,
+            format!("{subnet} is not there"),
+            "Make the subnet first, or correct subnet_id.",
+        ),
+        Err(error) => Finding::unknown(CHECK, format!("{told}. {}", chain(&error))),
+    }
+}
