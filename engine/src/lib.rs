@@ -22,6 +22,7 @@ pub mod redact;
 pub mod regions;
 pub mod registration;
 pub mod requests;
+pub mod roles;
 pub mod rotate;
 pub mod secrets;
 pub mod snapshot;

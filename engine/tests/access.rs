@@ -138,7 +138,7 @@ async fn gain_from(azure: Azure, says: Says) -> (Result<bool, EngineError>, u64)
     let arm = Arm::new(Arc::new(azure), Arc::new(TestClock(started)), CancellationToken::new());
     let account =
         ArmId::resource_group("s", "g").resource(Kind::StorageAccount.resource_type(), "a");
-    let end = ensure_blob_access(&arm, &account, &Account { started, says }).await;
+    let end = ensure_blob_access(&arm, &account, &Account { started, says }, true).await;
     (end, started.elapsed().as_secs() / 60)
 }
 

@@ -10,6 +10,7 @@ pub(crate) use network::balancer_addresses;
 pub(crate) use private::is_closed;
 pub use storage::KEPT_DAYS;
 pub(crate) use storage::role_of_servers;
+pub(crate) use storage::{SHARED_CONTAINERS, SHARED_STATUS};
 
 use std::collections::BTreeMap;
 
@@ -274,6 +275,11 @@ impl<'a> Builder<'a> {
     /// Whether the cluster has a network of its own.
     fn has_network(&self) -> bool {
         self.spec.subnet_id.is_none()
+    }
+
+    /// Whether the cluster makes its identities, and gives them their roles.
+    fn has_identities(&self) -> bool {
+        self.spec.identities.is_none()
     }
 
     /// What an object in the servers' network needs first.

@@ -75,13 +75,13 @@ pub(crate) fn own_keys(names: &Names) -> BTreeSet<String> {
         names.endpoint(),
         names.endpoint_ip(),
         names.dns_zone(),
-        names.shared_identity(),
+        names.own_shared_identity(),
         names.private_endpoint(),
         names.private_endpoint_interface(),
         names.own_storage_zone(),
     ];
     let slots =
-        (0..MAX_SLOTS).flat_map(|slot| [names.scale_set(slot), names.server_identity(slot)]);
+        (0..MAX_SLOTS).flat_map(|slot| [names.scale_set(slot), names.own_server_identity(slot)]);
     single.into_iter().chain(slots).map(|id| id.key()).collect()
 }
 

@@ -32,6 +32,7 @@ pub mod render;
 pub mod requests;
 pub mod restore;
 pub mod rights;
+pub mod roles;
 pub mod rotation;
 pub mod rules;
 pub mod server_config;

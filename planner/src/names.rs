@@ -6,6 +6,7 @@ use uuid::{Builder, Uuid};
 
 use crate::arm::{ArmId, Kind};
 use crate::reach::{StorageZone, private_link_zone};
+use crate::roles::Identities;
 use crate::spec::ClusterSpec;
 
 /// Namespace of our deterministic GUIDs, itself made once at random.
@@ -36,6 +37,9 @@ const DNS_ZONE_SUFFIX: &str = ".hcs.internal";
 pub const ROLE_BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 /// Storage Blob Data Contributor; id from Microsoft's list of built-in roles.
 pub const ROLE_BLOB_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+
+/// Storage Blob Data Owner; id from Microsoft's list of built-in roles.
+pub const ROLE_BLOB_OWNER: &str = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b";
 
 /// The domain in which public addresses of a region have their names. Each region belongs to one cloud, and the regions of
 /// the sovereign ones say so (Microsoft's pages on endpoints of Azure Government and of Azure in China).
@@ -144,6 +148,7 @@ pub struct Names {
     shared_zone: Option<ArmId>,
     lock_name: String,
     storage_zone: StorageZone,
+    identities: Option<Identities>,
 }
 
 impl Names {
@@ -164,6 +169,7 @@ impl Names {
             shared_zone: spec.private_dns_zone_id.clone(),
             lock_name: spec.lock_name.clone(),
             storage_zone: spec.storage_zone.clone(),
+            identities: spec.identities.clone(),
         }
     }
 
@@ -323,6 +329,14 @@ impl Names {
 
     /// Identity that all servers share.
     pub fn shared_identity(&self) -> ArmId {
+        match &self.identities {
+            Some(given) => given.shared_id.clone(),
+            None => self.own_shared_identity(),
+        }
+    }
+
+    /// The one that the cluster makes where nobody brings one.
+    pub(crate) fn own_shared_identity(&self) -> ArmId {
         self.own(Kind::Identity, "-servers")
     }
 
@@ -333,7 +347,18 @@ impl Names {
 
     /// Identity of one server.
     pub fn server_identity(&self, slot: u32) -> ArmId {
+        let given = self.identities.as_ref().and_then(|given| given.server_ids.get(slot as usize));
+        given.cloned().unwrap_or_else(|| self.own_server_identity(slot))
+    }
+
+    /// The one that the cluster makes where nobody brings one.
+    pub(crate) fn own_server_identity(&self, slot: u32) -> ArmId {
         self.own(Kind::Identity, &server_suffix(slot))
+    }
+
+    /// Whether a server of this slot would have an identity.
+    pub(crate) fn has_identity(&self, slot: u32) -> bool {
+        self.identities.as_ref().is_none_or(|given| given.server_ids.len() > slot as usize)
     }
 
     /// Scale set of one server.

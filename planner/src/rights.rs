@@ -4,6 +4,7 @@
 
 use crate::arm::{ArmId, Kind};
 use crate::reach::{StorageAccess, StorageZone};
+use crate::roles::RoleAssignmentMode;
 use crate::spec::{ClusterSpec, LockLevel};
 
 /// What is needed at one scope.
@@ -58,7 +59,12 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
     if !has_group {
         objects.extend([group_action("write"), group_action("delete")]);
     }
-    let mut rights = of_kind(Kind::RoleAssignment, &["read", "write", "delete"]);
+    let is_external = spec.role_assignment_mode == RoleAssignmentMode::External;
+    let mut rights = if is_external {
+        vec![]
+    } else {
+        of_kind(Kind::RoleAssignment, &["read", "write", "delete"])
+    };
     if spec.lock != LockLevel::None {
         rights.extend(of_kind(Kind::Lock, &["read", "write", "delete"]));
     }
@@ -66,8 +72,16 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
     let mut needs = vec![
         Need { scope: own, role: "Reader", actions: vec![group_action("read")] },
         Need { scope: scope.clone(), role: "Contributor", actions: objects },
-        Need { scope, role: "User Access Administrator", actions: rights },
     ];
+    if !rights.is_empty() {
+        needs.push(Need { scope, role: "User Access Administrator", actions: rights });
+    }
+    if let Some(identities) = &spec.identities {
+        for id in identities.all() {
+            let actions = of_kind(Kind::Identity, &["read", "assign/action"]);
+            needs.push(Need { scope: id.clone(), role: "Managed Identity Operator", actions });
+        }
+    }
     for peer in &spec.peer_vnet_ids {
         let mut actions = of_kind(Kind::Peering, &["read", "write", "delete"]);
         let network = ["read", "peer/action", "join/action"];

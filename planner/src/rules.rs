@@ -4,6 +4,7 @@
 //! One rule looks at one value; [`broken`] holds them all against a whole spec.
 
 mod reach;
+mod roles;
 mod ssh;
 
 use std::net::Ipv4Addr;
@@ -19,6 +20,9 @@ use crate::upgrade::{Maintenance, NO_INDEX, RELEASE_INDEX};
 use crate::{maintenance, server_config};
 pub use reach::{
     NO_WAY_TO_RELEASES, ROUTING_NEEDS_A_SUBNET, ZONE_NEEDS_AN_ENDPOINT, storage_private_dns_zone_id,
+};
+pub use roles::{
+    EXTERNAL_NEEDS_IDENTITIES, IDENTITIES_NEED_EXTERNAL, enough_identities, identity_id,
 };
 pub use ssh::{SSH_NEEDS_A_KEY, ssh_allowed_cidr, ssh_public_key};
 
@@ -380,6 +384,9 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
     }
     if let Some(id) = reach::zone_id(&spec.storage_zone) {
         check("storage_private_dns_zone_id", storage_private_dns_zone_id(id.as_str()));
+    }
+    for (attribute, why) in roles::broken(spec) {
+        check(attribute, Err(why));
     }
     for (attribute, why) in reach::broken(spec) {
         check(attribute, Err(why.to_owned()));

@@ -9,6 +9,7 @@ use crate::arm::ArmId;
 use crate::names::default_managed_group;
 use crate::reach::{OutboundType, StorageAccess, StorageZone};
 use crate::releases::default_version;
+use crate::roles::{Identities, RoleAssignmentMode};
 use crate::rotation::Rotated;
 use crate::tags::IgnoredTags;
 use crate::upgrade::Maintenance;
@@ -100,6 +101,12 @@ pub struct ClusterSpec {
     /// Who tells the address of the account's private endpoint, where it has one.
     #[serde(default, rename = "storage_private_dns_zone_id")]
     pub storage_zone: StorageZone,
+    /// Who assigns the servers' roles.
+    #[serde(default)]
+    pub role_assignment_mode: RoleAssignmentMode,
+    /// Identities of somebody else, where that one assigns the roles.
+    #[serde(default)]
+    pub identities: Option<Identities>,
     /// Networks to peer with, both ways.
     pub peer_vnet_ids: Vec<ArmId>,
     /// The private DNS zone of somebody else in which the servers have their names; absent: one of the cluster's own.
@@ -201,6 +208,8 @@ impl ClusterSpec {
             outbound_type: OutboundType::default(),
             storage_access: StorageAccess::default(),
             storage_zone: StorageZone::default(),
+            role_assignment_mode: RoleAssignmentMode::default(),
+            identities: None,
             peer_vnet_ids: vec![],
             private_dns_zone_id: None,
             external_endpoint: None,

@@ -5,6 +5,7 @@ use hcs_engine::error::{EngineError, chain};
 use hcs_engine::execute::{Failure, Report};
 use hcs_engine::lease::{ClaimError, told};
 use hcs_engine::reconcile::RefusedError;
+use hcs_engine::roles::MissingRole;
 use hcs_planner::arm::ArmId;
 use hcs_planner::names::{INCARNATION_TAG, Names};
 use hcs_planner::ownership::{Operation, RUN_DEAD_AFTER_SECONDS, RunOutcome, RunRecord};
@@ -78,6 +79,19 @@ pub(crate) fn refused(what: &str, id: &ArmId, error: &RefusedError) -> Diagnosti
         )
         .at(Cluster::RESOURCE_GROUP_NAME),
         RefusedError::Claim(error) => claim(what, id, error),
+        RefusedError::Roles(missing) => Diagnostic::error(
+            format!("Roles are missing for {what}"),
+            format!("{}\n\nNothing was changed.", missing_roles(missing)),
+        )
+        .at(Cluster::ROLE_ASSIGNMENT_MODE),
+        RefusedError::Identity(error) => Diagnostic::error(
+            format!("An identity of {what} does not exist"),
+            format!(
+                "{}. Nothing was changed.",
+                capitalized(&error.to_string()).trim_end_matches('.')
+            ),
+        )
+        .at(Cluster::IDENTITIES),
         RefusedError::Protected => Diagnostic::error(
             format!("Cannot change {what}"),
             "deletion_protection is true in its state. Nothing was changed.",
@@ -103,6 +117,25 @@ pub(crate) fn refused(what: &str, id: &ArmId, error: &RefusedError) -> Diagnosti
             format!("{}\n\nNothing was changed. {}", sentence(error), advice(error)),
         ),
     }
+}
+
+/// What somebody has to assign, a line for each.
+pub(crate) fn missing_roles(missing: &[MissingRole]) -> String {
+    let rows: Vec<String> = missing
+        .iter()
+        .map(|one| {
+            let MissingRole { role_name, principal_id, scope, .. } = one;
+            let who = one.identity_id.as_ref().map_or("the caller", |id| id.name());
+            let only = one.condition.as_ref().map(|_| ", with its condition").unwrap_or_default();
+            format!("  {role_name} for {who} ({principal_id}) on {scope}{only}")
+        })
+        .collect();
+    format!(
+        "Somebody else assigns the roles (role_assignment_mode = \"external\"), and these are not there, neither at their scope \
+         nor above it:\n\n{}\n\nrequired_role_assignments has those of the identities with their conditions; whoever applies \
+         needs Storage Blob Data Contributor on the managed group beside them.",
+        rows.join("\n")
+    )
 }
 
 /// A cluster that is not this run's to change.

@@ -58,11 +58,13 @@ impl NotYet {
 }
 
 /// Gives the caller Storage Blob Data Contributor on the account unless a probe write succeeds already, then waits
-/// until one does; returns whether it gave it. Owner and Contributor alone cannot write blobs.
+/// until one does; returns whether it gave it. Owner and Contributor alone cannot write blobs. One that does not `grant`
+/// waits for a right that somebody else gave.
 pub async fn ensure_blob_access(
     arm: &Arm,
     account: &ArmId,
     store: &dyn BlobStore,
+    grants: bool,
 ) -> Result<bool, EngineError> {
     const PROBE: &str = "access-probe";
     // Each reason has its own time: a firewall may settle after a name did, and a right after both.
@@ -110,7 +112,7 @@ pub async fn ensure_blob_access(
                         },
                     });
                 }
-                if why == NotYet::NoRole && !granted {
+                if why == NotYet::NoRole && grants && !granted {
                     assign_caller(arm, account).await?;
                     granted = true;
                 }

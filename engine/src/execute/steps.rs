@@ -12,6 +12,7 @@ use hcs_planner::observed::{ObservedServer, other_version_reason, unhealthy_reas
 use hcs_planner::plan::{Action, Artifact, Step, Voter};
 use hcs_planner::reference::{Outputs, Unresolved, resolve};
 use hcs_planner::requests::{Request, RequestAction, leave_request_id};
+use hcs_planner::roles::RoleAssignmentMode;
 use serde_json::{Value, json};
 
 use super::Run;
@@ -124,7 +125,8 @@ impl Run<'_> {
     }
 
     async fn grant(&self, account: &ArmId) -> Result<(), EngineError> {
-        if ensure_blob_access(&self.arm, account, self.bare_store()?.as_ref()).await? {
+        let grants = self.spec.role_assignment_mode == RoleAssignmentMode::Managed;
+        if ensure_blob_access(&self.arm, account, self.bare_store()?.as_ref(), grants).await? {
             self.patience.note_grant(&self.arm);
         }
         Ok(())

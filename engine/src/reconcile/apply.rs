@@ -19,6 +19,7 @@ use crate::error::{EngineError, chain};
 use crate::execute::{ACCESS_MINUTES_MAX, Failure, Report, ensure_blob_access};
 use crate::lease::{ClaimError, GroupSays, Lease};
 use crate::observe::{self, unseen};
+use crate::roles;
 
 /// Looks and plans after somebody changed what was about to be written.
 const OVERTAKEN_MAX: u32 = 5;
@@ -50,6 +51,10 @@ impl Reconciler<'_> {
         let names = Names::new(self.spec);
         self.check_group().await?;
         let group = self.arm.get_lasting_group(&names.cluster_id).await?;
+        let missing = roles::missing_roles(&self.arm, self.spec).await??;
+        if !missing.is_empty() {
+            return Err(RefusedError::Roles(missing));
+        }
         let is_create = intent == Intent::Create;
         let claim = match intent {
             Intent::Create => Claim::Create,
@@ -214,7 +219,8 @@ impl Reconciler<'_> {
             }
         }
         let granted =
-            ensure_blob_access(&self.arm, &names.storage_account(), store.as_ref()).await?;
+            ensure_blob_access(&self.arm, &names.storage_account(), store.as_ref(), self.grants())
+                .await?;
         let (lease, before) = self.claim(store, claim, tag).await?;
         Ok(Claimed { lease, before, granted })
     }

@@ -201,7 +201,9 @@ impl Reconciler<'_> {
         {
             // Only the record can tell, so the right to read it is worth waiting for.
             let account = names.storage_account();
-            claimed = match ensure_blob_access(&self.arm, &account, store.as_ref()).await {
+            claimed = match ensure_blob_access(&self.arm, &account, store.as_ref(), self.grants())
+                .await
+            {
                 Ok(_) => self.claim(store, &claim, says).await,
                 // The right came, and shows that there is no place for a record.
                 Err(error) => Err(error.into()),

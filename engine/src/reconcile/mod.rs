@@ -14,6 +14,7 @@ use hcs_planner::observed::Observed;
 use hcs_planner::ownership::{Claim, FixedInputs, RunRecord};
 use hcs_planner::plan::{Artifact, Plan, PlanError};
 use hcs_planner::reference::parameter;
+use hcs_planner::roles::RoleAssignmentMode;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::json;
 
@@ -25,6 +26,7 @@ use crate::execute::{Parameters, Report, Run};
 use crate::image;
 use crate::lease::{ClaimError, GroupSays, Lease};
 use crate::observe;
+use crate::roles::{self, MissingRole, NoIdentity};
 use crate::secrets::unusable_ssh_public_key;
 
 pub use destroy::{DestroyLeg, Destroyed};
@@ -67,6 +69,12 @@ pub enum RefusedError {
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Somebody else has to assign roles first.
+    #[error("{} role assignments are missing", .0.len())]
+    Roles(Vec<MissingRole>),
+    /// An identity that is declared is not there.
+    #[error(transparent)]
+    Identity(#[from] NoIdentity),
     /// Its state says that it is protected.
     #[error("deletion_protection is on")]
     Protected,
@@ -125,6 +133,11 @@ impl Reconciler<'_> {
         names: &Names,
     ) -> Result<Option<Arc<dyn BlockStore>>, EngineError> {
         self.arm.blobs_of(self.stores.as_ref(), &names.storage_account()).await
+    }
+
+    /// Whether the caller gives itself the right to blobs.
+    fn grants(&self) -> bool {
+        self.spec.role_assignment_mode == RoleAssignmentMode::Managed
     }
 
     async fn claim(
@@ -230,5 +243,6 @@ pub async fn observe(
         peers.extend(more);
     }
     observe::observe_peers(arm, &names, &peers, &mut observed).await?;
+    roles::observe_identities(arm, spec, &mut observed).await?;
     Ok(observed)
 }

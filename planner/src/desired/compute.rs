@@ -18,14 +18,16 @@ pub(super) fn build(builder: &mut Builder<'_>, slot: u32) {
     let identity = builder.names.server_identity(slot);
     let identity_object = object::server_identity(slot);
     let location = builder.spec.location.clone();
-    builder.add_for_slot(
-        &identity_object,
-        Kind::Identity,
-        identity.clone(),
-        json!({ "location": location }),
-        &[object::RESOURCE_GROUP],
-        Some(slot),
-    );
+    if builder.has_identities() {
+        builder.add_for_slot(
+            &identity_object,
+            Kind::Identity,
+            identity.clone(),
+            json!({ "location": location }),
+            &[object::RESOURCE_GROUP],
+            Some(slot),
+        );
+    }
     let (secrets, status) = (container::secrets(slot), container::status(slot));
     for name in [&secrets, &status] {
         storage::add_container(builder, name, Some(slot));
@@ -33,17 +35,25 @@ pub(super) fn build(builder: &mut Builder<'_>, slot: u32) {
     // Everything a server reads or writes must be there before it boots.
     let mut needs =
         builder.network_needs().iter().map(|need| (*need).to_owned()).collect::<Vec<_>>();
-    needs.extend([object::LOAD_BALANCER.to_owned(), object::SHARED_IDENTITY.to_owned()]);
-    needs.extend(storage::shared_roles());
+    needs.push(object::LOAD_BALANCER.to_owned());
+    if builder.has_identities() {
+        needs.push(object::SHARED_IDENTITY.to_owned());
+        needs.extend(storage::shared_roles());
+        needs.push(identity_object.clone());
+    } else {
+        // Their roles count on containers that are there.
+        let shared = storage::SHARED_CONTAINERS.iter().map(|(name, _)| (*name).to_owned());
+        let all = shared.chain([secrets.clone(), status.clone()]);
+        needs.extend(all.map(|name| object::container(&name)));
+    }
     let own = [(&secrets, ROLE_BLOB_READER), (&status, ROLE_BLOB_CONTRIBUTOR)];
     for (name, role) in own {
         let slot = Some(slot);
-        needs.push(storage::add_role(builder, &identity_object, &identity, name, role, slot));
+        needs.extend(storage::add_role(builder, &identity_object, &identity, name, role, slot));
     }
     let shared = builder.names.shared_identity();
     let (reader, of) = (ROLE_BLOB_READER, object::SHARED_IDENTITY);
-    needs.push(storage::add_role(builder, of, &shared, &status, reader, Some(slot)));
-    needs.push(identity_object);
+    needs.extend(storage::add_role(builder, of, &shared, &status, reader, Some(slot)));
     scale_set(builder, slot, &needs);
 }
 

@@ -11,7 +11,7 @@ use crate::names::{
 use crate::reference::output;
 
 /// Containers that every cluster has, and the shared identity's role on each.
-const SHARED: [(&str, &str); 9] = [
+pub(crate) const SHARED_CONTAINERS: [(&str, &str); 9] = [
     (container::CONFIG, ROLE_BLOB_READER),
     (container::CERTIFICATES, ROLE_BLOB_READER),
     (container::ARTIFACTS, ROLE_BLOB_READER),
@@ -22,6 +22,9 @@ const SHARED: [(&str, &str); 9] = [
     (container::DECISIONS, ROLE_BLOB_CONTRIBUTOR),
     (container::RELEASES, ROLE_BLOB_CONTRIBUTOR),
 ];
+
+/// The containers in which each server tells how it is: all servers read all of them.
+pub(crate) const SHARED_STATUS: &str = "status-*";
 
 /// What is overwritten or deleted can be brought back for so long. Not as versions: those of a status that is written every
 /// five seconds would stay until somebody deletes them.
@@ -67,14 +70,16 @@ pub(super) fn build(builder: &mut Builder<'_>) {
         &[object::STORAGE_ACCOUNT],
     );
     let id = builder.names.shared_identity();
-    builder.add(
-        object::SHARED_IDENTITY,
-        Kind::Identity,
-        id.clone(),
-        json!({ "location": location }),
-        &[object::RESOURCE_GROUP],
-    );
-    for (name, role) in SHARED {
+    if builder.has_identities() {
+        builder.add(
+            object::SHARED_IDENTITY,
+            Kind::Identity,
+            id.clone(),
+            json!({ "location": location }),
+            &[object::RESOURCE_GROUP],
+        );
+    }
+    for (name, role) in SHARED_CONTAINERS {
         add_container(builder, name, None);
         add_role(builder, object::SHARED_IDENTITY, &id, name, role, None);
     }
@@ -95,7 +100,7 @@ pub(super) fn add_container(builder: &mut Builder<'_>, name: &str, slot: Option<
 
 /// Logical names of the roles that every server's boot depends on.
 pub(super) fn shared_roles() -> impl Iterator<Item = String> {
-    SHARED.iter().map(|(name, _)| role_of_servers(name))
+    SHARED_CONTAINERS.iter().map(|(name, _)| role_of_servers(name))
 }
 
 /// Logical name of the role of all servers on one of the containers that every cluster has.
@@ -107,7 +112,8 @@ fn role_name(identity_object: &str, container_name: &str) -> String {
     format!("role_{identity_object}_on_{}", container_name.replace('-', "_"))
 }
 
-/// A role of one identity on one container, which is where Azure's rights on blobs end; returns its logical name.
+/// A role of one identity on one container, which is where Azure's rights on blobs end; returns its logical name. Nothing
+/// where somebody else assigns the roles.
 pub(super) fn add_role(
     builder: &mut Builder<'_>,
     identity_object: &str,
@@ -115,7 +121,10 @@ pub(super) fn add_role(
     container_name: &str,
     role: &str,
     slot: Option<u32>,
-) -> String {
+) -> Option<String> {
+    if !builder.has_identities() {
+        return None;
+    }
     let scope = builder.names.container(container_name);
     let id = role_assignment_id(&scope, identity.as_str(), role);
     let definition = role_definition_id(&builder.spec.subscription_id, role);
@@ -129,5 +138,5 @@ pub(super) fn add_role(
     let name = role_name(identity_object, container_name);
     let needs = [identity_object, &container_object];
     builder.add_for_slot(&name, Kind::RoleAssignment, id, body, &needs, slot);
-    name
+    Some(name)
 }

@@ -285,7 +285,10 @@ impl<'a> Planner<'a> {
             return None;
         }
         // One whose set is still being deleted is not free either.
-        let is_free = |slot: &u32| self.observed.object(&self.names.scale_set(*slot)).is_none();
+        let is_free = |slot: &u32| {
+            self.observed.object(&self.names.scale_set(*slot)).is_none()
+                && self.names.has_identity(*slot)
+        };
         let slot = (self.spec.server_count..MAX_SLOTS).find(is_free)?;
         self.desired.add_helper(self.spec, slot);
         self.compare_ids();

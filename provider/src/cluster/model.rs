@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hcs_planner::dataplane::own_version;
 use hcs_planner::maintenance::{self, Scope};
 use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
+use hcs_planner::roles::RoleAssignmentMode;
 use hcs_planner::rules;
 use hcs_planner::server_config;
 use hcs_planner::spec::{ImageChannel, ImageReference, LockLevel, ZoneFallback, defaults};
@@ -16,8 +17,8 @@ use tfplugin::{Attr, Model, Value};
 
 use super::validate::{
     at_most, exact_version, exclusion_scope, image_channel, lock, number_rule, outbound_type,
-    same_json, same_location, server_certificate_ttl, storage_access, upgrade_channel, version,
-    window_duration, zone_fallback, zone_list,
+    role_assignment_mode, same_json, same_location, server_certificate_ttl, storage_access,
+    upgrade_channel, version, window_duration, zone_fallback, zone_list,
 };
 use crate::snapshots::{container_id, snapshot_id};
 use crate::tagging;
@@ -193,6 +194,13 @@ pub(crate) struct Cluster {
     /// such as a policy. The words are AKS's.
     #[tf(default = StorageZone::SYSTEM, validate = text_rule("a zone", rules::storage_private_dns_zone_id), equal_if = ignoring_case)]
     pub(crate) storage_private_dns_zone_id: Attr<String>,
+    /// Who assigns the servers' roles: `managed` (default), the apply, to identities that it makes; or `external`, somebody
+    /// else, to `identities`, as `required_role_assignments` says, before the cluster is made. Then hcs assigns nothing, and
+    /// whoever applies needs no right to. Changing it makes another cluster.
+    #[tf(default = RoleAssignmentMode::default().as_str(), replaces, validate = text_rule("a mode", role_assignment_mode))]
+    pub(crate) role_assignment_mode: Attr<String>,
+    /// Identities that somebody else made and gives their roles; only with `role_assignment_mode` `external`.
+    pub(crate) identities: Attr<Identities>,
     /// Ids of virtual networks to peer with, both ways; not with `subnet_id`.
     #[tf(default = Value::list([]), validate = each(text_rule("the id of a virtual network", rules::vnet_id)), equal_if = ignoring_case)]
     pub(crate) peer_vnet_ids: Attr<Vec<String>>,
@@ -243,6 +251,11 @@ pub(crate) struct Cluster {
     /// Its group.
     #[tf(computed)]
     pub(crate) vnet_resource_group_name: Attr<String>,
+    /// What has to be assigned where `role_assignment_mode` is `external`, each with the condition that keeps it to the
+    /// containers that it is for; empty otherwise. Whoever applies needs Storage Blob Data Contributor on the managed group
+    /// beside them.
+    #[tf(computed)]
+    pub(crate) required_role_assignments: Attr<Vec<RoleAssignment>>,
     /// What the servers must reach outside of their subnet: names and TCP ports for the rules of a firewall, or for a
     /// private zone. What a machine reaches of Azure itself (169.254.169.254, 168.63.129.16) passes no firewall.
     #[tf(computed)]
@@ -388,6 +401,34 @@ pub(crate) struct RotationTriggers {
     /// to clients within a week. Then the new one signs, and a week later the old one is forgotten.
     #[tf(validate = text_rule("a trigger", rules::rotation_trigger))]
     pub(crate) certificate_authority: Attr<String>,
+}
+
+/// Identities of the servers, made by somebody else.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct Identities {
+    /// Id of the user-assigned identity that all servers share.
+    #[tf(required, validate = text_rule("the id of an identity", rules::identity_id), equal_if = ignoring_case)]
+    pub(crate) shared_id: Attr<String>,
+    /// Ids of user-assigned identities, one for each server by slot, and one more for the helper that joins while others are
+    /// made anew. What a running server has stays.
+    #[tf(required, validate = each(text_rule("the id of an identity", rules::identity_id)), equal_if = ignoring_case)]
+    pub(crate) server_ids: Attr<Vec<String>>,
+}
+
+/// A role that somebody else assigns.
+#[derive(Debug, Clone, Default, Model)]
+#[tf(computed)]
+pub(crate) struct RoleAssignment {
+    /// Where: the managed group, which is there before the cluster.
+    pub(crate) scope: Attr<String>,
+    /// Name of the role.
+    pub(crate) role_definition_name: Attr<String>,
+    /// Object id of who needs it.
+    pub(crate) principal_id: Attr<String>,
+    /// Keeps it to the containers that it is for.
+    pub(crate) condition: Attr<String>,
+    /// Of the condition.
+    pub(crate) condition_version: Attr<String>,
 }
 
 /// Something that the servers must reach.

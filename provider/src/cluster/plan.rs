@@ -6,6 +6,7 @@ mod checks;
 mod image;
 mod inputs;
 mod offer;
+mod roles;
 mod ways;
 mod worlds;
 mod zones_taken;
@@ -18,7 +19,9 @@ use hcs_planner::dataplane::own_version;
 use hcs_planner::desired::Desired;
 use hcs_planner::desired::object;
 use hcs_planner::names::Names;
+use hcs_planner::observed::Observed;
 use hcs_planner::placement;
+use hcs_planner::reach::StorageAccess;
 use hcs_planner::spec::{ClusterSpec, ZoneFallback};
 use tfplugin::typed::Model as _;
 use tfplugin::{
@@ -80,6 +83,7 @@ pub(super) async fn plan(ctx: &Context, request: PlanRequest) -> PlanResponse {
         planned: request.proposed,
         diagnostics: Diagnostics::none(),
         region: None,
+        given: Observed::default(),
     };
     planner.run().await
 }
@@ -113,6 +117,8 @@ struct Planner {
     planned: Value,
     diagnostics: Diagnostics,
     region: Option<Arc<Region>>,
+    /// Identities that somebody brings, as far as they were read.
+    given: Observed,
 }
 
 impl Planner {
@@ -242,6 +248,9 @@ impl Planner {
         for world in worlds.iter_mut().filter(|_| !is_new) {
             world.spec.image_at_least = self.image(&world.spec);
         }
+        for world in &worlds {
+            self.read_identities(&world.spec).await;
+        }
         let outcomes: Vec<Value> = match worlds.as_slice() {
             [] => return self.all_unknown(),
             [one] => {
@@ -284,6 +293,7 @@ impl Planner {
         self.check_peers(spec).await;
         self.check_subnet(spec, is_new).await;
         self.check_way_to_storage(spec, is_new);
+        self.check_roles(prior, spec).await;
         self.check_zones_taken(prior, spec).await;
         self.check_endpoint(spec);
         if prior.is_none_or(|prior| prior.tags != spec.tags) {
@@ -314,6 +324,8 @@ impl Planner {
                 Cluster::QUORUM,
                 Cluster::AZURE_RESOURCES,
                 Cluster::DRIFT,
+                Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS,
+                Cluster::REQUIRED_ROLE_ASSIGNMENTS,
                 ENDPOINT_URL,
             ];
             for name in UNKNOWN_ON_CREATE.iter().chain(&kept) {
@@ -359,6 +371,16 @@ impl Planner {
             (Some(_), _) => Value::unknown(),
         };
         outcome.set(ENDPOINT_URL, url);
+        let address = Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS;
+        let known = self.prior.get(address);
+        let own = match spec.storage_access {
+            StorageAccess::PublicEndpoint => Value::Null,
+            StorageAccess::PrivateEndpoint if is_new || known.is_null() => Value::unknown(),
+            StorageAccess::PrivateEndpoint => known.clone(),
+        };
+        outcome.set(address, own);
+        let roles = state::role_assignments(spec, &self.given);
+        outcome.set(Cluster::REQUIRED_ROLE_ASSIGNMENTS, roles);
         outcome
     }
 
@@ -463,6 +485,9 @@ impl Planner {
             Cluster::RETRY_JOIN,
             Cluster::CONSUL_PRIVATE_ENDPOINT_URL,
             Cluster::TAGS_ALL,
+            Cluster::REQUIRED_OUTBOUND,
+            Cluster::REQUIRED_ROLE_ASSIGNMENTS,
+            Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS,
             ENDPOINT_URL,
         ];
         for name in names.into_iter().chain(UNKNOWN_ON_CREATE) {
@@ -510,6 +535,10 @@ pub(crate) mod tests {
             restore_from_snapshot_id: Some("/container/blobs/x.snap".to_owned()),
             host_manager_version: Some(semver::Version::new(0, 1, 0)),
             private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),
+            identities: Some(hcs_planner::roles::Identities {
+                shared_id: hcs_planner::arm::ArmId::new("/shared"),
+                server_ids: vec![hcs_planner::arm::ArmId::new("/server")],
+            }),
             artifact_source: Some(hcs_planner::spec::ArtifactSource {
                 location: "/folder".into(),
                 sha256: None,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hcs_planner::arm::ArmId;
 use hcs_planner::maintenance::{Exclusion, Scope, Window};
 use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
+use hcs_planner::roles::{Identities, RoleAssignmentMode};
 use hcs_planner::rotation::Rotated;
 use hcs_planner::rules;
 use hcs_planner::spec::{
@@ -196,6 +197,15 @@ impl Cluster {
                     set(&self.storage_private_dns_zone_id, Self::STORAGE_PRIVATE_DNS_ZONE_ID)?;
                 zone.map_or_else(StorageZone::default, |text| StorageZone::of(&text))
             },
+            role_assignment_mode: word(
+                &self.role_assignment_mode,
+                Self::ROLE_ASSIGNMENT_MODE,
+                RoleAssignmentMode::ALL,
+                RoleAssignmentMode::as_str,
+            )?,
+            identities: set(&self.identities, Self::IDENTITIES)?
+                .map(|identities| identities.to_spec())
+                .transpose()?,
             peer_vnet_ids: {
                 let ids = some(&self.peer_vnet_ids, Self::PEER_VNET_IDS)?;
                 ids.into_iter().map(ArmId::new).collect()
@@ -259,6 +269,8 @@ impl Cluster {
             outbound_type: spec.outbound_type.as_str().into(),
             storage_access: spec.storage_access.as_str().into(),
             storage_private_dns_zone_id: spec.storage_zone.as_str().into(),
+            role_assignment_mode: spec.role_assignment_mode.as_str().into(),
+            identities: spec.identities.as_ref().map(identities).into(),
             peer_vnet_ids: written(&spec.peer_vnet_ids).into(),
             private_dns_zone_id: spec.private_dns_zone_id.as_ref().map(ToString::to_string).into(),
             consul_external_endpoint: spec.external_endpoint.is_some().into(),
@@ -314,6 +326,24 @@ impl Cluster {
                 .collect::<Result<_, _>>()
                 .map_err(within(Self::MAINTENANCE_EXCLUSIONS))?,
         })
+    }
+}
+
+impl model::Identities {
+    pub(super) fn to_spec(&self) -> Result<Identities, String> {
+        let within = |name: String| format!("{}.{name}", Cluster::IDENTITIES);
+        let ids = known(&self.server_ids, Self::SERVER_IDS).map_err(within)?;
+        Ok(Identities {
+            shared_id: ArmId::new(known(&self.shared_id, Self::SHARED_ID).map_err(within)?),
+            server_ids: ids.into_iter().map(ArmId::new).collect(),
+        })
+    }
+}
+
+fn identities(identities: &Identities) -> model::Identities {
+    model::Identities {
+        shared_id: identities.shared_id.to_string().into(),
+        server_ids: written(&identities.server_ids).into(),
     }
 }
 

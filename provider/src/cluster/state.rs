@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_engine::clock::{Clock as _, SystemClock};
+use hcs_engine::roles::principal_of;
 use hcs_engine::status::authority_expires_at;
 use hcs_planner::arm::ArmId;
 use hcs_planner::client_config::client_config;
@@ -17,12 +18,13 @@ use hcs_planner::observed::{Observed, unhealthy_reason};
 use hcs_planner::placement::{Survival, survival, zone_of};
 use hcs_planner::plan::{Voter, survey};
 use hcs_planner::reach::required_outbound;
+use hcs_planner::roles::required;
 use hcs_planner::spec::{ClusterSpec, ImageReference};
 use tfplugin::typed::Model as _;
 use tfplugin::{Attr, Value};
 
 use super::drift::drift;
-use super::model::{AzureResource, Cluster, Destination, Quorum, Server};
+use super::model::{AzureResource, Cluster, Destination, Quorum, RoleAssignment, Server};
 use super::phase;
 use hcs_engine::regions::Region;
 
@@ -113,6 +115,22 @@ pub(super) fn derived(spec: &ClusterSpec) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// `required_role_assignments`, with the principals of the identities that were read.
+pub(super) fn role_assignments(spec: &ClusterSpec, observed: &Observed) -> Value {
+    let all = required(spec).into_iter().map(|role| {
+        let principal = principal_of(observed, &role.identity).map(str::to_owned);
+        let model = RoleAssignment {
+            scope: role.scope.to_string().into(),
+            role_definition_name: role.role_name().into(),
+            principal_id: principal.map_or(Attr::Unknown, Into::into),
+            condition: role.condition().into(),
+            condition_version: "2.0".into(),
+        };
+        model.into_value()
+    });
+    Value::list(all)
+}
+
 fn destinations(spec: &ClusterSpec) -> Value {
     let all = required_outbound(spec).into_iter().map(|destination| {
         let model = Destination {
@@ -157,6 +175,7 @@ pub(crate) fn computed(
         (Cluster::AZURE_RESOURCES, observed_resources(&desired, &survey)),
         (Cluster::DRIFT, Value::from(drift(&names, &desired, &survey, observed))),
         (Cluster::VNET_ID, Value::from(names.vnet().as_str())),
+        (Cluster::REQUIRED_ROLE_ASSIGNMENTS, role_assignments(spec, observed)),
         (
             Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS,
             Value::from(storage_address(&names, observed)),

@@ -3,14 +3,16 @@
 
 use hcs_planner::maintenance::{self, Scope};
 use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
+use hcs_planner::roles::RoleAssignmentMode;
 use hcs_planner::rules;
-use hcs_planner::spec::{ImageChannel, LockLevel, ZoneFallback};
+use hcs_planner::spec::{ImageChannel, LockLevel, ZoneFallback, defaults};
 use hcs_planner::upgrade::{Channel, RELEASE_INDEX};
 use semver::Version;
+use tfplugin::typed::Content as _;
 use tfplugin::validate::{Finding, Validator, null_elements, rule};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value, parse_duration};
 
-use super::model::{Cluster, Image, Lock, MaintenanceExclusion};
+use super::model::{Cluster, Identities, Image, Lock, MaintenanceExclusion};
 
 /// What no attribute can tell by itself.
 pub(super) fn validate(config: &Value) -> Diagnostics {
@@ -23,6 +25,7 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     exclusions(config, &mut found);
     images(config, &mut found);
     ways(config, &mut found);
+    roles(config, &mut found);
     found.extend(null_elements(&super::schema(), config));
     found.extend(super::timeouts().validate(config));
     found
@@ -119,6 +122,11 @@ pub(super) fn outbound_type(text: &str) -> Result<(), String> {
     one_of(Cluster::OUTBOUND_TYPE, text, &OutboundType::ALL.map(OutboundType::as_str))
 }
 
+pub(super) fn role_assignment_mode(text: &str) -> Result<(), String> {
+    let words = RoleAssignmentMode::ALL.map(RoleAssignmentMode::as_str);
+    one_of(Cluster::ROLE_ASSIGNMENT_MODE, text, &words)
+}
+
 pub(super) fn storage_access(text: &str) -> Result<(), String> {
     one_of(Cluster::STORAGE_ACCESS, text, &StorageAccess::ALL.map(StorageAccess::as_str))
 }
@@ -181,6 +189,35 @@ fn images(config: &Value, found: &mut Diagnostics) {
         );
         let summary = "image_upgrade_channel does not go with an exact image";
         found.push(Diagnostic::error(summary, detail).at(Cluster::IMAGE_UPGRADE_CHANNEL));
+    }
+}
+
+/// Identities of somebody else and their roles come together.
+fn roles(config: &Value, found: &mut Diagnostics) {
+    let (mode, own) = (config.get(Cluster::ROLE_ASSIGNMENT_MODE), config.get(Cluster::IDENTITIES));
+    let is_external = mode.as_str() == Some(RoleAssignmentMode::External.as_str());
+    if is_external && own.is_null() {
+        let summary = "role_assignment_mode = \"external\" needs identities";
+        let diagnostic = Diagnostic::error(summary, rules::EXTERNAL_NEEDS_IDENTITIES);
+        found.push(diagnostic.at(Cluster::ROLE_ASSIGNMENT_MODE));
+    }
+    let is_managed = mode.is_null() || mode.as_str() == Some(RoleAssignmentMode::Managed.as_str());
+    if is_managed && own.is_set() {
+        let summary = "identities needs role_assignment_mode = \"external\"";
+        let diagnostic = Diagnostic::error(summary, rules::IDENTITIES_NEED_EXTERNAL);
+        found.push(diagnostic.at(Cluster::IDENTITIES));
+    }
+    let count = config.get(Cluster::SERVER_COUNT);
+    let of = |count: &Value| [1, 3, 5, 7].into_iter().find(|one| Value::from(*one) == *count);
+    let count = if count.is_null() { Some(defaults::SERVER_COUNT) } else { of(count) };
+    let identities = Identities::read(own).ok().filter(|_| own.is_wholly_known());
+    let identities = identities.and_then(|identities| identities.known().cloned());
+    if let (true, Some(count), Some(identities)) = (is_external, count, identities)
+        && let Ok(identities) = identities.to_spec()
+        && let Err(detail) = rules::enough_identities(&identities, count)
+    {
+        let path = Path::root(Cluster::IDENTITIES).attr(Identities::SERVER_IDS);
+        found.push(Diagnostic::error("Not enough identities", detail).at(path));
     }
 }
 
@@ -365,6 +402,8 @@ mod tests {
                 "\"none\", \"patch\", \"minor\", \"major\"",
             ),
             ("image_upgrade_channel", "weekly".into(), "\"none\", \"latest\""),
+            ("role_assignment_mode", "none".into(), "\"managed\", \"external\""),
+            ("role_assignment_mode", "external".into(), "set identities"),
             ("outbound_type", "loadBalancer".into(), "\"nat_gateway\", \"user_defined_routing\""),
             ("outbound_type", "user_defined_routing".into(), "set subnet_id"),
             ("storage_access", "private".into(), "\"public_endpoint\", \"private_endpoint\""),

@@ -86,7 +86,8 @@ impl PolicyStore {
         cancel: &CancellationToken,
     ) -> Result<(), Diagnostics> {
         let account = storage_account(&self.cluster_id);
-        let gained = ensure_blob_access(&client.arm(cancel), &account, self.store.as_ref()).await;
+        let arm = client.arm(cancel);
+        let gained = ensure_blob_access(&arm, &account, self.store.as_ref(), true).await;
         gained.map(|_| ()).map_err(|error| self.told(&error).into())
     }
 

@@ -50,8 +50,8 @@ impl Account {
     /// Gives the caller access to the blobs where it is missing.
     pub(super) async fn gain_access(&self, ctx: &Context) -> Result<(), Diagnostics> {
         let client = ctx.data::<Client>()?;
-        let gained =
-            ensure_blob_access(&client.arm(&ctx.cancel), &self.id, self.store.as_ref()).await;
+        let arm = client.arm(&ctx.cancel);
+        let gained = ensure_blob_access(&arm, &self.id, self.store.as_ref(), true).await;
         gained.map(drop).map_err(|error| self.told(&error).into())
     }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::world::World;
+use crate::world::condition;
 use crate::world::errors::{Answer, ArmError};
 use crate::world::http::{Method, Request, Response};
 use crate::world::ids::{self, ArmPath};
@@ -47,6 +48,15 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         let text = format!("The specified role definition with ID '{name}' does not exist.");
         return Err(ArmError::invalid("RoleDefinitionDoesNotExist", text));
     };
+    let condition = text(put.body, "/properties/condition");
+    if !condition.is_empty() {
+        if text(put.body, "/properties/conditionVersion") != "2.0" {
+            let text = "The role assignment condition version must be 2.0.";
+            return Err(ArmError::invalid("InvalidRoleAssignmentCondition", text));
+        }
+        condition::check(condition)
+            .map_err(|told| ArmError::invalid("InvalidRoleAssignmentCondition", told))?;
+    }
     let scope = lock_scope(put.id);
     if scope.split('/').filter(|s| !s.is_empty()).count() > 2 && world.visible(scope).is_none() {
         let text = format!("The scope '{scope}' could not be found.");
@@ -89,7 +99,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         "principalType": "ServicePrincipal",
         "scope": scope,
         "condition": put.body.pointer("/properties/condition").cloned().unwrap_or(Value::Null),
-        "conditionVersion": Value::Null,
+        "conditionVersion": put.body.pointer("/properties/conditionVersion").cloned().unwrap_or(Value::Null),
         "createdOn": now,
         "updatedOn": now,
         "createdBy": put.principal,

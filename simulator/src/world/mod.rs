@@ -1,6 +1,7 @@
 //! The deterministic Azure world: one state machine, no threads, no sockets, no clock of its own.
 
 pub(crate) mod bodies;
+pub(crate) mod condition;
 pub(crate) mod crud;
 pub(crate) mod errors;
 pub(crate) mod events;

@@ -1,6 +1,7 @@
 //! Who may do what: built-in roles, their actions, and the scopes of assignments.
 
 use super::World;
+use super::condition::{self, Asked};
 use super::errors::{Answer, ArmError};
 use super::ids;
 use crate::providers::authorization::ROLE_ASSIGNMENT;
@@ -124,6 +125,15 @@ impl World {
         principal: &'w str,
         scope: &'w str,
     ) -> impl Iterator<Item = &'static Role> + 'w {
+        self.assignments_at(principal, scope).map(|(role, _)| role)
+    }
+
+    /// The same with the conditions of the assignments.
+    fn assignments_at<'w>(
+        &'w self,
+        principal: &'w str,
+        scope: &'w str,
+    ) -> impl Iterator<Item = (&'static Role, &'w str)> + 'w {
         self.resources
             .values()
             .filter(move |r| {
@@ -132,7 +142,10 @@ impl World {
                     && r.text("/properties/principalId").eq_ignore_ascii_case(principal)
                     && ids::within_any_case(scope, r.text("/properties/scope"))
             })
-            .filter_map(|r| find_role(r.text("/properties/roleDefinitionId")))
+            .filter_map(|r| {
+                let role = find_role(r.text("/properties/roleDefinitionId"))?;
+                Some((role, r.text("/properties/condition")))
+            })
     }
 
     /// Whether a principal may carry out a control-plane action on a scope.
@@ -151,8 +164,11 @@ impl World {
         let scope =
             ids::key(&format!("{}/blobServices/default/containers/{container}", account.id));
         let action = format!("{BLOBS}{what}");
-        self.roles_at(principal, &scope)
-            .any(|role| role.data_actions.iter().any(|p| matches(p, &action)))
+        let asked = Asked { action: &action, container };
+        self.assignments_at(principal, &scope).any(|(role, condition)| {
+            role.data_actions.iter().any(|p| matches(p, &action))
+                && (condition.is_empty() || condition::holds(condition, &asked))
+        })
     }
 
     /// Whether a principal may do this to containers through the data plane: `read`, `write` or

@@ -318,7 +318,7 @@ impl Azure {
             arm.put(id, Kind::BlobContainer, json!({ "properties": {} })).await.unwrap();
         }
         let store = self.cloud.open("https://blobs/backups").unwrap();
-        ensure_blob_access(&arm, &account, store.as_ref()).await.unwrap();
+        ensure_blob_access(&arm, &account, store.as_ref(), true).await.unwrap();
         self.write_elsewhere(container, name, bytes);
         container_id
     }

@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 
+use hcs_planner::arm::Kind;
 use hcs_planner::dataplane::own_version;
 use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
+use hcs_planner::roles::RoleAssignmentMode;
 use hcs_planner::spec::{ClusterSpec, ImageChannel, LockLevel, ZoneFallback, defaults};
 use tfplugin::{Schema, Type, Value};
 
 use crate::cluster::model::{
-    ArtifactSource, Cluster, Lock, MaintenanceExclusion, MaintenanceWindow,
+    ArtifactSource, Cluster, Identities, Lock, MaintenanceExclusion, MaintenanceWindow,
 };
 use crate::cluster::spec::{TIMEOUTS, inputs, spec_of};
 use crate::provider::ProviderConfig;
@@ -20,6 +22,8 @@ use crate::tagging::Tagging;
 
 /// More worlds than this are thinned out: then each input varies by itself, and all of them at once.
 const WORLDS_MAX: usize = 64;
+/// Identities of servers that an unknown list may turn out to hold: enough for the largest cluster and its helper.
+const IDENTITIES_MAX: usize = 8;
 /// Stands in for the provider's tags among the inputs.
 const DEFAULT_TAGS: &str = ProviderConfig::DEFAULT_TAGS;
 
@@ -60,7 +64,9 @@ pub(super) fn worlds(
             }
             let spec = spec_of(&inputs, subscription_id, &tags).ok()?;
             let has_one_network = spec.subnet_id.is_some() != spec.vnet_cidr.is_some();
-            has_one_network.then_some(World { inputs, spec })
+            let is_external = spec.role_assignment_mode == RoleAssignmentMode::External;
+            let has_roles = is_external == spec.identities.is_some();
+            (has_one_network && has_roles).then_some(World { inputs, spec })
         })
         .collect()
 }
@@ -161,6 +167,20 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
         Cluster::ARTIFACT_SOURCE => [&first, &second]
             .map(|text| Value::object([(ArtifactSource::LOCATION, Value::from(text.as_str()))]))
             .to_vec(),
+        Cluster::ROLE_ASSIGNMENT_MODE => {
+            RoleAssignmentMode::ALL.map(|one| one.as_str().into()).to_vec()
+        }
+        Cluster::IDENTITIES => {
+            let ids = |turn: usize| {
+                let id = |number: usize| text(name, turn, number);
+                let servers: Vec<String> = (1..=IDENTITIES_MAX).map(id).collect();
+                Value::object([
+                    (Identities::SHARED_ID, Value::from(id(0))),
+                    (Identities::SERVER_IDS, servers.into()),
+                ])
+            };
+            vec![ids(0), ids(1)]
+        }
         Cluster::OUTBOUND_TYPE => OutboundType::ALL.map(|one| one.as_str().into()).to_vec(),
         Cluster::STORAGE_ACCESS => StorageAccess::ALL.map(|one| one.as_str().into()).to_vec(),
         Cluster::STORAGE_PRIVATE_DNS_ZONE_ID => {
@@ -227,6 +247,13 @@ fn filled(name: &str, value: &Value, prior: &Value, turn: usize) -> Value {
             None => value.clone(),
         }
     }
+    // A list of which nothing is known may have as many as are ever needed.
+    let is_open = name == Cluster::IDENTITIES && value.get(Identities::SERVER_IDS).is_unknown();
+    let opened = is_open.then(|| {
+        let ids = std::iter::repeat_n(Value::unknown(), IDENTITIES_MAX);
+        value.clone().with(Identities::SERVER_IDS, Value::list(ids))
+    });
+    let value = opened.as_ref().unwrap_or(value);
     // No element twice: a list of zones takes none of them again.
     let taken: Vec<&str> =
         value.as_list().unwrap_or_default().iter().filter_map(Value::as_str).collect();
@@ -259,6 +286,10 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         Cluster::SUBNET_ID => format!("{network}/{unique}/subnets/{unique}"),
         Cluster::PRIVATE_DNS_ZONE_ID => {
             format!("{}/{unique}", network.replace("virtualNetworks", "privateDnsZones"))
+        }
+        Cluster::IDENTITIES => {
+            let kind = Kind::Identity.resource_type();
+            format!("/subscriptions/s/resourceGroups/g/providers/{kind}/{unique}")
         }
         Cluster::STORAGE_PRIVATE_DNS_ZONE_ID => {
             let zone = network.replace("virtualNetworks", "privateDnsZones");

@@ -58,6 +58,9 @@ fn config(attributes: &[Attribute], numbers: &mut Random) -> Value {
     if config.get("vm_size_fallbacks").as_list().is_some_and(|sizes| !sizes.is_empty()) {
         config.set("zone_fallback", "prefer");
     }
+    // Roles of somebody else have laws of their own.
+    config.set("role_assignment_mode", Value::Null);
+    config.set("identities", Value::Null);
     let own_network = config.get("subnet_id").as_str().is_none();
     if own_network && config.get("outbound_type").as_str() == Some("user_defined_routing") {
         config.set("outbound_type", "none");

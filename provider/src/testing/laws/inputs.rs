@@ -187,10 +187,32 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
     })
 }
 
+/// Id of an identity that somebody made.
+pub(super) fn identity(name: &str) -> String {
+    let kind = hcs_planner::arm::Kind::Identity.resource_type();
+    group_id("rg").resource(kind, name).to_string()
+}
+
 /// Ways out, and to the account.
 fn ways(name: &str, random: &mut Random) -> Option<Value> {
     let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
     Some(match name {
+        "identities" => {
+            let first = random.below(2);
+            let ids = (first..first + 8).map(|slot| identity(&format!("server-{slot}")));
+            Value::object([
+                ("shared_id", Value::from(identity(["servers", "others"][first]))),
+                ("server_ids", ids.collect::<Vec<_>>().into()),
+            ])
+        }
+        "identities.shared_id" => identity(["servers", "others"][random.below(2)]).into(),
+        "identities.server_ids" => {
+            let first = random.below(2);
+            let ids = (first..first + 8).map(|slot| identity(&format!("server-{slot}")));
+            ids.collect::<Vec<_>>().into()
+        }
+        "identities.server_ids.0" => identity(["server-8", "server-9"][random.below(2)]).into(),
+        "role_assignment_mode" => word(&["managed", "external"], random),
         "outbound_type" => word(&["nat_gateway", "none", "user_defined_routing"], random),
         "storage_access" => word(&["public_endpoint", "private_endpoint"], random),
         "storage_private_dns_zone_id" => match random.below(3) {

@@ -10,6 +10,8 @@ use hcs_simulator::{CallFault, SimCloud};
 use serde_json::{Value as Json, json};
 use tfplugin::{Value, async_trait};
 
+use super::inputs::identity;
+use super::reads::{assign, principal};
 use super::unknown::network;
 use crate::testing::core::{Failure, Instance, Options, apply, plan, refresh, whole};
 use crate::testing::{Azure, GROUP, Kill, demo, group_id};
@@ -61,7 +63,9 @@ fn types(azure: &Azure) -> Vec<String> {
     let rows = azure.cloud.with_world(|world| world.objects());
     let own = rows.into_iter().map(|row| row.id.to_lowercase());
     let own = own.filter_map(|id| id.strip_prefix(&format!("{group}/")).map(str::to_owned));
-    own.map(|id| id.split('/').take(3).skip(1).collect::<Vec<_>>().join("/")).collect()
+    let types = own.map(|id| id.split('/').take(3).skip(1).collect::<Vec<_>>().join("/"));
+    // Roles are told by their own.
+    types.filter(|one| one != "microsoft.authorization/roleassignments").collect()
 }
 
 /// The account of `demo` as Azure shows it.
@@ -353,4 +357,186 @@ async fn whoever_is_killed_beside_a_closed_account_is_followed_by_one_who_finish
         assert_eq!(types(&azure), [""; 0], "round {round}");
     }
     assert!(killed > 20, "{killed}");
+}
+
+const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
+
+/// A landing zone with a managed group and identities of a platform team's, and a pipeline that is Contributor of the two
+/// groups; its right to blobs is one of those that the platform team gives.
+async fn platform() -> (Azure, String) {
+    let azure = landing_zone().await;
+    azure.put(&Azure::cluster_id(), "2024-07-01", json!({ "location": "westeurope" })).await;
+    for name in ["servers", "others"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain((0..10).map(|slot| format!("server-{slot}")))
+    {
+        let id = ArmId::new(identity(&name));
+        azure.put(&id, Kind::Identity.api_version(), json!({ "location": "westeurope" })).await;
+    }
+    let caller = principal(&azure, "pipeline").await;
+    assign(&azure, &caller, CONTRIBUTOR, &group_id(GROUP)).await;
+    assign(&azure, &caller, CONTRIBUTOR, &Azure::cluster_id()).await;
+    assign(&azure, &caller, hcs_planner::names::ROLE_BLOB_CONTRIBUTOR, &Azure::cluster_id()).await;
+    (azure, caller)
+}
+
+fn external(servers: i64, ids: usize) -> Value {
+    let ids: Vec<String> = (0..ids).map(|slot| identity(&format!("server-{slot}"))).collect();
+    corporate(&[
+        ("server_count", servers.into()),
+        ("zones", vec!["1".to_owned(), "2".to_owned()].into()),
+        // Whoever may not read the subscription names an exact version.
+        ("image", super::rights::image("24.04.202609120")),
+        ("role_assignment_mode", "external".into()),
+        (
+            "identities",
+            Value::object([
+                ("shared_id", Value::from(identity("servers"))),
+                ("server_ids", ids.into()),
+            ]),
+        ),
+        ("lock", Value::object([("kind", Value::from("None"))])),
+    ])
+}
+
+/// What a platform team makes of `required_role_assignments`.
+async fn assign_required(azure: &Azure, planned: &Value, without: Option<usize>) {
+    let rows = planned.get("required_role_assignments").as_list().unwrap().to_vec();
+    for (at, row) in rows.iter().enumerate().filter(|(at, _)| Some(*at) != without) {
+        let text = |name: &str| row.get(name).as_str().unwrap().to_owned();
+        let role = match text("role_definition_name").as_str() {
+            "Storage Blob Data Reader" => hcs_planner::names::ROLE_BLOB_READER,
+            "Storage Blob Data Contributor" => hcs_planner::names::ROLE_BLOB_CONTRIBUTOR,
+            other => panic!("{other}"),
+        };
+        let scope = ArmId::new(text("scope"));
+        let id = scope.resource(
+            Kind::RoleAssignment.resource_type(),
+            &hcs_planner::names::deterministic_guid(&[
+                "platform",
+                &at.to_string(),
+                &text("principal_id"),
+            ]),
+        );
+        let definition =
+            hcs_planner::names::role_definition_id(scope.segment("subscriptions").unwrap(), role);
+        let body = json!({ "properties": {
+            "roleDefinitionId": definition, "principalId": text("principal_id"),
+            "principalType": "ServicePrincipal", "condition": text("condition"),
+            "conditionVersion": text("condition_version"),
+        } });
+        azure.put(&id, Kind::RoleAssignment.api_version(), body).await;
+    }
+}
+
+fn assignments(azure: &Azure) -> Vec<String> {
+    let rows = azure.cloud.with_world(|world| world.objects());
+    let ids = rows.into_iter().map(|row| row.id.to_lowercase());
+    ids.filter(|id| id.contains("/roleassignments/")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contributor_of_two_groups_makes_changes_and_destroys_a_cluster_whose_roles_others_assign()
+ {
+    let (azure, caller) = platform().await;
+    let cloud = azure.cloud.seen_by(&caller);
+    let provider = azure.provider_of(&cloud, Value::Null, None);
+    let cluster = provider.cluster();
+    let config = external(3, 7);
+    // Before anything is there the plan says what to assign, and the apply makes nothing without it.
+    let planned = plan(&cluster, &Value::Null, &[], &config).await.unwrap();
+    assert!(planned.planned.get("required_role_assignments").is_wholly_known());
+    assert!(format!("{:?}", planned.diagnostics).contains("Roles are missing"));
+    let mut instance = Instance::default();
+    let outcome = apply(&cluster, &mut instance, Some(&config), Options::default()).await;
+    let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+    assert!(told[0].contains("Storage Blob Data Reader for server-0"), "{told:?}");
+    assert_eq!(types(&azure), [""; 0], "nothing was made");
+    assign_required(&azure, &planned.planned, None).await;
+    let before = assignments(&azure);
+    for config in [external(1, 7), external(3, 7), external(5, 7), external(3, 4)] {
+        apply(&cluster, &mut instance, Some(&config), Options::default()).await.unwrap();
+        refresh(&cluster, &mut instance).await.unwrap();
+        let state = instance.current.clone().unwrap().state;
+        let planned = plan(&cluster, &state, &[], &config).await.unwrap();
+        assert_eq!(planned.planned, whole(cluster.as_ref(), &state), "nothing is planned");
+        assert!(!format!("{:?}", planned.diagnostics).contains("Roles"));
+        // Each server reads its own secrets and nobody else's.
+        let account = storage_account_name(&Azure::cluster_id());
+        azure.cloud.with_world(|world| {
+            for slot in 0..3 {
+                let id = identity(&format!("server-{slot}"));
+                let principal = world.principal_of_identity(&id).unwrap().object_id.clone();
+                for other in 0..3 {
+                    let container = format!("secrets-{other}");
+                    let may = world.allows_blob(&principal, &account, &container, "read");
+                    assert_eq!(may, slot == other, "{slot} reads {container}");
+                }
+                assert!(world.allows_blob(
+                    &principal,
+                    &account,
+                    &format!("status-{slot}"),
+                    "write"
+                ));
+                assert!(!world.allows_blob(&principal, &account, "config", "write"));
+            }
+        });
+    }
+    // A machine is made anew beside a helper, which has the identity after the last.
+    let larger = external(3, 4).with("data_disk_gib", 64);
+    apply(&cluster, &mut instance, Some(&larger), Options::default()).await.unwrap();
+    apply(&cluster, &mut instance, None, Options::default()).await.unwrap();
+    assert_eq!(types(&azure), [""; 0]);
+    assert_eq!(assignments(&azure), before, "not one was made or taken away");
+    for name in ["servers", "server-0", "server-3"] {
+        assert!(azure.object(&ArmId::new(identity(name))).is_some(), "{name} stays");
+    }
+}
+
+/// Each of them is needed, and each that lacks is named.
+#[tokio::test(start_paused = true)]
+async fn each_role_that_lacks_is_named_before_anything_is_made() {
+    let (azure, caller) = platform().await;
+    let cluster = azure.provider_of(&azure.cloud.seen_by(&caller), Value::Null, None).cluster();
+    let config = external(1, 2);
+    let planned = plan(&cluster, &Value::Null, &[], &config).await.unwrap().planned;
+    let rows = planned.get("required_role_assignments").as_list().unwrap().len();
+    assert_eq!(rows, 6);
+    for without in 0..rows {
+        let (azure, caller) = platform().await;
+        assign_required(&azure, &planned_by(&azure, &caller, &config).await, Some(without)).await;
+        let cluster = azure.provider_of(&azure.cloud.seen_by(&caller), Value::Null, None).cluster();
+        let mut instance = Instance::default();
+        let outcome = apply(&cluster, &mut instance, Some(&config), Options::default()).await;
+        let Err(Failure::Told(told)) = outcome else { panic!("{without}: {outcome:?}") };
+        let lines = told[0].lines().filter(|line| line.contains(" for ") && line.contains(" on /"));
+        assert_eq!(lines.count(), 1, "{without}: {told:?}");
+        assert_eq!(types(&azure), [""; 0], "nothing was made");
+    }
+}
+
+async fn planned_by(azure: &Azure, caller: &str, config: &Value) -> Value {
+    let cluster = azure.provider_of(&azure.cloud.seen_by(caller), Value::Null, None).cluster();
+    plan(&cluster, &Value::Null, &[], config).await.unwrap().planned
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_of_a_running_server_stays() {
+    let (azure, caller) = platform().await;
+    let cluster = azure.provider_of(&azure.cloud.seen_by(&caller), Value::Null, None).cluster();
+    let config = external(1, 3);
+    assign_required(&azure, &planned_by(&azure, &caller, &config).await, None).await;
+    let mut instance = Instance::default();
+    apply(&cluster, &mut instance, Some(&config), Options::default()).await.unwrap();
+    let state = instance.current.clone().unwrap().state;
+    let other = vec![identity("server-9"), identity("server-1"), identity("server-2")];
+    let identities = Value::object([
+        ("shared_id", Value::from(identity("others"))),
+        ("server_ids", other.into()),
+    ]);
+    let outcome = plan(&cluster, &state, &[], &config.with("identities", identities)).await;
+    let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|one| one.contains("would go on with those")), "{told:?}");
 }

@@ -97,7 +97,7 @@ fn config(servers: i64) -> Value {
     ])
 }
 
-fn image(version: &str) -> Value {
+pub(super) fn image(version: &str) -> Value {
     Value::object([
         ("publisher", Value::from("Canonical")),
         ("offer", "ubuntu-24_04-lts".into()),

@@ -12,7 +12,7 @@ use serde_json::json;
 use tfplugin::{Resource, Value};
 
 use super::inputs::{
-    Leaf, ONLY_VERSION, REGION, Step, a_window, an_exclusion, leaves, random, set, shown,
+    Leaf, ONLY_VERSION, REGION, Step, a_window, an_exclusion, identity, leaves, random, set, shown,
 };
 use super::{Random, cases};
 use crate::testing::core::{Failure, Instance, Options, apply, plan};
@@ -136,6 +136,10 @@ impl Trial<'_> {
                 distinct.push(one);
             }
         }
+        // Beside identities it is one word, and without them the other.
+        if shown(leaf) == "role_assignment_mode" {
+            return;
+        }
         if known.iter().all(|one| one.get("host_manager_version").as_str() == Some(ONLY_VERSION))
             && shown(leaf) == "host_manager_version"
         {
@@ -241,11 +245,29 @@ async fn grounds(azure: &Azure) -> Vec<Ground<'static>> {
         apply(&resource, &mut instance, None, Options::default()).await.unwrap();
         grounds.push(Ground { name: names[1], config, instance: kept, default_tags });
     }
+    // For roles that somebody else assigns beforehand.
+    let version = hcs_planner::arm::Kind::Identity.api_version();
+    for name in ["servers", "others"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain((0..10).map(|slot| format!("server-{slot}")))
+    {
+        let id = hcs_planner::arm::ArmId::new(identity(&name));
+        azure.put(&id, version, json!({ "location": "westeurope" })).await;
+    }
+    azure.put(&Azure::cluster_id(), "2024-07-01", json!({ "location": "westeurope" })).await;
     grounds
 }
 
 const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN76zuqnjypL54/w4763l7q1Sn3IBYHptJ5wcYfEWkzb";
+
+/// Roles of somebody else, to identities of theirs.
+fn with_identities(config: &Value) -> Value {
+    let ids: Vec<String> = (0..8).map(|slot| identity(&format!("server-{slot}"))).collect();
+    let own = [("shared_id", Value::from(identity("servers"))), ("server_ids", ids.into())];
+    config.clone().with("role_assignment_mode", "external").with("identities", Value::object(own))
+}
 
 /// Terraform reaches a private endpoint in a network that is there.
 fn in_a_subnet(config: &Value) -> Value {
@@ -293,6 +315,7 @@ fn fitting(config: &Value, leaf: &Leaf) -> Value {
         "consul_upgrade_channel" | "min_consul_version" => {
             config.clone().with("consul_version", Value::Null)
         }
+        _ if first("identities") => with_identities(config),
         "storage_access" => in_a_subnet(config),
         "storage_private_dns_zone_id" => {
             in_a_subnet(config).with("storage_access", "private_endpoint")
