@@ -206,6 +206,8 @@ pub enum Awaited {
     Operation,
     /// The right to write blobs, or the way to them.
     BlobAccess,
+    /// That somebody tells the name of a private endpoint.
+    PrivateName,
 }
 
 /// Why a step, a read or a whole run failed.

@@ -96,6 +96,7 @@ fn may_have_private_way(account: &Value) -> bool {
 pub async fn observe_way(arm: &Arm, names: &Names) -> Result<Observed, EngineError> {
     let mut observed = Observed::default();
     for (id, kind) in [
+        (names.cluster_id.clone(), Kind::ResourceGroup),
         (names.storage_account(), Kind::StorageAccount),
         (names.own_storage_zone(), Kind::PrivateDnsZone),
         (names.storage_zone_link(), Kind::PrivateDnsLink),
@@ -114,13 +115,14 @@ async fn observe_private_way(
     names: &Names,
     observed: &mut Observed,
 ) -> Result<(), EngineError> {
-    for (id, kind) in [
-        (names.private_endpoint(), Kind::PrivateEndpoint),
-        (names.storage_zone_group(), Kind::PrivateDnsZoneGroup),
-    ] {
-        if let Some(body) = arm.get(&id, kind).await? {
-            observed.insert(body);
-        }
+    let endpoint = names.private_endpoint();
+    let Some(body) = arm.get(&endpoint, Kind::PrivateEndpoint).await? else { return Ok(()) };
+    observed.insert(body);
+    // It has one at most, and that may be somebody else's.
+    let version = Kind::PrivateDnsZoneGroup.api_version();
+    let groups = format!("{endpoint}/privateDnsZoneGroups?api-version={version}");
+    for body in arm.list(&groups).await? {
+        observed.insert(body);
     }
     Ok(())
 }

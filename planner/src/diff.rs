@@ -39,8 +39,6 @@ const OWNED_LISTS: &[(Kind, &str)] = &[(Kind::LoadBalancer, "loadBalancerBackend
 const OPEN_LISTS: &[(Kind, &str)] = &[(Kind::VirtualNetwork, "addressPrefixes")];
 /// Numbers that somebody may have raised: more is no difference, and stays.
 const AT_LEAST: &[(Kind, &str)] = &[(Kind::BlobService, "days")];
-/// What a property is that Azure does not show: it shows some only where somebody has set them.
-const DEFAULTS: &[(Kind, &str, &str)] = &[(Kind::StorageAccount, "publicNetworkAccess", "Enabled")];
 /// Properties whose values are told by their hash only.
 const SECRET_NAMES: [&str; 6] = [
     "customData",
@@ -128,7 +126,7 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn compare(&mut self, desired: &'a Value, observed: &Value) {
         match (desired, observed) {
-            (want, Value::Null) if is_absent(want) || is_default(self.kind, &self.path, want) => {}
+            (want, Value::Null) if is_absent(want) => {}
             (want, have) if is_absent(want) => self.differs(&Value::Null, have),
             (Value::Object(want), Value::String(have)) if is_settled_at_birth(want, have) => {}
             (Value::Object(want), have) if is_reference(want) => {
@@ -272,12 +270,6 @@ impl<'a> Comparison<'a> {
             }
         }
     }
-}
-
-/// Whether a property that Azure does not show is what it is without being set.
-fn is_default(kind: Kind, path: &[Segment<'_>], want: &Value) -> bool {
-    let Some(Segment::Key(name)) = path.last() else { return false };
-    DEFAULTS.iter().any(|(of, own, value)| *of == kind && own == name && want == *value)
 }
 
 /// An object without fields, however deep: Azure does not give it back.

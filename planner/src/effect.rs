@@ -72,6 +72,9 @@ fn classes(kind: Kind) -> &'static [Class] {
         Kind::StorageAccount => &[
             ("/kind", Impossible),
             ("/properties/allowBlobPublicAccess", InPlace),
+            ("/properties/allowCrossTenantReplication", InPlace),
+            ("/properties/allowedCopyScope", InPlace),
+            ("/properties/isLocalUserEnabled", InPlace),
             ("/properties/allowSharedKeyAccess", InPlace),
             ("/properties/minimumTlsVersion", InPlace),
             ("/properties/networkAcls", InPlace),
@@ -146,7 +149,8 @@ pub(crate) fn at_creation(kind: Kind) -> &'static [&'static [&'static str]] {
         ],
         // Both follow the zones that the cluster was made with; the servers' zones may change later.
         Kind::PublicIpAddress => &[&["zones"]],
-        Kind::StorageAccount => &[&["sku"]],
+        // How often it is encrypted, and by keys of what, cannot be changed.
+        Kind::StorageAccount => &[&["sku"], &["properties", "encryption"]],
         _ => &[],
     }
 }

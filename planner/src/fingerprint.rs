@@ -28,10 +28,6 @@ pub fn desired(object: &DesiredObject) -> String {
     if let Some(version) = body.pointer_mut(IMAGE_VERSION).filter(|version| version.is_object()) {
         *version = image_version(None);
     }
-    // An account that opens is opened once; from then on its firewall is its own.
-    if object.kind == Kind::StorageAccount {
-        remove(&mut body, &["properties", "networkAcls"]);
-    }
     if object.kind == Kind::ResourceGroup {
         remove(&mut body, &["location"]);
     }

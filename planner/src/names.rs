@@ -292,7 +292,7 @@ impl Names {
         self.cluster_id.resource("Microsoft.Network/networkInterfaces", &name)
     }
 
-    /// Which zone tells the endpoint's address. The name is the one that Azure's own policies and tools give it.
+    /// Which zone tells the endpoint's address. An endpoint has one; the name is the portal's.
     pub fn storage_zone_group(&self) -> ArmId {
         self.private_endpoint().child("privateDnsZoneGroups", "default")
     }

@@ -60,6 +60,9 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
         objects.extend([group_action("write"), group_action("delete")]);
     }
     let is_external = spec.role_assignment_mode == RoleAssignmentMode::External;
+    if is_external {
+        objects.extend(of_kind(Kind::RoleAssignment, &["read"]));
+    }
     let mut rights = if is_external {
         vec![]
     } else {

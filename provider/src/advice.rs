@@ -41,6 +41,10 @@ pub(crate) fn advice(error: &EngineError) -> String {
             Awaited::Operation => {
                 "Azure is still at it, and the next apply waits on: the activity log of the object says more."
             }
+            Awaited::PrivateName => {
+                "With storage_private_dns_zone_id = \"None\" somebody else makes a zone group for the endpoint, such as a policy of \
+                 Azure: see to that, or name the zone, and apply again. Servers reach their account as before."
+            }
             Awaited::BlobAccess => {
                 "A new role may take ten minutes to reach the storage service, a new name some. If it stays so, check the \
                  account's networking and the DNS of this machine."
@@ -49,7 +53,8 @@ pub(crate) fn advice(error: &EngineError) -> String {
         EngineError::Closed { .. } => {
             "Run Terraform from a machine that has a route to that address and finds it by the account's name: in the \
              servers' network, or in one that is peered with it and whose resolver knows the zone \
-             privatelink.blob.core.windows.net."
+             privatelink.blob.core.windows.net. To open it for the time being: az storage account update --name <account> \
+             --public-network-access Enabled --default-action Allow."
         }
         EngineError::Unseen(problem) => unseen(problem),
         EngineError::UnknownRunRecord { .. } => {

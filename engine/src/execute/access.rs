@@ -86,7 +86,7 @@ pub async fn ensure_blob_access(
             }
             Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => {
                 let mut why = NotYet::new(&error);
-                if why == NotYet::Firewall {
+                if matches!(why, NotYet::Firewall | NotYet::Away) {
                     way = private_way(arm, account).await;
                     if way.is_some() {
                         why = NotYet::Closed;
@@ -142,9 +142,17 @@ async fn private_way(arm: &Arm, account: &ArmId) -> Option<PrivateWay> {
     if text(&body, "/properties/publicNetworkAccess").as_deref() != Some("Disabled") {
         return None;
     }
+    Some(way_to(arm, &body).await)
+}
+
+/// How the account of this body is reached by its first private endpoint, closed or not.
+async fn way_to(arm: &Arm, account: &Value) -> PrivateWay {
+    let text = |body: &Value, pointer: &str| {
+        body.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
+    };
     let mut way = PrivateWay { address: None, is_told: false };
     let endpoint = "/properties/privateEndpointConnections/0/properties/privateEndpoint/id";
-    let Some(endpoint) = text(&body, endpoint).map(ArmId::new) else { return Some(way) };
+    let Some(endpoint) = text(account, endpoint).map(ArmId::new) else { return way };
     if let Ok(Some(body)) = arm.get(&endpoint, Kind::PrivateEndpoint).await {
         way.address = text(&body, "/properties/customDnsConfigs/0/ipAddresses/0");
     }
@@ -155,7 +163,33 @@ async fn private_way(arm: &Arm, account: &ArmId) -> Option<PrivateWay> {
         way.is_told = true;
         way.address = text(&group, told).or(way.address);
     }
-    Some(way)
+    way
+}
+
+/// Waits until a zone tells the address of an account that is about to close: servers have no other way to it then, and a
+/// policy that is to tell it comes minutes later.
+pub(super) async fn await_told(arm: &Arm, account: &ArmId) -> Result<(), EngineError> {
+    let started_ms = arm.clock.monotonic_ms();
+    let mut attempt = 0;
+    loop {
+        let body = arm.get(account, Kind::StorageAccount).await?.unwrap_or_default();
+        if way_to(arm, &body).await.is_told {
+            return Ok(());
+        }
+        let waited = Duration::from_millis(arm.clock.monotonic_ms().saturating_sub(started_ms));
+        if waited > Duration::from_mins(POLICY_MINUTES_MAX) {
+            return Err(EngineError::TimedOut {
+                what: format!("a zone that tells the private address of {account}"),
+                awaited: Awaited::PrivateName,
+                waited,
+                last:
+                    "the account's private endpoint has no zone group, and the account stays open"
+                        .into(),
+            });
+        }
+        attempt += 1;
+        arm.sleep(crate::arm::backoff(attempt)).await?;
+    }
 }
 
 async fn assign_caller(arm: &Arm, account: &ArmId) -> Result<(), EngineError> {

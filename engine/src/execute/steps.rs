@@ -16,7 +16,7 @@ use hcs_planner::roles::RoleAssignmentMode;
 use serde_json::{Value, json};
 
 use super::Run;
-use super::access::ensure_blob_access;
+use super::access::{await_told, ensure_blob_access};
 use crate::blob::{BlobError, BlobStore, BlockStore, WriteCondition};
 use crate::document;
 use crate::error::{Awaited, EngineError};
@@ -43,6 +43,9 @@ impl Run<'_> {
             Action::Put { object, kind, id, body, update: true, alternatives, .. }
                 if alternatives.is_empty() =>
             {
+                if *kind == Kind::StorageAccount && closes(body) {
+                    await_told(&self.arm, id).await?;
+                }
                 let body = self.put_over(object, id, *kind, body).await?;
                 self.set_output(object, body);
             }
@@ -322,6 +325,11 @@ impl Goal<'_> {
             (None, None) => format!("a healthy cluster of {}", names.join(", ")),
         }
     }
+}
+
+/// Whether a written account answers to private endpoints only.
+fn closes(account: &Value) -> bool {
+    account.pointer("/properties/publicNetworkAccess").and_then(Value::as_str) == Some("Disabled")
 }
 
 /// Writes a blob over the one with this etag, or where none was; returns its etag. One that is there already, word for

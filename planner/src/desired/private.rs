@@ -23,7 +23,7 @@ pub(super) fn build(builder: &mut Builder<'_>) {
         let config = named("blob", json!({ "privateDnsZoneId": zone }));
         let mut needs = vec![object::PRIVATE_ENDPOINT];
         if builder.spec.storage_zone == StorageZone::System {
-            needs.push(object::STORAGE_ZONE);
+            needs.push(object::STORAGE_ZONE_LINK);
         }
         builder.add(
             object::STORAGE_ZONE_GROUP,
@@ -89,15 +89,39 @@ pub(crate) fn is_closed(observed: &Observed, names: &Names) -> bool {
 /// Who may call the account from where.
 pub(super) fn access(builder: &Builder<'_>) -> Value {
     if builder.spec.storage_access == StorageAccess::PrivateEndpoint {
+        let keyed = json!({ "keyType": "Account" });
+        let enabled = json!({ "enabled": true, "keyType": "Account" });
+        // Whoever closes an account has rules for the rest of it, too (docs/guides/landing-zones.md).
         return json!({
             "publicNetworkAccess": "Disabled",
-            "networkAcls": { "defaultAction": "Deny", "bypass": "None" },
+            "networkAcls": { "defaultAction": "Deny", "bypass": "AzureServices" },
+            "allowCrossTenantReplication": false,
+            "allowedCopyScope": "AAD",
+            "isLocalUserEnabled": false,
+            "encryption": {
+                "keySource": "Microsoft.Storage",
+                "requireInfrastructureEncryption": true,
+                "services": { "blob": enabled, "file": enabled, "queue": keyed, "table": keyed },
+            },
         });
     }
-    let mut access = json!({ "publicNetworkAccess": "Enabled" });
-    // Whom the account's own firewall lets in is not ours to say, but for one that was closed by us.
-    if is_closed(builder.observed, &builder.names) {
-        access["networkAcls"] = json!({ "defaultAction": "Allow", "bypass": "AzureServices" });
+    // Whom the account lets in is its owner's to say, but for one that was closed by us.
+    if was_closed_by_us(builder) {
+        return json!({
+            "publicNetworkAccess": "Enabled",
+            "networkAcls": { "defaultAction": "Allow" },
+        });
     }
-    access
+    json!({})
+}
+
+/// By the declaration that is stored; before there is one, by the endpoint that came with it.
+fn was_closed_by_us(builder: &Builder<'_>) -> bool {
+    match &builder.observed.stored_spec {
+        Some(stored) => stored.storage_access == StorageAccess::PrivateEndpoint,
+        None => {
+            is_closed(builder.observed, &builder.names)
+                && builder.observed.object(&builder.names.private_endpoint()).is_some()
+        }
+    }
 }

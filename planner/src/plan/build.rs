@@ -50,6 +50,7 @@ fn planned(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
     let mut planner = Planner::new(spec, observed);
     planner.check_secrets()?;
     planner.check_peers()?;
+    planner.check_identities()?;
     planner.check_records()?;
     let mut servers = planner.servers()?;
     servers.helper = planner.bring_helper(&servers);

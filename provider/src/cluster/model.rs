@@ -195,8 +195,8 @@ pub(crate) struct Cluster {
     #[tf(default = StorageZone::SYSTEM, validate = text_rule("a zone", rules::storage_private_dns_zone_id), equal_if = ignoring_case)]
     pub(crate) storage_private_dns_zone_id: Attr<String>,
     /// Who assigns the servers' roles: `managed` (default), the apply, to identities that it makes; or `external`, somebody
-    /// else, to `identities`, as `required_role_assignments` says, before the cluster is made. Then hcs assigns nothing, and
-    /// whoever applies needs no right to. Changing it makes another cluster.
+    /// else, to `identities`, as `required_role_assignments` says, before the cluster is made. Then its apply assigns nothing,
+    /// and whoever applies needs no right to. Changing it makes another cluster.
     #[tf(default = RoleAssignmentMode::default().as_str(), replaces, validate = text_rule("a mode", role_assignment_mode))]
     pub(crate) role_assignment_mode: Attr<String>,
     /// Identities that somebody else made and gives their roles; only with `role_assignment_mode` `external`.

@@ -293,7 +293,7 @@ impl Planner {
         self.check_peers(spec).await;
         self.check_subnet(spec, is_new).await;
         self.check_way_to_storage(spec, is_new);
-        self.check_roles(prior, spec).await;
+        self.check_roles(spec).await;
         self.check_zones_taken(prior, spec).await;
         self.check_endpoint(spec);
         if prior.is_none_or(|prior| prior.tags != spec.tags) {
@@ -379,7 +379,7 @@ impl Planner {
             StorageAccess::PrivateEndpoint => known.clone(),
         };
         outcome.set(address, own);
-        let roles = state::role_assignments(spec, &self.given);
+        let roles = state::role_assignments(spec, &self.given, &Attr::Unknown);
         outcome.set(Cluster::REQUIRED_ROLE_ASSIGNMENTS, roles);
         outcome
     }

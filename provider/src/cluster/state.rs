@@ -115,14 +115,18 @@ pub(super) fn derived(spec: &ClusterSpec) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// `required_role_assignments`, with the principals of the identities that were read.
-pub(super) fn role_assignments(spec: &ClusterSpec, observed: &Observed) -> Value {
+/// `required_role_assignments`, with the principals of the identities that were read, and `unseen` for the others.
+pub(super) fn role_assignments(
+    spec: &ClusterSpec,
+    observed: &Observed,
+    unseen: &Attr<String>,
+) -> Value {
     let all = required(spec).into_iter().map(|role| {
         let principal = principal_of(observed, &role.identity).map(str::to_owned);
         let model = RoleAssignment {
             scope: role.scope.to_string().into(),
             role_definition_name: role.role_name().into(),
-            principal_id: principal.map_or(Attr::Unknown, Into::into),
+            principal_id: principal.map_or_else(|| unseen.clone(), Into::into),
             condition: role.condition().into(),
             condition_version: "2.0".into(),
         };
@@ -175,7 +179,7 @@ pub(crate) fn computed(
         (Cluster::AZURE_RESOURCES, observed_resources(&desired, &survey)),
         (Cluster::DRIFT, Value::from(drift(&names, &desired, &survey, observed))),
         (Cluster::VNET_ID, Value::from(names.vnet().as_str())),
-        (Cluster::REQUIRED_ROLE_ASSIGNMENTS, role_assignments(spec, observed)),
+        (Cluster::REQUIRED_ROLE_ASSIGNMENTS, role_assignments(spec, observed, &Attr::Null)),
         (
             Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS,
             Value::from(storage_address(&names, observed)),
@@ -212,7 +216,10 @@ fn storage_address(names: &Names, observed: &Observed) -> Option<String> {
     let told = "/properties/privateDnsZoneConfigs/0/properties/recordSets/0/ipAddresses/0";
     let own = "/properties/customDnsConfigs/0/ipAddresses/0";
     let of = |id: ArmId, pointer: &str| observed.object(&id)?.pointer(pointer)?.as_str();
-    let told = of(names.storage_zone_group(), told);
+    // Whoever made the group, and whatever it is called.
+    let below = format!("{}/privatednszonegroups/", names.private_endpoint().key());
+    let mut groups = observed.objects.iter().filter(|(key, _)| key.starts_with(&below));
+    let told = groups.find_map(|(_, group)| group.pointer(told)?.as_str());
     told.or_else(|| of(names.private_endpoint(), own)).map(str::to_owned)
 }
 

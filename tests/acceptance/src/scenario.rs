@@ -76,6 +76,18 @@ impl Scenario {
         Self::start_as(&fresh_dir(name)?, example, time_scale, &["--policy", &display(&file)])
     }
 
+    /// The same as a machine in the landing zone's own networks sees it.
+    pub fn start_within(
+        name: &str,
+        example: &str,
+        time_scale: u32,
+        policies: &str,
+    ) -> Result<Self, HarnessError> {
+        let file = repository().join("tests/acceptance/policies").join(policies);
+        let more = ["--policy", &display(&file), "--caller-network", "*"];
+        Self::start_as(&fresh_dir(name)?, example, time_scale, &more)
+    }
+
     /// The same whose machines have the addresses that Azure says; only where the caller is
     /// [alone](crate::network::alone).
     pub fn start_alone(name: &str, time_scale: u32) -> Result<Self, HarnessError> {

@@ -2,9 +2,9 @@
 
 use std::error::Error;
 
-use hcs_acceptance::Scenario;
 use hcs_acceptance::scenario::{self, CLUSTER, GROUP};
-use serde_json::Value;
+use hcs_acceptance::{Scenario, wait};
+use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -45,5 +45,98 @@ fn a_cluster_lives_in_a_subnet_of_the_users_and_leaves_it_as_it_was() -> Done {
     terraform.destroy(&[])?;
     let after = scenario.azure.arm("GET", &path, None)?.json();
     assert_eq!(after["properties"]["subnets"][0]["properties"]["addressPrefix"], "10.8.4.0/26");
+    Ok(())
+}
+
+/// A platform team's object, made by hand.
+fn platform(scenario: &Scenario, id: &str, version: &str, body: &Value) -> Done {
+    let path = format!("{id}?api-version={version}");
+    let made = scenario.azure.arm("PUT", &path, Some(&body.to_string()))?;
+    assert!(made.status < 300, "{id}: {}", made.text());
+    wait("the platform's object", || {
+        let state = scenario.azure.arm("GET", &path, None)?.json();
+        let state = state.pointer("/properties/provisioningState").and_then(Value::as_str);
+        Ok(state == Some("Succeeded"))
+    })?;
+    Ok(())
+}
+
+/// The rules are those of Azure Landing Zones at the levels landing-zones and corp, its guardrails enforced
+/// (`docs/guides/landing-zones.md` has the table).
+#[test]
+fn a_corporate_cluster_lives_under_the_rules_of_a_landing_zone() -> Done {
+    let mut scenario = Scenario::start_within("corp", "byo-network", 60, "corp.json")?;
+    let group = scenario.azure.group_id(GROUP);
+    let network =
+        |kind: &str, name: &str| format!("{group}/providers/Microsoft.Network/{kind}/{name}");
+    let (nsg, vnet) =
+        (network("networkSecurityGroups", "spoke"), network("virtualNetworks", "spoke"));
+    let routes = network("routeTables", "to-the-firewall");
+    let (blob, names) = (
+        network("privateDnsZones", "privatelink.blob.core.windows.net"),
+        network("privateDnsZones", "consul.corp.example"),
+    );
+    platform(
+        &scenario,
+        &nsg,
+        "2024-01-01",
+        &json!({ "location": "westeurope", "properties": { "securityRules": [] } }),
+    )?;
+    platform(
+        &scenario,
+        &vnet,
+        "2024-01-01",
+        &json!({ "location": "westeurope", "properties": {
+        "addressSpace": { "addressPrefixes": ["10.8.0.0/16"] },
+        "subnets": [ { "name": "consul", "properties": {
+            "addressPrefix": "10.8.4.0/26", "networkSecurityGroup": { "id": nsg }, "routeTable": { "id": routes },
+        } } ] } }),
+    )?;
+    for zone in [&blob, &names] {
+        platform(
+            &scenario,
+            zone,
+            "2024-06-01",
+            &json!({ "location": "global", "tags": { "owner": "hub" } }),
+        )?;
+        let link = json!({ "location": "global",
+            "properties": { "virtualNetwork": { "id": vnet }, "registrationEnabled": false } });
+        platform(&scenario, &format!("{zone}/virtualNetworkLinks/spoke"), "2024-06-01", &link)?;
+    }
+    scenario.before = scenario.azure.objects()?;
+    let terraform = &mut scenario.terraform;
+    terraform.set("TF_VAR_subnet_id", &format!("{vnet}/subnets/consul"));
+    terraform.set("TF_VAR_blob_private_dns_zone_id", &blob);
+    terraform.set("TF_VAR_consul_private_dns_zone_id", &names);
+    terraform.set("TF_VAR_server_count", "1");
+    terraform.init()?;
+    terraform.apply(&[])?;
+    terraform.plan(&[])?.expect_code(0)?;
+    let made = scenario.made()?;
+    for kind in [
+        "/publicIPAddresses/",
+        "/natGateways/",
+        "/virtualNetworks/",
+        "/privateDnsZones/privatelink",
+    ] {
+        let own = made.iter().filter(|id| id.contains("-mrg-")).find(|id| id.contains(kind));
+        assert_eq!(own, None, "{kind}");
+    }
+    let cluster = scenario.terraform.attributes(CLUSTER)?;
+    let account = cluster["storage_account_name"].as_str().unwrap_or_default();
+    let rules = scenario.terraform.run(&["output", "-json", "firewall_rules"])?.expect_code(0)?;
+    assert_eq!(
+        serde_json::from_str::<Value>(&rules.stdout)?,
+        json!([format!("{account}.blob.core.windows.net:443")])
+    );
+    let told = scenario.hcs("doctor", &[])?;
+    assert!(told.contains("let that through where your routes lead"), "{told}");
+    assert!(told.contains("0 problems"), "{told}");
+    // Another declaration, under the same rules.
+    scenario.terraform.set("TF_VAR_server_count", "3");
+    scenario.terraform.apply(&[])?;
+    scenario.terraform.plan(&[])?.expect_code(0)?;
+    scenario.terraform.destroy(&[])?;
+    assert_eq!(scenario.made()?, Vec::<String>::new());
     Ok(())
 }

@@ -127,8 +127,18 @@ pub fn more_scenarios() -> Vec<Scenario> {
             ..change("resize, on a quick Azure", Some(spec(3)), Some(larger(spec(3))))
         },
         change("create, closed", None, Some(private(1))),
-        change("closes", Some(spec(1)), Some(private(1))),
-        change("opens", Some(private(1)), Some(spec(1))),
+        Scenario {
+            keeps: &[": /properties/encryption/"],
+            ..change("closes", Some(spec(1)), Some(private(1)))
+        },
+        Scenario {
+            keeps: &[
+                ": /properties/encryption/",
+                ": /properties/allowedCopyScope",
+                ": /properties/isLocalUserEnabled",
+            ],
+            ..change("opens", Some(private(1)), Some(spec(1)))
+        },
         change(
             "the way out goes",
             Some(spec(1)),

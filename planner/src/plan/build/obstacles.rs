@@ -1,12 +1,13 @@
 //! What no plan may pass over: lost keys, networks that overlap, names that are taken, locks of others.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Planner;
 use crate::arm::ArmId;
 use crate::dataplane::container;
 use crate::peers::{Overlap, overlaps};
-use crate::plan::{Action, PlanError, Step};
+use crate::plan::{Action, Impossible, PlanError, Step};
+use crate::roles::Identities;
 use crate::shared_zone;
 
 impl Planner<'_> {
@@ -30,6 +31,27 @@ impl Planner<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// A machine knows its identities from its birth: with others beside them it would go on with those.
+    pub(super) fn check_identities(&self) -> Result<(), PlanError> {
+        let stored =
+            self.observed.stored_spec.as_ref().and_then(|stored| stored.identities.as_ref());
+        let Some((was, wanted)) = stored.zip(self.spec.identities.as_ref()) else { return Ok(()) };
+        let stay = self.situation.present.keys().filter(|slot| **slot < self.spec.server_count);
+        for slot in stay {
+            let of = |given: &Identities| given.server_ids.get(*slot as usize).cloned();
+            if was.shared_id != wanted.shared_id || of(was) != of(wanted) {
+                return Err(PlanError::Impossible(Box::new(Impossible {
+                    id: self.names.scale_set(*slot),
+                    path: "identity".to_owned(),
+                    observed: json!([was.shared_id, of(was)]),
+                    desired: json!([wanted.shared_id, of(wanted)]),
+                    reason: "a server knows its identities from the day it was made",
+                })));
+            }
+        }
+        Ok(())
     }
 
     /// Names stay in their zone, and records of others in a shared one are not written over.

@@ -12,6 +12,7 @@ use crate::desired::{Desired, object};
 use crate::names::{CLUSTER_TAG, SLOT_TAG};
 use crate::plan::Action;
 use crate::plan::graph::StepRef;
+use crate::reach::{StorageAccess, StorageZone};
 use crate::reference::point;
 
 /// An object of this cluster that the spec no longer wants.
@@ -108,7 +109,12 @@ impl Planner<'_> {
         if self.observed.own_locks(&self.names).contains(id) {
             return Some((Kind::Lock, None));
         }
-        if self.names.storage_zone_group() == *id {
+        // One of that name is somebody else's where ours was never declared.
+        let had_group = self.observed.stored_spec.as_ref().is_some_and(|stored| {
+            stored.storage_access == StorageAccess::PrivateEndpoint
+                && stored.storage_zone != StorageZone::None
+        });
+        if had_group && self.names.storage_zone_group() == *id {
             return Some((Kind::PrivateDnsZoneGroup, None));
         }
         // Untagged objects are ours when their deterministic id is that of a slot we may have had, or of a past peer.

@@ -1,21 +1,22 @@
 //! Roles and identities of somebody else.
 
-use hcs_engine::error::EngineError;
 use hcs_engine::roles::{missing_roles, observe_identities};
+use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::Names;
 use hcs_planner::roles::RoleAssignmentMode;
-use hcs_planner::spec::ClusterSpec;
-use tfplugin::Path;
+use hcs_planner::spec::{ClusterSpec, LockLevel};
 
 use super::Planner;
-use crate::cluster::model::{Cluster, Identities};
+use super::worlds::is_invented;
+use crate::cluster::model::Cluster;
 use crate::diagnostics;
 
 impl Planner {
     /// Reads the identities of a world: their principals are part of what is planned. What cannot be read is not known.
     pub(super) async fn read_identities(&mut self, spec: &ClusterSpec) {
         let Some(identities) = &spec.identities else { return };
-        if identities.all().all(|id| self.given.object(id).is_some()) {
+        let is_known = |id: &ArmId| is_invented(id) || self.given.object(id).is_some();
+        if identities.all().all(is_known) {
             return;
         }
         let mut given = std::mem::take(&mut self.given);
@@ -26,12 +27,28 @@ impl Planner {
     }
 
     /// What somebody has to assign before the apply, which looks again.
-    pub(super) async fn check_roles(&mut self, prior: Option<&ClusterSpec>, spec: &ClusterSpec) {
+    pub(super) async fn check_roles(&mut self, spec: &ClusterSpec) {
         if spec.role_assignment_mode == RoleAssignmentMode::Managed {
             return;
         }
-        self.check_kept(prior, spec);
+        if spec.lock != LockLevel::None {
+            let detail = "The lock on the managed group is the apply's to make, at its end, which takes User Access Administrator \
+                          or Owner there. Set lock = { kind = \"None\" } where the caller may not.";
+            self.warn(Cluster::LOCK, "A lock needs rights of its own", detail);
+        }
         let group = Names::new(spec).cluster_id;
+        match self.arm.get(&group, Kind::ResourceGroup).await {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                let detail = format!(
+                    "{group} does not exist. Somebody else assigns the roles at the managed group before the cluster is made: \
+                     make that group first, empty, and name it in managed_resource_group_name."
+                );
+                self.error(Cluster::MANAGED_RESOURCE_GROUP_NAME, "No managed group", detail);
+                return;
+            }
+            Err(error) => return self.unread(&format!("the group {group}"), &error),
+        }
         match missing_roles(&self.arm, spec).await {
             Ok(Ok(missing)) if missing.is_empty() => {}
             Ok(Ok(missing)) => {
@@ -45,36 +62,7 @@ impl Planner {
                 let detail = format!("{absent}. That is fine when this run makes it.");
                 self.warn(Cluster::IDENTITIES, "An identity does not exist yet", detail);
             }
-            Err(EngineError::Arm(error)) if error.status == 404 => {
-                let detail = format!(
-                    "{group} does not exist. Somebody else assigns the roles at the managed group before the cluster is made: \
-                     make that group first, empty, and name it in managed_resource_group_name."
-                );
-                self.error(Cluster::MANAGED_RESOURCE_GROUP_NAME, "No managed group", detail);
-            }
             Err(error) => self.unread("the role assignments of the servers", &error),
-        }
-    }
-
-    /// A machine knows its identity from its birth.
-    fn check_kept(&mut self, prior: Option<&ClusterSpec>, spec: &ClusterSpec) {
-        let own = spec.identities.as_ref();
-        let Some((before, now)) = prior.and_then(|prior| prior.identities.as_ref()).zip(own) else {
-            return;
-        };
-        let servers = prior.map_or(0, |prior| prior.server_count).min(spec.server_count) as usize;
-        let kept = |path: Path, planner: &mut Self| {
-            let detail = "A server knows its identities from the day it was made, and would go on with those. Leave them as they \
-                          are; identities of servers that come are added at the end.";
-            planner.error(path, "Identities of running servers cannot be changed", detail);
-        };
-        if before.shared_id != now.shared_id {
-            kept(Path::root(Cluster::IDENTITIES).attr(Identities::SHARED_ID), self);
-        }
-        let pairs = before.server_ids.iter().zip(&now.server_ids).take(servers);
-        for (at, _) in pairs.enumerate().filter(|(_, (before, now))| before != now) {
-            let path = Path::root(Cluster::IDENTITIES).attr(Identities::SERVER_IDS).index(at);
-            kept(path, self);
         }
     }
 }

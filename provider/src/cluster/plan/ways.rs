@@ -23,6 +23,14 @@ impl Planner {
     /// Whoever runs Terraform writes to the account as well.
     pub(super) fn check_way_to_storage(&mut self, spec: &ClusterSpec, is_new: bool) {
         let is_private = spec.storage_access == StorageAccess::PrivateEndpoint;
+        let zone = Cluster::STORAGE_PRIVATE_DNS_ZONE_ID;
+        if is_private && !is_new && self.same(Cluster::STORAGE_ACCESS) && !self.same(zone) {
+            let detail = "A network has one zone of this name, so another one cannot answer before the first is gone, and servers \
+                          and Terraform would find no account in between. Set storage_access = \"public_endpoint\" and apply, \
+                          see to the other zone, then set both as they are to be.";
+            self.error(zone, "The zone of a closed account cannot be exchanged", detail);
+            return;
+        }
         if !is_private || (!is_new && self.same(Cluster::STORAGE_ACCESS)) {
             return;
         }

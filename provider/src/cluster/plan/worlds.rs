@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use hcs_planner::arm::Kind;
+use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::own_version;
 use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::roles::RoleAssignmentMode;
@@ -22,8 +22,20 @@ use crate::tagging::Tagging;
 
 /// More worlds than this are thinned out: then each input varies by itself, and all of them at once.
 const WORLDS_MAX: usize = 64;
-/// Identities of servers that an unknown list may turn out to hold: enough for the largest cluster and its helper.
-const IDENTITIES_MAX: usize = 8;
+/// Subscription of ids that nobody has: there is nothing to be read.
+const INVENTED: &str = "s";
+
+/// Whether an id is one that stands for another.
+pub(super) fn is_invented(id: &ArmId) -> bool {
+    id.segment("subscriptions") == Some(INVENTED)
+}
+
+/// So many identities of servers an unknown list may turn out to hold: enough for the largest cluster and its helper, or for
+/// the smallest.
+fn identities(turn: usize) -> usize {
+    if turn == 0 { 8 } else { 2 }
+}
+
 /// Stands in for the provider's tags among the inputs.
 const DEFAULT_TAGS: &str = ProviderConfig::DEFAULT_TAGS;
 
@@ -173,7 +185,7 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
         Cluster::IDENTITIES => {
             let ids = |turn: usize| {
                 let id = |number: usize| text(name, turn, number);
-                let servers: Vec<String> = (1..=IDENTITIES_MAX).map(id).collect();
+                let servers: Vec<String> = (1..=identities(turn)).map(id).collect();
                 Value::object([
                     (Identities::SHARED_ID, Value::from(id(0))),
                     (Identities::SERVER_IDS, servers.into()),
@@ -250,7 +262,7 @@ fn filled(name: &str, value: &Value, prior: &Value, turn: usize) -> Value {
     // A list of which nothing is known may have as many as are ever needed.
     let is_open = name == Cluster::IDENTITIES && value.get(Identities::SERVER_IDS).is_unknown();
     let opened = is_open.then(|| {
-        let ids = std::iter::repeat_n(Value::unknown(), IDENTITIES_MAX);
+        let ids = std::iter::repeat_n(Value::unknown(), identities(turn));
         value.clone().with(Identities::SERVER_IDS, Value::list(ids))
     });
     let value = opened.as_ref().unwrap_or(value);
@@ -289,7 +301,7 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         }
         Cluster::IDENTITIES => {
             let kind = Kind::Identity.resource_type();
-            format!("/subscriptions/s/resourceGroups/g/providers/{kind}/{unique}")
+            format!("/subscriptions/{INVENTED}/resourceGroups/g/providers/{kind}/{unique}")
         }
         Cluster::STORAGE_PRIVATE_DNS_ZONE_ID => {
             let zone = network.replace("virtualNetworks", "privateDnsZones");

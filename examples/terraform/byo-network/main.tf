@@ -1,0 +1,81 @@
+# A cluster in a corporate landing zone: in a subnet of the platform team's, behind its firewall, with no public address and
+# a storage account that answers in that network alone. Run it from a machine that reaches the subnet.
+
+terraform {
+  required_version = ">= 1.8"
+  required_providers {
+    hcs = {
+      source = "hcs-community/hcs"
+    }
+  }
+}
+
+provider "hcs" {}
+
+variable "resource_group_name" {
+  description = "An existing resource group."
+  type        = string
+}
+
+variable "subnet_id" {
+  description = "Subnet for the servers, /27 or larger, with a security group and a route table."
+  type        = string
+}
+
+variable "blob_private_dns_zone_id" {
+  description = "The hub's zone privatelink.blob.core.windows.net, which answers in the subnet's network."
+  type        = string
+}
+
+variable "consul_private_dns_zone_id" {
+  description = "The hub's zone in which the servers have their names."
+  type        = string
+}
+
+variable "server_count" {
+  description = "Number of servers: 1, 3, 5 or 7."
+  type        = number
+  default     = 3
+}
+
+variable "consul_version" {
+  description = "Exact Consul version; null takes the newest known one."
+  type        = string
+  default     = null
+}
+
+variable "consul_archive" {
+  description = "Folder, file or URL of Consul's archive; null takes HashiCorp's releases."
+  type        = string
+  default     = null
+}
+
+resource "hcs_cluster" "main" {
+  name                = "corp"
+  resource_group_name = var.resource_group_name
+  server_count        = var.server_count
+  consul_version      = var.consul_version
+  artifact_source     = var.consul_archive == null ? null : { location = var.consul_archive }
+
+  subnet_id           = var.subnet_id
+  outbound_type       = "user_defined_routing"
+  private_dns_zone_id = var.consul_private_dns_zone_id
+
+  storage_access              = "private_endpoint"
+  storage_private_dns_zone_id = var.blob_private_dns_zone_id
+}
+
+resource "hcs_snapshot_policy" "hourly" {
+  cluster_id   = hcs_cluster.main.id
+  interval     = "1h"
+  retain_count = 24
+}
+
+output "firewall_rules" {
+  description = "What the servers must reach, for the rules of the hub's firewall."
+  value       = [for to in hcs_cluster.main.required_outbound : "${to.name}:${to.port}"]
+}
+
+output "consul_url" {
+  value = hcs_cluster.main.consul_private_endpoint_url
+}
