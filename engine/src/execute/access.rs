@@ -173,7 +173,9 @@ pub(super) async fn await_told(arm: &Arm, account: &ArmId) -> Result<(), EngineE
     let mut attempt = 0;
     loop {
         let body = arm.get(account, Kind::StorageAccount).await?.unwrap_or_default();
-        if way_to(arm, &body).await.is_told {
+        let access = body.pointer("/properties/publicNetworkAccess").and_then(Value::as_str);
+        // What is closed already is only written.
+        if access == Some("Disabled") || way_to(arm, &body).await.is_told {
             return Ok(());
         }
         let waited = Duration::from_millis(arm.clock.monotonic_ms().saturating_sub(started_ms));

@@ -256,6 +256,33 @@ async fn servers_reach_their_account_at_every_moment_of_a_change() {
     lands(&azure, &mut instance, &corporate(&hub)).await;
 }
 
+/// With a policy that tells the name ten minutes later it closes ten minutes later, and without one it does not.
+#[tokio::test(start_paused = true)]
+async fn an_account_closes_when_somebody_has_told_its_name() {
+    let open = corporate(&[("storage_access", "public_endpoint".into())]);
+    let config = corporate(&[("storage_private_dns_zone_id", "None".into())]);
+    for has_policy in [true, false] {
+        let azure = landing_zone().await;
+        link_hub(&azure).await;
+        let mut instance = Instance::default();
+        lands(&azure, &mut instance, &open).await;
+        if has_policy {
+            let closing = lands(&azure, &mut instance, &config);
+            let ((), ()) = tokio::join!(closing, policy_tells_names(&azure));
+            assert_eq!(account(&azure).unwrap()["properties"]["publicNetworkAccess"], "Disabled");
+            continue;
+        }
+        let provider = azure.provider(Value::Null, None);
+        let outcome =
+            apply(&provider.cluster(), &mut instance, Some(&config), Options::default()).await;
+        let Err(Failure::Told(told)) = outcome else { panic!("{outcome:?}") };
+        assert!(told[0].contains("no zone group, and the account stays open"), "{told:?}");
+        assert_eq!(cut_off(&azure.cloud), [0; 0]);
+        // Whoever gives it up is as before.
+        lands(&azure, &mut instance, &open).await;
+    }
+}
+
 /// Without it nobody reads the cluster's record, not even to mend it.
 #[tokio::test(start_paused = true)]
 async fn a_private_way_that_somebody_deleted_is_drift_and_comes_back() {
