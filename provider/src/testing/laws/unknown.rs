@@ -119,7 +119,7 @@ impl Trial<'_> {
         tally.leaves += 1;
         let mut known = Vec::new();
         let mut refused = String::new();
-        for _ in 0..cases(12) {
+        for _ in 0..cases(24) {
             let Some(value) = random(leaf, random_numbers) else {
                 tally.faults.push(format!("{name}: the generator has no values for it"));
                 return;
