@@ -44,12 +44,19 @@ pub const ROLE_BLOB_OWNER: &str = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b";
 /// The domain in which public addresses of a region have their names. Each region belongs to one cloud, and the regions of
 /// the sovereign ones say so (Microsoft's pages on endpoints of Azure Government and of Azure in China).
 pub fn public_ip_domain(location: &str) -> &'static str {
+    let (public, government, china) =
+        ("cloudapp.azure.com", "cloudapp.usgovcloudapi.net", "cloudapp.chinacloudapi.cn");
+    by_cloud(location, public, government, china)
+}
+
+/// What holds in the cloud of this region.
+pub(crate) fn by_cloud<T>(location: &str, public: T, government: T, china: T) -> T {
     if ["usgov", "usdod"].iter().any(|start| location.starts_with(start)) {
-        "cloudapp.usgovcloudapi.net"
+        government
     } else if location.starts_with("china") {
-        "cloudapp.chinacloudapi.cn"
+        china
     } else {
-        "cloudapp.azure.com"
+        public
     }
 }
 

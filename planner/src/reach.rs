@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::arm::{ArmId, Kind};
-use crate::names::Names;
+use crate::names::{Names, by_cloud};
 use crate::spec::ClusterSpec;
 use crate::upgrade::{Channel, NO_INDEX, RELEASE_INDEX};
 
@@ -117,13 +117,9 @@ impl From<StorageZone> for String {
 /// What names of storage accounts end in, in the cloud of this region (Microsoft's pages on endpoints of Azure Government
 /// and of Azure in China).
 pub fn storage_suffix(location: &str) -> &'static str {
-    if ["usgov", "usdod"].iter().any(|start| location.starts_with(start)) {
-        "core.usgovcloudapi.net"
-    } else if location.starts_with("china") {
-        "core.chinacloudapi.cn"
-    } else {
-        "core.windows.net"
-    }
+    let (public, government, china) =
+        ("core.windows.net", "core.usgovcloudapi.net", "core.chinacloudapi.cn");
+    by_cloud(location, public, government, china)
 }
 
 /// The zone in which Azure looks for private endpoints of blobs.

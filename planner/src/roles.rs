@@ -267,8 +267,6 @@ mod tests {
         assert!(missing(&spec, |_| &own).is_empty());
         for left_out in 0..own.len() {
             let needs = &required(&spec)[left_out];
-            let mut rest = own.clone();
-            rest.remove(left_out);
             // Of each identity its own assignments alone.
             let of = |identity: &ArmId| -> Vec<Value> {
                 let all = required(&spec);

@@ -57,7 +57,7 @@ fn is_makers(host: &str) -> bool {
     own.is_some_and(|own| own.eq_ignore_ascii_case(host))
 }
 
-/// Subnets are in one subscription with their machines; a zone may be anybody's.
+/// The zone of somebody, where one is named.
 pub(super) fn zone_id(zone: &StorageZone) -> Option<&ArmId> {
     match zone {
         StorageZone::Existing(id) => Some(id),
