@@ -7,6 +7,7 @@ use crate::error::EngineError;
 use serde_json::Value;
 
 const SKUS_API_VERSION: &str = "2021-07-01";
+const FEATURES_API_VERSION: &str = "2021-07-01";
 const USAGES_API_VERSION: &str = "2024-07-01";
 const LOCATIONS_API_VERSION: &str = "2022-12-01";
 
@@ -20,6 +21,8 @@ pub struct Region {
     cores: BTreeMap<String, (String, u64)>,
     /// Sizes with accelerated networking, in lower case.
     accelerated: BTreeSet<String>,
+    /// Sizes whose hosts do not encrypt, in lower case.
+    without_host_encryption: BTreeSet<String>,
     /// Sizes that the region has and hcs cannot use, with the reason.
     unfit: BTreeMap<String, &'static str>,
     /// Sizes that the region has but this subscription may not use, with the reason.
@@ -83,6 +86,11 @@ impl Region {
         self.accelerated.contains(&vm_size.to_lowercase())
     }
 
+    /// Whether hosts of a size encrypt caches and temporary disks, as far as Azure says.
+    pub fn encrypts_at_host(&self, vm_size: &str) -> bool {
+        !self.without_host_encryption.contains(&vm_size.to_lowercase())
+    }
+
     /// Why a server cannot run on this size, wherever the region offers it.
     pub fn unfit(&self, vm_size: &str) -> Option<&'static str> {
         self.unfit.get(&vm_size.to_lowercase()).copied()
@@ -118,6 +126,19 @@ pub async fn look_up(
         }
     }
     Ok(Ok(region))
+}
+
+/// Whether the subscription has the feature that encryption at host needs; none where Azure does not say.
+pub async fn may_encrypt_at_host(
+    arm: &Arm,
+    subscription_id: &str,
+) -> Result<Option<bool>, EngineError> {
+    let path = format!(
+        "/subscriptions/{subscription_id}/providers/Microsoft.Features/providers/Microsoft.Compute/features/EncryptionAtHost?api-version={FEATURES_API_VERSION}"
+    );
+    let feature = arm.get_path(&path).await?;
+    let state = feature.as_ref().and_then(|feature| feature.pointer("/properties/state")?.as_str());
+    Ok(state.map(|state| state.eq_ignore_ascii_case("Registered")))
 }
 
 /// Cores of one family, or of all, in a region.
@@ -199,6 +220,9 @@ fn read_sku(sku: &Value, location: &str, region: &mut Region) {
     }
     if capability("AcceleratedNetworkingEnabled").is_some_and(|v| v.eq_ignore_ascii_case("True")) {
         region.accelerated.insert(name.to_lowercase());
+    }
+    if capability("EncryptionAtHostSupported").is_some_and(|v| v.eq_ignore_ascii_case("False")) {
+        region.without_host_encryption.insert(name.to_lowercase());
     }
     let cores = capability("vCPUs").and_then(|value| value.parse().ok());
     if let (Some(family), Some(cores)) = (sku.get("family").and_then(Value::as_str), cores) {

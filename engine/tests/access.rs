@@ -1,12 +1,9 @@
 //! The first write to a new account's blobs: a name, a firewall and a role take their time, one after the other.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support::TestClock;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hcs_engine::arm::Arm;
@@ -16,7 +13,6 @@ use hcs_engine::error::{Awaited, EngineError};
 use hcs_engine::execute::ensure_blob_access;
 use hcs_planner::arm::{ArmId, Kind};
 use serde_json::json;
-use support::TestClock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

@@ -1,13 +1,10 @@
 //! What Azure Resource Manager may answer, and what becomes of it: one test a manner, on virtual time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::TestClock;
 use async_trait::async_trait;
 use hcs_engine::arm::Arm;
 use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, Target, TransportError};
@@ -15,7 +12,6 @@ use hcs_engine::error::EngineError;
 use hcs_engine::lease::Fence;
 use hcs_planner::arm::{ArmId, Kind};
 use serde_json::{Value, json};
-use support::TestClock;
 use tokio_util::sync::CancellationToken;
 
 type Answer = Result<ArmResponse, TransportError>;

@@ -3,11 +3,6 @@
 //! What somebody does under a lease or a job is a session. However sessions overlap in what they believe, what they do
 //! never interleaves: between two acts of one nobody else acts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "support/claims.rs"]
-mod claims;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,9 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::support::claims::{Nowhere, fixed};
 use async_trait::async_trait;
 use bytes::Bytes;
-use claims::{Nowhere, fixed};
 use hcs_engine::arm::Arm;
 use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
 use hcs_engine::clock::Clock;

@@ -1,18 +1,13 @@
 //! The lease: of two runs one writes, and whoever lost it writes nothing more.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "support/claims.rs"]
-mod claims;
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::claims::{Nowhere, fixed};
 use async_trait::async_trait;
 use bytes::Bytes;
-use claims::{Nowhere, fixed};
 use hcs_engine::arm::Arm;
 use hcs_engine::blob::{BlobContent, BlobEntry, BlobError, BlobStore, WriteCondition};
 use hcs_engine::clock::Clock;

@@ -1,20 +1,16 @@
 //! One list for many: nobody is told anything older than a list of their own would tell, nobody waits for ever, and it is
 //! never dearer than asking group by group.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::TestClock;
 use async_trait::async_trait;
 use futures::future::join_all;
 use hcs_engine::arm::Arm;
 use hcs_engine::cloud::{ArmRequest, ArmResponse, Cloud, Target, TransportError};
 use hcs_planner::arm::{ArmId, Kind};
 use serde_json::{Value, json};
-use support::TestClock;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

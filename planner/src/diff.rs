@@ -126,7 +126,7 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn compare(&mut self, desired: &'a Value, observed: &Value) {
         match (desired, observed) {
-            (want, Value::Null) if is_absent(want) => {}
+            (want, have) if is_absent(want) && is_nothing(have) => {}
             (want, have) if is_absent(want) => self.differs(&Value::Null, have),
             (Value::Object(want), Value::String(have)) if is_settled_at_birth(want, have) => {}
             (Value::Object(want), have) if is_reference(want) => {
@@ -152,6 +152,12 @@ impl<'a> Comparison<'a> {
             }
             (Value::Array(want), Value::Array(have)) => self.lists(want, have),
             (want, have) if self.is_same(want, have) => {}
+            // Of a whole that is not there what counts at creation is no difference.
+            (Value::Object(want), Value::Null) if self.holds_at_creation() => {
+                for (key, value) in want {
+                    self.at(Segment::Key(key), |inner| inner.compare(value, &Value::Null));
+                }
+            }
             // An empty list or object that ARM leaves out says the same.
             (Value::Array(want), Value::Null) if want.iter().all(is_absent) => {}
             (want @ Value::Object(_), Value::Null) if is_hollow(want) => {}
@@ -187,8 +193,15 @@ impl<'a> Comparison<'a> {
     }
 
     fn effect(&self) -> Effect {
-        let path: Vec<&str> = self.path.iter().map(|segment| segment.text()).collect();
-        effect(self.kind, &path)
+        effect(self.kind, &self.path_texts())
+    }
+
+    fn holds_at_creation(&self) -> bool {
+        effect::holds_at_creation(self.kind, &self.path_texts())
+    }
+
+    fn path_texts(&self) -> Vec<&'a str> {
+        self.path.iter().map(|segment| segment.text()).collect()
     }
 
     /// ARM answers `westeurope` to "West Europe", and some types the other way round.
@@ -215,7 +228,8 @@ impl<'a> Comparison<'a> {
         }
         let secret = self.path.iter().any(|segment| SECRET_NAMES.contains(&segment.text()));
         let shown = |value: &Value| if secret { hashed(value) } else { value.clone() };
-        let (observed, desired) = (shown(observed), shown(desired));
+        let (observed, mut desired) = (shown(observed), shown(desired));
+        without_absent(&mut desired);
         self.found.push(Difference { path, observed, desired, effect: self.effect() });
     }
 
@@ -270,6 +284,11 @@ impl<'a> Comparison<'a> {
             }
         }
     }
+}
+
+/// What Azure shows of a property that nobody set: nothing, an empty text, or that it is off (recorded).
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || *value == Value::Bool(false) || value.as_str().is_some_and(str::is_empty)
 }
 
 /// An object without fields, however deep: Azure does not give it back.

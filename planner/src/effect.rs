@@ -71,6 +71,8 @@ fn classes(kind: Kind) -> &'static [Class] {
         ],
         Kind::StorageAccount => &[
             ("/kind", Impossible),
+            ("/identity", InPlace),
+            ("/properties/encryption", InPlace),
             ("/properties/allowBlobPublicAccess", InPlace),
             ("/properties/allowCrossTenantReplication", InPlace),
             ("/properties/allowedCopyScope", InPlace),
@@ -98,6 +100,7 @@ fn classes(kind: Kind) -> &'static [Class] {
             ("/sku", InPlace),
             // Image and disks.
             ("/properties/virtualMachineProfile/storageProfile", ReplacesServer),
+            ("/properties/virtualMachineProfile/securityProfile/encryptionAtHost", ReplacesServer),
             ("/zones", ReplacesServer),
             ("/properties/platformFaultDomainCount", ReplacesServer),
             ("/properties/singlePlacementGroup", ReplacesServer),
@@ -136,7 +139,8 @@ pub(crate) fn at_creation(kind: Kind) -> &'static [&'static [&'static str]] {
         // An SSH key, a cloud-init or a habit of a newer provider must not touch a running server.
         Kind::ScaleSet => &[
             &["properties", "virtualMachineProfile", "osProfile"],
-            &["properties", "virtualMachineProfile", "securityProfile"],
+            &["properties", "virtualMachineProfile", "securityProfile", "securityType"],
+            &["properties", "virtualMachineProfile", "securityProfile", "uefiSettings"],
             &[
                 "properties",
                 "virtualMachineProfile",
@@ -149,8 +153,12 @@ pub(crate) fn at_creation(kind: Kind) -> &'static [&'static [&'static str]] {
         ],
         // Both follow the zones that the cluster was made with; the servers' zones may change later.
         Kind::PublicIpAddress => &[&["zones"]],
-        // How often it is encrypted, and by keys of what, cannot be changed.
-        Kind::StorageAccount => &[&["sku"], &["properties", "encryption"]],
+        // How often it is encrypted, and which of its services by keys of the account, cannot be changed.
+        Kind::StorageAccount => &[
+            &["sku"],
+            &["properties", "encryption", "requireInfrastructureEncryption"],
+            &["properties", "encryption", "services"],
+        ],
         _ => &[],
     }
 }
@@ -164,6 +172,13 @@ where
         let mut path = path();
         own.iter().all(|wanted| path.next().is_some_and(|have| is_segment(wanted, have)))
             && path.next().is_none()
+    })
+}
+
+/// Whether some of what lies below this path counts at creation only.
+pub(crate) fn holds_at_creation(kind: Kind, path: &[&str]) -> bool {
+    at_creation(kind).iter().any(|own| {
+        own.len() > path.len() && own.iter().zip(path).all(|(own, have)| is_segment(own, have))
     })
 }
 
@@ -216,6 +231,16 @@ mod tests {
             (
                 Kind::ScaleSet,
                 "properties/virtualMachineProfile/osProfile/customData",
+                Effect::AtCreation,
+            ),
+            (
+                Kind::ScaleSet,
+                "properties/virtualMachineProfile/securityProfile/encryptionAtHost",
+                Effect::ReplacesServer,
+            ),
+            (
+                Kind::ScaleSet,
+                "properties/virtualMachineProfile/securityProfile/uefiSettings/vTpmEnabled",
                 Effect::AtCreation,
             ),
             (Kind::ScaleSet, "tags/team", Effect::InPlace),

@@ -85,6 +85,15 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
             needs.push(Need { scope: id.clone(), role: "Managed Identity Operator", actions });
         }
     }
+    if let Some(key) = &spec.customer_managed_key {
+        let actions = of_kind(Kind::Identity, &["read", "assign/action"]);
+        let scope = key.identity_id.clone();
+        needs.push(Need { scope, role: "Managed Identity Operator", actions });
+    }
+    if let Some(set) = &spec.disk_encryption_set_id {
+        let actions = vec!["Microsoft.Compute/diskEncryptionSets/read".to_owned()];
+        needs.push(Need { scope: set.clone(), role: "Reader", actions });
+    }
     for peer in &spec.peer_vnet_ids {
         let mut actions = of_kind(Kind::Peering, &["read", "write", "delete"]);
         let network = ["read", "peer/action", "join/action"];

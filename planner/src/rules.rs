@@ -3,6 +3,8 @@
 //!
 //! One rule looks at one value; [`broken`] holds them all against a whole spec.
 
+mod disks;
+mod encryption;
 mod reach;
 mod roles;
 mod ssh;
@@ -18,6 +20,8 @@ use crate::spec::{ClusterSpec, ZoneFallback};
 use crate::tags;
 use crate::upgrade::{Maintenance, NO_INDEX, RELEASE_INDEX};
 use crate::{maintenance, server_config};
+pub use disks::{PREMIUM_V2_NEEDS_A_ZONE, disk_encryption_set_id};
+pub use encryption::{key_name, key_vault_id, key_version};
 pub use reach::{
     NO_WAY_TO_RELEASES, ROUTING_NEEDS_A_SUBNET, ZONE_NEEDS_AN_ENDPOINT, storage_private_dns_zone_id,
 };
@@ -263,10 +267,15 @@ pub fn private_dns_zone_id(text: &str) -> Result<(), String> {
 
 /// Whether a text is the id of an object of this type in some group.
 fn is_id_of(text: &str, kind: Kind) -> bool {
+    is_id_of_type(text, kind.resource_type())
+}
+
+/// The same for a type that no cluster is made of.
+fn is_id_of_type(text: &str, resource_type: &str) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     parts.len() == 9
         && parts[1].eq_ignore_ascii_case("subscriptions")
-        && parts[6..8].join("/").eq_ignore_ascii_case(kind.resource_type())
+        && parts[6..8].join("/").eq_ignore_ascii_case(resource_type)
 }
 
 /// Addresses that may call the external endpoint.
@@ -384,6 +393,9 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
     }
     if let Some(id) = reach::zone_id(&spec.storage_zone) {
         check("storage_private_dns_zone_id", storage_private_dns_zone_id(id.as_str()));
+    }
+    for (attribute, why) in disks::broken(spec).into_iter().chain(encryption::broken(spec)) {
+        check(attribute, Err(why));
     }
     for (attribute, why) in roles::broken(spec) {
         check(attribute, Err(why));

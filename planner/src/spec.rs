@@ -6,6 +6,8 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::ArmId;
+use crate::customer_key::CustomerManagedKey;
+use crate::disks::{DataDiskType, HostEncryption};
 use crate::names::default_managed_group;
 use crate::reach::{OutboundType, StorageAccess, StorageZone};
 use crate::releases::default_version;
@@ -82,6 +84,15 @@ pub struct ClusterSpec {
     pub os_disk_gib: u32,
     /// Size of the data disk, which holds Consul's data.
     pub data_disk_gib: u32,
+    /// Kind of the data disk.
+    #[serde(default)]
+    pub data_disk_type: DataDiskType,
+    /// With whose key the disks are encrypted; absent: with Azure's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_encryption_set_id: Option<ArmId>,
+    /// Whether temporary disks and caches are encrypted on the host, too.
+    #[serde(default)]
+    pub host_encryption: HostEncryption,
     /// Public SSH key for new servers; absent: a key whose private half nobody has.
     pub ssh_public_key: Option<String>,
     /// Private ranges from which SSH reaches the servers; none: from nowhere.
@@ -101,6 +112,9 @@ pub struct ClusterSpec {
     /// Who tells the address of the account's private endpoint, where it has one.
     #[serde(default, rename = "storage_private_dns_zone_id")]
     pub storage_zone: StorageZone,
+    /// With whose key the account is encrypted; absent: with Azure's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_managed_key: Option<Box<CustomerManagedKey>>,
     /// Who assigns the servers' roles.
     #[serde(default)]
     pub role_assignment_mode: RoleAssignmentMode,
@@ -201,6 +215,9 @@ impl ClusterSpec {
             image: ImageReference::default(),
             os_disk_gib: defaults::OS_DISK_GIB,
             data_disk_gib: defaults::DATA_DISK_GIB,
+            data_disk_type: DataDiskType::default(),
+            disk_encryption_set_id: None,
+            host_encryption: HostEncryption::Off,
             ssh_public_key: None,
             ssh_allowed_cidrs: vec![],
             vnet_cidr: defaults::VNET_CIDR.parse().ok(),
@@ -208,6 +225,7 @@ impl ClusterSpec {
             outbound_type: OutboundType::default(),
             storage_access: StorageAccess::default(),
             storage_zone: StorageZone::default(),
+            customer_managed_key: None,
             role_assignment_mode: RoleAssignmentMode::default(),
             identities: None,
             peer_vnet_ids: vec![],

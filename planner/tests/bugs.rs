@@ -2,20 +2,16 @@
 //!
 //! A bug is a function over the plan of the true planner, as if the planner had made that plan; or over its input.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::cell::Cell;
 
+use crate::support::laws::{Case, THOROUGH, broken, honest};
+use crate::support::scenarios;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::plan::{Action, Plan, PlanError, Step};
 use hcs_planner::spec::ClusterSpec;
 use serde_json::json;
-use support::laws::{Case, THOROUGH, broken, honest};
-use support::scenarios;
 
 /// A plan taken apart.
 struct Parts {

@@ -1,14 +1,10 @@
 //! What client agents are given: keys that their version knows, and secrets only where they belong.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support::{spec, with};
 use hcs_planner::client_config::{ClientSecrets, client_config, client_config_with_secrets};
 use hcs_planner::releases::versions;
 use semver::Version;
 use serde_json::json;
-use support::{spec, with};
 
 const SECRETS: ClientSecrets<'_> = ClientSecrets { gossip_key: "GOSSIP", client_token: "CLIENT" };
 

@@ -2,8 +2,6 @@
 //!
 //! `formats/N/` holds documents as a version of form N wrote them. They are added to and never changed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,11 +1,8 @@
 //! What may run before a run is recorded.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support;
-
+use crate::support::spec;
 use hcs_planner::observed::Observed;
 use hcs_planner::plan::{Plan, plan};
-use support::spec;
 
 fn ids(plan: &Plan) -> Vec<&str> {
     plan.steps().into_iter().map(|(_, step)| step.id.as_str()).collect()

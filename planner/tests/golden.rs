@@ -1,13 +1,12 @@
 //! Scenarios as text: spec and observed world -> plan. `UPDATE_EXPECT=1 cargo test -p hcs-planner` writes them anew.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::support::scenarios::{self, Scenario};
+use crate::support::world::World;
+use crate::support::{peer, spec, with};
 use expect_test::{Expect, expect_file};
 use hcs_planner::assumed::assumed;
 use hcs_planner::desired::Desired;
@@ -17,9 +16,6 @@ use hcs_planner::plan::{Action, plan, plan_destroy};
 use hcs_planner::render;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::{Value, json};
-use support::scenarios::{self, Scenario};
-use support::world::World;
-use support::{peer, spec, with};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -27,7 +23,7 @@ fn folder() -> PathBuf {
 
 /// The spec's properties that differ from those of a plain cluster, in one line.
 fn told(spec: &ClusterSpec) -> String {
-    let plain = json!(support::spec(spec.server_count, 3));
+    let plain = json!(crate::support::spec(spec.server_count, 3));
     let own = json!(spec);
     let mut text = format!("server_count {}", spec.server_count);
     for (key, value) in own.as_object().unwrap() {

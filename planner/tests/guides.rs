@@ -1,15 +1,11 @@
 //! What the guides say of ports is what the security group lets in.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
 use std::path::Path;
 
+use crate::support::spec;
 use hcs_planner::desired::{Desired, object};
 use hcs_planner::spec::{ClusterSpec, ExternalEndpoint};
 use serde_json::Value;
-use support::spec;
 
 /// Port, protocol and source of every rule that lets something in, sorted.
 fn rules(spec: &ClusterSpec) -> Vec<[String; 3]> {

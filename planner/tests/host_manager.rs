@@ -1,7 +1,5 @@
 //! Which host manager a plan names: the provider's, the one that is pinned, or the one before; and what that costs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use hcs_planner::assumed::assumed;
 use hcs_planner::dataplane::{HostManagerArtifact, own_version};
 use hcs_planner::observed::Observed;

@@ -1,30 +1,31 @@
 //! Laws that hold for every plan. `HCS_CASES` sets how many worlds are tried: 1,000,000 in the long run, see
 //! `cargo xtask sim laws`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::BTreeMap;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::support::laws::{Case, Effort, THOROUGH, broken, honest, ids};
+use crate::support::scenarios;
+use crate::support::world::World;
+use crate::support::{peer, spec, with};
+use hcs_planner::arm::ArmId;
+use hcs_planner::disks::HostEncryption;
 use hcs_planner::names::Names;
 use hcs_planner::rotation::Rotated;
 use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, LockLevel, ZoneFallback};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
-use support::laws::{Case, Effort, THOROUGH, broken, honest, ids};
-use support::scenarios;
-use support::world::World;
-use support::{peer, spec, with};
 
 // Half of the time of the laws was glibc's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SIZES: [&str; 3] = ["Standard_D2s_v5", "Standard_D4s_v5", "Standard_D2as_v5"];
+
+const ENCRYPTION_SET: &str =
+    "/subscriptions/s/resourceGroups/keys/providers/Microsoft.Compute/diskEncryptionSets/consul";
 
 /// Everything that a user can declare, in small numbers.
 fn specs() -> impl Strategy<Value = ClusterSpec> {
@@ -72,6 +73,11 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
                 size.clone_into(&mut s.vm_size);
                 s.os_disk_gib = 64 << os;
                 s.data_disk_gib = 32 << data;
+                s.host_encryption =
+                    if data == 1 { HostEncryption::On } else { HostEncryption::Off };
+                s.customer_managed_key =
+                    (data == 1 && os == 0).then(scenarios::own_key).map(Box::new);
+                s.disk_encryption_set_id = (os == 1).then(|| ArmId::new(ENCRYPTION_SET));
                 if image {
                     s.image.version = "24.04.202611010".into();
                 }
@@ -151,6 +157,9 @@ fn cases() -> impl Strategy<Value = Case> {
         }
         if disks {
             (now.os_disk_gib, now.data_disk_gib) = (other.os_disk_gib, other.data_disk_gib);
+            now.host_encryption = other.host_encryption;
+            now.customer_managed_key = other.customer_managed_key;
+            now.disk_encryption_set_id = other.disk_encryption_set_id;
         }
         if image {
             now.image = other.image;
@@ -187,7 +196,7 @@ fn small_cases() -> impl Strategy<Value = Case> {
 fn happen(world: &mut World, declared: &ClusterSpec, now: &ClusterSpec, event: &Event) {
     let names = Names::new(declared);
     let set = |slot: u32| names.scale_set(slot % declared.server_count);
-    let mut edit = |id: &hcs_planner::arm::ArmId, pointer: &str, value: serde_json::Value| {
+    let mut edit = |id: &ArmId, pointer: &str, value: serde_json::Value| {
         if let Some(place) = world.objects.get_mut(&id.key()).and_then(|b| b.pointer_mut(pointer)) {
             *place = value;
         }

@@ -1,17 +1,13 @@
 //! When a server counts as lost: its set goes without asking it, so nothing less than all of the evidence will do.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support::laws::ids;
+use crate::support::world::World;
+use crate::support::{spec, with};
 use hcs_planner::dataplane::ServerPhase;
 use hcs_planner::names::Names;
 use hcs_planner::observed::{LOST_AFTER_SECONDS, Observed};
 use hcs_planner::plan::plan;
 use hcs_planner::spec::ZoneFallback;
-use support::laws::ids;
-use support::world::World;
-use support::{spec, with};
 
 /// Whether server 1 of three, dead for an hour, is made anew in a world that differs a little.
 fn is_made_anew(change: impl FnOnce(&mut Observed)) -> bool {

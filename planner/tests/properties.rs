@@ -1,20 +1,16 @@
 //! Every owned property with its value and what a change of it does, as a golden: a port with two digits turned, or a
 //! property that nobody has classified, is seen here.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::support::scenarios;
 use expect_test::expect_file;
 use hcs_planner::arm::Kind;
 use hcs_planner::desired::{Desired, DesiredObject};
 use hcs_planner::effect::{effect, is_classified};
 use serde_json::Value;
-use support::scenarios;
 
 /// Leaves of a body: path and value. Elements of named lists go by their names.
 fn leaves(value: &Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, Value)>) {

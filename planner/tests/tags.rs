@@ -1,18 +1,15 @@
 //! Tags that a spec no longer has.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
 
 use std::collections::BTreeMap;
 
+use crate::support::world::World;
+use crate::support::{spec, with};
 use hcs_planner::arm::Kind;
 use hcs_planner::names::Names;
 use hcs_planner::plan::{Action, plan};
 use hcs_planner::spec::ClusterSpec;
 use hcs_planner::tags::IgnoredTags;
 use serde_json::json;
-use support::world::World;
-use support::{spec, with};
 
 fn tagged(names: &[&str]) -> ClusterSpec {
     let tags: BTreeMap<String, String> =

@@ -1,7 +1,5 @@
 //! Another Consul over a way that the servers are on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use hcs_planner::assumed::assumed;
 use hcs_planner::dataplane::ConsulArtifact;
 use hcs_planner::plan::plan;

@@ -233,6 +233,7 @@ fn arm(error: &ArmError) -> &'static str {
              same name: clients could not tell them apart. Give this cluster another name, or take the other zone's link \
              to that network away."
         }
+        code if encryption(code, &says).is_some() => encryption(code, &says).unwrap_or_default(),
         "PublicIPCountLimitReached" => {
             "That is the subscription's limit on public addresses in the region: give back some that nobody uses, or ask \
              for more."
@@ -293,5 +294,28 @@ fn arm(error: &ArmError) -> &'static str {
             "That is Azure's side: apply again, and give Microsoft the correlation id if it stays."
         }
         _ => "",
+    }
+}
+
+/// Keys of somebody, and hosts that encrypt.
+fn encryption(code: &str, says: &dyn Fn(&str) -> bool) -> Option<&'static str> {
+    match code {
+        "KeyVaultAuthenticationFailure" | "KeyVaultAccessTokenCannotBeAcquired" => Some(
+            "The identity of customer_managed_key may not use the key: give it Key Vault Crypto Service Encryption User on the \
+             key or its vault, and where the vault has a firewall, let trusted Microsoft services through. It counts within \
+             minutes; then apply again.",
+        ),
+        "KeyVaultPolicyError" => Some(
+            "Azure takes keys of vaults with soft delete and purge protection only: az keyvault update --name <vault> \
+             --enable-purge-protection true.",
+        ),
+        "KeyVaultEncryptionKeyNotFound" => Some(
+            "Check key_name and key_version of customer_managed_key: az keyvault key list --vault-name <vault>.",
+        ),
+        _ if says("encryptionathost' feature is not enabled") => Some(
+            "Once for the subscription, by its owner: az feature register --namespace Microsoft.Compute --name \
+             EncryptionAtHost, and when that says Registered, az provider register --namespace Microsoft.Compute.",
+        ),
+        _ => None,
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn explore_at_random(cases: u64, seed: u64) -> Result<(), Failure> {
 
 /// The planner's laws on so many random worlds. A million take an hour and a half on two idle cores.
 pub(crate) fn hold_laws(cases: u64, seed: u64) -> Result<(), Failure> {
-    let test = ["test", "--release", "--package", "hcs-planner", "--test", "laws"];
+    let test = ["test", "--release", "--package", "hcs-planner", "--test", "it", "laws::"];
     let (cases, seed) = (cases.to_string(), seed.to_string());
     cargo_with(&test, &[("HCS_CASES", &cases), ("HCS_SEED", &seed)])?;
     println!("{cases} worlds from seed {seed}: every plan keeps every law");
@@ -72,7 +72,7 @@ pub(crate) fn fuzz(execs: u64, seed: u64) -> Result<(), Failure> {
 
 /// Scenarios of the planner as text.
 pub(crate) fn golden(check: bool) -> Result<(), Failure> {
-    let words = ["test", "--package", "hcs-planner", "--test", "golden"];
+    let words = ["test", "--package", "hcs-planner", "--test", "it", "golden::"];
     cargo_with(&words, if check { &[] } else { &[("UPDATE_EXPECT", "1")] })
 }
 

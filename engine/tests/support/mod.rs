@@ -1,5 +1,7 @@
 //! What the tests of the engine share.
 
+pub(crate) mod claims;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -38,6 +38,29 @@ variable "server_count" {
   default     = 3
 }
 
+variable "customer_managed_key" {
+  description = "Key with which the storage account is encrypted; null takes Azure's."
+  type = object({
+    key_vault_resource_id  = string
+    key_name               = string
+    key_version            = optional(string)
+    user_assigned_identity = object({ resource_id = string })
+  })
+  default = null
+}
+
+variable "disk_encryption_set_id" {
+  description = "Disk encryption set of the servers' disks; null takes Azure's keys."
+  type        = string
+  default     = null
+}
+
+variable "encryption_at_host_enabled" {
+  description = "Whether hosts encrypt caches and temporary disks; needs the feature Microsoft.Compute/EncryptionAtHost."
+  type        = bool
+  default     = false
+}
+
 variable "consul_version" {
   description = "Exact Consul version; null takes the newest known one."
   type        = string
@@ -63,6 +86,10 @@ resource "hcs_cluster" "main" {
 
   storage_access              = "private_endpoint"
   storage_private_dns_zone_id = var.blob_private_dns_zone_id
+
+  customer_managed_key       = var.customer_managed_key
+  disk_encryption_set_id     = var.disk_encryption_set_id
+  encryption_at_host_enabled = var.encryption_at_host_enabled
 }
 
 resource "hcs_snapshot_policy" "hourly" {

@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{Builder, object, storage};
 use crate::arm::Kind;
 use crate::dataplane::{BootstrapConfig, container};
+use crate::diff::gone;
+use crate::disks::HostEncryption;
 use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER};
 use crate::placement::Place;
 use crate::reference::{
@@ -82,6 +84,11 @@ fn scale_set(builder: &mut Builder<'_>, slot: u32, needs: &[String]) {
                 "securityProfile": {
                     "securityType": "TrustedLaunch",
                     "uefiSettings": { "secureBootEnabled": true, "vTpmEnabled": true },
+                    // Where the subscription has no such feature Azure refuses the word, whatever it says.
+                    "encryptionAtHost": match spec.host_encryption {
+                        HostEncryption::On => json!(true),
+                        HostEncryption::Off => gone(),
+                    },
                 },
             },
         },
@@ -128,20 +135,24 @@ fn storage_profile(builder: &Builder<'_>) -> Value {
         // A word in the model would bring another image with the next write of it, and with it another OS disk.
         image["version"] = image_version(spec.image_at_least.as_deref());
     }
+    let disk = |kind: &str| {
+        let key = spec.disk_encryption_set_id.as_ref().map(|id| json!({ "id": id }));
+        json!({ "storageAccountType": kind, "diskEncryptionSet": key.unwrap_or_else(gone) })
+    };
     json!({
         "imageReference": image,
         "osDisk": {
             "createOption": "FromImage",
             "caching": "ReadWrite",
             "diskSizeGB": spec.os_disk_gib,
-            "managedDisk": { "storageAccountType": "Premium_LRS" },
+            "managedDisk": disk("Premium_LRS"),
         },
         "dataDisks": [ {
             "lun": DATA_DISK_LUN,
             "createOption": "Empty",
             "caching": "None",
             "diskSizeGB": spec.data_disk_gib,
-            "managedDisk": { "storageAccountType": "Premium_LRS" },
+            "managedDisk": disk(spec.data_disk_type.as_str()),
         } ],
     })
 }

@@ -89,8 +89,6 @@ pub(crate) fn is_closed(observed: &Observed, names: &Names) -> bool {
 /// Who may call the account from where.
 pub(super) fn access(builder: &Builder<'_>) -> Value {
     if builder.spec.storage_access == StorageAccess::PrivateEndpoint {
-        let keyed = json!({ "keyType": "Account" });
-        let enabled = json!({ "enabled": true, "keyType": "Account" });
         // Whoever closes an account has rules for the rest of it, too (docs/guides/landing-zones.md).
         return json!({
             "publicNetworkAccess": "Disabled",
@@ -98,11 +96,6 @@ pub(super) fn access(builder: &Builder<'_>) -> Value {
             "allowCrossTenantReplication": false,
             "allowedCopyScope": "AAD",
             "isLocalUserEnabled": false,
-            "encryption": {
-                "keySource": "Microsoft.Storage",
-                "requireInfrastructureEncryption": true,
-                "services": { "blob": enabled, "file": enabled, "queue": keyed, "table": keyed },
-            },
         });
     }
     // Whom the account lets in is its owner's to say, but for one that was closed by us.

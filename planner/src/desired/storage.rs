@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Builder, object, private};
+use super::{Builder, encryption, object, private};
 use crate::arm::{ArmId, Kind};
 use crate::dataplane::container;
 use crate::names::{
@@ -50,6 +50,7 @@ pub(super) fn build(builder: &mut Builder<'_>) {
     {
         properties.extend(access);
     }
+    encryption::add(builder, &mut account);
     let id = builder.names.storage_account();
     builder.add(
         object::STORAGE_ACCOUNT,

@@ -269,6 +269,15 @@ fn ends_well(case: &Case, after: &World) -> Result<(), String> {
     let extra = after.objects.keys().find(|key| ours.contains(*key) && !wanted.contains(*key));
     ensure("nothing stays behind", extra.is_none(), || format!("{extra:?}"))?;
     let stored = case.world.observe(&case.spec).stored_spec;
+    let had_key = stored.as_ref().is_some_and(|spec| spec.customer_managed_key.is_some());
+    if had_key && case.spec.customer_managed_key.is_none() {
+        let account = after.objects.get(&Names::new(&case.spec).storage_account().key());
+        let own = account.map(|body| &body["properties"]["encryption"]);
+        let is_azures = own.is_none_or(|own| {
+            own["keySource"] == "Microsoft.Storage" && own["keyvaultproperties"].is_null()
+        });
+        ensure("nothing stays behind", is_azures, || format!("a key: {own:?}"))?;
+    }
     let past = stored.into_iter().flat_map(|spec| spec.tags.into_keys());
     let past: Vec<String> = past.filter(|tag| !case.spec.tags.contains_key(tag)).collect();
     for body in after.objects.values() {

@@ -4,6 +4,7 @@ mod changes;
 mod events;
 
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::customer_key::CustomerManagedKey;
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::plan::{Plan, PlanError, plan};
@@ -147,6 +148,19 @@ pub(crate) type Way = fn(&mut ClusterSpec);
 /// Ways out and to the account that a network of the cluster's own can have; the first is what is left out.
 pub(crate) const WAYS: [Way; 6] =
     [|_| {}, |_| {}, without_outbound, private, closed, private_in_a_hubs_zone];
+
+/// A key of a security team.
+pub(crate) fn own_key() -> CustomerManagedKey {
+    let keys = "/subscriptions/s/resourceGroups/keys/providers";
+    CustomerManagedKey {
+        key_vault_id: ArmId::new(format!("{keys}/Microsoft.KeyVault/vaults/consul")),
+        key_name: "storage".into(),
+        key_version: None,
+        identity_id: ArmId::new(format!(
+            "{keys}/Microsoft.ManagedIdentity/userAssignedIdentities/consul"
+        )),
+    }
+}
 
 /// Nothing leaves the network.
 fn without_outbound(s: &mut ClusterSpec) {

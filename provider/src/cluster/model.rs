@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::dataplane::own_version;
+use hcs_planner::disks::DataDiskType;
 use hcs_planner::maintenance::{self, Scope};
 use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::roles::RoleAssignmentMode;
@@ -16,9 +17,9 @@ use tfplugin::validate::{each, text_rule};
 use tfplugin::{Attr, Model, Value};
 
 use super::validate::{
-    at_most, exact_version, exclusion_scope, image_channel, lock, number_rule, outbound_type,
-    role_assignment_mode, same_json, same_location, server_certificate_ttl, storage_access,
-    upgrade_channel, version, window_duration, zone_fallback, zone_list,
+    at_most, data_disk_type, exact_version, exclusion_scope, image_channel, lock, number_rule,
+    outbound_type, role_assignment_mode, same_json, same_location, server_certificate_ttl,
+    storage_access, upgrade_channel, version, window_duration, zone_fallback, zone_list,
 };
 use crate::snapshots::{container_id, snapshot_id};
 use crate::tagging;
@@ -157,6 +158,20 @@ pub(crate) struct Cluster {
     /// Data disk of a server in GiB, which holds Consul's data; default 32. Changing it makes the servers anew.
     #[tf(default = defaults::DATA_DISK_GIB, validate = number_rule(|gib| rules::disk_gib(Cluster::DATA_DISK_GIB, &rules::DATA_DISK_GIB, gib)))]
     pub(crate) data_disk_gib: Attr<u32>,
+    /// Kind of the data disk: `Premium_LRS` (default), whose speed grows with its size; `PremiumV2_LRS`, 3,000 operations a
+    /// second at each size, where the region has it; or `StandardSSD_LRS` for clusters that nobody waits for. Changing it
+    /// makes the servers anew.
+    #[tf(default = DataDiskType::default().as_str(), validate = text_rule("a kind of disk", data_disk_type))]
+    pub(crate) data_disk_type: Attr<String>,
+    /// Id of a disk encryption set of yours, in the cluster's subscription and region, with whose key all disks of the servers
+    /// are encrypted; default: with Azure's. The caller needs Reader on it, and its own identity the key. Changing it makes
+    /// the servers anew.
+    #[tf(validate = text_rule("the id of a disk encryption set", rules::disk_encryption_set_id), equal_if = ignoring_case)]
+    pub(crate) disk_encryption_set_id: Attr<String>,
+    /// Whether the servers' temporary disks and the caches of their disks are encrypted on the host, too; default false.
+    /// Needs the subscription's feature `Microsoft.Compute/EncryptionAtHost`. Changing it makes the servers anew.
+    #[tf(default = false)]
+    pub(crate) encryption_at_host_enabled: Attr<bool>,
     /// How long a server's certificate is good for, from `1h` to `8760h`; default `168h`. Each server makes its own,
     /// renews it when half of that is over, and Consul reads it without a restart. The storage account may be away for
     /// about half of it.
@@ -194,6 +209,9 @@ pub(crate) struct Cluster {
     /// such as a policy. The words are AKS's.
     #[tf(default = StorageZone::SYSTEM, validate = text_rule("a zone", rules::storage_private_dns_zone_id), equal_if = ignoring_case)]
     pub(crate) storage_private_dns_zone_id: Attr<String>,
+    /// Key of yours with which the storage account is encrypted, as Azure Verified Modules have it; default: Azure's. Can be
+    /// set, changed and taken away on a cluster that runs.
+    pub(crate) customer_managed_key: Attr<CustomerManagedKey>,
     /// Who assigns the servers' roles: `managed` (default), the apply, to identities that it makes; or `external`, somebody
     /// else, to `identities`, as `required_role_assignments` says, before the cluster is made. Then its apply assigns nothing,
     /// and whoever applies needs no right to. Changing it makes another cluster.
@@ -401,6 +419,32 @@ pub(crate) struct RotationTriggers {
     /// to clients within a week. Then the new one signs, and a week later the old one is forgotten.
     #[tf(validate = text_rule("a trigger", rules::rotation_trigger))]
     pub(crate) certificate_authority: Attr<String>,
+}
+
+/// The key that encrypts the storage account, and who may use it.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct CustomerManagedKey {
+    /// Id of the key vault or managed HSM, with soft delete and purge protection; of any subscription of the tenant.
+    #[tf(required, validate = text_rule("the id of a key vault", rules::key_vault_id), equal_if = ignoring_case)]
+    pub(crate) key_vault_resource_id: Attr<String>,
+    /// Name of the key.
+    #[tf(required, validate = text_rule("the name of a key", rules::key_name))]
+    pub(crate) key_name: Attr<String>,
+    /// Version of the key; default: the newest, which Azure looks for each day, so that a rotation in the vault needs no
+    /// apply.
+    #[tf(validate = text_rule("the version of a key", rules::key_version))]
+    pub(crate) key_version: Attr<String>,
+    /// Who uses the key for the account.
+    #[tf(required)]
+    pub(crate) user_assigned_identity: Attr<KeyUser>,
+}
+
+/// Who uses the key for the account.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct KeyUser {
+    /// Id of a user-assigned identity that holds *Key Vault Crypto Service Encryption User* on the key.
+    #[tf(required, validate = text_rule("the id of an identity", rules::identity_id), equal_if = ignoring_case)]
+    pub(crate) resource_id: Attr<String>,
 }
 
 /// Identities of the servers, made by somebody else.

@@ -3,6 +3,7 @@
 
 mod change;
 mod checks;
+mod encryption;
 mod image;
 mod inputs;
 mod offer;
@@ -293,6 +294,7 @@ impl Planner {
         self.check_peers(spec).await;
         self.check_subnet(spec, is_new).await;
         self.check_way_to_storage(spec, is_new);
+        self.check_encryption(spec, is_new).await;
         self.check_roles(spec).await;
         self.check_zones_taken(prior, spec).await;
         self.check_endpoint(spec);
@@ -535,6 +537,13 @@ pub(crate) mod tests {
             restore_from_snapshot_id: Some("/container/blobs/x.snap".to_owned()),
             host_manager_version: Some(semver::Version::new(0, 1, 0)),
             private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),
+            disk_encryption_set_id: Some(hcs_planner::arm::ArmId::new("/set")),
+            customer_managed_key: Some(Box::new(hcs_planner::customer_key::CustomerManagedKey {
+                key_vault_id: hcs_planner::arm::ArmId::new("/vault"),
+                key_name: "key".into(),
+                key_version: None,
+                identity_id: hcs_planner::arm::ArmId::new("/user"),
+            })),
             identities: Some(hcs_planner::roles::Identities {
                 shared_id: hcs_planner::arm::ArmId::new("/shared"),
                 server_ids: vec![hcs_planner::arm::ArmId::new("/server")],

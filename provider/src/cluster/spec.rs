@@ -3,23 +3,29 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::maintenance::{Exclusion, Scope, Window};
+use hcs_planner::disks::{DataDiskType, HostEncryption};
 use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
-use hcs_planner::roles::{Identities, RoleAssignmentMode};
-use hcs_planner::rotation::Rotated;
+use hcs_planner::roles::RoleAssignmentMode;
 use hcs_planner::rules;
 use hcs_planner::spec::{
-    ArtifactSource, ClusterSpec, ExternalEndpoint, ImageChannel, ImageReference, LockLevel,
-    ZoneFallback, defaults,
+    ClusterSpec, ExternalEndpoint, ImageChannel, ImageReference, ZoneFallback, defaults,
 };
 use hcs_planner::upgrade::{Channel, Maintenance, RELEASE_INDEX};
 use ipnet::Ipv4Net;
 use semver::Version;
-use tfplugin::typed::{Content as _, Model as _};
+use tfplugin::typed::Model as _;
 use tfplugin::{Attr, Schema, Value, parse_duration};
 
 use super::model::{self, Cluster};
 use crate::tagging::Tagging;
+
+mod parts;
+
+pub(super) use parts::image;
+pub(crate) use parts::timeouts;
+use parts::{
+    artifact_source, customer_managed_key, exclusion, identities, lock, rotation_triggers, window,
+};
 
 /// The block that every resource has beside its attributes.
 pub(super) const TIMEOUTS: &str = "timeouts";
@@ -129,6 +135,24 @@ impl Cluster {
             )?,
             os_disk_gib: known(&self.os_disk_gib, Self::OS_DISK_GIB)?,
             data_disk_gib: known(&self.data_disk_gib, Self::DATA_DISK_GIB)?,
+            data_disk_type: word(
+                &self.data_disk_type,
+                Self::DATA_DISK_TYPE,
+                DataDiskType::ALL,
+                DataDiskType::as_str,
+            )?,
+            disk_encryption_set_id: set(
+                &self.disk_encryption_set_id,
+                Self::DISK_ENCRYPTION_SET_ID,
+            )?
+            .map(ArmId::new),
+            host_encryption: match set(
+                &self.encryption_at_host_enabled,
+                Self::ENCRYPTION_AT_HOST_ENABLED,
+            )? {
+                Some(true) => HostEncryption::On,
+                _ => HostEncryption::Off,
+            },
             server_certificate_ttl_seconds: match set(
                 &self.server_certificate_ttl,
                 Self::SERVER_CERTIFICATE_TTL,
@@ -197,6 +221,9 @@ impl Cluster {
                     set(&self.storage_private_dns_zone_id, Self::STORAGE_PRIVATE_DNS_ZONE_ID)?;
                 zone.map_or_else(StorageZone::default, |text| StorageZone::of(&text))
             },
+            customer_managed_key: set(&self.customer_managed_key, Self::CUSTOMER_MANAGED_KEY)?
+                .map(|key| key.to_spec().map(Box::new))
+                .transpose()?,
             role_assignment_mode: word(
                 &self.role_assignment_mode,
                 Self::ROLE_ASSIGNMENT_MODE,
@@ -254,6 +281,13 @@ impl Cluster {
             image: image(&spec.image).into(),
             os_disk_gib: spec.os_disk_gib.into(),
             data_disk_gib: spec.data_disk_gib.into(),
+            data_disk_type: spec.data_disk_type.as_str().into(),
+            disk_encryption_set_id: spec
+                .disk_encryption_set_id
+                .as_ref()
+                .map(ToString::to_string)
+                .into(),
+            encryption_at_host_enabled: (spec.host_encryption == HostEncryption::On).into(),
             server_certificate_ttl: hours(spec.server_certificate_ttl_seconds).into(),
             host_manager_version: spec
                 .host_manager_version
@@ -269,6 +303,11 @@ impl Cluster {
             outbound_type: spec.outbound_type.as_str().into(),
             storage_access: spec.storage_access.as_str().into(),
             storage_private_dns_zone_id: spec.storage_zone.as_str().into(),
+            customer_managed_key: spec
+                .customer_managed_key
+                .as_deref()
+                .map(customer_managed_key)
+                .into(),
             role_assignment_mode: spec.role_assignment_mode.as_str().into(),
             identities: spec.identities.as_ref().map(identities).into(),
             peer_vnet_ids: written(&spec.peer_vnet_ids).into(),
@@ -329,174 +368,10 @@ impl Cluster {
     }
 }
 
-impl model::Identities {
-    pub(super) fn to_spec(&self) -> Result<Identities, String> {
-        let within = |name: String| format!("{}.{name}", Cluster::IDENTITIES);
-        let ids = known(&self.server_ids, Self::SERVER_IDS).map_err(within)?;
-        Ok(Identities {
-            shared_id: ArmId::new(known(&self.shared_id, Self::SHARED_ID).map_err(within)?),
-            server_ids: ids.into_iter().map(ArmId::new).collect(),
-        })
-    }
-}
-
-fn identities(identities: &Identities) -> model::Identities {
-    model::Identities {
-        shared_id: identities.shared_id.to_string().into(),
-        server_ids: written(&identities.server_ids).into(),
-    }
-}
-
-impl model::MaintenanceWindow {
-    /// With what a configuration would be given.
-    pub(crate) fn with_defaults(self) -> Self {
-        let or = |own: Attr<String>, other: &str| if own.is_null() { other.into() } else { own };
-        Self { time_zone: or(self.time_zone, "UTC"), ..self }
-    }
-
-    pub(crate) fn to_spec(&self) -> Result<Window, String> {
-        let duration = known(&self.duration, Self::DURATION)?;
-        let duration = parse_duration(&duration).map_err(|_| Self::DURATION.to_owned())?;
-        Ok(Window {
-            days: some(&self.days, Self::DAYS)?,
-            start: known(&self.start, Self::START)?,
-            duration_seconds: duration.as_secs(),
-            time_zone: known(&self.time_zone, Self::TIME_ZONE)?,
-        })
-    }
-}
-
-fn window(window: &Window) -> model::MaintenanceWindow {
-    model::MaintenanceWindow {
-        days: window.days.clone().into(),
-        start: window.start.as_str().into(),
-        duration: hours(window.duration_seconds).into(),
-        time_zone: window.time_zone.as_str().into(),
-    }
-}
-
-impl model::MaintenanceExclusion {
-    fn to_spec(&self) -> Result<Exclusion, String> {
-        let scope = known(&self.scope, Self::SCOPE)?;
-        let named = |(word, _): &(&str, Scope)| scope == *word;
-        Ok(Exclusion {
-            start: known(&self.start, Self::START)?,
-            end: known(&self.end, Self::END)?,
-            scope: Scope::WORDS.into_iter().find(named).map_or(Scope::All, |(_, one)| one),
-        })
-    }
-}
-
-fn exclusion(exclusion: &Exclusion) -> model::MaintenanceExclusion {
-    model::MaintenanceExclusion {
-        start: exclusion.start.as_str().into(),
-        end: exclusion.end.as_str().into(),
-        scope: exclusion.scope.as_str().into(),
-    }
-}
-
 /// A version, where there is one.
 fn version(attribute: &Attr<String>, name: &str) -> Result<Option<Version>, String> {
     let text = set(attribute, name)?;
     text.map(|text| text.parse().map_err(|_| name.to_owned())).transpose()
-}
-
-impl model::Lock {
-    fn to_spec(&self) -> Result<(LockLevel, String), String> {
-        let within = |name: String| format!("{}.{name}", Cluster::LOCK);
-        let kind = known(&self.kind, Self::KIND).map_err(within)?;
-        let is_none = kind == LockLevel::None.as_str();
-        let kind = if is_none { LockLevel::None } else { LockLevel::CanNotDelete };
-        Ok((kind, known(&self.name, Self::NAME).map_err(within)?))
-    }
-
-    /// The lock where nothing is said.
-    pub(super) fn default_value() -> Value {
-        lock(LockLevel::CanNotDelete, defaults::LOCK_NAME).write()
-    }
-}
-
-fn lock(kind: LockLevel, name: &str) -> model::Lock {
-    model::Lock { kind: kind.as_str().into(), name: name.into() }
-}
-
-impl model::RotationTriggers {
-    fn to_spec(&self) -> Result<BTreeMap<Rotated, String>, String> {
-        let mut triggers = BTreeMap::new();
-        for (what, word, name) in [
-            (Rotated::GossipKey, &self.gossip_key, Self::GOSSIP_KEY),
-            (Rotated::AgentTokens, &self.agent_tokens, Self::AGENT_TOKENS),
-            (Rotated::ManagementToken, &self.management_token, Self::MANAGEMENT_TOKEN),
-            (Rotated::ClientToken, &self.client_token, Self::CLIENT_TOKEN),
-            (
-                Rotated::CertificateAuthority,
-                &self.certificate_authority,
-                Self::CERTIFICATE_AUTHORITY,
-            ),
-        ] {
-            let word =
-                set(word, name).map_err(|name| format!("{}.{name}", Cluster::ROTATION_TRIGGERS))?;
-            triggers.extend(word.map(|word| (what, word)));
-        }
-        Ok(triggers)
-    }
-}
-
-fn rotation_triggers(spec: &ClusterSpec) -> model::RotationTriggers {
-    let word = |what| spec.rotation_triggers.get(&what).cloned().into();
-    model::RotationTriggers {
-        gossip_key: word(Rotated::GossipKey),
-        agent_tokens: word(Rotated::AgentTokens),
-        management_token: word(Rotated::ManagementToken),
-        client_token: word(Rotated::ClientToken),
-        certificate_authority: word(Rotated::CertificateAuthority),
-    }
-}
-
-/// The `timeouts` block as an import restores it.
-pub(crate) fn timeouts(spec: &ClusterSpec) -> Value {
-    let Some(timeouts) = &spec.timeouts else { return Value::Null };
-    let text = |name: &str| Value::from(timeouts.get(name).cloned());
-    Value::object(["create", "update", "delete"].map(|name| (name, text(name))))
-}
-
-impl model::Image {
-    fn to_spec(&self) -> Result<ImageReference, String> {
-        let within = |name: &str| format!("{}.{name}", Cluster::IMAGE);
-        Ok(ImageReference {
-            publisher: known(&self.publisher, Self::PUBLISHER).map_err(|name| within(&name))?,
-            offer: known(&self.offer, Self::OFFER).map_err(|name| within(&name))?,
-            sku: known(&self.sku, Self::SKU).map_err(|name| within(&name))?,
-            version: known(&self.version, Self::VERSION).map_err(|name| within(&name))?,
-        })
-    }
-}
-
-/// An image as an attribute.
-pub(super) fn image(image: &ImageReference) -> model::Image {
-    model::Image {
-        publisher: image.publisher.clone().into(),
-        offer: image.offer.clone().into(),
-        sku: image.sku.clone().into(),
-        version: image.version.clone().into(),
-    }
-}
-
-impl model::ArtifactSource {
-    fn to_spec(&self) -> Result<ArtifactSource, String> {
-        let within = |name: &str| format!("{}.{name}", Cluster::ARTIFACT_SOURCE);
-        Ok(ArtifactSource {
-            location: known(&self.location, Self::LOCATION).map_err(|name| within(&name))?,
-            sha256: set(&self.sha256, Self::SHA256).map_err(|name| within(&name))?,
-        })
-    }
-}
-
-fn artifact_source(source: &ArtifactSource) -> model::ArtifactSource {
-    model::ArtifactSource {
-        location: source.location.clone().into(),
-        sha256: source.sha256.clone().into(),
-    }
 }
 
 /// A value that must be there.

@@ -1,6 +1,7 @@
 //! What can be told from the configuration alone: rules of single attributes, which [`Cluster`] names at them, and rules
 //! on several together. Unknown values are left for the plan.
 
+use hcs_planner::disks::DataDiskType;
 use hcs_planner::maintenance::{self, Scope};
 use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::roles::RoleAssignmentMode;
@@ -25,6 +26,7 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     exclusions(config, &mut found);
     images(config, &mut found);
     ways(config, &mut found);
+    disks(config, &mut found);
     roles(config, &mut found);
     found.extend(null_elements(&super::schema(), config));
     found.extend(super::timeouts().validate(config));
@@ -120,6 +122,10 @@ pub(super) fn image_channel(text: &str) -> Result<(), String> {
 
 pub(super) fn outbound_type(text: &str) -> Result<(), String> {
     one_of(Cluster::OUTBOUND_TYPE, text, &OutboundType::ALL.map(OutboundType::as_str))
+}
+
+pub(super) fn data_disk_type(text: &str) -> Result<(), String> {
+    one_of(Cluster::DATA_DISK_TYPE, text, &DataDiskType::ALL.map(DataDiskType::as_str))
 }
 
 pub(super) fn role_assignment_mode(text: &str) -> Result<(), String> {
@@ -285,6 +291,18 @@ fn exclusive(config: &Value, found: &mut Diagnostics) {
     }
 }
 
+/// A kind of disk that needs a zone, where a server may be outside of any.
+fn disks(config: &Value, found: &mut Diagnostics) {
+    let is = |name: &str, word: &str| config.get(name).as_str() == Some(word);
+    if is(Cluster::DATA_DISK_TYPE, DataDiskType::PremiumV2Lrs.as_str())
+        && is(Cluster::ZONE_FALLBACK, ZoneFallback::BestEffort.as_str())
+    {
+        let summary = "data_disk_type = \"PremiumV2_LRS\" needs zones";
+        let diagnostic = Diagnostic::error(summary, rules::PREMIUM_V2_NEEDS_A_ZONE);
+        found.push(diagnostic.at(Cluster::DATA_DISK_TYPE));
+    }
+}
+
 fn endpoint(config: &Value, found: &mut Diagnostics) {
     let name = Cluster::CONSUL_EXTERNAL_ENDPOINT_ALLOWED_CIDRS;
     let (wanted, cidrs) = (config.get(Cluster::CONSUL_EXTERNAL_ENDPOINT), config.get(name));
@@ -406,6 +424,8 @@ mod tests {
             ("role_assignment_mode", "external".into(), "set identities"),
             ("outbound_type", "loadBalancer".into(), "\"nat_gateway\", \"user_defined_routing\""),
             ("outbound_type", "user_defined_routing".into(), "set subnet_id"),
+            ("data_disk_type", "Ultra".into(), "\"Premium_LRS\", \"PremiumV2_LRS\""),
+            ("disk_encryption_set_id", "keys".into(), "not the id of a disk encryption set"),
             ("storage_access", "private".into(), "\"public_endpoint\", \"private_endpoint\""),
             ("storage_private_dns_zone_id", "hub".into(), "neither \"System\""),
             ("storage_private_dns_zone_id", "None".into(), "storage_access = \"private_endpoint\""),
@@ -435,6 +455,9 @@ mod tests {
 
     #[test]
     fn inputs_that_exclude_each_other_are_told() {
+        let outside = ("zone_fallback", Value::from("best_effort"));
+        let both = errors(vec![("data_disk_type", "PremiumV2_LRS".into()), outside]);
+        assert!(both.len() == 1 && both[0].contains("machines in a zone only"), "{both:?}");
         let subnet = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/s";
         let both = errors(vec![("subnet_id", subnet.into()), ("vnet_cidr", "10.0.0.0/24".into())]);
         assert_eq!(both.len(), 1);

@@ -83,6 +83,18 @@ impl Azure {
         assert!(response.status < 300, "{path}: {response:?}");
     }
 
+    /// The subscription's owner registers what encryption at host needs.
+    pub(crate) async fn register_encryption_at_host(&self) {
+        let id = Self::cluster_id();
+        let subscription = id.segment("subscriptions").unwrap();
+        let feature = "Microsoft.Features/providers/Microsoft.Compute/features/EncryptionAtHost";
+        self.post(
+            &format!("/subscriptions/{subscription}/providers/{feature}/register"),
+            "2021-07-01",
+        )
+        .await;
+    }
+
     /// Deletes an object as somebody else would.
     pub(crate) async fn delete(&self, id: &ArmId) {
         let versions = [

@@ -128,6 +128,31 @@ fn steps() -> Vec<(&'static str, EngineError)> {
         ),
         ("a quota of its own code", arm(409, "QuotaExceeded", "Cores are used up.")),
         (
+            "a key that may not be used",
+            arm(
+                403,
+                "KeyVaultAuthenticationFailure",
+                "The operation failed because of authentication issue on the keyvault.",
+            ),
+        ),
+        (
+            "a vault that forgets",
+            arm(400, "KeyVaultPolicyError", "Keyvault policy recoverable is not set."),
+        ),
+        (
+            "a key that is not there",
+            arm(404, "KeyVaultEncryptionKeyNotFound", "The key 'consul' was not found."),
+        ),
+        (
+            "a feature that nobody registered",
+            arm(
+                400,
+                "InvalidParameter",
+                "The property 'securityProfile.encryptionAtHost' is not valid because the \
+                 'Microsoft.Compute/EncryptionAtHost' feature is not enabled for this subscription.",
+            ),
+        ),
+        (
             "too many public addresses",
             arm(
                 400,

@@ -25,10 +25,10 @@ pub(crate) async fn measure() {
     for (name, before, now) in changes {
         let azure = Azure::new().await;
         if let Some(before) = &before {
-            azure.run(before).await;
+            Box::pin(azure.run(before)).await;
         }
         let (_, writes) = azure.requests();
-        let (plan, spans) = azure.run(&now).await;
+        let (plan, spans) = Box::pin(azure.run(&now)).await;
         let writes = azure.requests().1 - writes;
         let (finish, ideal, walked) = times(&plan, &spans);
         figure(&format!("{name}: finish time to critical path"), finish / ideal, "x", Some(1.05));

@@ -49,7 +49,7 @@ fn main() {
         .unwrap();
     let observed = runtime.block_on(async {
         let azure = world::Azure::new().await;
-        azure.run(&world::spec(3)).await;
+        Box::pin(azure.run(&world::spec(3))).await;
         azure.observed(&world::spec(3)).await
     });
     fleet::measure(&observed);

@@ -6,6 +6,7 @@ pub(crate) mod compute;
 pub(crate) mod extensions;
 pub(crate) mod groups;
 pub(crate) mod identity;
+pub(crate) mod key_vault;
 pub(crate) mod locks;
 pub(crate) mod network;
 pub(crate) mod private_dns;

@@ -217,6 +217,8 @@ pub(crate) static KINDS: &[&Kind] = &[
     &crate::providers::private_dns::RECORD_TXT,
     &crate::providers::private_dns::RECORD_CNAME,
     &crate::providers::private_dns::RECORD_SOA,
+    &crate::providers::key_vault::VAULT,
+    &crate::providers::key_vault::KEY,
     &crate::providers::storage::account::ACCOUNT,
     &crate::providers::storage::account::BLOB_SERVICE,
     &crate::providers::storage::account::FILE_SERVICE,
@@ -224,6 +226,7 @@ pub(crate) static KINDS: &[&Kind] = &[
     &crate::providers::storage::account::TABLE_SERVICE,
     &crate::providers::storage::container::CONTAINER,
     &crate::providers::storage::retention::IMMUTABILITY_POLICY,
+    &crate::providers::compute::disks::DISK_ENCRYPTION_SET,
     &crate::providers::compute::scale_set::SCALE_SET,
     &crate::providers::compute::instances::INSTANCE,
 ];

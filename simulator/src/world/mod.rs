@@ -70,6 +70,9 @@ pub struct World {
     pub(crate) ghost_locks: Vec<GhostLock>,
     /// Namespace in lower case -> when it is or was registered.
     pub(crate) registrations: BTreeMap<String, u64>,
+    /// Subscription, namespace and feature in lower case -> when it is or was registered.
+    #[serde(default)]
+    pub(crate) features: BTreeMap<String, u64>,
     pub(crate) buckets: BTreeMap<String, throttle::Bucket>,
     pub(crate) faults: Vec<fault::Fault>,
     pub(crate) counters: BTreeMap<String, u64>,
@@ -109,6 +112,7 @@ impl World {
             principals: [(caller.object_id.clone(), caller)].into(),
             ghost_locks: Vec::new(),
             registrations,
+            features: BTreeMap::new(),
             buckets: BTreeMap::new(),
             faults: Vec::new(),
             counters: BTreeMap::new(),

@@ -33,6 +33,22 @@ pub(crate) const ROLES: &[Role] = &[
         ..role("b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor", &["*"])
     },
     role("acdd72a7-3385-48ef-bd42-f606fba81ae7", "Reader", &["*/read"]),
+    Role {
+        data_actions: &[
+            "Microsoft.KeyVault/vaults/keys/read",
+            "Microsoft.KeyVault/vaults/keys/wrap/action",
+            "Microsoft.KeyVault/vaults/keys/unwrap/action",
+        ],
+        ..role(
+            "e147488a-f6f5-4113-8e2d-b22465e65bf6",
+            "Key Vault Crypto Service Encryption User",
+            &[
+                "Microsoft.EventGrid/eventSubscriptions/write",
+                "Microsoft.EventGrid/eventSubscriptions/read",
+                "Microsoft.EventGrid/eventSubscriptions/delete",
+            ],
+        )
+    },
     role(
         "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
         "User Access Administrator",

@@ -82,6 +82,7 @@ impl Default for Settings {
             registered: [
                 "Microsoft.Authorization",
                 "Microsoft.Compute",
+                "Microsoft.KeyVault",
                 "Microsoft.ManagedIdentity",
                 "Microsoft.Network",
                 "Microsoft.Resources",

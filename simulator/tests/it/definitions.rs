@@ -29,7 +29,7 @@ const KEPT: [&str; 15] = [
     "type",
 ];
 /// Namespaces that the world knows nothing of.
-const STRANGE: [&str; 3] = ["Microsoft.KeyVault", "Microsoft.Solutions", "/dnsZones/"];
+const STRANGE: [&str; 2] = ["Microsoft.Solutions", "/dnsZones/"];
 
 fn slim(schema: &Value) -> Value {
     match schema {

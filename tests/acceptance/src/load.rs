@@ -9,6 +9,10 @@ use crate::consul::Consul;
 use crate::scenario::CLUSTER;
 use crate::{HarnessError, Scenario};
 
+/// Between two writes, and between two looks. An election takes seconds; each look is a process, and on a small machine
+/// more of them would slow down what they look at.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Writes keys all the time and watches for a leader.
 #[derive(Debug)]
 pub struct Load {
@@ -58,7 +62,7 @@ impl Load {
                 {
                     acknowledged.push(key);
                 }
-                thread::sleep(Duration::from_millis(100));
+                thread::sleep(PAUSE);
             }
             acknowledged
         });
@@ -80,7 +84,7 @@ impl Load {
                 if has_leader {
                     seen = Instant::now();
                 }
-                thread::sleep(Duration::from_millis(50));
+                thread::sleep(PAUSE);
             }
             longest
         });

@@ -5,12 +5,14 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_acceptance::client::{Client, HandedOut};
 use hcs_acceptance::scenario::{self, CLUSTER, example_dir};
-use hcs_acceptance::{Scenario, Workspace, tools};
+use hcs_acceptance::{Scenario, Workspace, tools, wait};
 use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -89,9 +91,13 @@ fn machine(scenario: &Scenario, id: &str) -> Done {
     Ok(())
 }
 
-/// Nightly ones, one before a migration, and back to it: once for each incident.
+/// Nightly ones, one before a migration, and back to it: once for each incident. A night lasts a minute here, and the plan
+/// of the next morning is empty.
 fn snapshots(scenario: &Scenario, id: &str) -> Done {
     let mut terraform = workspace(scenario, "snapshot-restore", id)?;
+    let example = fs::read_to_string(terraform.dir.join("main.tf"))?;
+    assert!(example.contains("0 2 * * *"), "{example}");
+    terraform.write("main.tf", &example.replace("0 2 * * *", "* * * * *"))?;
     let consul = scenario.consul()?;
     let put = |value: &str| consul.ask(0, "PUT", "kv/shop/price", Some(value), true);
     put("7")?;
@@ -102,6 +108,10 @@ fn snapshots(scenario: &Scenario, id: &str) -> Done {
     terraform.set("TF_VAR_incident", "4711");
     terraform.apply(&[])?;
     assert_eq!(consul.ask(0, "GET", "kv/shop/price?raw", None, true)?.text(), "7");
+    wait("a nightly snapshot", || {
+        sleep(Duration::from_secs(2));
+        Ok(scenario.hcs("snapshots list", &[])?.contains("nightly/"))
+    })?;
     terraform.plan(&[])?.expect_code(0)?;
     terraform.destroy(&[])?;
     Ok(())

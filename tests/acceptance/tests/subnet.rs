@@ -61,6 +61,63 @@ fn platform(scenario: &Scenario, id: &str, version: &str, body: &Value) -> Done 
     Ok(())
 }
 
+/// What a security team brings.
+struct Keys {
+    /// As the variable of the example.
+    of_storage: Value,
+    of_disks: String,
+}
+
+/// A vault with a key, whoever may use it, a set for disks, and the feature that hosts need.
+fn keys(scenario: &Scenario) -> Result<Keys, Box<dyn Error>> {
+    let group = scenario.azure.group_id(GROUP);
+    let vault = format!("{group}/providers/Microsoft.KeyVault/vaults/security");
+    let identity =
+        format!("{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/storage");
+    let of_disks = format!("{group}/providers/Microsoft.Compute/diskEncryptionSets/security");
+    let put = |id: &str, version: &str, body: &Value| -> Result<Value, Box<dyn Error>> {
+        let path = format!("{id}?api-version={version}");
+        let made = scenario.azure.arm("PUT", &path, Some(&body.to_string()))?;
+        assert!(made.status < 300, "{id}: {}", made.text());
+        Ok(made.json())
+    };
+    let body = json!({ "location": "westeurope", "properties": {
+        "tenantId": "22222222-2222-4222-8222-222222222222", "sku": { "family": "A", "name": "premium" },
+        "enableRbacAuthorization": true, "enablePurgeProtection": true,
+    } });
+    put(&vault, "2023-07-01", &body)?;
+    let body = json!({ "properties": { "kty": "RSA-HSM", "keySize": 3072 } });
+    put(&format!("{vault}/keys/storage"), "2023-07-01", &body)?;
+    let made = put(&identity, "2023-01-31", &json!({ "location": "westeurope" }))?;
+    let role = "e147488a-f6f5-4113-8e2d-b22465e65bf6";
+    let subscription = group.split("/resourceGroups/").next().unwrap_or_default();
+    let body = json!({ "properties": {
+        "roleDefinitionId": format!("{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"),
+        "principalId": made["properties"]["principalId"], "principalType": "ServicePrincipal",
+    } });
+    let assignment =
+        "providers/Microsoft.Authorization/roleAssignments/0b7f5c4e-5d5e-4e57-9d5b-0c2f60a3d001";
+    put(&format!("{vault}/{assignment}"), "2022-04-01", &body)?;
+    let body = json!({ "location": "westeurope", "identity": { "type": "SystemAssigned" }, "properties": {
+        "activeKey": { "keyUrl": "https://security.vault.azure.net/keys/storage/1" },
+        "encryptionType": "EncryptionAtRestWithPlatformAndCustomerKeys",
+    } });
+    put(&of_disks, "2022-07-02", &body)?;
+    let feature =
+        "providers/Microsoft.Features/providers/Microsoft.Compute/features/EncryptionAtHost";
+    let path = |verb: &str| format!("{subscription}/{feature}{verb}?api-version=2021-07-01");
+    scenario.azure.arm("POST", &path("/register"), None)?;
+    wait("the feature", || {
+        let state = scenario.azure.arm("GET", &path(""), None)?.json();
+        Ok(state["properties"]["state"] == "Registered")
+    })?;
+    let of_storage = json!({
+        "key_vault_resource_id": vault, "key_name": "storage",
+        "user_assigned_identity": { "resource_id": identity },
+    });
+    Ok(Keys { of_storage, of_disks })
+}
+
 /// The rules are those of Azure Landing Zones at the levels landing-zones and corp, its guardrails enforced
 /// (`docs/guides/landing-zones.md` has the table).
 #[test]
@@ -103,8 +160,12 @@ fn a_corporate_cluster_lives_under_the_rules_of_a_landing_zone() -> Done {
             "properties": { "virtualNetwork": { "id": vnet }, "registrationEnabled": false } });
         platform(&scenario, &format!("{zone}/virtualNetworkLinks/spoke"), "2024-06-01", &link)?;
     }
+    let keys = keys(&scenario)?;
     scenario.before = scenario.azure.objects()?;
     let terraform = &mut scenario.terraform;
+    terraform.set("TF_VAR_customer_managed_key", &keys.of_storage.to_string());
+    terraform.set("TF_VAR_disk_encryption_set_id", &keys.of_disks);
+    terraform.set("TF_VAR_encryption_at_host_enabled", "true");
     terraform.set("TF_VAR_subnet_id", &format!("{vnet}/subnets/consul"));
     terraform.set("TF_VAR_blob_private_dns_zone_id", &blob);
     terraform.set("TF_VAR_consul_private_dns_zone_id", &names);

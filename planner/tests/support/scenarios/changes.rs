@@ -3,6 +3,7 @@
 #![allow(clippy::too_many_lines)]
 
 use super::*;
+use hcs_planner::disks::{DataDiskType, HostEncryption};
 
 pub(super) fn creating(b: &mut Builder) {
     b.add("create-1-on-3-zones", "One server is warned about", None, spec(1, 3));
@@ -188,6 +189,29 @@ pub(super) fn rolling(b: &mut Builder) {
         "A larger OS disk",
         Some(spec(3, 3)),
         with(spec(3, 3), |s| s.os_disk_gib = 128),
+    );
+    b.add(
+        "replace-encrypted",
+        "Disks with a key of somebody and hosts that encrypt: made anew once",
+        Some(spec(3, 3)),
+        with(spec(3, 3), |s| {
+            let set = "/subscriptions/s/resourceGroups/keys/providers/Microsoft.Compute/diskEncryptionSets/consul";
+            s.disk_encryption_set_id = Some(ArmId::new(set));
+            s.host_encryption = HostEncryption::On;
+            s.data_disk_type = DataDiskType::PremiumV2Lrs;
+        }),
+    );
+    b.add(
+        "account-key-comes",
+        "The storage account with a key of somebody: written in place",
+        Some(spec(3, 3)),
+        with(spec(3, 3), |s| s.customer_managed_key = Some(Box::new(own_key()))),
+    );
+    b.add(
+        "account-key-goes",
+        "And without it again",
+        Some(with(spec(3, 3), |s| s.customer_managed_key = Some(Box::new(own_key())))),
+        spec(3, 3),
     );
     b.add(
         "replace-data-disk-1",

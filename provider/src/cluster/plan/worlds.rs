@@ -7,14 +7,17 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::customer_key::CustomerManagedKey as CustomerKey;
 use hcs_planner::dataplane::own_version;
+use hcs_planner::disks::DataDiskType;
 use hcs_planner::reach::{OutboundType, StorageAccess, StorageZone};
 use hcs_planner::roles::RoleAssignmentMode;
 use hcs_planner::spec::{ClusterSpec, ImageChannel, LockLevel, ZoneFallback, defaults};
 use tfplugin::{Schema, Type, Value};
 
 use crate::cluster::model::{
-    ArtifactSource, Cluster, Identities, Lock, MaintenanceExclusion, MaintenanceWindow,
+    ArtifactSource, Cluster, CustomerManagedKey, Identities, KeyUser, Lock, MaintenanceExclusion,
+    MaintenanceWindow,
 };
 use crate::cluster::spec::{TIMEOUTS, inputs, spec_of};
 use crate::provider::ProviderConfig;
@@ -193,6 +196,8 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
             };
             vec![ids(0), ids(1)]
         }
+        Cluster::DATA_DISK_TYPE => DataDiskType::ALL.map(|one| one.as_str().into()).to_vec(),
+        Cluster::CUSTOMER_MANAGED_KEY => vec![key(0), key(1)],
         Cluster::OUTBOUND_TYPE => OutboundType::ALL.map(|one| one.as_str().into()).to_vec(),
         Cluster::STORAGE_ACCESS => StorageAccess::ALL.map(|one| one.as_str().into()).to_vec(),
         Cluster::STORAGE_PRIVATE_DNS_ZONE_ID => {
@@ -215,6 +220,20 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
     values
 }
 
+/// A key of somebody.
+fn key(turn: usize) -> Value {
+    let part = |number: usize| text(Cluster::CUSTOMER_MANAGED_KEY, turn, number);
+    Value::object([
+        (CustomerManagedKey::KEY_VAULT_RESOURCE_ID, Value::from(part(0))),
+        (CustomerManagedKey::KEY_NAME, part(1).into()),
+        (CustomerManagedKey::KEY_VERSION, part(2).into()),
+        (
+            CustomerManagedKey::USER_ASSIGNED_IDENTITY,
+            Value::object([(KeyUser::RESOURCE_ID, Value::from(part(3)))]),
+        ),
+    ])
+}
+
 fn maps(first: &str, second: &str) -> Vec<Value> {
     [first, second].map(|key| Value::map([(key, Value::from("a"))])).to_vec()
 }
@@ -233,6 +252,23 @@ fn by_type(ty: &Type, first: &str, second: &str) -> Vec<Value> {
             .map(|text| Value::object(inner.keys().map(|name| (name.as_str(), Value::from(text)))))
             .to_vec(),
         _ => vec![first.into(), second.into()],
+    }
+}
+
+/// The same with its parts unknown where a whole is: none, where that changes nothing.
+fn opened(name: &str, value: &Value, turn: usize) -> Option<Value> {
+    let is_open = |part: &str| value.get(part).is_unknown();
+    match name {
+        // A list of which nothing is known may have as many as are ever needed.
+        Cluster::IDENTITIES if is_open(Identities::SERVER_IDS) => {
+            let ids = std::iter::repeat_n(Value::unknown(), identities(turn));
+            Some(value.clone().with(Identities::SERVER_IDS, Value::list(ids)))
+        }
+        Cluster::CUSTOMER_MANAGED_KEY if is_open(CustomerManagedKey::USER_ASSIGNED_IDENTITY) => {
+            let user = Value::object([(KeyUser::RESOURCE_ID, Value::unknown())]);
+            Some(value.clone().with(CustomerManagedKey::USER_ASSIGNED_IDENTITY, user))
+        }
+        _ => None,
     }
 }
 
@@ -259,12 +295,7 @@ fn filled(name: &str, value: &Value, prior: &Value, turn: usize) -> Value {
             None => value.clone(),
         }
     }
-    // A list of which nothing is known may have as many as are ever needed.
-    let is_open = name == Cluster::IDENTITIES && value.get(Identities::SERVER_IDS).is_unknown();
-    let opened = is_open.then(|| {
-        let ids = std::iter::repeat_n(Value::unknown(), identities(turn));
-        value.clone().with(Identities::SERVER_IDS, Value::list(ids))
-    });
+    let opened = opened(name, value, turn);
     let value = opened.as_ref().unwrap_or(value);
     // No element twice: a list of zones takes none of them again.
     let taken: Vec<&str> =
@@ -301,6 +332,15 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         }
         Cluster::IDENTITIES => {
             let kind = Kind::Identity.resource_type();
+            format!("/subscriptions/{INVENTED}/resourceGroups/g/providers/{kind}/{unique}")
+        }
+        Cluster::DISK_ENCRYPTION_SET_ID => {
+            let compute = network.replace("Network/virtualNetworks", "Compute/diskEncryptionSets");
+            format!("{compute}/{unique}")
+        }
+        Cluster::CUSTOMER_MANAGED_KEY => {
+            let kind =
+                if number == 0 { CustomerKey::VAULT } else { Kind::Identity.resource_type() };
             format!("/subscriptions/{INVENTED}/resourceGroups/g/providers/{kind}/{unique}")
         }
         Cluster::STORAGE_PRIVATE_DNS_ZONE_ID => {

@@ -157,6 +157,7 @@ pub(super) fn random(leaf: &Leaf, random: &mut Random) -> Option<Value> {
         "peer_vnet_ids.0" => peer.into(),
         "consul_external_endpoint"
         | "deletion_protection"
+        | "encryption_at_host_enabled"
         | "force_destroy"
         | "skip_final_snapshot"
         | "enabled" => random.chance(2).into(),
@@ -193,7 +194,26 @@ pub(super) fn identity(name: &str) -> String {
     group_id("rg").resource(kind, name).to_string()
 }
 
-/// Ways out, and to the account.
+fn vault(random: &mut Random) -> String {
+    let name = ["keys", "spare"][random.below(2)];
+    group_id("rg").resource("Microsoft.KeyVault/vaults", name).to_string()
+}
+
+/// A key of somebody.
+pub(super) fn a_key(random: &mut Random) -> Value {
+    let names = ["consul", "next"];
+    Value::object([
+        ("key_vault_resource_id", Value::from(vault(random))),
+        ("key_name", names[random.below(2)].into()),
+        ("key_version", Value::Null),
+        (
+            "user_assigned_identity",
+            Value::object([("resource_id", Value::from(identity("key-user")))]),
+        ),
+    ])
+}
+
+/// Ways out, and to the account; disks and keys.
 fn ways(name: &str, random: &mut Random) -> Option<Value> {
     let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
     Some(match name {
@@ -212,6 +232,27 @@ fn ways(name: &str, random: &mut Random) -> Option<Value> {
             ids.collect::<Vec<_>>().into()
         }
         "identities.server_ids.0" => identity(["server-8", "server-9"][random.below(2)]).into(),
+        "data_disk_type" => word(&["Premium_LRS", "PremiumV2_LRS", "StandardSSD_LRS"], random),
+        "disk_encryption_set_id" if random.chance(3) => Value::Null,
+        "disk_encryption_set_id" => {
+            let name = ["keys", "other-keys"][random.below(2)];
+            let kind = "Microsoft.Compute/diskEncryptionSets";
+            group_id("rg").resource(kind, name).as_str().into()
+        }
+        "customer_managed_key" if random.chance(3) => Value::Null,
+        "customer_managed_key" => a_key(random),
+        "customer_managed_key.key_vault_resource_id" => vault(random).into(),
+        "customer_managed_key.key_name" => word(&["consul", "next"], random),
+        "customer_managed_key.key_version" => {
+            word(&["0682afdd9c104f4285df20107e956cad", "1682afdd9c104f4285df20107e956cad"], random)
+        }
+        "customer_managed_key.user_assigned_identity" => {
+            let id = identity(["servers", "others"][random.below(2)]);
+            Value::object([("resource_id", Value::from(id))])
+        }
+        "customer_managed_key.user_assigned_identity.resource_id" => {
+            identity(["servers", "others"][random.below(2)]).into()
+        }
         "role_assignment_mode" => word(&["managed", "external"], random),
         "outbound_type" => word(&["nat_gateway", "none", "user_defined_routing"], random),
         "storage_access" => word(&["public_endpoint", "private_endpoint"], random),

@@ -2,6 +2,7 @@
 //!
 //! `HCS_LAW_CASES` sets how many cases the random ones try.
 
+mod encryption;
 mod fleets;
 mod images;
 mod imports;

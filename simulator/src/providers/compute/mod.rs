@@ -1,6 +1,7 @@
 //! Microsoft.Compute: scale sets and what a client asks before it makes one.
 
 pub(crate) mod actions;
+pub(crate) mod disks;
 pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod scale_set;
@@ -32,11 +33,15 @@ pub(crate) fn route(
     let words: Vec<&str> = types.iter().map(String::as_str).collect();
     let accepted = match words.as_slice() {
         ["skus"] => SKU_VERSIONS,
+        ["features", ..] => disks::FEATURE_VERSIONS,
         [.., "networkinterfaces"] => NETWORK_VERSIONS,
         _ => COMPUTE_VERSIONS,
     };
     let answer: Answer = match (req.method, words.as_slice()) {
         (Method::Get, ["skus"]) => Ok(skus::list(world, req)),
+        (Method::Get, ["features"]) | (Method::Post, ["features", "register"]) => {
+            disks::feature(world, req, path)
+        }
         (Method::Get, ["locations", "usages"]) => usages::list(world, path),
         (
             Method::Get,

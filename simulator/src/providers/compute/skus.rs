@@ -106,6 +106,11 @@ fn row(size: &Size, region: &Region) -> Value {
             capability("PremiumIO", "True".to_owned()),
             capability("HyperVGenerations", "V1,V2".to_owned()),
             capability("AcceleratedNetworkingEnabled", "True".to_owned()),
+            // Microsoft's list of sizes with encryption at host leaves out the older burstable ones.
+            capability(
+                "EncryptionAtHostSupported",
+                if size.family == "standardBSFamily" { "False" } else { "True" }.to_owned(),
+            ),
             capability("CpuArchitectureType", if size.arm { "Arm64" } else { "x64" }.to_owned()),
         ],
         "restrictions": restrictions,

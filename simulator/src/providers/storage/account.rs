@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{RESERVED, VERSIONS, firewall, retention};
+use crate::providers::key_vault;
 use crate::world::errors::{Answer, ArmError};
 use crate::world::events::Event;
 use crate::world::http::{Request, Response};
@@ -187,6 +188,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         ));
     }
     firewall::check(world, put.body)?;
+    key_vault::check_account(world, put)?;
     let mut body = own_parts(put.body);
     body["location"] = json!(put.location);
     body["sku"]["tier"] = json!(if sku.starts_with("Premium") { "Premium" } else { "Standard" });
@@ -228,6 +230,8 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
     ] {
         default(&mut properties["networkAcls"], name, value);
     }
+    key_vault::show_identities(world, &mut body);
+    let properties = &mut body["properties"];
     properties["creationTime"] = json!(rfc3339(created));
     properties["primaryLocation"] = json!(put.location);
     properties["statusOfPrimary"] = json!("available");
