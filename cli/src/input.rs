@@ -1,5 +1,7 @@
 //! Reads a declared cluster and an observed world from JSON files.
 
+mod terraform;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,8 @@ use hcs_planner::rules::{self, Broken};
 use hcs_planner::spec::{ClusterSpec, ImageReference};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+
+use terraform::from_terraform;
 
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -237,31 +241,6 @@ fn known_only(path: &Path, given: &[String], spec: &ClusterSpec) -> Result<(), C
         None => Ok(()),
     }
 }
-
-/// A resource's attributes as a spec has them.
-fn from_terraform(values: &Map<String, Value>) -> Map<String, Value> {
-    let mut value: Map<String, Value> = values
-        .iter()
-        .filter(|(_, item)| !item.is_null())
-        .map(|(key, item)| (key.clone(), item.clone()))
-        .collect();
-    if let Some(tags) = value.remove("tags_all") {
-        value.insert("tags".to_owned(), tags);
-    }
-    value.remove("timeouts");
-    if value.remove("consul_external_endpoint") == Some(Value::Bool(true)) {
-        let allowed =
-            value.remove("consul_external_endpoint_allowed_cidrs").unwrap_or_else(|| json!([]));
-        value.insert("external_endpoint".to_owned(), json!({ "allowed_cidrs": allowed }));
-    }
-    // The subscription is the provider's business; ids in the plan differ by it only.
-    let id = values.get("id").and_then(Value::as_str).and_then(|id| id.split('/').nth(2));
-    value.insert("subscription_id".to_owned(), json!(id.unwrap_or(NO_SUBSCRIPTION)));
-    value
-}
-
-/// Stands for a subscription that the input does not name.
-const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 
 fn read<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, CliError> {
     let bytes = fs::read(path)

@@ -57,6 +57,7 @@ enum Command {
         terraform show -json tfplan > plan.json\n  \
         hcs plan -f plan.json                            what Terraform is about to do\n  \
         hcs plan -f plan.json --lose-zone 2              what breaks if zone 2 goes\n  \
+        hcs plan -f plan.json --cost                     about what it costs, before and after\n  \
         hcs plan -f plan.json --format html > plan.html  as a page")]
     Plan {
         #[command(flatten)]
@@ -64,6 +65,9 @@ enum Command {
         /// Say what breaks when this zone is gone, now and while the plan runs, instead of planning.
         #[arg(long, value_name = "ZONE")]
         lose_zone: Option<String>,
+        /// Say about what the cluster costs a month, before and after, instead of planning.
+        #[arg(long, conflicts_with = "lose_zone")]
+        cost: bool,
         /// Form of the answer.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -358,6 +362,7 @@ fn main() -> ExitCode {
         Command::Plan { input, lose_zone: Some(zone), .. } => {
             plan::lose_zone(&input.files(), &zone)
         }
+        Command::Plan { input, cost: true, .. } => plan::cost(&input.files()),
         Command::Plan { input, format, .. } => plan::plan(&input.files(), format),
         Command::Graph { input, format } => plan::plan(&input.files(), format.into()),
         Command::Explain { step, input } => explain::explain(&input.files(), &step),

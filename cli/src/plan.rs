@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hcs_planner::placement::{quorum, zone_of};
 use hcs_planner::plan::Standing;
-use hcs_planner::{plan as planner, render};
+use hcs_planner::{cost, plan as planner, render};
 
 use crate::Format;
 use crate::input::{CliError, Files};
@@ -34,6 +34,13 @@ pub(crate) fn plan(files: &Files<'_>, format: Format) -> Result<Answer, CliError
         );
     }
     Ok(Answer { text, changes: !plan.is_empty() })
+}
+
+/// About what the cluster costs a month, before the change and after it.
+pub(crate) fn cost(files: &Files<'_>) -> Result<Answer, CliError> {
+    let input = files.read()?;
+    let text = cost::text(input.observed.stored_spec.as_ref(), &input.spec);
+    Ok(Answer { text, changes: false })
 }
 
 /// What breaks when a zone is gone: now, and while the plan runs.
@@ -175,6 +182,16 @@ mod tests {
         );
         let chosen = Files { address: Some("hcs_cluster.b"), ..files(&both) };
         assert!(!plan(&chosen, Format::Text).unwrap().changes);
+    }
+
+    #[test]
+    fn a_resize_is_told_with_its_price() {
+        let file = file(DEMO);
+        let text = cost(&files(&file)).unwrap().text;
+        assert!(text.contains("total") && !text.contains("->"), "{text}");
+        let resize = ("hcs_cluster.a", demo(3, "Standard_D2s_v5"), demo(3, "Standard_D4s_v5"));
+        let text = cost(&files(&terraform(&[resize]))).unwrap().text;
+        assert!(text.contains("210.24  ->    420.48  3 x Standard_D4s_v5"), "{text}");
     }
 
     #[test]

@@ -468,7 +468,8 @@ fn write_bound(error: &ArmError) -> Option<u64> {
     if error.status == 404 && parent_missing.iter().any(|code| error.is(code)) {
         return Some(REPLICATION_SECONDS_MAX);
     }
-    if error.is("PrincipalNotFound") {
+    // A role on a key that the same run gave counts within minutes, too.
+    if error.is("PrincipalNotFound") || error.is("KeyVaultAuthenticationFailure") {
         return Some(PROPAGATION_SECONDS_MAX);
     }
     // Another write of the same object, perhaps an earlier one of ours, is waited for like any operation.

@@ -53,6 +53,11 @@ impl Region {
         }
     }
 
+    /// Whether any size is offered in zones.
+    pub fn has_zones(&self) -> bool {
+        self.sizes.values().any(|(_, zones)| !zones.is_empty())
+    }
+
     /// The lists of zones that its sizes are offered in, each once.
     pub fn zone_lists(&self) -> Vec<Vec<String>> {
         let lists: BTreeSet<&Vec<String>> = self.sizes.values().map(|(_, zones)| zones).collect();

@@ -5,17 +5,27 @@ use serde::{Deserialize, Serialize};
 use crate::arm::ArmId;
 use crate::names::by_cloud;
 
-/// The key, and who may use it for the account.
+/// The key, and who may use it for the account. Stored as Azure Verified Modules write it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomerManagedKey {
     /// The vault, or the managed HSM.
+    #[serde(rename = "key_vault_resource_id")]
     pub key_vault_id: ArmId,
     /// Name of the key.
     pub key_name: String,
     /// Its version; absent: the newest, which Azure looks for each day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_version: Option<String>,
-    /// The user-assigned identity that wraps and unwraps with it.
+    /// Who wraps and unwraps with it.
+    #[serde(rename = "user_assigned_identity")]
+    pub user: KeyUser,
+}
+
+/// Who uses the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyUser {
+    /// Id of a user-assigned identity.
+    #[serde(rename = "resource_id")]
     pub identity_id: ArmId,
 }
 
@@ -60,7 +70,7 @@ mod tests {
             )),
             key_name: "consul".to_owned(),
             key_version: None,
-            identity_id: ArmId::new("/i"),
+            user: KeyUser { identity_id: ArmId::new("/i") },
         };
         let table = [
             ("Microsoft.KeyVault/vaults", "westeurope", "https://keys.vault.azure.net"),

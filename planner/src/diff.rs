@@ -140,7 +140,7 @@ impl<'a> Comparison<'a> {
                 for (key, value) in want {
                     let other = self.lookup(have, key);
                     // That an id is there says something, although nothing stands behind it.
-                    let is_missing = other.is_null() && key.starts_with('/');
+                    let is_missing = other.is_null() && key.starts_with('/') && !is_absent(value);
                     self.at(Segment::Key(key), |inner| {
                         if is_missing {
                             inner.differs(value, other);
@@ -158,7 +158,8 @@ impl<'a> Comparison<'a> {
                     self.at(Segment::Key(key), |inner| inner.compare(value, &Value::Null));
                 }
             }
-            // An empty list or object that ARM leaves out says the same.
+            // An empty text, list or object that ARM leaves out says the same.
+            (Value::String(want), Value::Null) if want.is_empty() => {}
             (Value::Array(want), Value::Null) if want.iter().all(is_absent) => {}
             (want @ Value::Object(_), Value::Null) if is_hollow(want) => {}
             (Value::String(want), Value::String(have)) if self.is_location(want, have) => {}

@@ -35,11 +35,23 @@ impl DataDiskType {
 
 /// What a host does with what it keeps of a machine: temporary disks, and caches of disks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "bool", into = "bool")]
 pub enum HostEncryption {
     /// It keeps that as it is.
     #[default]
     Off,
     /// It encrypts that.
     On,
+}
+
+impl From<bool> for HostEncryption {
+    fn from(is_on: bool) -> Self {
+        if is_on { Self::On } else { Self::Off }
+    }
+}
+
+impl From<HostEncryption> for bool {
+    fn from(encryption: HostEncryption) -> Self {
+        encryption == HostEncryption::On
+    }
 }

@@ -8,6 +8,7 @@ pub mod arm;
 pub mod assumed;
 pub mod client_config;
 pub mod cloud_init;
+pub mod cost;
 pub mod customer_key;
 pub mod dataplane;
 pub mod desired;

@@ -21,6 +21,8 @@ pub const INCARNATION_TAG: &str = "hcs-incarnation";
 pub const GIVEN_TAG: &str = "hcs-group-given";
 /// Tag that names the slot of a per-server object.
 pub const SLOT_TAG: &str = "hcs-slot";
+/// Tag of what was declared of an object's encryption.
+pub const ENCRYPTION_TAG: &str = "hcs-encryption";
 /// Metadata of a server's DNS record: the `uniqueId` of the scale set whose address it holds.
 pub const SERVER_METADATA: &str = "hcs-server";
 /// Metadata of a record in a zone that others use, too: whose it is, as [`CLUSTER_TAG`] says it of what has tags.

@@ -87,7 +87,7 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
     }
     if let Some(key) = &spec.customer_managed_key {
         let actions = of_kind(Kind::Identity, &["read", "assign/action"]);
-        let scope = key.identity_id.clone();
+        let scope = key.user.identity_id.clone();
         needs.push(Need { scope, role: "Managed Identity Operator", actions });
     }
     if let Some(set) = &spec.disk_encryption_set_id {

@@ -91,7 +91,7 @@ pub struct ClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_encryption_set_id: Option<ArmId>,
     /// Whether temporary disks and caches are encrypted on the host, too.
-    #[serde(default)]
+    #[serde(default, rename = "encryption_at_host_enabled")]
     pub host_encryption: HostEncryption,
     /// Public SSH key for new servers; absent: a key whose private half nobody has.
     pub ssh_public_key: Option<String>,

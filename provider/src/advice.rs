@@ -155,6 +155,7 @@ enum Denial {
     Firewall,
     Token,
     Disabled,
+    Key,
     Role,
 }
 
@@ -166,6 +167,7 @@ impl Denial {
             | "PublicAccessNotPermitted" => Self::Firewall,
             "AuthenticationFailed" | "InvalidAuthenticationInfo" => Self::Token,
             "AccountIsDisabled" => Self::Disabled,
+            code if code.starts_with("KeyVault") => Self::Key,
             _ => Self::Role,
         }
     }
@@ -187,6 +189,11 @@ fn denied(code: &str) -> &'static str {
             "The token itself is not taken: check the clock of this machine and tenant_id."
         }
         Denial::Disabled => "The subscription or the account is disabled: ask its owner.",
+        Denial::Key => {
+            "The account is encrypted with a key that cannot be used: it is disabled, expired or gone, or the identity of \
+             customer_managed_key has lost its role on it or cannot reach the vault. Give the key back; nothing else has to be \
+             repaired, and servers go on meanwhile. A key that was deleted comes back by az keyvault key recover."
+        }
         Denial::Role => {
             "The caller needs the role Storage Blob Data Contributor on the cluster's storage account (to look only: \
              Storage Blob Data Reader on config, certificates, snapshots and status-*); an apply by an Owner or User \
@@ -304,6 +311,10 @@ fn encryption(code: &str, says: &dyn Fn(&str) -> bool) -> Option<&'static str> {
             "The identity of customer_managed_key may not use the key: give it Key Vault Crypto Service Encryption User on the \
              key or its vault, and where the vault has a firewall, let trusted Microsoft services through. It counts within \
              minutes; then apply again.",
+        ),
+        "KeyVaultAccessForbidden" => Some(
+            "The disk encryption set may not use its key: give the set's own identity Key Vault Crypto Service Encryption User on \
+             the key or its vault, and let trusted Microsoft services through the vault's firewall; then apply again.",
         ),
         "KeyVaultPolicyError" => Some(
             "Azure takes keys of vaults with soft delete and purge protection only: az keyvault update --name <vault> \

@@ -16,7 +16,7 @@ const JUDGED: [(&str, &[&str]); 7] = [
     ),
     ("what policies, tags and extensions do", &["-p", "hcs-simulator", "--test", "it", "policy::"]),
     ("credentials", &["-p", "hcs-azure", "--test", "it"]),
-    ("ports", &["-p", "hcs-planner", "--test", "guides"]),
+    ("ports", &["-p", "hcs-planner", "--test", "it", "guides::"]),
     ("what a client reaches", &["-p", "hcs-acceptance", "--test", "client_network"]),
 ];
 

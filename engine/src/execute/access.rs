@@ -84,6 +84,10 @@ pub async fn ensure_blob_access(
                 }
                 return Ok(granted);
             }
+            // No waiting brings back a key of the user's.
+            Err(error @ BlobError::Denied { .. }) if is_for_want_of_a_key(&error) => {
+                return Err(error.into());
+            }
             Err(error @ (BlobError::Denied { .. } | BlobError::Unavailable { .. })) => {
                 let mut why = NotYet::new(&error);
                 if matches!(why, NotYet::Firewall | NotYet::Away) {
@@ -122,6 +126,11 @@ pub async fn ensure_blob_access(
         attempt += 1;
         arm.sleep(crate::arm::backoff(attempt)).await?;
     }
+}
+
+/// Codes that the storage service takes over from the vault.
+fn is_for_want_of_a_key(error: &BlobError) -> bool {
+    matches!(error, BlobError::Denied { code, .. } if code.starts_with("KeyVault"))
 }
 
 /// How an account that is closed to the public is reached.

@@ -2,11 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Builder, object, storage};
-use crate::arm::Kind;
+use super::{Builder, encryption, object, storage};
+use crate::arm::{ArmId, Kind};
 use crate::dataplane::{BootstrapConfig, container};
-use crate::diff::gone;
-use crate::disks::HostEncryption;
 use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER};
 use crate::placement::Place;
 use crate::reference::{
@@ -67,6 +65,7 @@ fn scale_set(builder: &mut Builder<'_>, slot: u32, needs: &[String]) {
             .map(|id| (id.as_str().to_owned(), json!({})))
             .collect();
     let place = builder.place(slot);
+    let id = builder.names.scale_set(slot);
     let mut body = json!({
         "location": spec.location,
         "sku": { "name": place.vm_size, "tier": "Standard", "capacity": 1 },
@@ -84,23 +83,21 @@ fn scale_set(builder: &mut Builder<'_>, slot: u32, needs: &[String]) {
                 "securityProfile": {
                     "securityType": "TrustedLaunch",
                     "uefiSettings": { "secureBootEnabled": true, "vTpmEnabled": true },
-                    // Where the subscription has no such feature Azure refuses the word, whatever it says.
-                    "encryptionAtHost": match spec.host_encryption {
-                        HostEncryption::On => json!(true),
-                        HostEncryption::Off => gone(),
-                    },
                 },
             },
         },
     });
     let profile = &mut body["properties"]["virtualMachineProfile"];
-    profile["storageProfile"] = storage_profile(builder);
+    if let Some(host) = encryption::host(builder, &id) {
+        profile["securityProfile"]["encryptionAtHost"] = host;
+    }
+    profile["storageProfile"] = storage_profile(builder, &id);
     profile["osProfile"] = os_profile(builder, slot);
     profile["networkProfile"] = network_profile(builder);
     set_place(&mut body, &place);
-    let id = builder.names.scale_set(slot);
     let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
     builder.add_for_slot(object::server(slot), Kind::ScaleSet, id, body, &needs, Some(slot));
+    encryption::tag(builder, &object::server(slot));
 }
 
 /// Writes zone and size, and all that follows from them, into a server's body.
@@ -128,7 +125,7 @@ pub(super) fn set_place(body: &mut Value, place: &Place) {
     }
 }
 
-fn storage_profile(builder: &Builder<'_>) -> Value {
+fn storage_profile(builder: &Builder<'_>, id: &ArmId) -> Value {
     let spec = builder.spec;
     let mut image = json!(spec.image);
     if spec.image.is_latest() {
@@ -136,8 +133,11 @@ fn storage_profile(builder: &Builder<'_>) -> Value {
         image["version"] = image_version(spec.image_at_least.as_deref());
     }
     let disk = |kind: &str| {
-        let key = spec.disk_encryption_set_id.as_ref().map(|id| json!({ "id": id }));
-        json!({ "storageAccountType": kind, "diskEncryptionSet": key.unwrap_or_else(gone) })
+        let mut disk = json!({ "storageAccountType": kind });
+        if let Some(set) = encryption::disk_set(builder, id) {
+            disk["diskEncryptionSet"] = set;
+        }
+        disk
     };
     json!({
         "imageReference": image,

@@ -1,16 +1,29 @@
-//! How the storage account is encrypted: by whose key, and how often.
+//! By whose key the storage account and the servers' disks are encrypted.
+//!
+//! What somebody else set stays. What was declared here is told by a tag on the object itself, written with it: only that is
+//! taken away again, by whoever comes next, however the run before ended.
 
 use serde_json::{Map, Value, json};
 
-use super::Builder;
+use super::{Builder, object};
+use crate::arm::{ArmId, Kind};
 use crate::customer_key::CustomerManagedKey;
 use crate::diff::gone;
+use crate::disks::HostEncryption;
+use crate::names::ENCRYPTION_TAG;
 use crate::reach::StorageAccess;
 
 /// Azure's word for keys of its own.
 const AZURE: &str = "Microsoft.Storage";
 /// Azure's word for keys of a vault, in its own spelling.
 const VAULT: &str = "Microsoft.Keyvault";
+
+/// What the tag says of a key of the account.
+const ACCOUNT: &str = "account";
+/// What the tag says of a set for disks.
+const DISKS: &str = "disks";
+/// What the tag says of a host that encrypts.
+const HOST: &str = "host";
 
 /// Writes what is ours of it into the account's body; nothing where nobody said anything.
 pub(super) fn add(builder: &Builder<'_>, account: &mut Value) {
@@ -26,18 +39,15 @@ pub(super) fn add(builder: &Builder<'_>, account: &mut Value) {
         own.insert("services".to_owned(), services);
         own.insert("requireInfrastructureEncryption".to_owned(), json!(true));
     }
+    let before = before(builder);
     if let Some(key) = key {
-        account["identity"] = json!({
-            "type": "UserAssigned",
-            "userAssignedIdentities": { key.identity_id.as_str(): {} },
-        });
         own.extend(of_vault(key, &builder.spec.location));
-    } else if had_key(builder) {
+        account["identity"] = attached(builder, &key.user.identity_id, before.as_deref());
+    } else if let Some(before) = before {
         own.insert("keySource".to_owned(), json!(AZURE));
         own.insert("keyvaultproperties".to_owned(), gone());
         own.insert("identity".to_owned(), gone());
-    } else if is_closed {
-        own.insert("keySource".to_owned(), json!(AZURE));
+        account["identity"] = detached(builder, &before);
     }
     if !own.is_empty() {
         account["properties"]["encryption"] = Value::Object(own);
@@ -45,21 +55,112 @@ pub(super) fn add(builder: &Builder<'_>, account: &mut Value) {
 }
 
 fn of_vault(key: &CustomerManagedKey, location: &str) -> [(String, Value); 3] {
-    let version = key.key_version.as_ref().map_or_else(gone, |version| json!(version));
     let properties = json!({
         "keyvaulturi": key.vault_uri(location),
         "keyname": key.key_name,
-        "keyversion": version,
+        // What is left out of a write stays as it was; an empty one is the newest (Microsoft's example).
+        "keyversion": key.key_version.as_deref().unwrap_or_default(),
     });
     [
         ("keySource".to_owned(), json!(VAULT)),
         ("keyvaultproperties".to_owned(), properties),
-        ("identity".to_owned(), json!({ "userAssignedIdentity": key.identity_id })),
+        ("identity".to_owned(), json!({ "userAssignedIdentity": key.user.identity_id })),
     ]
 }
 
-/// What somebody else set stays; only a key that was declared here is taken away here.
-fn had_key(builder: &Builder<'_>) -> bool {
-    let stored = builder.observed.stored_spec.as_ref();
-    stored.is_some_and(|stored| stored.customer_managed_key.is_some())
+fn account<'b>(builder: &'b Builder<'_>) -> Option<&'b Value> {
+    builder.observed.object(&builder.names.storage_account())
+}
+
+/// The identity by which the account uses a key that was declared here.
+fn before(builder: &Builder<'_>) -> Option<String> {
+    if !was_declared(builder, &builder.names.storage_account(), ACCOUNT) {
+        return None;
+    }
+    let user = "/properties/encryption/identity/userAssignedIdentity";
+    let user = account(builder).and_then(|body| body.pointer(user)?.as_str());
+    Some(user.unwrap_or_default().to_owned())
+}
+
+fn identity_kind<'b>(builder: &'b Builder<'_>) -> &'b str {
+    let kind = account(builder).and_then(|body| body.pointer("/identity/type")?.as_str());
+    kind.unwrap_or_default()
+}
+
+/// The account's identities with this one among them, beside one that somebody gave it. The one before goes: an account that
+/// names an identity that is gone takes no write any more.
+fn attached(builder: &Builder<'_>, identity: &ArmId, before: Option<&str>) -> Value {
+    let mut all = Map::new();
+    if let Some(before) = before.filter(|before| !before.is_empty()) {
+        all.insert(before.to_owned(), gone());
+    }
+    all.retain(|id, _| ArmId::new(id.as_str()) != *identity);
+    all.insert(identity.as_str().to_owned(), json!({}));
+    let kind = match identity_kind(builder) {
+        kind if kind.contains("UserAssigned") => "UserAssigned",
+        kind if kind.contains("SystemAssigned") => "SystemAssigned,UserAssigned",
+        _ => "UserAssigned",
+    };
+    json!({ "type": kind, "userAssignedIdentities": all })
+}
+
+/// The account's identities without the one that used the key.
+fn detached(builder: &Builder<'_>, before: &str) -> Value {
+    let all = account(builder)
+        .and_then(|body| body.pointer("/identity/userAssignedIdentities")?.as_object());
+    let is_other = |id: &String| !id.eq_ignore_ascii_case(before);
+    if all.into_iter().flat_map(Map::keys).any(is_other) {
+        return json!({ "userAssignedIdentities": { before: gone() } });
+    }
+    let has_system = identity_kind(builder).contains("SystemAssigned");
+    let kind = if has_system { "SystemAssigned" } else { "None" };
+    json!({ "type": kind, "userAssignedIdentities": gone() })
+}
+
+/// Whether the object's tag says that this was declared here.
+fn was_declared(builder: &Builder<'_>, id: &ArmId, what: &str) -> bool {
+    tag_of(builder, id).is_some_and(|words| words.split(' ').any(|word| word == what))
+}
+
+fn tag_of<'b>(builder: &'b Builder<'_>, id: &ArmId) -> Option<&'b str> {
+    builder.observed.object(id)?.get("tags")?.get(ENCRYPTION_TAG)?.as_str()
+}
+
+/// The set by which a disk of this server is encrypted.
+pub(super) fn disk_set(builder: &Builder<'_>, server: &ArmId) -> Option<Value> {
+    match &builder.spec.disk_encryption_set_id {
+        Some(id) => Some(json!({ "id": id })),
+        None => was_declared(builder, server, DISKS).then(gone),
+    }
+}
+
+/// Whether this server's host encrypts. Where the subscription has no such feature Azure refuses the word, whatever it says.
+pub(super) fn host(builder: &Builder<'_>, server: &ArmId) -> Option<Value> {
+    match builder.spec.host_encryption {
+        HostEncryption::On => Some(json!(true)),
+        HostEncryption::Off => was_declared(builder, server, HOST).then(gone),
+    }
+}
+
+/// Writes down what is declared, beside it.
+pub(super) fn tag(builder: &mut Builder<'_>, name: &str) {
+    let spec = builder.spec;
+    let Some(object) = builder.objects.get(name) else { return };
+    let words: Vec<&str> = if object.kind == Kind::StorageAccount {
+        spec.customer_managed_key.iter().map(|_| ACCOUNT).collect()
+    } else {
+        let disks = spec.disk_encryption_set_id.iter().map(|_| DISKS);
+        let host = (spec.host_encryption == HostEncryption::On).then_some(HOST);
+        disks.chain(host).collect()
+    };
+    let is_tagged = tag_of(builder, &object.id).is_some();
+    let tag = if words.is_empty() { gone() } else { json!(words.join(" ")) };
+    if let (true, Some(object)) = (is_tagged || !words.is_empty(), builder.objects.get_mut(name)) {
+        object.body["tags"][ENCRYPTION_TAG] = tag;
+    }
+}
+
+/// The account's.
+pub(super) fn tag_account(builder: &mut Builder<'_>) {
+    tag(builder, object::STORAGE_ACCOUNT);
 }

@@ -78,8 +78,9 @@ fn fold(row: &mut Map<String, Value>, (one, many): (&str, &str)) {
 
 /// Whether two texts at this path say the same.
 pub(super) fn same_text<'p>(mut path: impl Iterator<Item = &'p str>, a: &str, b: &str) -> bool {
-    let (a, b) = (without_slash(a), without_slash(b));
-    a == b || (a.eq_ignore_ascii_case(b) && !path.any(|segment| OWN_TEXTS.contains(&segment)))
+    a == b
+        || (without_slash(a).eq_ignore_ascii_case(without_slash(b))
+            && !path.any(|segment| OWN_TEXTS.contains(&segment)))
 }
 
 /// An address says the same with a slash at its end: Azure gives those of vaults back as they came.

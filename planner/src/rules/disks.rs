@@ -7,9 +7,10 @@ use crate::spec::{ClusterSpec, ZoneFallback};
 const DISK_ENCRYPTION_SET: &str = "Microsoft.Compute/diskEncryptionSets";
 
 /// A kind of disk that goes into no machine outside of a zone.
-pub const PREMIUM_V2_NEEDS_A_ZONE: &str = "Azure attaches a Premium SSD v2 to machines in a zone only, and zone_fallback = \
-                                           \"best_effort\" may put a server outside of any. Set zone_fallback to \"strict\" or \
-                                           \"prefer\", or data_disk_type = \"Premium_LRS\".";
+pub const PREMIUM_V2_NEEDS_A_ZONE: &str = "Where a region has zones Azure attaches a Premium SSD v2 to machines in a zone only, \
+                                           and without zones, or with zone_fallback = \"best_effort\", a server may be \
+                                           outside of any. Set zones and zone_fallback to \"strict\" or \"prefer\", or \
+                                           data_disk_type = \"Premium_LRS\".";
 
 /// Id of a disk encryption set.
 pub fn disk_encryption_set_id(text: &str) -> Result<(), String> {

@@ -46,7 +46,7 @@ pub(super) fn broken(spec: &ClusterSpec) -> Vec<(&'static str, String)> {
         key_vault_id(key.key_vault_id.as_str()),
         key_name(&key.key_name),
         version,
-        identity_id(key.identity_id.as_str()),
+        identity_id(key.user.identity_id.as_str()),
     ];
     let told = all.into_iter().filter_map(Result::err);
     told.map(|told| ("customer_managed_key", told)).collect()

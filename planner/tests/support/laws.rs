@@ -269,9 +269,13 @@ fn ends_well(case: &Case, after: &World) -> Result<(), String> {
     let extra = after.objects.keys().find(|key| ours.contains(*key) && !wanted.contains(*key));
     ensure("nothing stays behind", extra.is_none(), || format!("{extra:?}"))?;
     let stored = case.world.observe(&case.spec).stored_spec;
-    let had_key = stored.as_ref().is_some_and(|spec| spec.customer_managed_key.is_some());
+    let account = Names::new(&case.spec).storage_account().key();
+    let before = case.world.objects.get(&account);
+    let had_key = before
+        .is_some_and(|body| body["properties"]["encryption"]["keySource"] == "Microsoft.Keyvault");
+    // The worlds have no keys but those that a declaration brought.
     if had_key && case.spec.customer_managed_key.is_none() {
-        let account = after.objects.get(&Names::new(&case.spec).storage_account().key());
+        let account = after.objects.get(&account);
         let own = account.map(|body| &body["properties"]["encryption"]);
         let is_azures = own.is_none_or(|own| {
             own["keySource"] == "Microsoft.Storage" && own["keyvaultproperties"].is_null()

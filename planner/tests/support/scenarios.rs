@@ -4,7 +4,7 @@ mod changes;
 mod events;
 
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::customer_key::CustomerManagedKey;
+use hcs_planner::customer_key::{CustomerManagedKey, KeyUser};
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::plan::{Plan, PlanError, plan};
@@ -156,9 +156,11 @@ pub(crate) fn own_key() -> CustomerManagedKey {
         key_vault_id: ArmId::new(format!("{keys}/Microsoft.KeyVault/vaults/consul")),
         key_name: "storage".into(),
         key_version: None,
-        identity_id: ArmId::new(format!(
-            "{keys}/Microsoft.ManagedIdentity/userAssignedIdentities/consul"
-        )),
+        user: KeyUser {
+            identity_id: ArmId::new(format!(
+                "{keys}/Microsoft.ManagedIdentity/userAssignedIdentities/consul"
+            )),
+        },
     }
 }
 

@@ -542,7 +542,9 @@ pub(crate) mod tests {
                 key_vault_id: hcs_planner::arm::ArmId::new("/vault"),
                 key_name: "key".into(),
                 key_version: None,
-                identity_id: hcs_planner::arm::ArmId::new("/user"),
+                user: hcs_planner::customer_key::KeyUser {
+                    identity_id: hcs_planner::arm::ArmId::new("/user"),
+                },
             })),
             identities: Some(hcs_planner::roles::Identities {
                 shared_id: hcs_planner::arm::ArmId::new("/shared"),

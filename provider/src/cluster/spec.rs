@@ -146,13 +146,11 @@ impl Cluster {
                 Self::DISK_ENCRYPTION_SET_ID,
             )?
             .map(ArmId::new),
-            host_encryption: match set(
+            host_encryption: set(
                 &self.encryption_at_host_enabled,
                 Self::ENCRYPTION_AT_HOST_ENABLED,
-            )? {
-                Some(true) => HostEncryption::On,
-                _ => HostEncryption::Off,
-            },
+            )?
+            .map_or(HostEncryption::Off, HostEncryption::from),
             server_certificate_ttl_seconds: match set(
                 &self.server_certificate_ttl,
                 Self::SERVER_CERTIFICATE_TTL,
@@ -287,7 +285,7 @@ impl Cluster {
                 .as_ref()
                 .map(ToString::to_string)
                 .into(),
-            encryption_at_host_enabled: (spec.host_encryption == HostEncryption::On).into(),
+            encryption_at_host_enabled: bool::from(spec.host_encryption).into(),
             server_certificate_ttl: hours(spec.server_certificate_ttl_seconds).into(),
             host_manager_version: spec
                 .host_manager_version

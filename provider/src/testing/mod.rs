@@ -103,6 +103,7 @@ impl Azure {
             ("roleassignments", "2022-04-01"),
             ("a", "2024-06-01"),
             ("virtualnetworklinks", "2024-06-01"),
+            ("userassignedidentities", "2023-01-31"),
         ];
         let key = id.key();
         let of = versions.iter().find(|(kind, _)| key.rsplit('/').nth(1) == Some(kind));

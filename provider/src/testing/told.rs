@@ -128,6 +128,14 @@ fn steps() -> Vec<(&'static str, EngineError)> {
         ),
         ("a quota of its own code", arm(409, "QuotaExceeded", "Cores are used up.")),
         (
+            "a set for disks whose key may not be used",
+            arm(
+                400,
+                "KeyVaultAccessForbidden",
+                "Unable to access key vault resource 'https://keys.vault.azure.net/keys/consul/1' to enable encryption at rest.",
+            ),
+        ),
+        (
             "a key that may not be used",
             arm(
                 403,
@@ -310,6 +318,7 @@ fn steps() -> Vec<(&'static str, EngineError)> {
         ("no role on the blobs", denied("AuthorizationPermissionMismatch")),
         ("the account's firewall", denied("AuthorizationFailure")),
         ("a token that the blobs do not take", denied("AuthenticationFailed")),
+        ("a key that is disabled", denied("KeyVaultEncryptionKeyNotFound")),
         (
             "an account whose name is not known",
             away(NoAnswer::Dns {

@@ -7,7 +7,7 @@ use crate::HarnessError;
 
 /// Nothing of this size takes longer.
 const PATIENCE: Duration = Duration::from_mins(3);
-const POLL: Duration = Duration::from_millis(300);
+const POLL: Duration = Duration::from_millis(700);
 
 /// Asks until it holds, and says after how long it did; an error names what was waited for.
 pub fn wait(

@@ -178,7 +178,7 @@ impl World {
                     (0..3).filter_map(|slot| self.status(slot).ok()).collect();
                 return Err(format!("not in time: {what}; {statuses:#?}").into());
             }
-            std::thread::sleep(Duration::from_millis(250));
+            std::thread::sleep(Duration::from_millis(700));
         }
         println!("{what}: after {:.1} s", started.elapsed().as_secs_f64());
         Ok(())

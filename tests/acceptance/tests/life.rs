@@ -154,7 +154,7 @@ fn configuration(server_count: u32, index: &str) -> String {
   maintenance_windows = [{{
     days     = ["Saturday", "Sunday"]
     start    = "00:00"
-    duration = "6h"
+    duration = "24h"
   }}]
 "#
     );

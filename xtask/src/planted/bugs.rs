@@ -11,7 +11,7 @@ const fn engine(of: &'static [&'static str], name: &'static str) -> Test {
 }
 
 const fn lost(name: &'static str) -> Test {
-    Test { package: "hcs-planner", of: &["--test", "lost"], name }
+    Test { package: "hcs-planner", of: &["--test", "it"], name }
 }
 
 const fn provider(name: &'static str) -> Test {
@@ -77,7 +77,7 @@ pub(super) const BUGS: &[Bug] = &[
         right: "error.is_in_progress() && error.status >= 400",
         wrong: "error.is_in_progress()",
         test: &engine(
-            &["--test", "arm"],
+            &["--test", "it"],
             "an_operation_that_is_accepted_and_fails_each_time_is_not_begun_for_ever",
         ),
     },
@@ -86,7 +86,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: ARM,
         right: "            fence.check().await?;\n",
         wrong: "",
-        test: &engine(&["--test", "arm"], "a_write_has_its_token_before_it_asks_the_fence"),
+        test: &engine(&["--test", "it"], "a_write_has_its_token_before_it_asks_the_fence"),
     },
     Bug {
         name: "a write goes although others were told to wait",
@@ -100,7 +100,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: ARM,
         right: "            self.gate.hold_back(request.method, self.clock.monotonic_ms(), wait);\n",
         wrong: "            let _ = wait;\n",
-        test: &engine(&["--test", "arm"], "one_refusal_holds_back_all_who_share_the_gate"),
+        test: &engine(&["--test", "it"], "one_refusal_holds_back_all_who_share_the_gate"),
     },
     Bug {
         name: "Retry-After is ignored",
@@ -114,7 +114,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: ARM_READ,
         right: "            Err(EngineError::Arm(error)) if error.status == 404 => Ok(None),\n",
         wrong: "            Err(EngineError::Arm(error)) if error.status == 404 || error.status == 403 => Ok(None),\n",
-        test: &engine(&["--test", "arm"], "a_refusal_is_not_taken_for_gone"),
+        test: &engine(&["--test", "it"], "a_refusal_is_not_taken_for_gone"),
     },
     Bug {
         name: "one 404 to a delete is believed",
@@ -128,7 +128,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: ARM_READ,
         right: "            if !is_listed().await? {\n                return Ok(None);\n            }\n",
         wrong: "            let _ = &is_listed;\n            if true {\n                return Ok(None);\n            }\n",
-        test: &engine(&["--test", "arm"], "a_group_is_gone_when_two_different_reads_say_so"),
+        test: &engine(&["--test", "it"], "a_group_is_gone_when_two_different_reads_say_so"),
     },
     Bug {
         name: "the incarnation of a group is not compared before its delete",
@@ -136,7 +136,7 @@ pub(super) const BUGS: &[Bug] = &[
         right: "                Some(group) if incarnation(&group) == incarnation_id => {",
         wrong: "                Some(_) if incarnation_id.is_some() || incarnation_id.is_none() => {",
         test: &engine(
-            &["--test", "arm"],
+            &["--test", "it"],
             "a_group_that_took_the_place_of_the_one_that_is_meant_is_not_deleted",
         ),
     },
@@ -145,28 +145,28 @@ pub(super) const BUGS: &[Bug] = &[
         file: ARM_READ,
         right: "                Some(link) if links.len() < PAGES_MAX && links.insert(link.to_owned()) => {",
         wrong: "                Some(link) if links.len() > PAGES_MAX && links.insert(link.to_owned()) => {",
-        test: &engine(&["--test", "arm"], "every_page_of_a_list_is_read"),
+        test: &engine(&["--test", "it"], "every_page_of_a_list_is_read"),
     },
     Bug {
         name: "a list that breaks off is a list",
         file: ARM_READ,
         right: "if error.status == 404 && links.is_empty() => {",
         wrong: "if error.status == 404 => {",
-        test: &engine(&["--test", "arm"], "a_list_that_breaks_off_or_leads_in_a_circle_is_no_list"),
+        test: &engine(&["--test", "it"], "a_list_that_breaks_off_or_leads_in_a_circle_is_no_list"),
     },
     Bug {
         name: "200 with an error in the body is a success",
         file: ARM,
         right: "    (200..300).contains(&response.status) && !is_error\n",
         wrong: "    (200..300).contains(&response.status) && (!is_error || is_error)\n",
-        test: &engine(&["--test", "arm"], "a_success_with_an_error_in_it_is_none"),
+        test: &engine(&["--test", "it"], "a_success_with_an_error_in_it_is_none"),
     },
     Bug {
         name: "a write without an answer is sent again at once",
         file: ARM,
         right: "            Some(body) if operation::is_running(&body) => self.await_provisioned(id, kind).await,\n",
         wrong: "",
-        test: &engine(&["--test", "arm"], "what_runs_is_waited_for_before_it_is_asked_for_again"),
+        test: &engine(&["--test", "it"], "what_runs_is_waited_for_before_it_is_asked_for_again"),
     },
     Bug {
         name: "an operation on the same object is waited for ten minutes only",
@@ -174,7 +174,7 @@ pub(super) const BUGS: &[Bug] = &[
         right: "        IN_PROGRESS.iter().any(|code| self.is(code))\n",
         wrong: "        IN_PROGRESS.iter().any(|code| self.is(code)) && self.status == 0\n",
         test: &engine(
-            &["--test", "arm"],
+            &["--test", "it"],
             "an_operation_that_somebody_began_is_waited_for_like_ones_own",
         ),
     },
@@ -183,7 +183,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: OPERATION,
         right: "        _ => Word::Running,\n",
         wrong: "        _ => Word::Succeeded,\n",
-        test: &engine(&["--test", "arm"], "an_operation_has_a_deadline_and_one_last_look_after_it"),
+        test: &engine(&["--test", "it"], "an_operation_has_a_deadline_and_one_last_look_after_it"),
     },
     Bug {
         name: "Cancelled with two l is waited for",
@@ -198,7 +198,7 @@ pub(super) const BUGS: &[Bug] = &[
         right: "                        (Method::Delete, _) => {\n                            handle = Handle::Object;\n                            not_found = 0;\n                        }\n",
         wrong: "                        (Method::Delete, _) => return Ok(()),\n",
         test: &engine(
-            &["--test", "arm"],
+            &["--test", "it"],
             "a_poll_address_that_nobody_knows_does_not_mean_that_the_object_is_gone",
         ),
     },
@@ -277,21 +277,21 @@ pub(super) const BUGS: &[Bug] = &[
         file: LEASE,
         right: "                age < Duration::from_secs(RUN_DEAD_AFTER_SECONDS)\n",
         wrong: "                age < Duration::from_secs(RUN_DEAD_AFTER_SECONDS / 30)\n",
-        test: &engine(&["--test", "lease"], "a_run_that_beats_is_waited_for_a_moment_and_named"),
+        test: &engine(&["--test", "it"], "a_run_that_beats_is_waited_for_a_moment_and_named"),
     },
     Bug {
         name: "a machine that slept trusts what it knew",
         file: "engine/src/clock.rs",
         right: "monotonic_ms.max(now.unix_ms.saturating_sub(self.unix_ms))",
         wrong: "monotonic_ms.max(now.unix_ms.saturating_sub(self.unix_ms).min(0))",
-        test: &engine(&["--test", "lease"], "a_machine_that_slept_asks_before_its_next_write"),
+        test: &engine(&["--test", "it"], "a_machine_that_slept_asks_before_its_next_write"),
     },
     Bug {
         name: "the record is written whatever is there",
         file: LEASE,
         right: "        let condition = WriteCondition::Matches(held.etag.clone());\n",
         wrong: "        let condition = WriteCondition::Always;\n",
-        test: &engine(&["--test", "lease"], "whoever_lost_the_lease_writes_nothing_more"),
+        test: &engine(&["--test", "it"], "whoever_lost_the_lease_writes_nothing_more"),
     },
     Bug {
         name: "what the lists leave out is believed to be absent",

@@ -157,6 +157,18 @@ mod tests {
                 .current_dir(repository())
                 .output()
                 .expect("git runs");
+            if let ["--test", program] = bug.test.of {
+                let tests = repository().join(folder).join("tests");
+                let manifest = repository().join(folder).join("Cargo.toml");
+                let manifest = fs::read_to_string(manifest).expect("a manifest");
+                let is_named = manifest.contains(&format!("name = \"{program}\""));
+                let files = [format!("{program}.rs"), format!("{program}/main.rs")];
+                let is_found = !manifest.contains("autotests = false")
+                    && files.iter().any(|file| tests.join(file).is_file());
+                if !is_named && !is_found {
+                    rotten.push(format!("{}: {folder} has no --test {program}", bug.name));
+                }
+            }
             if listed.stdout.is_empty() {
                 rotten.push(format!("{}: no test {}", bug.name, bug.test.name));
             }

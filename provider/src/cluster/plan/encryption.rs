@@ -2,7 +2,7 @@
 
 use hcs_engine::regions;
 use hcs_planner::arm::Kind;
-use hcs_planner::disks::HostEncryption;
+use hcs_planner::disks::{DataDiskType, HostEncryption};
 use hcs_planner::rules;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
@@ -25,6 +25,9 @@ impl Planner {
         if is_new || !self.same(Cluster::DISK_ENCRYPTION_SET_ID) {
             self.check_encryption_set(spec).await;
         }
+        if is_new || !self.same(Cluster::DATA_DISK_TYPE) || !self.same(Cluster::ZONES) {
+            self.check_disk_kind(spec);
+        }
         let asks = !self.same(Cluster::ENCRYPTION_AT_HOST_ENABLED)
             || !self.same(Cluster::VM_SIZE)
             || !self.same(Cluster::VM_SIZE_FALLBACKS);
@@ -38,7 +41,7 @@ impl Planner {
         let Some(key) = &spec.customer_managed_key else { return };
         let attribute = Cluster::CUSTOMER_MANAGED_KEY;
         let own = |name: &str| Path::root(attribute).attr(name);
-        let identity = &key.identity_id;
+        let identity = &key.user.identity_id;
         match self.arm.get(identity, Kind::Identity).await {
             Ok(Some(_)) => {}
             Ok(None) => {
@@ -103,12 +106,42 @@ impl Planner {
                     );
                     self.error(attribute, "Disk encryption set is in another region", detail);
                 }
+                self.check_set_kind(spec, set.name(), &body);
             }
             Ok(None) => {
                 let detail = format!("{set} is not there. That is fine when this run makes it.");
                 self.warn(attribute, "Disk encryption set does not exist yet", detail);
             }
             Err(error) => self.unread(&format!("the disk encryption set {set}"), &error),
+        }
+    }
+
+    /// Of the three kinds of sets one is for confidential machines, and one goes with no Premium SSD v2.
+    fn check_set_kind(&mut self, spec: &ClusterSpec, name: &str, set: &Value) {
+        let kind = set.pointer("/properties/encryptionType").and_then(Value::as_str);
+        let kind = kind.unwrap_or_default();
+        let is_double = kind == "EncryptionAtRestWithPlatformAndCustomerKeys";
+        let why = if kind.starts_with("ConfidentialVm") {
+            "it is for confidential machines, and the servers are none"
+        } else if is_double && spec.data_disk_type == DataDiskType::PremiumV2Lrs {
+            "it encrypts twice, which Azure does not do with a Premium SSD v2"
+        } else {
+            return;
+        };
+        let detail = format!(
+            "{name} is of the kind {kind}: {why}. Name a set of the kind EncryptionAtRestWithCustomerKey, or another \
+             data_disk_type."
+        );
+        self.error(Cluster::DISK_ENCRYPTION_SET_ID, "Disk encryption set does not fit", detail);
+    }
+
+    /// In a region with zones a Premium SSD v2 goes into machines of a zone only.
+    fn check_disk_kind(&mut self, spec: &ClusterSpec) {
+        let has_zones = self.region.as_ref().is_some_and(|region| region.has_zones());
+        let is_v2 = spec.data_disk_type == DataDiskType::PremiumV2Lrs;
+        if is_v2 && has_zones && spec.zones.is_empty() {
+            let summary = "data_disk_type = \"PremiumV2_LRS\" needs zones";
+            self.error(Cluster::DATA_DISK_TYPE, summary, rules::PREMIUM_V2_NEEDS_A_ZONE);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::arm::ArmId;
-use hcs_planner::customer_key::CustomerManagedKey;
+use hcs_planner::customer_key::{CustomerManagedKey, KeyUser};
 use hcs_planner::maintenance::{Exclusion, Scope, Window};
 use hcs_planner::roles::Identities;
 use hcs_planner::rotation::Rotated;
@@ -172,10 +172,12 @@ impl model::CustomerManagedKey {
                 .map(id)?,
             key_name: known(&self.key_name, Self::KEY_NAME).map_err(|name| within(&name))?,
             key_version: set(&self.key_version, Self::KEY_VERSION).map_err(|name| within(&name))?,
-            identity_id: known(&self.user_assigned_identity, user)
-                .and_then(|user| known(&user.resource_id, model::KeyUser::RESOURCE_ID))
-                .map_err(|name| within(&name))
-                .map(id)?,
+            user: KeyUser {
+                identity_id: known(&self.user_assigned_identity, user)
+                    .and_then(|user| known(&user.resource_id, model::KeyUser::RESOURCE_ID))
+                    .map_err(|name| within(&name))
+                    .map(id)?,
+            },
         })
     }
 }
@@ -185,8 +187,10 @@ pub(super) fn customer_managed_key(key: &CustomerManagedKey) -> model::CustomerM
         key_vault_resource_id: key.key_vault_id.to_string().into(),
         key_name: key.key_name.clone().into(),
         key_version: key.key_version.clone().into(),
-        user_assigned_identity: model::KeyUser { resource_id: key.identity_id.to_string().into() }
-            .into(),
+        user_assigned_identity: model::KeyUser {
+            resource_id: key.user.identity_id.to_string().into(),
+        }
+        .into(),
     }
 }
 

@@ -10,6 +10,7 @@ use hcs_simulator::CallFault;
 use serde_json::{Value as Json, json};
 use tfplugin::Value;
 
+use super::landing::{corporate, landing_zone};
 use super::reads::{assign, principal};
 use crate::testing::core::{Failure, Instance, Options, apply, plan, whole};
 use crate::testing::{Azure, GROUP, Kill, demo, group_id};
@@ -136,10 +137,108 @@ async fn a_key_comes_changes_and_goes_while_the_servers_stay() {
         let source = if name.is_null() { "Microsoft.Storage" } else { "Microsoft.Keyvault" };
         assert_eq!(found["keySource"], source);
         assert_eq!(found["keyvaultproperties"]["keyname"], name);
-        assert_eq!(found["keyvaultproperties"]["keyversion"], version);
+        let shown = &found["keyvaultproperties"]["keyversion"];
+        let newest = if name.is_null() { json!(null) } else { json!("") };
+        assert_eq!(*shown, if version.is_null() { newest } else { version });
         births.insert(birth(&azure).to_string());
     }
     assert_eq!(births.len(), 1, "no server was made anew");
+}
+
+fn account(azure: &Azure) -> Json {
+    azure.object(&storage_account(&Azure::cluster_id())).unwrap()
+}
+
+/// Killed at each call while a key comes: whoever takes the declaration back has an account with Azure's key.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_came_halfway_goes_with_its_declaration() {
+    let with = config(&[("customer_managed_key", key("keys", "consul", "key-user"))]);
+    let mut seen_with_key = 0;
+    for at in 0.. {
+        let azure = platform().await;
+        let mut instance = Instance::default();
+        lands(&azure, &mut instance, &config(&[])).await;
+        let dying = azure.provider(Value::Null, Some(Kill { at, fault: CallFault::KillAfter }));
+        let (mut state, cluster) = (instance.clone(), dying.cluster());
+        let is_done = tokio::select! {
+            biased;
+            outcome = apply(&cluster, &mut state, Some(&with), Options::default()) => {
+                outcome.unwrap();
+                true
+            }
+            () = dying.death() => false,
+        };
+        if is_done {
+            break;
+        }
+        tokio::time::sleep(Duration::from_mins(30)).await;
+        seen_with_key += usize::from(encryption(&azure)["keySource"] == "Microsoft.Keyvault");
+        lands(&azure, &mut instance, &config(&[])).await;
+        let body = account(&azure);
+        assert_eq!(body["properties"]["encryption"]["keySource"], "Microsoft.Storage", "{at}");
+        assert!(body["identity"]["userAssignedIdentities"].is_null(), "{at}: {body}");
+        assert!(body["tags"]["hcs-encryption"].is_null(), "{at}: {body}");
+    }
+    assert!(seen_with_key > 3, "{seen_with_key}");
+}
+
+/// An account that names an identity that is gone takes no write any more.
+#[tokio::test(start_paused = true)]
+async fn an_identity_goes_with_the_key_that_it_was_for() {
+    let azure = platform().await;
+    let second = principal(&azure, "second").await;
+    assign(&azure, &second, KEY_USER, &vault("keys")).await;
+    let of = |user: &str| ("customer_managed_key", key("keys", "consul", user));
+    let tagged = |text: &str| ("tags", Value::map([("team", Value::from(text))]));
+    let mut instance = Instance::default();
+    let identity = |name: &str| group_id(GROUP).resource(Kind::Identity.resource_type(), name);
+    lands(&azure, &mut instance, &config(&[of("key-user")])).await;
+    lands(&azure, &mut instance, &config(&[of("second")])).await;
+    azure.delete(&identity("key-user")).await;
+    lands(&azure, &mut instance, &config(&[of("second"), tagged("blue")])).await;
+    lands(&azure, &mut instance, &config(&[tagged("blue")])).await;
+    azure.delete(&identity("second")).await;
+    lands(&azure, &mut instance, &config(&[tagged("red")])).await;
+    assert_eq!(account(&azure)["tags"]["team"], "red");
+}
+
+/// What was never declared is somebody's, on an account that is open and on one that is closed.
+#[tokio::test(start_paused = true)]
+async fn a_key_of_somebody_else_stays() {
+    let one = ("server_count", Value::from(1));
+    let tags = ("tags", Value::map([("team", Value::from("blue"))]));
+    let tag = |more: &[(&'static str, Value)], is_closed: bool| {
+        if is_closed { corporate(more) } else { config(more) }
+    };
+    for is_closed in [false, true] {
+        let azure = landing_zone().await;
+        bring_keys(&azure).await;
+        let mut instance = Instance::default();
+        lands(&azure, &mut instance, &tag(std::slice::from_ref(&one), is_closed)).await;
+        let user = group_id(GROUP).resource(Kind::Identity.resource_type(), "key-user");
+        let theirs = json!({
+            "identity": {
+                "type": "SystemAssigned,UserAssigned",
+                "userAssignedIdentities": { user.as_str(): {} },
+            },
+            "properties": { "encryption": {
+                "keySource": "Microsoft.Keyvault",
+                "identity": { "userAssignedIdentity": user },
+                "keyvaultproperties": { "keyvaulturi": "https://keys.vault.azure.net/", "keyname": "next" },
+            } },
+        });
+        let mut shown = account(&azure);
+        shown.as_object_mut().unwrap().remove("emulator");
+        let body = hcs_planner::diff::merged(Kind::StorageAccount, &theirs, &shown);
+        let id = storage_account(&Azure::cluster_id());
+        azure.put(&id, Kind::StorageAccount.api_version(), body).await;
+        let after = [one.clone(), tags.clone()];
+        lands(&azure, &mut instance, &tag(&after, is_closed)).await;
+        let body = account(&azure);
+        assert_eq!(body["tags"]["team"], "blue");
+        assert_eq!(body["properties"]["encryption"]["keyvaultproperties"]["keyname"], "next");
+        assert_eq!(body["identity"]["type"], "SystemAssigned,UserAssigned");
+    }
 }
 
 /// What Azure or the vault lacks is told, at the attribute where it can be, and nothing is lost.
@@ -164,7 +263,7 @@ async fn a_key_that_cannot_be_used_is_told_and_another_one_goes_on() {
     let of = |name: &str, user: &str| config(&[("customer_managed_key", key("keys", name, user))]);
     for (name, user, part) in [
         ("consul", "nobody", "Key Vault Crypto Service Encryption User"),
-        ("missing", "key-user", "missing"),
+        ("missing", "key-user", "az keyvault key list"),
     ] {
         let config = of(name, user);
         let outcome = apply(&cluster, &mut instance, Some(&config), Options::default()).await;

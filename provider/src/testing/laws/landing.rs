@@ -28,7 +28,7 @@ fn hub_zone() -> ArmId {
 }
 
 /// A spoke whose subnet sends all to a firewall, and a hub that keeps the zone for private endpoints.
-async fn landing_zone() -> Azure {
+pub(super) async fn landing_zone() -> Azure {
     let azure = Azure::new().await;
     azure.put(&group_id("rg-hub"), "2024-07-01", json!({ "location": "westeurope" })).await;
     network(&azure, GROUP, SPOKE, "10.20.0.0/24").await;
@@ -47,7 +47,7 @@ async fn link_hub(azure: &Azure) {
     azure.put(&link, Kind::PrivateDnsLink.api_version(), body).await;
 }
 
-fn corporate(more: &[(&'static str, Value)]) -> Value {
+pub(super) fn corporate(more: &[(&'static str, Value)]) -> Value {
     let own = [
         ("location", Value::from("germanywestcentral")),
         ("subnet_id", vnet().child("subnets", "servers").to_string().into()),

@@ -126,8 +126,8 @@ impl Trial<'_> {
         let mut seen = Seen::new(&open);
         let mut refused = String::new();
         for tried in 0..cases(24) {
-            // A fourth of them is enough where all that is unknown was seen to differ.
-            if tried >= cases(6) && seen.plans.len() > 2 && seen.same.is_empty() && unknown.is_ok()
+            // Half of them is enough where all that is unknown was seen to differ.
+            if tried >= cases(12) && seen.plans.len() > 2 && seen.same.is_empty() && unknown.is_ok()
             {
                 break;
             }
