@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -75,8 +76,19 @@ pub struct World {
     signing_ca: String,
     /// Key and certificate of the CA that signs next.
     next_ca: Option<(String, String)>,
-    /// Third byte of the servers' addresses, so that two runs at once do not meet.
+    /// Third byte of the servers' addresses.
     net: u8,
+    /// Keeps that byte from every other world on this machine, whatever process has it.
+    _claim: TcpListener,
+}
+
+/// A third byte that no world has, and what keeps it so.
+fn free_net() -> (u8, TcpListener) {
+    // Each process begins somewhere else, so that one seldom waits for a port that another has just left.
+    let start = u8::try_from(std::process::id() % 250).unwrap();
+    let nets = (0..250).map(|offset| (start.wrapping_add(offset)) % 250 + 1);
+    let claim = |net: u8| Some((net, TcpListener::bind(format!("127.77.{net}.254:7777")).ok()?));
+    nets.into_iter().find_map(claim).expect("250 worlds are there already")
 }
 
 const OWN_ENDPOINT: &str = "https://127.0.0.1:1/account/";
@@ -137,8 +149,7 @@ impl World {
         account.write(container::SECRETS_SHARED, blob::CA_KEY, ca_key);
         account.write(container::SECRETS_SHARED, blob::GOSSIP_KEY, GOSSIP_KEY);
         account.write(container::SECRETS_SHARED, blob::MANAGEMENT_TOKEN, MANAGEMENT);
-        let process = u8::try_from(std::process::id() % 80).unwrap();
-        let net = process * 3 + 1 + WORLDS.fetch_add(1, Ordering::Relaxed) % 3;
+        let (net, claim) = free_net();
         let folder = tempfile::tempdir().unwrap();
         let certificates = ServerCertificates {
             ttl_seconds: 3600,
@@ -165,6 +176,7 @@ impl World {
             signing_ca,
             next_ca,
             net,
+            _claim: claim,
         };
         world.set_server_count(server_count);
         world

@@ -115,8 +115,9 @@ fn check_identities(world: &World, put: &Put<'_>) -> Answer<()> {
     Ok(())
 }
 
-/// Principals of an account's identities, as Azure shows them.
-pub(crate) fn show_identities(world: &World, account: &mut Value) {
+/// What Azure adds: whose keys encrypt where nobody says, and principals of the account's identities.
+pub(crate) fn fill_account(world: &World, account: &mut Value) {
+    default(&mut account["properties"]["encryption"], "keySource", json!("Microsoft.Storage"));
     let Some(attached) = account.pointer_mut("/identity/userAssignedIdentities") else { return };
     for (id, shown) in attached.as_object_mut().into_iter().flatten() {
         let (principal, client) = world.identity_ids(id).unwrap_or_default();

@@ -230,7 +230,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
     ] {
         default(&mut properties["networkAcls"], name, value);
     }
-    key_vault::show_identities(world, &mut body);
+    key_vault::fill_account(world, &mut body);
     let properties = &mut body["properties"];
     properties["creationTime"] = json!(rfc3339(created));
     properties["primaryLocation"] = json!(put.location);
