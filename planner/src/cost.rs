@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use crate::arm::Kind;
-use crate::desired::Desired;
+use crate::desired::{Desired, object};
 use crate::disks::DataDiskType;
 use crate::spec::ClusterSpec;
 
@@ -75,7 +75,9 @@ pub fn items(spec: &ClusterSpec) -> Vec<Item> {
             items.push(Item { name, detail: count.to_string(), monthly_usd });
         }
     }
-    let redundancy = if spec.zones.len() >= 3 { "Standard_ZRS" } else { "Standard_LRS" };
+    let account = objects.get(object::STORAGE_ACCOUNT);
+    let redundancy = account.and_then(|account| account.body["sku"]["name"].as_str());
+    let redundancy = redundancy.unwrap_or_default();
     let writes = monthly("writes", redundancy).map(|price| price * STATUSES_A_MONTH / 10_000.0);
     items.push(item("status writes", format!("{redundancy}, every 5 s"), writes));
     items

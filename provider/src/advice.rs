@@ -13,7 +13,7 @@ use hcs_planner::observed::{Unseen, UnseenWhy};
 /// One or two sentences, or none where the error says it all.
 pub(crate) fn advice(error: &EngineError) -> String {
     let text = match error {
-        EngineError::Arm(error) => arm(error),
+        EngineError::Arm(error) => encryption(error).unwrap_or_else(|| arm(error)),
         EngineError::NoCapacity { .. } => {
             "Azure has no room anywhere that zone_fallback allows: apply again later, add vm_size_fallbacks, or choose \
              another region."
@@ -240,7 +240,6 @@ fn arm(error: &ArmError) -> &'static str {
              same name: clients could not tell them apart. Give this cluster another name, or take the other zone's link \
              to that network away."
         }
-        code if encryption(code, &says).is_some() => encryption(code, &says).unwrap_or_default(),
         "PublicIPCountLimitReached" => {
             "That is the subscription's limit on public addresses in the region: give back some that nobody uses, or ask \
              for more."
@@ -305,8 +304,8 @@ fn arm(error: &ArmError) -> &'static str {
 }
 
 /// Keys of somebody, and hosts that encrypt.
-fn encryption(code: &str, says: &dyn Fn(&str) -> bool) -> Option<&'static str> {
-    match code {
+fn encryption(error: &ArmError) -> Option<&'static str> {
+    match error.code.split('/').next().unwrap_or_default() {
         "KeyVaultAuthenticationFailure" | "KeyVaultAccessTokenCannotBeAcquired" => Some(
             "The identity of customer_managed_key may not use the key: give it Key Vault Crypto Service Encryption User on the \
              key or its vault, and where the vault has a firewall, let trusted Microsoft services through. It counts within \
@@ -323,7 +322,7 @@ fn encryption(code: &str, says: &dyn Fn(&str) -> bool) -> Option<&'static str> {
         "KeyVaultEncryptionKeyNotFound" => Some(
             "Check key_name and key_version of customer_managed_key: az keyvault key list --vault-name <vault>.",
         ),
-        _ if says("encryptionathost' feature is not enabled") => Some(
+        _ if error.message.contains("EncryptionAtHost' feature is not enabled") => Some(
             "Once for the subscription, by its owner: az feature register --namespace Microsoft.Compute --name \
              EncryptionAtHost, and when that says Registered, az provider register --namespace Microsoft.Compute.",
         ),

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Builder, object};
+use super::Builder;
 use crate::arm::{ArmId, Kind};
 use crate::customer_key::CustomerManagedKey;
 use crate::diff::gone;
@@ -158,9 +158,4 @@ pub(super) fn tag(builder: &mut Builder<'_>, name: &str) {
     if let (true, Some(object)) = (is_tagged || !words.is_empty(), builder.objects.get_mut(name)) {
         object.body["tags"][ENCRYPTION_TAG] = tag;
     }
-}
-
-/// The account's.
-pub(super) fn tag_account(builder: &mut Builder<'_>) {
-    tag(builder, object::STORAGE_ACCOUNT);
 }

@@ -59,7 +59,7 @@ pub(super) fn build(builder: &mut Builder<'_>) {
         account,
         &[object::RESOURCE_GROUP],
     );
-    encryption::tag_account(builder);
+    encryption::tag(builder, object::STORAGE_ACCOUNT);
     let kept = json!({ "enabled": true, "days": KEPT_DAYS });
     builder.add(
         object::BLOB_SERVICE,

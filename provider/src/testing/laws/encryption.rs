@@ -273,6 +273,23 @@ async fn a_key_that_cannot_be_used_is_told_and_another_one_goes_on() {
     lands(&azure, &mut instance, &of("consul", "key-user")).await;
 }
 
+/// Identity, role and cluster in one configuration: a fresh role counts within minutes.
+#[tokio::test(start_paused = true)]
+async fn a_role_on_the_key_that_comes_meanwhile_is_waited_for() {
+    let azure = platform().await;
+    let late = principal(&azure, "late").await;
+    let cluster = azure.provider(Value::Null, None).cluster();
+    let config = config(&[("customer_managed_key", key("keys", "consul", "late"))]);
+    let mut instance = Instance::default();
+    let (outcome, ()) =
+        tokio::join!(apply(&cluster, &mut instance, Some(&config), Options::default()), async {
+            tokio::time::sleep(Duration::from_mins(2)).await;
+            assign(&azure, &late, KEY_USER, &vault("keys")).await;
+        });
+    outcome.unwrap();
+    assert_eq!(encryption(&azure)["keySource"], "Microsoft.Keyvault");
+}
+
 #[tokio::test(start_paused = true)]
 async fn disks_with_a_key_of_somebody_and_hosts_that_encrypt_make_servers_anew() {
     let azure = platform().await;
