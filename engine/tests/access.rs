@@ -166,6 +166,13 @@ async fn each_of_them_ends_with_its_own_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_be_used_is_told_at_once() {
+    let (end, minutes) = gain(|_| Some(denied("KeyVaultEncryptionKeyNotFound"))).await;
+    assert!(matches!(end, Err(EngineError::Blob(BlobError::Denied { .. }))), "{end:?}");
+    assert_eq!(minutes, 0, "no waiting brings it back");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_that_flickers_for_ever_is_given_up() {
     let (end, minutes) = gain(|minute| match minute % 3 {
         0 => Some(away()),

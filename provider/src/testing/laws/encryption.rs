@@ -236,7 +236,9 @@ async fn a_key_of_somebody_else_stays() {
         lands(&azure, &mut instance, &tag(&after, is_closed)).await;
         let body = account(&azure);
         assert_eq!(body["tags"]["team"], "blue");
-        assert_eq!(body["properties"]["encryption"]["keyvaultproperties"]["keyname"], "next");
+        let own = &body["properties"]["encryption"];
+        assert_eq!(own["keySource"], "Microsoft.Keyvault", "closed: {is_closed}");
+        assert_eq!(own["keyvaultproperties"]["keyname"], "next");
         assert_eq!(body["identity"]["type"], "SystemAssigned,UserAssigned");
     }
 }
