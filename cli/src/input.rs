@@ -108,6 +108,8 @@ pub(crate) struct Input {
     pub(crate) spec: ClusterSpec,
     /// What is there.
     pub(crate) observed: Observed,
+    /// Inputs that a Terraform plan does not know yet.
+    pub(crate) unknown: Vec<String>,
     /// Whether [`Self::observed`] is only what the Terraform state lets expect.
     pub(crate) is_assumed: bool,
 }
@@ -123,7 +125,12 @@ impl Files<'_> {
             let given: Vec<String> = value.keys().cloned().collect();
             let spec = spec(path, value)?;
             known_only(path, &given, &spec)?;
-            return Ok(Input { spec, observed: observed.unwrap_or_default(), is_assumed: false });
+            return Ok(Input {
+                spec,
+                observed: observed.unwrap_or_default(),
+                unknown: vec![],
+                is_assumed: false,
+            });
         };
         let change = self.change(changes)?;
         let side = |side: &str| {
@@ -134,19 +141,20 @@ impl Files<'_> {
         };
         let (before, after) = (side("before")?, side("after")?);
         let mut spec = after.ok_or_else(|| self.refused("the Terraform plan destroys it"))?;
+        let unknown = unknown_inputs(&change["change"]["after_unknown"]);
         // Which one its channel brings, the apply finds out.
         if change["change"]["after_unknown"]["image_version"] == true {
             let before = change["change"]["before"]["image_version"].as_str();
             spec.image_at_least = before.map(ImageReference::newer_than);
         }
         if let Some(observed) = observed {
-            return Ok(Input { spec, observed, is_assumed: false });
+            return Ok(Input { spec, observed, unknown, is_assumed: false });
         }
         let is_replaced = change["change"]["actions"].as_array().is_some_and(|a| a.len() > 1);
         let before = before.filter(|_| !is_replaced);
         let is_assumed = before.is_some();
         let observed = before.map_or_else(Observed::default, |before| assumed(&before));
-        Ok(Input { spec, observed, is_assumed })
+        Ok(Input { spec, observed, unknown, is_assumed })
     }
 
     /// The change of the `hcs_cluster` that is meant.
@@ -179,6 +187,23 @@ impl Files<'_> {
     fn refused(&self, reason: &str) -> CliError {
         let (path, reason) = (self.declared.to_owned(), reason.to_owned());
         CliError::Content { path, what: "a cluster", reason }
+    }
+}
+
+/// Inputs that are not known, whole or in part.
+fn unknown_inputs(after_unknown: &Value) -> Vec<String> {
+    let inputs = json!(ClusterSpec::new("", "", "", ""));
+    let inputs = inputs.as_object().into_iter().flat_map(Map::keys);
+    let is_unknown = |name: &&String| has_true(&after_unknown[name.as_str()]);
+    inputs.filter(is_unknown).cloned().collect()
+}
+
+fn has_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(is_unknown) => *is_unknown,
+        Value::Array(items) => items.iter().any(has_true),
+        Value::Object(fields) => fields.values().any(has_true),
+        _ => false,
     }
 }
 

@@ -4,6 +4,7 @@
 // A command-line tool talks to its user on the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod adopt;
 mod doctor;
 mod explain;
 mod input;
@@ -184,12 +185,102 @@ enum Command {
         #[arg(short, long = "out", value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Takes over from servers of Consul that somebody else made: the cluster's own join them, one after the other, and then
+    /// those of before go, one after the other. Data, gossip key and authority stay.
+    Adopt {
+        #[command(subcommand)]
+        command: Adopt,
+    },
     /// Prints the completions of a shell.
     Completions {
         /// Which one.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Subcommand)]
+enum Adopt {
+    /// Says what is there, and what keeps it from being adopted. Only reads.
+    #[command(after_help = ADOPT_HELP)]
+    Report {
+        #[command(flatten)]
+        wanted: AdoptInput,
+        /// Form of the answer.
+        #[arg(long, value_enum, default_value_t = Form::Text)]
+        format: Form,
+    },
+    /// Makes the cluster's storage account, and gives it gossip key and authority of before and a management token of its
+    /// own. The next `terraform apply` makes servers that join. Cut off, it goes on when it is called again.
+    #[command(after_help = ADOPT_HELP)]
+    Prepare {
+        #[command(flatten)]
+        wanted: AdoptInput,
+    },
+    /// Stops the servers of before, one after the other, each when all are well, whoever leads last; takes each out of Raft
+    /// and gossip. Deletes nothing. Cut off, it goes on when it is called again.
+    #[command(
+        after_help = "Needs Storage Blob Data Contributor on the cluster's storage account, and the right to stop the \
+        machines of before (Virtual Machine Contributor).\n\nExample:\n  \
+        hcs adopt finish 00000000-0000-0000-0000-000000000000/rg/demo"
+    )]
+    Finish {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+    },
+    /// Goes back, as long as none of the servers of before has gone: the cluster's own leave, one after the other. Then
+    /// `terraform destroy` removes them.
+    #[command(after_help = "Needs Storage Blob Data Contributor on the cluster's storage account.")]
+    Undo {
+        /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
+        cluster: String,
+    },
+}
+
+const ADOPT_HELP: &str = "Consul of before is asked as `consul` itself asks it: CONSUL_HTTP_ADDR (https), CONSUL_HTTP_TOKEN \
+    or CONSUL_HTTP_TOKEN_FILE with the policy global-management, and where needed CONSUL_TLS_SERVER_NAME, \
+    CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY. Credentials of Azure are those of the provider.\n\
+    Exit codes: 0 it may be adopted, 2 something blocks, 1 error.\n\nExample:\n  \
+    terraform plan -out tfplan && terraform show -json tfplan > plan.json\n  \
+    hcs adopt report -f plan.json --ca-file consul-agent-ca.pem --ca-key-file consul-agent-ca-key.pem \\\n    \
+    --from /subscriptions/.../virtualMachineScaleSets/consul\n  \
+    hcs adopt prepare ...                            the same arguments\n  \
+    terraform apply\n  \
+    hcs adopt finish 00000000-0000-0000-0000-000000000000/rg/demo";
+
+/// What is to be adopted, and as what.
+#[derive(clap::Args)]
+struct AdoptInput {
+    /// The declared cluster, or a Terraform plan as JSON.
+    #[arg(short, long = "file", value_name = "CLUSTER.JSON")]
+    file: PathBuf,
+    /// Which cluster of a Terraform plan, where it holds several, e.g. `hcs_cluster.main`.
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<String>,
+    /// A scale set or a virtual machine of the servers of before, by its id; as often as there are.
+    #[arg(long, value_name = "ID", required = true)]
+    from: Vec<String>,
+    /// The authority that signed the certificates of the servers of before, PEM.
+    #[arg(long, value_name = "FILE")]
+    ca_file: PathBuf,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE")]
+    ca_key_file: PathBuf,
+}
+
+impl AdoptInput {
+    fn wanted(&self) -> adopt::Wanted<'_> {
+        adopt::Wanted {
+            declared: Files {
+                declared: &self.file,
+                observed: None,
+                address: self.address.as_deref(),
+            },
+            from: &self.from,
+            ca_file: &self.ca_file,
+            ca_key_file: &self.ca_key_file,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -357,6 +448,17 @@ fn place(cluster: Option<&str>, blob_endpoint: Option<String>) -> Result<Place, 
     }
 }
 
+fn adoption(command: &Adopt) -> Result<plan::Answer, CliError> {
+    match command {
+        Adopt::Report { wanted, format } => adopt::report(&wanted.wanted(), *format == Form::Json),
+        Adopt::Prepare { wanted } => adopt::prepare(&wanted.wanted()),
+        Adopt::Finish { cluster } => {
+            place(Some(cluster), None).and_then(|place| adopt::finish(&place))
+        }
+        Adopt::Undo { cluster } => place(Some(cluster), None).and_then(|place| adopt::undo(&place)),
+    }
+}
+
 fn main() -> ExitCode {
     let answer = match Arguments::parse().command {
         Command::Plan { input, lose_zone: Some(zone), .. } => {
@@ -437,6 +539,7 @@ fn main() -> ExitCode {
         Command::Support { cluster, out } => {
             place(Some(&cluster), None).and_then(|place| support::collect(&place, out.as_deref()))
         }
+        Command::Adopt { command } => adoption(&command),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "hcs", &mut std::io::stdout());

@@ -24,4 +24,27 @@ pub trait Artifacts: Send + Sync {
 
     /// The host manager that belongs to this program.
     async fn host_manager(&self) -> Result<ArtifactFile, EngineError>;
+
+    /// Whether a run has programs to bring: one that only prepares has none.
+    fn are_there(&self) -> bool {
+        true
+    }
+}
+
+/// Of runs that bring none.
+pub struct NoPrograms;
+
+#[async_trait]
+impl Artifacts for NoPrograms {
+    async fn consul(&self) -> Result<ArtifactFile, EngineError> {
+        Err(EngineError::Artifact("this run brings no Consul".to_owned()))
+    }
+
+    async fn host_manager(&self) -> Result<ArtifactFile, EngineError> {
+        Err(EngineError::Artifact("this run brings no host manager".to_owned()))
+    }
+
+    fn are_there(&self) -> bool {
+        false
+    }
 }

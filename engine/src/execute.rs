@@ -6,6 +6,7 @@ mod ask;
 mod place;
 mod restart;
 mod restore;
+mod seed;
 mod steps;
 mod store;
 mod update;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use hcs_planner::adoption::Adoption;
 use hcs_planner::desired::outputs;
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
@@ -33,6 +35,8 @@ use crate::error::EngineError;
 use crate::lease::{Fence, Lease};
 
 use store::Patience;
+
+pub use seed::Seeds;
 
 pub use access::{ACCESS_MINUTES_MAX, ensure_blob_access};
 
@@ -131,6 +135,8 @@ pub struct Run<'a> {
     /// Etags of the documents as they were read or written last.
     etags: Mutex<BTreeMap<String, String>>,
     lock_removed: AtomicBool,
+    /// Servers of before that the cluster follows.
+    adoption: Option<Box<Adoption>>,
     patience: Patience,
 }
 
@@ -167,6 +173,7 @@ impl<'a> Run<'a> {
             outputs: Mutex::new(outputs),
             etags: Mutex::new(observed.etags.clone()),
             lock_removed: AtomicBool::new(lock_removed),
+            adoption: observed.adoption.clone(),
             patience,
         }
     }

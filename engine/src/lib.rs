@@ -3,8 +3,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod adoption;
 pub mod arm;
 pub mod artifact;
+pub mod authority;
 pub mod blob;
 pub mod clock;
 pub mod cloud;

@@ -336,7 +336,21 @@ pub async fn observe_blobs(
         }
     }
     observed.follow_servers();
+    if may_follow_others(names, observed) {
+        let adoption = document(store, blob::ADOPTION, "the note of an adoption", observed).await;
+        observed.adoption = adoption.map(Box::new);
+    }
     Ok(())
+}
+
+/// Whether servers of before may be there: as long as the cluster was never ready, and where somebody else votes.
+fn may_follow_others(names: &Names, observed: &Observed) -> bool {
+    if observed.ready.is_none() {
+        return observed.run.is_some();
+    }
+    let own: Vec<String> = (0..MAX_SLOTS).map(|slot| names.server(slot)).collect();
+    let mut consuls = observed.servers.values().filter_map(|server| server.status.consul.as_ref());
+    consuls.any(|consul| consul.peers.iter().any(|peer| !own.contains(peer)))
 }
 
 /// What an error hides.

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_engine::blob::{BlobError, BlobStore, BlobStores, BlockStore, WriteCondition};
 use hcs_engine::versions;
+use hcs_planner::adoption::Adoption;
 use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
 use hcs_planner::requests::Request;
 use hcs_planner::restore::Restore;
@@ -131,6 +132,11 @@ impl Stores {
     /// `config/cluster.json`.
     pub async fn cluster(&self) -> Result<ClusterDocument, DocumentError> {
         required_json(&*self.shared, container::CONFIG, blob::CLUSTER).await
+    }
+
+    /// `config/adoption.json`, while the cluster takes over from servers of before.
+    pub async fn adoption(&self) -> Result<Option<Adoption>, DocumentError> {
+        json(&*self.shared, container::CONFIG, blob::ADOPTION).await
     }
 
     /// What the servers have decided about rotations, and the etag to write it again. Not asked for where nothing was ever

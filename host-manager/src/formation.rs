@@ -56,7 +56,7 @@ impl Evidence {
     }
 }
 
-/// Decides. A server that has been a member keeps what it was started with: a changed
+/// Decides. Beside servers of before nobody founds anything. A server that has been a member keeps what it was started with: a changed
 /// `server_count` must neither rewrite nor restart it.
 pub fn decide(
     slot: u32,
@@ -64,9 +64,13 @@ pub fn decide(
     member: bool,
     cluster: &ClusterDocument,
     evidence: &[Evidence],
+    follows_others: bool,
 ) -> Formation {
     if let (true, Some(recorded)) = (member, recorded) {
         return recorded;
+    }
+    if follows_others {
+        return Formation::Join;
     }
     // A single server whose VM is gone has nobody to join: it is the cluster. While it is made anew, others hold its
     // data: it joins them.
@@ -143,7 +147,11 @@ mod tests {
             ),
         ];
         for (name, slot, count, evidence, expected) in cases {
-            assert_eq!(decide(slot, None, false, &cluster(count), &evidence), expected, "{name}");
+            assert_eq!(
+                decide(slot, None, false, &cluster(count), &evidence, false),
+                expected,
+                "{name}"
+            );
         }
     }
 
@@ -152,14 +160,25 @@ mod tests {
         let beside_helper = ClusterDocument { others: vec![1], ..cluster(1) };
         let helper =
             seen(1, true, Some(status(ServerPhase::Running, &["s1"], Some("10.0.0.5:8300"))));
-        assert_eq!(decide(0, None, false, &beside_helper, &[helper]), Formation::Join);
+        assert_eq!(decide(0, None, false, &beside_helper, &[helper], false), Formation::Join);
         // Alone in the document, and nothing is heard of a helper: nobody else can hold anything.
-        assert_eq!(decide(0, None, false, &cluster(1), &[]), Formation::Found { expect: 1 });
+        assert_eq!(decide(0, None, false, &cluster(1), &[], false), Formation::Found { expect: 1 });
     }
 
     /// Name, what was decided, whether a member, servers in the document, whether a cluster
     /// exists, what must be decided now.
     type Again = (&'static str, Formation, bool, u32, bool, Formation);
+
+    #[test]
+    fn beside_servers_of_before_nothing_is_founded() {
+        for count in [1, 3, 5] {
+            for recorded in [None, Some(THREE), Some(Formation::Join)] {
+                let decided = decide(0, recorded, false, &cluster(count), &[], true);
+                assert_eq!(decided, Formation::Join, "{count} {recorded:?}");
+            }
+        }
+        assert_eq!(decide(0, Some(THREE), true, &cluster(3), &[], true), THREE, "a member stays");
+    }
 
     #[test]
     fn a_decision_stands_once_it_could_matter() {
@@ -173,7 +192,7 @@ mod tests {
         ];
         for (name, recorded, member, count, exists, expected) in cases {
             let evidence = [seen(0, exists, None)];
-            let decided = decide(1, Some(recorded), member, &cluster(count), &evidence);
+            let decided = decide(1, Some(recorded), member, &cluster(count), &evidence, false);
             assert_eq!(decided, expected, "{name}");
         }
     }

@@ -86,6 +86,8 @@ pub mod blob {
     pub const CLUSTER: &str = "cluster.json";
     /// In `config`: who changes the cluster and whose it is ([`crate::ownership::RunRecord`]).
     pub const RUN: &str = "run.json";
+    /// In `config`: [`crate::adoption::Adoption`], as long as servers of before are followed.
+    pub const ADOPTION: &str = "adoption.json";
     /// In `config`: folder of [`crate::snapshots::policy::SnapshotPolicyDocument`]s.
     pub const SNAPSHOT_POLICIES: &str = "snapshot-policies/";
     /// In `certificates`: the cluster's CA, PEM. Every certificate in it is trusted; the first one signs.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::adoption::Adoption;
 use crate::arm::ArmId;
 use crate::dataplane::{ClusterDocument, ServerStatus};
 use crate::given_group;
@@ -44,6 +45,9 @@ pub struct Observed {
     /// `config/run.json`.
     #[serde(default)]
     pub run: Option<RunRecord>,
+    /// `config/adoption.json`: servers of before that the cluster takes over from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<Box<Adoption>>,
     /// Etags of the documents, by blob: what was read is overwritten, nothing newer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub etags: BTreeMap<String, String>,
@@ -221,11 +225,12 @@ impl Observed {
     }
 }
 
-/// Why a cluster of exactly these voters is not healthy yet; `None` when it is.
+/// Why a cluster of exactly these voters, beside those of before that it follows, is not healthy yet; `None` when it is.
 ///
 /// Healthy: every one of them speaks, runs, sees one and the same leader, calls all well, and knows just these voters.
 pub fn unhealthy_reason<'a>(
     voters: &[Voter],
+    adoption: Option<&Adoption>,
     statuses: impl Iterator<Item = &'a ServerStatus>,
 ) -> Option<String> {
     let statuses: BTreeMap<&str, &ServerStatus> =
@@ -251,10 +256,13 @@ pub fn unhealthy_reason<'a>(
             return Some(format!("{name} follows another leader than the other servers"));
         }
         leader = Some(own_leader);
-        if consul.voters != names {
+        let before = adoption.map(Adoption::node_names).unwrap_or_default();
+        let seen: Vec<&str> =
+            consul.voters.iter().map(String::as_str).filter(|v| !before.contains(v)).collect();
+        if seen != names {
             return Some(format!(
                 "{name} sees voters {}, expected {}",
-                consul.voters.join(", "),
+                seen.join(", "),
                 names.join(", ")
             ));
         }
@@ -336,7 +344,7 @@ mod tests {
     }
 
     fn reason(statuses: &[ServerStatus]) -> Option<String> {
-        unhealthy_reason(&voters(), statuses.iter())
+        unhealthy_reason(&voters(), None, statuses.iter())
     }
 
     #[test]
@@ -357,6 +365,26 @@ mod tests {
         let mut leaderless = good;
         leaderless[0].consul.as_mut().unwrap().leader = None;
         assert!(reason(&leaderless).unwrap().contains("sees no leader"));
+    }
+
+    #[test]
+    fn servers_of_before_may_vote_beside_those_that_are_expected() {
+        let good: Vec<_> = (0..3).map(|slot| status(slot, &["old", "s0", "s1", "s2"])).collect();
+        let server = crate::adoption::AdoptedServer {
+            node_name: "old".into(),
+            address: [127, 0, 0, 9].into(),
+            machine_id: ArmId::new("/old"),
+        };
+        let adoption = Adoption {
+            servers: vec![server],
+            prepared_at: String::new(),
+            is_prepared: true,
+            form: crate::dataplane::Form::default(),
+        };
+        let told = |adoption| unhealthy_reason(&voters(), adoption, good.iter());
+        assert_eq!(told(Some(&adoption)), None);
+        let stranger = told(None).unwrap();
+        assert_eq!(stranger, "s0 sees voters old, s0, s1, s2, expected s0, s1, s2");
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! seconds, does it once, and says so in its status.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::adoption::AdoptedServer;
 use crate::names::deterministic_guid;
 
 /// So many results a server keeps in its status.
@@ -65,6 +67,23 @@ impl Request {
         Self { arguments, ..Self::new(id, None, RequestAction::Restore) }
     }
 
+    /// Asks one server to lead instead of a server of before.
+    pub fn take_leadership(id: String, slot: u32, from: &AdoptedServer) -> Self {
+        Self { arguments: who(from), ..Self::new(id, Some(slot), RequestAction::TakeLeadership) }
+    }
+
+    /// Asks one server to take a server of before out of the cluster. Whoever leads may be one of before, which takes no
+    /// requests.
+    pub fn remove_server(id: String, slot: u32, gone: &AdoptedServer) -> Self {
+        Self { arguments: who(gone), ..Self::new(id, Some(slot), RequestAction::RemoveServer) }
+    }
+
+    /// The server of before that it is about: its name and its address.
+    pub fn server_of_before(&self) -> Option<(&str, IpAddr)> {
+        let text = |name: &str| self.arguments.get(name).and_then(Value::as_str);
+        Some((text(argument::NODE_NAME)?, text(argument::ADDRESS)?.parse().ok()?))
+    }
+
     /// Asked for by an apply that works on the cluster, and good as long as it does.
     #[must_use]
     pub fn beside_run(mut self, run_id: &str) -> Self {
@@ -90,6 +109,12 @@ impl Request {
     }
 }
 
+fn who(server: &AdoptedServer) -> BTreeMap<String, Value> {
+    let name = (argument::NODE_NAME.to_owned(), Value::from(server.node_name.as_str()));
+    let address = (argument::ADDRESS.to_owned(), Value::from(server.address.to_string()));
+    [name, address].into()
+}
+
 /// What a [`Request`] asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,6 +133,11 @@ pub enum RequestAction {
     SupportBundle,
     /// Put the cluster's state back to the snapshot [`argument::SNAPSHOT`], after one of what is there.
     Restore,
+    /// Lead instead of a server of before, [`argument::NODE_NAME`], which is about to go.
+    TakeLeadership,
+    /// Take a server of before, [`argument::NODE_NAME`] at [`argument::ADDRESS`], whose machine is off, out of Raft and
+    /// gossip.
+    RemoveServer,
     /// Something that a newer version knows.
     #[serde(other)]
     Unknown,
@@ -115,6 +145,10 @@ pub enum RequestAction {
 
 /// Names of arguments and of what results say.
 pub mod argument {
+    /// What Consul calls a server.
+    pub const NODE_NAME: &str = "node_name";
+    /// Address of a server.
+    pub const ADDRESS: &str = "address";
     /// Name of the blob in `snapshots`.
     pub const SNAPSHOT: &str = "snapshot";
     /// Name of the snapshot that was taken before a restore.
@@ -150,6 +184,8 @@ impl RequestAction {
             Self::TakeBackUpgrade => "take the upgrade back",
             Self::SupportBundle => "collect a support bundle",
             Self::Restore => "restore a snapshot",
+            Self::TakeLeadership => "take the leadership",
+            Self::RemoveServer => "take a server of before out of the cluster",
             Self::Unknown => "do something that this version does not know",
         }
     }

@@ -97,6 +97,19 @@ pub(crate) fn refused(what: &str, id: &ArmId, error: &RefusedError) -> Diagnosti
             "deletion_protection is true in its state. Nothing was changed.",
         )
         .at(Cluster::DELETION_PROTECTION),
+        RefusedError::HasServers => Diagnostic::error(
+            format!("{} has servers already", capitalized(what)),
+            "They have a state of their own. Nothing was changed.",
+        ),
+        RefusedError::Adopting(servers) => Diagnostic::error(
+            format!("{} votes together with servers of before", capitalized(what)),
+            format!(
+                "{} and the servers that it takes over from hold one state together: those of before would stop with it. \
+                 Nothing was deleted. `hcs adopt undo {id}` has the cluster's servers leave first, as long as none of those \
+                 of before has gone; `hcs adopt finish {id}` goes on, and the cluster is its own afterwards.",
+                servers.join(", ")
+            ),
+        ),
         RefusedError::Unidentified { id, reason } => Diagnostic::error(
             format!("Cannot tell whose {what} is"),
             format!(

@@ -31,7 +31,7 @@ enum Verdict {
 
 /// One look.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Finding {
+pub(crate) struct Finding {
     /// What was looked at.
     check: &'static str,
     verdict: Verdict,
@@ -43,7 +43,7 @@ struct Finding {
 }
 
 impl Finding {
-    fn good(check: &'static str, found: impl Into<String>) -> Self {
+    pub(crate) fn good(check: &'static str, found: impl Into<String>) -> Self {
         Self { check, verdict: Verdict::Good, found: found.into(), mend: None }
     }
 
@@ -51,11 +51,19 @@ impl Finding {
         Self { check, verdict: Verdict::Unknown, found: found.into(), mend: None }
     }
 
-    fn warning(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn warning(
+        check: &'static str,
+        found: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
         Self { check, verdict: Verdict::Warning, found: found.into(), mend: Some(mend.into()) }
     }
 
-    fn problem(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn problem(
+        check: &'static str,
+        found: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
         Self { check, verdict: Verdict::Problem, found: found.into(), mend: Some(mend.into()) }
     }
 }
@@ -165,7 +173,7 @@ fn versions(declared: Option<&ClusterSpec>) -> Finding {
     }
 }
 
-fn told(findings: &[Finding]) -> String {
+pub(crate) fn told(findings: &[Finding]) -> String {
     let mut text = String::new();
     let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
     for Finding { check, verdict, found, mend } in findings {

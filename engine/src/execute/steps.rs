@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
+use hcs_planner::adoption::Adoption;
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::dataplane::{ServerStatus, blob, container};
 use hcs_planner::desired::object;
@@ -104,7 +105,8 @@ impl Run<'_> {
             }
             Action::RestoreSnapshot { snapshot_id } => self.restore_snapshot(snapshot_id).await?,
             Action::WaitHealthy { voters, consul_version } => {
-                let goal = Goal { voters, version: consul_version.as_ref(), gone: None };
+                let (version, adoption) = (consul_version.as_ref(), self.adoption.as_deref());
+                let goal = Goal { voters, version, gone: None, adoption };
                 self.wait_healthy(&goal, HEALTHY_MINUTES_MAX).await?;
             }
         }
@@ -209,7 +211,8 @@ impl Run<'_> {
         // A try that comes late, after another run went on, meets that one's etag.
         let known = store.get(container::REQUESTS, &name).await?.map(|content| content.etag);
         put_over(store.as_ref(), container::REQUESTS, &name, bytes, known).await?;
-        let goal = Goal { voters: remaining, version: None, gone: Some(node_name) };
+        let adoption = self.adoption.as_deref();
+        let goal = Goal { voters: remaining, version: None, gone: Some(node_name), adoption };
         self.wait_healthy(&goal, LEAVE_MINUTES_MAX).await?;
         store.delete(container::REQUESTS, &name).await?;
         Ok(())
@@ -293,12 +296,14 @@ struct Goal<'a> {
     version: Option<&'a semver::Version>,
     /// Whose departure it is about.
     gone: Option<&'a str>,
+    /// Servers of before that vote as well.
+    adoption: Option<&'a Adoption>,
 }
 
 impl Goal<'_> {
     /// What is not yet as wanted.
     fn missing(&self, statuses: &[ServerStatus]) -> Option<String> {
-        unhealthy_reason(self.voters, statuses.iter())
+        unhealthy_reason(self.voters, self.adoption, statuses.iter())
             .or_else(|| other_version_reason(self.voters, self.version?, statuses.iter()))
     }
 

@@ -27,15 +27,15 @@ const OVERTAKEN_MAX: u32 = 5;
 const UNSEEN_SECONDS_MAX: u64 = 180;
 
 /// A cluster that has a place for its record.
-struct Ground {
-    store: Arc<dyn BlobStore>,
+pub(super) struct Ground {
+    pub(super) store: Arc<dyn BlobStore>,
     /// What was made for it in this run.
-    laid: Report,
+    pub(super) laid: Report,
 }
 
 /// A claimed cluster.
-struct Claimed {
-    lease: Arc<Lease>,
+pub(super) struct Claimed {
+    pub(super) lease: Arc<Lease>,
     before: Option<RunRecord>,
     /// The caller got its right to the blobs just now, so that it may flicker.
     granted: bool,
@@ -133,7 +133,7 @@ impl Reconciler<'_> {
 
     /// A store in which the cluster can be claimed; the foundation is laid where it is missing. The inner error is a
     /// foundation that could not be laid.
-    async fn ground(
+    pub(super) async fn ground(
         &self,
         names: &Names,
         group: Option<&Value>,
@@ -167,7 +167,7 @@ impl Reconciler<'_> {
         // What the whole plan is refused for is told before anything is made, and so is a wrong program.
         let whole = plan(self.spec, &observed)?;
         let foundation = whole.foundation()?;
-        if !foundation.is_empty() {
+        if !foundation.is_empty() && self.artifacts.are_there() {
             self.parameters(&whole).await?;
         }
         // Programs may take minutes to come: a group that appeared meanwhile is another's, and its tags are not ours to write.
@@ -202,7 +202,7 @@ impl Reconciler<'_> {
     }
 
     /// Claims the cluster, with the right to write its record where that is missing.
-    async fn claim_written(
+    pub(super) async fn claim_written(
         &self,
         names: &Names,
         store: Arc<dyn BlobStore>,
@@ -266,7 +266,7 @@ impl Reconciler<'_> {
 
     /// A look that misses nothing, at a cluster on which its servers do no job: under the lease the blobs are ours to read,
     /// so what keeps one back must pass.
-    async fn observe_whole(
+    pub(super) async fn observe_whole(
         &self,
         names: &Names,
         claimed: &Claimed,
@@ -306,7 +306,7 @@ impl Reconciler<'_> {
         }
     }
 
-    async fn check_group(&self) -> Result<(), RefusedError> {
+    pub(super) async fn check_group(&self) -> Result<(), RefusedError> {
         let group = &self.spec.resource_group_name;
         let id = ArmId::resource_group(&self.spec.subscription_id, group);
         // A group that the same run has just made may read 404 for some seconds (azurerm#18268).

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hcs_planner::arm::ArmId;
+use hcs_planner::dataplane::ServerPhase;
 use hcs_planner::given_group;
 use hcs_planner::names::{CLUSTER_TAG, GIVEN_TAG, Names};
 use hcs_planner::observed::Observed;
@@ -140,6 +141,11 @@ impl Reconciler<'_> {
             return Ok(Destroyed::Left);
         }
         is_protected()?;
+        // Of all votes more than half may be the cluster's: servers of before would stop with it.
+        let voting = observed.adoption.as_ref().map(|_| still_in(names, &observed));
+        if let Some(voting) = voting.filter(|voting| !voting.is_empty()) {
+            return Err(RefusedError::Adopting(voting));
+        }
         observe::observe_group_resources(&self.arm, names, &mut observed).await?;
         if leg == DestroyLeg::BeforeCreate {
             in_the_way_of_the_next(self.spec, &observed)?;
@@ -219,6 +225,13 @@ impl Reconciler<'_> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Servers of the cluster that have spoken and have not left.
+fn still_in(names: &Names, observed: &Observed) -> Vec<String> {
+    let servers = observed.servers.iter();
+    let still_in = servers.filter(|(_, server)| server.status.phase != ServerPhase::Left);
+    still_in.map(|(slot, _)| names.server(*slot)).collect()
 }
 
 /// Whether no server of the cluster can ever have served: what is there is worth nothing but to be gone on with. An error

@@ -2,6 +2,7 @@
 //!
 //! The truth is Azure: a run that was cut off anywhere is resumed by running again.
 
+mod adopt;
 mod apply;
 mod destroy;
 
@@ -75,6 +76,12 @@ pub enum RefusedError {
     /// An identity that is declared is not there.
     #[error(transparent)]
     Identity(#[from] NoIdentity),
+    /// A server of the cluster is there, which has founded one of its own.
+    #[error("the cluster has servers of its own already")]
+    HasServers,
+    /// Servers of before and the cluster's own hold one state together.
+    #[error("the cluster's servers vote together with those that it takes over from")]
+    Adopting(Vec<String>),
     /// Its state says that it is protected.
     #[error("deletion_protection is on")]
     Protected,

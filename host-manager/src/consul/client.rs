@@ -213,7 +213,15 @@ impl ConsulClient {
 
     /// Asks the leader to hand over. `false` where the version has no such call.
     pub async fn transfer_leadership(&self) -> Result<bool, ConsulError> {
-        let path = "operator/raft/transfer-leader";
+        self.transfer("operator/raft/transfer-leader").await
+    }
+
+    /// Asks the leader, whoever that is, to hand over to the server with this id. `false` where the version has no such call.
+    pub async fn transfer_leadership_to(&self, raft_id: &str) -> Result<bool, ConsulError> {
+        self.transfer(&format!("operator/raft/transfer-leader?id={raft_id}")).await
+    }
+
+    async fn transfer(&self, path: &str) -> Result<bool, ConsulError> {
         match self.call(Method::POST, path, None::<&()>, CALL_TIMEOUT).await {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.status(), Some(404 | 405)) => Ok(false),

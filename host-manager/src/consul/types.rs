@@ -58,6 +58,9 @@ pub struct RaftConfiguration {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RaftServer {
+    /// Its id in Raft.
+    #[serde(rename = "ID", default)]
+    pub id: String,
     /// Node name.
     pub node: String,
     /// `ip:8300`.

@@ -229,6 +229,9 @@ impl Manager {
         if self.memory.member || self.memory.formation != Some(Formation::Join) {
             return;
         }
+        if let Some(sentence) = self.waits_for_servers_of_before() {
+            return self.board.problem("formation", sentence);
+        }
         let sentence = "waits to join: the cluster was founded before, but no server of it leads; \
             if all were lost for good, delete the blob formed.json in every status container \
             and restore a snapshot";

@@ -2,6 +2,7 @@
 //!
 //! Every round starts from what is there, so a round may fail or be cut off anywhere.
 
+mod adoption;
 mod certificate;
 mod member;
 mod offline;
@@ -143,6 +144,8 @@ struct Manager {
     stop: CancellationToken,
     introductions: Introductions,
     marked_formed: bool,
+    /// Servers of before that this one waits to be let in by.
+    waits_for_before: Vec<std::net::IpAddr>,
     /// Rounds in a row in which Consul knew no leader.
     rounds_alone: u32,
     /// Rounds in a row in which Consul did not know the management token.
@@ -210,6 +213,7 @@ pub async fn run(host: Host, stop: CancellationToken) -> Result<(), MemoryError>
         stop: stop.clone(),
         introductions: Introductions::default(),
         marked_formed: false,
+        waits_for_before: Vec::new(),
         rounds_alone: 0,
         rounds_locked_out: 0,
         agent_version: None,

@@ -47,11 +47,14 @@ impl Manager {
             self.look_at_the_disk(cluster)?;
             self.mend_keyrings(documents).await?;
         }
+        self.look_for_servers_of_before().await?;
         let formation = self.decide_formation(cluster).await?;
         let management = turn(&cluster.rotations, &documents.decisions, Rotated::ManagementToken);
         let started_for = StartedFor { formation, management_token: management.in_use };
         let wanted = Wanted::render(&host, cluster, &documents.secrets, program, started_for)?;
-        converge::write_join(&host, &peers.iter().map(|peer| peer.address).collect::<Vec<_>>())?;
+        let of_peers = peers.iter().map(|peer| peer.address);
+        let to_join: Vec<_> = of_peers.chain(self.waits_for_before.iter().copied()).collect();
+        converge::write_join(&host, &to_join)?;
         self.reload_due |=
             certificate::install(&host.paths, &documents.secrets.ca_pem, &documents.leaf)?;
         self.tell_of_the_certificate(&documents.leaf);
@@ -152,7 +155,14 @@ impl Manager {
         }
         let evidence = membership::evidence(host, cluster).await?;
         let (slot, recorded) = (host.bootstrap.slot, self.memory.formation);
-        let decided = formation::decide(slot, recorded, self.memory.member, cluster, &evidence);
+        let decided = formation::decide(
+            slot,
+            recorded,
+            self.memory.member,
+            cluster,
+            &evidence,
+            !self.waits_for_before.is_empty(),
+        );
         if recorded != Some(decided) {
             tracing::info!(?decided, "how this server comes into the cluster");
             self.memory.formation = Some(decided);

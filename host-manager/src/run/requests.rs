@@ -15,7 +15,7 @@ use crate::snapshot::on_demand;
 use crate::status::{self, Board};
 
 /// How a request ended, and what it brought.
-type Answer = Result<BTreeMap<String, Value>, (RequestOutcome, String)>;
+pub(super) type Answer = Result<BTreeMap<String, Value>, (RequestOutcome, String)>;
 
 impl Manager {
     /// Looks for requests, one at a time. What was answered before, by whichever server, is not done again.
@@ -125,6 +125,8 @@ impl Manager {
                 self.answer(&request.id, refused("this server does not lead"));
             }
             RequestAction::Restore => self.restore(documents, request),
+            RequestAction::TakeLeadership => self.take_leadership(documents, request),
+            RequestAction::RemoveServer => self.remove_server_of_before(documents, request),
             RequestAction::SupportBundle => {
                 let answer = refused("one server has to be named");
                 self.answer(&request.id, answer);
@@ -141,7 +143,7 @@ impl Manager {
         }
     }
 
-    fn answer(&mut self, id: &str, answer: Answer) {
+    pub(super) fn answer(&mut self, id: &str, answer: Answer) {
         note(&self.board, self.host.clock.now_unix_ms(), id, answer);
         self.remember_results();
     }
@@ -220,10 +222,16 @@ impl Manager {
 
 /// What is carried out beside the rounds, one at a time.
 fn is_long(action: RequestAction) -> bool {
-    matches!(action, RequestAction::Snapshot | RequestAction::Restore)
+    matches!(
+        action,
+        RequestAction::Snapshot
+            | RequestAction::Restore
+            | RequestAction::TakeLeadership
+            | RequestAction::RemoveServer
+    )
 }
 
-fn note(board: &Board, now_unix_ms: u64, id: &str, answer: Answer) {
+pub(super) fn note(board: &Board, now_unix_ms: u64, id: &str, answer: Answer) {
     let (outcome, reason, values) = match answer {
         Ok(values) => (RequestOutcome::Done, None, values),
         Err((outcome, reason)) => (outcome, Some(reason), BTreeMap::new()),

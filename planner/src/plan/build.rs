@@ -1,6 +1,7 @@
 //! Diff of desired and observed, turned into steps and edges.
 
 mod addresses;
+mod adoption;
 mod balancers;
 mod data;
 pub(crate) mod look;
@@ -48,6 +49,7 @@ pub fn plan(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> 
 
 fn planned(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
     let mut planner = Planner::new(spec, observed);
+    planner.check_adoption()?;
     planner.check_secrets()?;
     planner.check_peers()?;
     planner.check_identities()?;
@@ -60,6 +62,7 @@ fn planned(spec: &ClusterSpec, observed: &Observed) -> Result<Plan, PlanError> {
     let document = planner.documents(&servers)?;
     planner.addresses(&servers);
     planner.roll(&servers, &orphans);
+    planner.join_in_turn(&servers);
     let document = planner.forget_others(document);
     planner.secrets(&document);
     planner.readiness(&document);

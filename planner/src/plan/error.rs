@@ -173,6 +173,12 @@ pub enum PlanError {
         /// The first step that it forbids.
         step: String,
     },
+    /// The note of an adoption is there, and the secrets of before may not be.
+    #[error(
+        "the adoption of servers of before was begun and not prepared to its end; `hcs adopt prepare` again, with the \
+         same files: it goes on where it stopped. Nothing was made"
+    )]
+    AdoptionUnprepared,
     /// A state of the plan would break the cluster.
     #[error("the plan is not safe: step {step:?}: {reason}; please report this")]
     Unsafe {

@@ -45,6 +45,16 @@ impl Plan {
         // One that is only about to be closed is reached as it is.
         let needs_way = has(&makes_way) && !has(&is_update);
         let is_foundation = |name: &str| is_foundation(name) || (needs_way && is_private_way(name));
+        self.making(is_foundation)
+    }
+
+    /// The foundation, and where the secrets are kept: what is made before a cluster can be given secrets of before.
+    pub fn foundation_for_secrets(&self) -> Result<Self, PlanError> {
+        let keeps = [container::SECRETS_SHARED, container::CERTIFICATES].map(object::container);
+        self.making(|name| is_foundation(name) || keeps.iter().any(|keep| keep == name))
+    }
+
+    fn making(&self, is_foundation: impl Fn(&str) -> bool) -> Result<Self, PlanError> {
         self.restricted(|action| match action {
             // One that failed while it was made is made all the same.
             Action::Put { object, update, differences, .. } => {

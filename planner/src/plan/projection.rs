@@ -52,6 +52,8 @@ pub(super) fn change(step: &Step) -> Option<Change> {
             | RequestAction::TakeBackUpgrade
             | RequestAction::SupportBundle
             | RequestAction::Restore
+            | RequestAction::TakeLeadership
+            | RequestAction::RemoveServer
             | RequestAction::Unknown => None,
         },
         (Action::Delete { kind: Kind::ScaleSet, .. }, Some(slot)) => Some(Change::Dies { slot }),

@@ -192,6 +192,7 @@ impl Applying {
             }
         };
         let mut found = beginning(&what, &outcome.beginning);
+        found.extend(following(&what, &outcome, &Names::new(&self.spec)));
         found.extend(outcome.unclosed.iter().map(|error| diagnostics::unclosed(&what, error)));
         let state = if outcome.report.is_complete() {
             self.complete(&request.planned, &outcome).await
@@ -361,6 +362,25 @@ fn fill(planned: &Value, observed: &Value) -> Value {
         );
     }
     planned.clone()
+}
+
+/// What comes next where the cluster takes over from servers of before.
+fn following(what: &str, outcome: &Outcome, names: &Names) -> Option<Diagnostic> {
+    let adoption = outcome.observed.as_ref()?.adoption.as_ref()?;
+    if !outcome.report.is_complete() {
+        return None;
+    }
+    let before: Vec<&str> =
+        adoption.servers.iter().map(|server| server.node_name.as_str()).collect();
+    Some(Diagnostic::warning(
+        format!("{what} votes together with servers of before"),
+        format!(
+            "Its servers joined {}, which go on. `hcs adopt finish {}` stops them, one after the other; until then nothing \
+             of before was touched, and `hcs adopt undo` goes back.",
+            before.join(", "),
+            names.cluster_id
+        ),
+    ))
 }
 
 fn beginning(what: &str, beginning: &Beginning) -> Diagnostics {

@@ -269,7 +269,7 @@ fn state_word(names: &Names, desired: &Desired, observed: &Observed) -> &'static
     let wants_attention = observed
         .fresh()
         .any(|status| desired.slots.contains(&status.slot) && !status.attention.is_empty());
-    match unhealthy_reason(&voters, observed.fresh()) {
+    match unhealthy_reason(&voters, observed.adoption.as_deref(), observed.fresh()) {
         None if !wants_attention => phase::RUNNING,
         _ => phase::DEGRADED,
     }

@@ -453,6 +453,10 @@ fn refusals() -> Vec<(&'static str, RefusedError)> {
         ),
         ("a protected cluster", RefusedError::Protected),
         (
+            "a cluster that follows others",
+            RefusedError::Adopting(vec!["demo-server-0".into(), "demo-server-1".into()]),
+        ),
+        (
             "nobody knows whose",
             RefusedError::Unidentified {
                 id: Azure::cluster_id(),

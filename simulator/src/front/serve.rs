@@ -265,7 +265,7 @@ async fn carry_out(shared: Arc<Shared>, mut errands: UnboundedReceiver<Errand>) 
         };
         match event {
             Event::VmStarted { machine, fresh } => {
-                vm::start(&shared, machine, fresh).await;
+                vm::start(&shared, *machine, fresh).await;
             }
             Event::VmStopped { id, gone } => shared.machines.power_off(&id, gone).await,
             Event::AccountDeleted { account } => shared.blobs.drop_account(&account).await,

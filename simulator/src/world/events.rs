@@ -19,6 +19,9 @@ pub struct Machine {
     pub instance_id: String,
     /// Resource group.
     pub group: String,
+    /// Name of the host.
+    #[serde(default)]
+    pub computer_name: String,
     /// Location.
     pub location: String,
     /// Logical zone.
@@ -39,7 +42,7 @@ pub enum Event {
     /// A machine has power. `fresh`: its disk is new.
     VmStarted {
         /// The machine.
-        machine: Machine,
+        machine: Box<Machine>,
         /// Whether cloud-init runs.
         fresh: bool,
     },
@@ -89,6 +92,7 @@ impl World {
             scale_set: set.name().to_owned(),
             instance_id: instance.name().to_owned(),
             group: ids::group_of(&instance.id).unwrap_or_default().to_owned(),
+            computer_name: instance.text("/properties/osProfile/computerName").to_owned(),
             location: instance.location().to_owned(),
             zone: list(&instance.body, "/zones").first().and_then(Value::as_str).map(str::to_owned),
             size: instance.text("/sku/name").to_owned(),

@@ -24,6 +24,13 @@ impl Consul {
         fs::write(&self.ca, ca_pem).map_err(HarnessError::file(&self.ca))
     }
 
+    /// Servers at these addresses, whoever made them.
+    #[must_use]
+    pub fn at(ca: &Path, token: &str, datacenter: &str, addresses: Vec<String>) -> Self {
+        let (token, datacenter) = (token.to_owned(), datacenter.to_owned());
+        Self { ca: ca.to_owned(), token, datacenter, addresses }
+    }
+
     /// Finds the cluster's servers, CA and token in its blobs; `dir` takes the CA certificate.
     pub fn of_cluster(
         emulator: &Emulator,

@@ -4,6 +4,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod before;
 pub mod bins;
 pub mod blobs;
 pub mod canary;

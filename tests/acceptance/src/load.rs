@@ -41,9 +41,17 @@ fn servers(scenario: &Scenario) -> Result<impl Fn() -> Option<Consul> + use<>, H
 impl Load {
     /// Starts on the quickstart's cluster.
     pub fn start(scenario: &Scenario) -> Result<Self, HarnessError> {
+        Ok(Self::start_on(servers(scenario)?, servers(scenario)?))
+    }
+
+    /// Starts on the servers that are found, now and again.
+    #[must_use]
+    pub fn start_on(
+        find: impl Fn() -> Option<Consul> + Send + 'static,
+        look: impl Fn() -> Option<Consul> + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (writer_stop, watcher_stop) = (Arc::clone(&stop), Arc::clone(&stop));
-        let (find, look) = (servers(scenario)?, servers(scenario)?);
         let writer = thread::spawn(move || {
             let mut acknowledged = Vec::new();
             let mut consul = find();
@@ -88,7 +96,7 @@ impl Load {
             }
             longest
         });
-        Ok(Self { stop, writer, watcher })
+        Self { stop, writer, watcher }
     }
 
     /// Stops it.

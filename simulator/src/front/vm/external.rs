@@ -119,6 +119,7 @@ mod tests {
             scale_set: "demo-server-0".into(),
             instance_id: "0".into(),
             group: "mrg".into(),
+            computer_name: "demo-server-0000".into(),
             location: "westeurope".into(),
             zone: None,
             size: "Standard_D2s_v5".into(),

@@ -151,6 +151,7 @@ fn instance(shared: &Shared, asker: &Asker) -> Value {
             "azEnvironment": "AzurePublicCloud",
             "location": machine.location,
             "name": format!("{}_{}", machine.scale_set, machine.instance_id),
+            "osProfile": { "computerName": machine.computer_name },
             "osType": "Linux",
             "resourceGroupName": machine.group,
             "resourceId": machine.id,

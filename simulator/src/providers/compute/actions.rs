@@ -143,6 +143,6 @@ fn apply(world: &mut World, action: &str, set: &Resource, instance: &Resource) {
         && (!running || stops)
         && let Some(machine) = world.machine(&ids::key(&id))
     {
-        world.events.push(Event::VmStarted { machine, fresh });
+        world.events.push(Event::VmStarted { machine: Box::new(machine), fresh });
     }
 }

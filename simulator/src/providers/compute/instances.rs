@@ -113,7 +113,7 @@ pub(crate) fn apply_model(world: &mut World, set: &Resource, key: &str) {
     if running && (resized || fresh) {
         world.events.push(Event::VmStopped { id: id.clone(), gone: fresh });
         if let Some(machine) = world.machine(&ids::key(&id)) {
-            world.events.push(Event::VmStarted { machine, fresh });
+            world.events.push(Event::VmStarted { machine: Box::new(machine), fresh });
         }
     }
 }
@@ -208,7 +208,7 @@ pub(crate) fn settle(world: &mut World, set_key: &str) {
                     instance.secret["power"] = json!("running");
                 }
                 if let Some(machine) = world.machine(&row.id) {
-                    world.events.push(Event::VmStarted { machine, fresh: true });
+                    world.events.push(Event::VmStarted { machine: Box::new(machine), fresh: true });
                 }
             }
             _ => {}

@@ -1,0 +1,258 @@
+//! The end of an adoption: servers of before leave one after the other, or the cluster's own do.
+//!
+//! Nothing is remembered but in Azure and Consul: whoever is cut off begins again, and goes on with what is there.
+
+mod finish;
+mod undo;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hcs_planner::adoption::{AdoptedServer, Adoption};
+use hcs_planner::arm::ArmId;
+use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
+use hcs_planner::names::Names;
+use hcs_planner::observed::{ObservedServer, unhealthy_reason};
+use hcs_planner::ownership::{Claim, FixedInputs, RunOutcome, RunRecord};
+use hcs_planner::plan::Voter;
+use hcs_planner::spec::ClusterSpec;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::arm::Arm;
+use crate::blob::{BlobError, BlobStore};
+use crate::error::EngineError;
+use crate::lease::{ClaimError, Fence, GroupSays, Lease};
+use crate::observe::read_status;
+use crate::requests::AskError;
+
+pub use finish::{Finished, finish};
+pub use undo::undo;
+
+/// Between two looks at what servers say.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long all may take to be well again after one has gone.
+const WELL_MINUTES_MAX: u64 = 15;
+/// Of a power action, so that both kinds of machines know it.
+const COMPUTE_API_VERSION: &str = "2024-07-01";
+
+/// Why an adoption does not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptionError {
+    /// There is none.
+    #[error("nothing is adopted here: config/adoption.json is missing")]
+    Nothing,
+    /// The servers of the cluster were not made yet.
+    #[error("the cluster has no servers yet: config/{0} is missing")]
+    NoCluster(&'static str),
+    /// Not all is well.
+    #[error("the cluster is not well after {minutes} minutes: {reason}")]
+    NotWell {
+        /// So long it was waited for.
+        minutes: u64,
+        /// What is missing.
+        reason: String,
+    },
+    /// One more may not go.
+    #[error("{server} may not go: Autopilot says that no server may fail now")]
+    NoRoom {
+        /// Who would go.
+        server: String,
+    },
+    /// It cannot be undone any more.
+    #[error("{} of before no longer vote", .0.join(", "))]
+    Gone(Vec<String>),
+    /// A server did not do what it was asked for.
+    #[error("{action} of {server}: {reason}")]
+    NotDone {
+        /// What.
+        action: &'static str,
+        /// Of whom.
+        server: String,
+        /// Why.
+        reason: String,
+    },
+    /// A server was asked and did not answer.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// Somebody works on the cluster.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// Azure.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<BlobError> for AdoptionError {
+    fn from(error: BlobError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// Tells what happens, as it happens.
+pub type Tell<'t> = &'t (dyn Fn(&str) + Sync);
+
+/// A cluster and the servers of before, under the lease of a run.
+struct Adopting<'a> {
+    arm: Arm,
+    store: Arc<dyn BlobStore>,
+    names: Names,
+    document: ClusterDocument,
+    adoption: Adoption,
+    tell: Tell<'a>,
+}
+
+/// Opens a run on the cluster, works, and closes it.
+async fn under_lease<'a, T, F>(
+    arm: &Arm,
+    store: Arc<dyn BlobStore>,
+    holder: &str,
+    tell: Tell<'a>,
+    work: impl FnOnce(Adopting<'a>) -> F,
+) -> Result<T, AdoptionError>
+where
+    F: Future<Output = Result<T, AdoptionError>>,
+{
+    let adoption: Adoption =
+        read(store.as_ref(), blob::ADOPTION).await?.ok_or(AdoptionError::Nothing)?;
+    let missing = |name| AdoptionError::NoCluster(name);
+    let spec: ClusterSpec =
+        read(store.as_ref(), blob::SPEC).await?.ok_or_else(|| missing(blob::SPEC))?;
+    let record: RunRecord =
+        read(store.as_ref(), blob::RUN).await?.ok_or_else(|| missing(blob::RUN))?;
+    let incarnation_id = Some(record.incarnation_id.as_str());
+    let claim = Claim::Update(incarnation_id.map(str::to_owned));
+    let group = GroupSays { incarnation_id, is_given: record.group_given };
+    let fixed = FixedInputs::of(&spec);
+    let (lease, _) = Lease::open(arm, Arc::clone(&store), &claim, &fixed, group, holder).await?;
+    let lease = Arc::new(lease);
+    let worked = async {
+        lease.wait_for_jobs().await?;
+        // What is written down may have changed while the lease was waited for.
+        let document = read(store.as_ref(), blob::CLUSTER).await?;
+        let document = document.ok_or_else(|| missing(blob::CLUSTER))?;
+        let arm = arm.fenced(Arc::clone(&lease) as Arc<dyn Fence>);
+        let names = Names::new(&spec);
+        work(Adopting { arm, store: Arc::clone(&store), names, document, adoption, tell }).await
+    };
+    let result = tokio::select! {
+        biased;
+        result = worked => result,
+        never = lease.beat() => match never {},
+    };
+    let outcome = if result.is_ok() { RunOutcome::Done } else { RunOutcome::Failed };
+    lease.close(outcome).await?;
+    result
+}
+
+async fn read<T: DeserializeOwned>(
+    store: &dyn BlobStore,
+    name: &'static str,
+) -> Result<Option<T>, AdoptionError> {
+    let content = match store.get(container::CONFIG, name).await {
+        Ok(Some(content)) => content,
+        Ok(None) | Err(BlobError::NoContainer { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let read = serde_json::from_slice(&content.bytes);
+    let read = read.map_err(|error| EngineError::BadDocument {
+        container: container::CONFIG.to_owned(),
+        name: name.to_owned(),
+        what: "a document of a cluster",
+        reason: error.to_string(),
+    })?;
+    Ok(Some(read))
+}
+
+/// What the cluster's servers say at one moment.
+struct View {
+    statuses: Vec<ServerStatus>,
+}
+
+impl View {
+    /// `address:port` of whoever leads, as the servers see it.
+    fn leader(&self) -> Option<&str> {
+        self.consuls().find_map(|consul| consul.leader.as_deref())
+    }
+
+    /// Names in Raft's configuration, as any server sees it.
+    fn peers(&self) -> Vec<String> {
+        let mut peers: Vec<String> =
+            self.consuls().flat_map(|consul| consul.peers.iter().cloned()).collect();
+        peers.sort();
+        peers.dedup();
+        peers
+    }
+
+    /// How many servers may fail now.
+    fn failure_tolerance(&self) -> u32 {
+        self.consuls().map(|consul| consul.failure_tolerance).max().unwrap_or(0)
+    }
+
+    fn consuls(&self) -> impl Iterator<Item = &hcs_planner::dataplane::ConsulStatus> {
+        self.statuses.iter().filter_map(|status| status.consul.as_ref())
+    }
+
+    /// Whether every server has spoken since.
+    fn is_news_after(&self, before: &Self) -> bool {
+        let is_old = |status: &ServerStatus| {
+            before.statuses.iter().any(|old| {
+                old.slot == status.slot
+                    && (old.sequence, &old.written_at) == (status.sequence, &status.written_at)
+            })
+        };
+        !self.statuses.iter().any(is_old)
+    }
+}
+
+impl Adopting<'_> {
+    async fn look(&self) -> Result<View, AdoptionError> {
+        let mut statuses = Vec::new();
+        for slot in &self.document.slots {
+            let (_, server) = read_status(self.store.as_ref(), *slot).await?;
+            statuses.extend(server.filter(ObservedServer::is_fresh).map(|server| server.status));
+        }
+        Ok(View { statuses })
+    }
+
+    fn voters(&self) -> Vec<Voter> {
+        let voter = |slot: &u32| Voter { slot: *slot, node_name: self.names.server(*slot) };
+        self.document.slots.iter().map(voter).collect()
+    }
+
+    /// Waits until all are well, by what is said from now on.
+    async fn until_well(&self) -> Result<View, AdoptionError> {
+        let (before, started_ms) = (self.look().await?, self.arm.clock.monotonic_ms());
+        loop {
+            let view = self.look().await?;
+            let voters = self.voters();
+            let reason = unhealthy_reason(&voters, Some(&self.adoption), view.statuses.iter())
+                .or_else(|| {
+                    (!view.is_news_after(&before)).then(|| "not all have reported since".to_owned())
+                });
+            let Some(reason) = reason else { return Ok(view) };
+            let waited_ms = self.arm.clock.monotonic_ms().saturating_sub(started_ms);
+            if waited_ms > WELL_MINUTES_MAX * 60_000 {
+                return Err(AdoptionError::NotWell { minutes: WELL_MINUTES_MAX, reason });
+            }
+            self.arm.sleep(LOOK).await?;
+        }
+    }
+
+    /// Whether a machine of before has power. One that is gone has none.
+    async fn is_on(&self, server: &AdoptedServer) -> Result<bool, EngineError> {
+        has_power(&self.arm, &server.machine_id).await
+    }
+}
+
+/// Whether a machine, of a scale set or alone, has power.
+pub async fn has_power(arm: &Arm, machine_id: &ArmId) -> Result<bool, EngineError> {
+    let path = format!("{machine_id}/instanceView?api-version={COMPUTE_API_VERSION}");
+    let Some(view) = arm.get_path(&path).await? else { return Ok(false) };
+    let statuses = view.get("statuses").and_then(Value::as_array).into_iter().flatten();
+    let codes = statuses.filter_map(|status| status.get("code")?.as_str());
+    let mut power = codes.filter_map(|code| code.strip_prefix("PowerState/"));
+    Ok(!power.any(|word| {
+        ["stopped", "deallocated", "deallocating"].contains(&word.to_lowercase().as_str())
+    }))
+}

@@ -1,0 +1,172 @@
+//! A cluster takes over from servers that somebody else made, under the real Terraform and with the real Consul: what was
+//! written is there, somebody leads all the time, and the plan is empty in the end.
+
+use std::error::Error;
+use std::process::{Command, Output};
+
+use hcs_acceptance::before::{Before, DATACENTER, Shape, TOKEN};
+use hcs_acceptance::bins::binary;
+use hcs_acceptance::consul::Consul;
+use hcs_acceptance::load::Load;
+use hcs_acceptance::scenario::{self, CLUSTER};
+use hcs_acceptance::{Scenario, wait};
+use serde_json::{Value, json};
+
+type Done = Result<(), Box<dyn Error>>;
+
+/// As the starter has it: tokens are asked for, and one may do everything.
+const TOKENS: &str = r#"{ "acl": { "enabled": true, "default_policy": "deny", "enable_token_persistence": true,
+  "tokens": { "master": "5a6c7e0c-3b1f-4c57-8a5d-0d9e4b7f1a11" } } }"#;
+
+struct Adoption {
+    scenario: Scenario,
+    before: Before,
+}
+
+impl Adoption {
+    fn start(name: &str, more: &'static str) -> Result<Self, Box<dyn Error>> {
+        let scenario = Scenario::start(name, "", 60)?;
+        assert!(TOKENS.contains(TOKEN));
+        let before = Before::make(&scenario, Shape { servers: 3, more })?;
+        let lines = format!(
+            "  server_count = 3\n  consul_datacenter = \"{DATACENTER}\"\n  subnet_id = \"{}\"",
+            before.subnet_id
+        );
+        scenario.terraform.write("main.tf", &scenario::configuration(name, "", &lines))?;
+        scenario.terraform.init()?;
+        Ok(Self { scenario, before })
+    }
+
+    /// The plan of now, as `hcs adopt` reads it.
+    fn plan_json(&self) -> Result<std::path::PathBuf, Box<dyn Error>> {
+        let terraform = &self.scenario.terraform;
+        terraform.plan(&["-out=tfplan"])?;
+        let shown = terraform.run(&["show", "-json", "tfplan"])?.expect_code(0)?;
+        let path = self.scenario.dir.join("plan.json");
+        std::fs::write(&path, shown.stdout)?;
+        Ok(path)
+    }
+
+    fn hcs(&self, arguments: &[&str]) -> Result<Output, Box<dyn Error>> {
+        let mut hcs = Command::new(binary("hcs")?);
+        hcs.arg("adopt")
+            .args(arguments)
+            .envs(self.scenario.terraform.env())
+            .envs(self.before.env());
+        Ok(hcs.output()?)
+    }
+
+    fn look(&self, command: &str) -> Result<(i32, String), Box<dyn Error>> {
+        let plan = self.plan_json()?.display().to_string();
+        let (ca, key) = (&self.before.ca, &self.before.ca_key);
+        let output = self.hcs(&[
+            command,
+            "-f",
+            &plan,
+            "--from",
+            &self.before.scale_set,
+            "--ca-file",
+            &ca.display().to_string(),
+            "--ca-key-file",
+            &key.display().to_string(),
+        ])?;
+        Ok((output.status.code().unwrap_or(-1), text(&output)))
+    }
+
+    fn id(&self) -> Result<String, Box<dyn Error>> {
+        let cluster = self.scenario.terraform.attributes(CLUSTER)?;
+        Ok(cluster["id"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// All servers, those of before and the cluster's own.
+    fn everybody(&self) -> impl Fn() -> Option<Consul> + use<> {
+        let (azure, ca) = (self.scenario.azure.handle(), self.before.ca.clone());
+        move || {
+            let vms = azure.vms().ok()?;
+            let addresses = vms.iter().filter_map(|vm| Some(vm["address"].as_str()?.to_owned()));
+            Some(Consul::at(&ca, TOKEN, DATACENTER, addresses.collect()))
+        }
+    }
+}
+
+fn text(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+fn keys(consul: &Consul, slot: usize) -> Result<Vec<Value>, Box<dyn Error>> {
+    let mut keys = consul.get(slot, "kv/shop?recurse")?.as_array().cloned().unwrap_or_default();
+    for key in &mut keys {
+        *key = json!([key["Key"], key["Value"]]);
+    }
+    Ok(keys)
+}
+
+#[test]
+fn a_cluster_takes_over_from_a_scale_set_of_three_and_loses_nothing() -> Done {
+    let adoption = Adoption::start("adopted", TOKENS)?;
+    let (terraform, before) = (&adoption.scenario.terraform, adoption.before.consul());
+    for number in 0..200 {
+        let (path, value) = (format!("kv/shop/{number}"), format!("price {number}"));
+        before.ask(0, "PUT", &path, Some(&value), true)?;
+    }
+    let written = keys(&before, 0)?;
+    assert_eq!(written.len(), 200);
+
+    let objects = adoption.scenario.azure.objects()?;
+    let (code, report) = adoption.look("report")?;
+    println!("{report}");
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(adoption.scenario.azure.objects()?, objects, "a report makes nothing");
+
+    let load = Load::start_on(adoption.everybody(), adoption.everybody());
+    let (code, prepared) = adoption.look("prepare")?;
+    println!("{prepared}");
+    assert_eq!(code, 0, "{prepared}");
+    let (code, again) = adoption.look("prepare")?;
+    assert_eq!(code, 0, "{again}");
+    let applied = terraform.run(&["apply", "-auto-approve", "-no-color"])?.expect_code(0)?;
+    println!("{}", applied.text());
+    assert!(
+        applied.words().contains("votes together with servers of before"),
+        "{}",
+        applied.text()
+    );
+    assert_eq!(before.voters(0)?.len(), 6);
+    terraform.plan(&[])?.expect_code(0)?;
+
+    // What would take the votes of before along is refused.
+    let refused = terraform.run(&["destroy", "-auto-approve", "-no-color"])?.expect_code(1)?;
+    assert!(refused.words().contains("hold one state together"), "{}", refused.text());
+
+    let finished = adoption.hcs(&["finish", &adoption.id()?])?;
+    println!("{}", text(&finished));
+    assert!(finished.status.success(), "{}", text(&finished));
+    let seen = load.stop();
+    println!(
+        "longest time without a leader: {:?}, {} writes",
+        seen.longest_gap,
+        seen.acknowledged.len()
+    );
+
+    let consul = adoption.scenario.consul()?;
+    let names: Vec<String> = (0..3).map(|slot| format!("adopted-server-{slot}")).collect();
+    assert_eq!(consul.voters(0)?, names);
+    assert_eq!(keys(&consul, 1)?, written);
+    for key in &seen.acknowledged {
+        assert_eq!(consul.ask(0, "GET", &format!("kv/{key}"), None, true)?.status, 200, "{key}");
+    }
+    let members = consul.get(0, "agent/members")?;
+    assert_eq!(members.as_array().map_or(0, Vec::len), 3, "{members}");
+    wait("all is well", || Ok(adoption.scenario.hcs("status", &[])?.contains("all is well")))?;
+    terraform.plan(&[])?.expect_code(0)?;
+
+    // The machines of before are off and there; the cluster lives its own life.
+    let vms = adoption.scenario.azure.vms()?;
+    assert!(vms.iter().all(|vm| vm["scaleSet"] != "before"), "{vms:?}");
+    let again = adoption.hcs(&["finish", &adoption.id()?])?;
+    assert!(text(&again).contains("nothing to finish"), "{}", text(&again));
+    terraform.destroy(&[])?;
+    assert!(adoption.scenario.azure.objects()?.contains(&adoption.before.scale_set));
+    Ok(())
+}
