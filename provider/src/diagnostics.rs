@@ -98,11 +98,11 @@ pub(crate) fn refused(what: &str, id: &ArmId, error: &RefusedError) -> Diagnosti
         )
         .at(Cluster::DELETION_PROTECTION),
         RefusedError::HasServers => Diagnostic::error(
-            format!("{} has servers already", capitalized(what)),
+            format!("Servers of {what} are there already"),
             "They have a state of their own. Nothing was changed.",
         ),
         RefusedError::Adopting(servers) => Diagnostic::error(
-            format!("{} votes together with servers of before", capitalized(what)),
+            format!("Servers of before vote together with {what}"),
             format!(
                 "{} and the servers that it takes over from hold one state together: those of before would stop with it. \
                  Nothing was deleted. `hcs adopt undo {id}` has the cluster's servers leave first, as long as none of those \

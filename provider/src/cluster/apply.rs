@@ -373,7 +373,7 @@ fn following(what: &str, outcome: &Outcome, names: &Names) -> Option<Diagnostic>
     let before: Vec<&str> =
         adoption.servers.iter().map(|server| server.node_name.as_str()).collect();
     Some(Diagnostic::warning(
-        format!("{what} votes together with servers of before"),
+        format!("Servers of before vote together with {what}"),
         format!(
             "Its servers joined {}, which go on. `hcs adopt finish {}` stops them, one after the other; until then nothing \
              of before was touched, and `hcs adopt undo` goes back.",

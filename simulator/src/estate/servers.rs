@@ -51,6 +51,10 @@ pub struct Servers {
     /// What whoever leads has answered, and what it has restored, in this order.
     results: Vec<RequestResult>,
     restored: Vec<String>,
+    /// Servers of before, and the ids of their machines.
+    before: BTreeMap<String, String>,
+    /// Those of them whose machines have power.
+    on: BTreeSet<String>,
 }
 
 impl Servers {
@@ -72,7 +76,21 @@ impl Servers {
             quorum: Quorum::default(),
             results: vec![],
             restored: vec![],
+            before: BTreeMap::new(),
+            on: BTreeSet::new(),
         }
+    }
+
+    /// A server that somebody else made votes here.
+    pub fn follow(&mut self, name: &str, machine_id: &str) {
+        self.before.insert(name.to_owned(), machine_id.to_owned());
+        self.on.insert(name.to_owned());
+        self.voters.insert(name.to_owned());
+    }
+
+    /// Raft's configuration.
+    pub fn voters(&self) -> &BTreeSet<String> {
+        &self.voters
     }
 
     /// Snapshots that were restored, in this order.
@@ -104,6 +122,12 @@ impl Servers {
 
     /// A machine has no power: it boots again, or is gone.
     pub(super) fn power_lost(&mut self, instance_id: &str, now_ms: u64) {
+        let of_before =
+            |(_, machine): &(&String, &String)| machine.eq_ignore_ascii_case(instance_id);
+        if let Some(name) = self.before.iter().find(of_before).map(|(name, _)| name.clone()) {
+            self.on.remove(&name);
+            return self.note_quorum(now_ms);
+        }
         let Some(name) = instance_id.rsplit('/').nth(2) else { return };
         if self.machines.remove(name).is_some() {
             self.note_quorum(now_ms);
@@ -111,6 +135,9 @@ impl Servers {
     }
 
     fn answers(&self, name: &str) -> bool {
+        if self.before.contains_key(name) {
+            return self.on.contains(name);
+        }
         let boots = |machine: &Machine| machine.rounds < BOOT_ROUNDS;
         self.machines.get(name).is_some_and(|machine| !boots(machine))
             && !self.left.contains_key(name)
@@ -164,10 +191,13 @@ impl Servers {
         // What autopilot does with servers whose machines are gone, while there is a leader.
         if self.has_quorum() || !self.voters.iter().any(|name| self.answers(name)) {
             let machines = &self.machines;
-            self.voters.retain(|name| machines.contains_key(name));
+            let before = &self.before;
+            self.voters.retain(|name| machines.contains_key(name) || before.contains_key(name));
         }
         self.note_quorum(now_ms);
         self.restore(blobs, now_ms);
+        self.part_from_before(blobs, now_ms);
+        self.note_quorum(now_ms);
     }
 
     /// Whoever leads restores what it is asked for, each request once.
@@ -190,6 +220,45 @@ impl Servers {
         };
         let (id, ended_at) = (asked.id, crate::world::operations::rfc3339(now_ms));
         self.results.push(RequestResult { id, outcome, reason, values: BTreeMap::new(), ended_at });
+    }
+
+    /// Each server takes a server of before out whose machine is off, and cannot take the lead from one, as a Consul of 1.8.
+    fn part_from_before(&mut self, blobs: &Blobs, now_ms: u64) {
+        let names: Vec<String> =
+            self.machines.keys().filter(|name| self.answers(name)).cloned().collect();
+        for name in names {
+            let request = blob::request(Some(slot_of(&name)));
+            let asked = blobs.get(&self.account, container::REQUESTS, &request);
+            let asked = asked.and_then(|blob| serde_json::from_slice::<Request>(&blob.bytes).ok());
+            let Some(asked) =
+                asked.filter(|asked| self.results.iter().all(|told| told.id != asked.id))
+            else {
+                continue;
+            };
+            let gone =
+                asked.server_of_before().map(|(name, _)| name.to_owned()).unwrap_or_default();
+            let (outcome, reason) = match asked.action {
+                RequestAction::TakeLeadership => {
+                    (RequestOutcome::Refused, Some("it cannot".to_owned()))
+                }
+                RequestAction::RemoveServer if self.on.contains(&gone) => {
+                    (RequestOutcome::Failed, Some(format!("{gone} is alive")))
+                }
+                RequestAction::RemoveServer if self.has_quorum() => {
+                    self.voters.remove(&gone);
+                    (RequestOutcome::Done, None)
+                }
+                _ => continue,
+            };
+            let (id, ended_at) = (asked.id, crate::world::operations::rfc3339(now_ms));
+            self.results.push(RequestResult {
+                id,
+                outcome,
+                reason,
+                values: BTreeMap::new(),
+                ended_at,
+            });
+        }
     }
 
     fn read_version(&mut self, blobs: &Blobs) {
@@ -231,7 +300,8 @@ impl Servers {
             leader: leader.map(|_| "10.0.0.4:8300".into()),
             is_leader: leader.is_some_and(|leader| leader.as_str() == name),
             healthy: has_quorum && answering.len() == voters.len(),
-            failure_tolerance: 1,
+            failure_tolerance: u32::try_from(answering.len().saturating_sub(voters.len() / 2 + 1))
+                .unwrap_or(0),
             peers: voters.clone(),
             voters,
             acl_ready: true,

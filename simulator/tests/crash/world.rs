@@ -5,17 +5,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hcs_engine::adoption::{finish, undo};
 use hcs_engine::arm::Arm;
+use hcs_engine::artifact::NoPrograms;
 use hcs_engine::blob::{BlobStore, BlobStores as _};
 use hcs_engine::clock::Clock as _;
 use hcs_engine::cloud::{ArmRequest, Cloud as _, Method, Target};
 use hcs_engine::error::chain;
-use hcs_engine::execute::{Parameters, Report, Run, Span, ensure_blob_access};
+use hcs_engine::execute::{Parameters, Report, Run, Seeds, Span, ensure_blob_access};
 use hcs_engine::observe::{observe_machines, observe_requests, open_store};
 use hcs_engine::reconcile::{Beginning, DestroyLeg, Destroyed, Intent, Reconciler, observe};
 use hcs_engine::rotate::rotate;
+use hcs_planner::adoption::{AdoptedServer, Adoption};
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::dataplane::container;
+use hcs_planner::dataplane::{Form, container};
 use hcs_planner::desired::place_in;
 use hcs_planner::diff::merged;
 use hcs_planner::names::Names;
@@ -31,6 +34,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Where a run ends: at a call, on one side of it.
 pub(crate) type Kill = Strike;
+
+/// Of servers of before: it is read where a server is made.
+static AUTHORITY_KEY: std::sync::LazyLock<String> =
+    std::sync::LazyLock::new(|| rcgen::KeyPair::generate().unwrap().serialize_pem());
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -151,6 +158,124 @@ impl Azure {
         };
         self.count(&script);
         end
+    }
+
+    /// Has three servers that somebody else made vote where the cluster's will meet; their machines are one scale set's.
+    #[allow(dead_code)]
+    pub(crate) async fn servers_of_before(&self) -> Adoption {
+        let group = format!("/subscriptions/{}/resourceGroups/rg", spec(3).subscription_id);
+        let vnet = format!("{group}/providers/Microsoft.Network/virtualNetworks/before");
+        let set = format!("{group}/providers/Microsoft.Compute/virtualMachineScaleSets/before");
+        let (arm, _) = self.ports(&self.script(None));
+        let body = json!({ "location": "westeurope", "properties": {
+            "addressSpace": { "addressPrefixes": ["10.9.0.0/16"] },
+            "subnets": [{ "name": "before", "properties": { "addressPrefix": "10.9.1.0/24" } }] } });
+        arm.put(&ArmId::new(&vnet), Kind::VirtualNetwork, body).await.unwrap();
+        let ip = json!({ "name": "ip", "properties": { "primary": true,
+            "subnet": { "id": format!("{vnet}/subnets/before") } } });
+        let nic =
+            json!({ "name": "nic", "properties": { "primary": true, "ipConfigurations": [ip] } });
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB1Yh5Z5t7m4mVZg2Yb2m3k4Zp5r6s7t8u9v0w1x2y3z before";
+        let body = json!({
+            "location": "westeurope", "zones": ["1", "2", "3"],
+            "sku": { "name": "Standard_D2s_v5", "capacity": 3 },
+            "properties": { "overprovision": false, "upgradePolicy": { "mode": "Manual" }, "virtualMachineProfile": {
+                "osProfile": { "computerNamePrefix": "before", "adminUsername": "user", "linuxConfiguration": {
+                    "disablePasswordAuthentication": true,
+                    "ssh": { "publicKeys": [{ "path": "/home/user/.ssh/authorized_keys", "keyData": key }] } } },
+                "storageProfile": {
+                    "imageReference": { "publisher": "Canonical", "offer": "ubuntu-24_04-lts", "sku": "server",
+                        "version": "latest" },
+                    "osDisk": { "createOption": "FromImage", "managedDisk": { "storageAccountType": "Premium_LRS" } } },
+                "networkProfile": { "networkInterfaceConfigurations": [nic] } } } });
+        arm.put(&ArmId::new(&set), Kind::ScaleSet, body).await.unwrap();
+        let server = |number: u8| AdoptedServer {
+            node_name: format!("before-{number}"),
+            address: [10, 9, 1, 4 + number].into(),
+            machine_id: ArmId::new(format!("{set}/virtualMachines/{number}")),
+        };
+        let servers: Vec<AdoptedServer> = (0..3).map(server).collect();
+        self.cloud.with_estate(|estate| {
+            for server in &servers {
+                let known = estate.servers.as_mut().unwrap();
+                known.follow(&server.node_name, server.machine_id.as_str());
+            }
+        });
+        Adoption {
+            servers,
+            prepared_at: "2026-11-30T00:00:00Z".into(),
+            is_prepared: false,
+            form: Form::default(),
+        }
+    }
+
+    /// Prepares the adoption, or dies on the way.
+    #[allow(dead_code)]
+    pub(crate) async fn prepare(
+        &self,
+        spec: &ClusterSpec,
+        adoption: &Adoption,
+        kill: Option<Kill>,
+    ) -> End {
+        let script = self.script(kill);
+        let reconciler =
+            Reconciler { artifacts: Arc::new(NoPrograms), ..self.reconciler(spec, &script) };
+        let seeds = Seeds {
+            gossip_key: "a gossip key".to_owned().into(),
+            authority_pem: "an authority".to_owned(),
+            authority_key_pem: AUTHORITY_KEY.clone().into(),
+        };
+        let end = tokio::select! {
+            prepared = reconciler.prepare_adoption(adoption, &seeds, |_| async { Ok(()) }) => match prepared {
+                Ok(Ok(())) => End::Complete,
+                Ok(Err(report)) => end(&report),
+                Err(error) => End::Failed(chain(&error)),
+            },
+            () = script.killed() => End::Killed,
+        };
+        self.count(&script);
+        end
+    }
+
+    /// Has the servers of before go, or those of the cluster, or dies on the way.
+    #[allow(dead_code)]
+    pub(crate) async fn part(&self, undoes: bool, kill: Option<Kill>) -> End {
+        let script = self.script(kill);
+        let (arm, calls) = self.ports(&script);
+        let store: Arc<dyn BlobStore> =
+            calls.open(&format!("https://blobs/{}", self.account)).unwrap();
+        let work = async {
+            if undoes {
+                undo(&arm, store, "a test", &|_| {}).await.map(drop)
+            } else {
+                finish(&arm, store, "a test", &|_| {}).await.map(drop)
+            }
+        };
+        let end = tokio::select! {
+            result = work => match result {
+                Ok(()) => End::Complete,
+                Err(error) => End::Failed(chain(&error)),
+            },
+            () = script.killed() => End::Killed,
+        };
+        self.count(&script);
+        end
+    }
+
+    /// Who votes.
+    #[allow(dead_code)]
+    pub(crate) fn voters(&self) -> Vec<String> {
+        let voters = |estate: &mut hcs_simulator::estate::Estate| {
+            estate.servers.as_ref().unwrap().voters().clone()
+        };
+        self.cloud.with_estate(voters).into_iter().collect()
+    }
+
+    /// How often more than half of the votes were missing.
+    #[allow(dead_code)]
+    pub(crate) fn times_without_quorum(&self) -> u32 {
+        self.cloud
+            .with_estate(|estate| estate.servers.as_mut().unwrap().quorum().losses().without_quorum)
     }
 
     /// Asks for other versions of secrets, or dies on the way.
