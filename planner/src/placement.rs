@@ -154,7 +154,7 @@ mod tests {
         (1..=n).map(|z| z.to_string()).collect()
     }
 
-    /// The table of `docs/guides/zones.md`: servers, zones, spread, zone losses survived.
+    /// Servers, zones, spread, zone losses survived; the turn is that of `docs/functions/zone_placement.md`.
     #[test]
     fn spread_and_survival_follow_the_table() {
         let table: &[(u32, u32, &[u32], &[&str])] = &[

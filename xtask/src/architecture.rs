@@ -196,6 +196,29 @@ mod tests {
         assert!(promises >= 16, "{promises}");
     }
 
+    /// Each quoted line of the page is in one line of the product's sources.
+    #[test]
+    fn every_message_of_the_guide_on_troubleshooting_exists() {
+        let files = tracked();
+        let guide = files.iter().find(|(name, _)| name == "docs/guides/troubleshooting.md");
+        let quoted: Vec<&str> =
+            guide.expect("it").1.lines().filter_map(|line| line.strip_prefix("> ")).collect();
+        let sources: Vec<&String> = files
+            .iter()
+            .filter(|(name, _)| name.ends_with(".rs") && name.contains("/src/"))
+            .map(|(_, text)| text)
+            .collect();
+        let gone: Vec<&&str> = quoted
+            .iter()
+            .filter(|message| !sources.iter().any(|text| text.contains(**message)))
+            .collect();
+        assert!(
+            gone.is_empty() && quoted.len() >= 100,
+            "{} messages; gone: {gone:?}",
+            quoted.len()
+        );
+    }
+
     #[test]
     fn files_are_one_idea_long() {
         let long: Vec<String> = tracked()

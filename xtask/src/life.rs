@@ -15,6 +15,15 @@ pub(crate) fn live(days: u32, years: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The tests of adoptions that take minutes, too.
+pub(crate) fn adopt() -> Result<(), Failure> {
+    crate::test::set_up()?;
+    crate::shell::build_binaries()?;
+    let words = ["test", "-q", "-p", "hcs-acceptance", "--test", "adoption", "--"];
+    let how = ["--nocapture", "--test-threads=1", "--include-ignored"];
+    cargo_with(&[&words[..], &how[..]].concat(), &[])
+}
+
 /// Runs a file of tests and shows what it prints.
 fn told(package: &str, file: &str, variable: (&str, &str)) -> Result<(), Failure> {
     let words = ["test", "-q", "-p", package, "--test", file, "--", "--nocapture"];

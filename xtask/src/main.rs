@@ -123,6 +123,8 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         years: u64,
     },
+    /// Adopts servers of before in every shape, there and back, cut off on the way.
+    Adoption,
     /// Boots the servers of an apply as machines under QEMU, and does to them what can happen to a machine.
     Machine {
         /// What they boot.
@@ -163,6 +165,7 @@ fn main() -> ExitCode {
         Command::Dist { only } => dist::run(only.as_deref()),
         Command::Docs => docs::run(),
         Command::Conformance => conformance::run(),
+        Command::Adoption => life::adopt(),
         Command::Life { days, years } => life::live(days, years),
         Command::Machine { system, only } => machine::run(system, &only),
         Command::Bench { json } => bench::run(json.as_deref()),

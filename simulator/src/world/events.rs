@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::World;
 use super::ids;
-use super::resource::{State, list};
+use super::resource::{Resource, State, list};
 use crate::providers::compute::instances::INSTANCE;
+use crate::providers::compute::machine::MACHINE;
 
 /// A virtual machine, as the front needs it to run one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,10 +81,35 @@ pub struct ObjectRow {
     pub state: String,
 }
 
+/// A machine of no scale set.
+fn alone(machine: &Resource) -> Machine {
+    let secret = |name: &str| machine.secret[name].as_str().unwrap_or_default().to_owned();
+    let identities = machine.body.pointer("/identity/userAssignedIdentities");
+    Machine {
+        id: machine.id.clone(),
+        scale_set: machine.name().to_owned(),
+        instance_id: "alone".to_owned(),
+        group: ids::group_of(&machine.id).unwrap_or_default().to_owned(),
+        computer_name: machine.text("/properties/osProfile/computerName").to_owned(),
+        location: machine.location().to_owned(),
+        zone: list(&machine.body, "/zones").first().and_then(Value::as_str).map(str::to_owned),
+        size: machine.text("/properties/hardwareProfile/vmSize").to_owned(),
+        private_ip: secret("privateIp"),
+        custom_data: secret("customData"),
+        identities: identities
+            .and_then(Value::as_object)
+            .map(|map| map.keys().cloned().collect())
+            .unwrap_or_default(),
+    }
+}
+
 impl World {
     /// The machine of an instance, if both it and its scale set are there.
     pub fn machine(&self, instance_id: &str) -> Option<Machine> {
         let instance = self.resources.get(&ids::key(instance_id))?;
+        if instance.rtype == MACHINE.rtype {
+            return Some(alone(instance));
+        }
         let set_id = instance.id.rsplitn(3, '/').nth(2)?;
         let set = self.resources.get(&ids::key(set_id))?;
         let identities = set.body.pointer("/identity/userAssignedIdentities");
@@ -109,8 +135,8 @@ impl World {
     pub fn running_machines(&self) -> Vec<Machine> {
         self.resources
             .values()
-            .filter(|r| r.rtype == INSTANCE.rtype && r.state == State::Succeeded)
-            .filter(|r| r.secret["power"] == "running")
+            .filter(|r| [INSTANCE.rtype, MACHINE.rtype].contains(&r.rtype.as_str()))
+            .filter(|r| r.state == State::Succeeded && r.secret["power"] == "running")
             .filter_map(|r| self.machine(&r.id))
             .collect()
     }

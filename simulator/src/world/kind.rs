@@ -229,6 +229,7 @@ pub(crate) static KINDS: &[&Kind] = &[
     &crate::providers::compute::disks::DISK_ENCRYPTION_SET,
     &crate::providers::compute::scale_set::SCALE_SET,
     &crate::providers::compute::instances::INSTANCE,
+    &crate::providers::compute::machine::MACHINE,
 ];
 
 /// The type of this key (`namespace/type/type`, lower case).

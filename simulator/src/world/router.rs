@@ -180,7 +180,7 @@ impl World {
                 let found = self.get(path, kind).is_ok();
                 Ok(Response::empty(if found { 204 } else { 404 }))
             }
-            Method::Put if kind.rtype.ends_with("/virtualMachines") => {
+            Method::Put if kind.rtype.ends_with("virtualMachineScaleSets/virtualMachines") => {
                 Err(ArmError::method_not_allowed("PUT"))
             }
             Method::Put => self.put(req, path, kind),

@@ -26,10 +26,7 @@ fn nothing_is_lost(azure: &Azure, what: &str) {
     assert_eq!(azure.times_without_quorum(), 0, "{what}");
     let voters = azure.voters();
     let has = |name: &&str| voters.iter().any(|voter| voter == name);
-    assert!(
-        BEFORE.iter().all(|name| has(&name)) || OWN.iter().all(|name| has(&name)),
-        "{what}: {voters:?}"
-    );
+    assert!(BEFORE.iter().all(&has) || OWN.iter().all(&has), "{what}: {voters:?}");
 }
 
 /// Every call up to `calls`, some of them in the gate: `HCS_LAW_CASES` of the environment asks for all.
@@ -140,12 +137,13 @@ async fn an_end_that_is_killed_anywhere_is_finished_by_the_next() {
             assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete);
             azure
         };
-        let azure = followed().await;
+        let azure = Box::pin(followed()).await;
         assert_eq!(azure.part(undoes, None).await, End::Complete);
         let (whole, mut killed) = (azure.calls(), 0);
         for at in calls(whole) {
             for fault in KILLS {
-                let (azure, what) = (followed().await, format!("{undoes} {at} {fault:?}"));
+                let (azure, what) =
+                    (Box::pin(followed()).await, format!("{undoes} {at} {fault:?}"));
                 let end = azure.part(undoes, Some(Kill { at, fault })).await;
                 killed += usize::from(end == End::Killed);
                 nothing_is_lost(&azure, &what);

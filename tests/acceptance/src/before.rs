@@ -21,9 +21,17 @@ pub const TOKEN: &str = "5a6c7e0c-3b1f-4c57-8a5d-0d9e4b7f1a11";
 /// Datacenter of before.
 pub const DATACENTER: &str = "dc1";
 
+/// Nobody has its other half.
+const SSH_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB1Yh5Z5t7m4mVZg2Yb2m3k4Zp5r6s7t8u9v0w1x2y3z before";
+
 /// How they are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
+    /// Name of the scale set, or how those of machines begin.
+    pub name: &'static str,
+    /// Whether each machine stands alone.
+    pub is_alone: bool,
     /// How many.
     pub servers: usize,
     /// More of the servers' configuration, JSON of an object.
@@ -33,8 +41,8 @@ pub struct Shape {
 /// Servers of before.
 #[derive(Debug)]
 pub struct Before {
-    /// Their scale set.
-    pub scale_set: String,
+    /// Their scale set, or their machines.
+    pub ids: Vec<String>,
     /// Subnet for the servers of the cluster, beside theirs.
     pub subnet_id: String,
     /// Their authority.
@@ -48,7 +56,7 @@ pub struct Before {
 impl Before {
     /// Makes them, and waits until they have a leader.
     pub fn make(scenario: &Scenario, shape: Shape) -> Result<Self, Box<dyn Error>> {
-        let folder = scenario.dir.join("before");
+        let folder = scenario.dir.join(shape.name);
         fs::create_dir_all(&folder).map_err(HarnessError::file(&folder))?;
         let program = tools::consul()?;
         let program = fs::canonicalize(&program).map_err(HarnessError::file(&program))?;
@@ -77,30 +85,44 @@ impl Before {
                 },
             }),
         )?;
-        let scale_set =
-            format!("{group}/providers/Microsoft.Compute/virtualMachineScaleSets/before");
         let script = script(&folder, &program, &gossip_key, shape)?;
-        put(scenario, &scale_set, "2024-07-01", &body(&vnet, &script, shape.servers))?;
+        let ids = if shape.is_alone {
+            machines(scenario, &group, &vnet, &script, shape)?
+        } else {
+            let set = format!(
+                "{group}/providers/Microsoft.Compute/virtualMachineScaleSets/{}",
+                shape.name
+            );
+            put(scenario, &set, "2024-07-01", &body(&vnet, &script, shape))?;
+            vec![set]
+        };
         let before = Self {
-            scale_set,
+            ids,
             subnet_id: format!("{vnet}/subnets/consul"),
             ca: folder.join("consul-agent-ca.pem"),
             ca_key: folder.join("consul-agent-ca-key.pem"),
             addresses: Vec::new(),
         };
-        before.joined(scenario, shape.servers)
+        before.joined(scenario, shape)
     }
 
     /// With a leader, and well.
-    fn joined(mut self, scenario: &Scenario, servers: usize) -> Result<Self, Box<dyn Error>> {
+    fn joined(mut self, scenario: &Scenario, shape: Shape) -> Result<Self, Box<dyn Error>> {
+        let servers = shape.servers;
         let addresses = || -> Result<Vec<String>, HarnessError> {
             let vms = scenario.azure.vms()?;
-            let own = vms.iter().filter(|vm| vm["scaleSet"] == "before");
+            let is_own = |vm: &&Value| {
+                vm["scaleSet"].as_str().is_some_and(|set| set.starts_with(shape.name))
+            };
+            let own = vms.iter().filter(is_own);
             Ok(own.filter_map(|vm| Some(vm["address"].as_str()?.to_owned())).collect())
         };
         wait("the machines of before", || Ok(addresses()?.len() == servers))?;
         self.addresses = addresses()?;
         let consul = self.consul();
+        if !shape.more.contains("\"acl\"") {
+            return Ok(self);
+        }
         wait("a leader of before", || {
             Ok(consul.voters(0).is_ok_and(|voters| voters.len() == servers))
         })?;
@@ -208,15 +230,52 @@ systemctl enable --now consul
     ))
 }
 
+/// Machines that stand alone, each with an interface, one in each zone.
+fn machines(
+    scenario: &Scenario,
+    group: &str,
+    vnet: &str,
+    script: &str,
+    shape: Shape,
+) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut ids = Vec::new();
+    for number in 0..shape.servers {
+        let name = format!("{}-{number}", shape.name);
+        let interface = format!("{group}/providers/Microsoft.Network/networkInterfaces/{name}");
+        let ip = json!({ "name": "consul", "properties": {
+            "subnet": { "id": format!("{vnet}/subnets/before") }, "privateIPAllocationMethod": "Dynamic" } });
+        let nic = json!({ "location": "westeurope", "properties": { "ipConfigurations": [ip] } });
+        put(scenario, &interface, "2024-01-01", &nic)?;
+        let id = format!("{group}/providers/Microsoft.Compute/virtualMachines/{name}");
+        let machine = json!({
+            "location": "westeurope", "zones": [(number % 3 + 1).to_string()],
+            "properties": {
+                "hardwareProfile": { "vmSize": "Standard_D2s_v5" },
+                "osProfile": { "computerName": name, "adminUsername": "azureuser", "customData": STANDARD.encode(script),
+                    "linuxConfiguration": { "disablePasswordAuthentication": true,
+                        "ssh": { "publicKeys": [{ "path": "/home/azureuser/.ssh/authorized_keys", "keyData": SSH_KEY }] } } },
+                "storageProfile": {
+                    "imageReference": { "publisher": "Canonical", "offer": "ubuntu-24_04-lts", "sku": "server",
+                        "version": "latest" },
+                    "osDisk": { "createOption": "FromImage", "managedDisk": { "storageAccountType": "Premium_LRS" } } },
+                "networkProfile": { "networkInterfaces": [{ "id": interface, "properties": { "primary": true } }] },
+            },
+        });
+        put(scenario, &id, "2024-07-01", &machine)?;
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
 /// One uniform scale set in three zones.
-fn body(vnet: &str, script: &str, servers: usize) -> Value {
+fn body(vnet: &str, script: &str, shape: Shape) -> Value {
     let ip = json!({ "name": "consul", "properties": { "primary": true,
         "subnet": { "id": format!("{vnet}/subnets/before") } } });
     let interface =
         json!({ "name": "consul", "properties": { "primary": true, "ipConfigurations": [ip] } });
     json!({
         "location": "westeurope",
-        "sku": { "name": "Standard_D2s_v5", "capacity": servers },
+        "sku": { "name": "Standard_D2s_v5", "capacity": shape.servers },
         "zones": ["1", "2", "3"],
         "properties": {
             "overprovision": false,
@@ -224,13 +283,13 @@ fn body(vnet: &str, script: &str, servers: usize) -> Value {
             "upgradePolicy": { "mode": "Manual" },
             "virtualMachineProfile": {
                 "osProfile": {
-                    "computerNamePrefix": "before",
+                    "computerNamePrefix": shape.name,
                     "adminUsername": "azureuser",
                     "customData": STANDARD.encode(script),
                     "linuxConfiguration": {
                         "disablePasswordAuthentication": true,
                         "ssh": { "publicKeys": [{ "path": "/home/azureuser/.ssh/authorized_keys",
-                            "keyData": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB1Yh5Z5t7m4mVZg2Yb2m3k4Zp5r6s7t8u9v0w1x2y3z before" }] },
+                            "keyData": SSH_KEY }] },
                     },
                 },
                 "storageProfile": {

@@ -192,6 +192,11 @@ pub fn example_dir(name: &str) -> PathBuf {
     repository().join("examples/terraform").join(name)
 }
 
+/// Folder of a configuration that only tests have, in `tests/acceptance/configurations`.
+pub fn configuration_dir(name: &str) -> PathBuf {
+    repository().join("tests/acceptance/configurations").join(name)
+}
+
 /// Sets the variables by which examples take the Consul of this machine.
 pub fn set_consul(terraform: &mut Workspace) -> Result<(), HarnessError> {
     let consul = tools::consul()?;

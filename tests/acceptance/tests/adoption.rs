@@ -18,16 +18,20 @@ type Done = Result<(), Box<dyn Error>>;
 const TOKENS: &str = r#"{ "acl": { "enabled": true, "default_policy": "deny", "enable_token_persistence": true,
   "tokens": { "master": "5a6c7e0c-3b1f-4c57-8a5d-0d9e4b7f1a11" } } }"#;
 
+const TIME_SCALE: u32 = 600;
+
+const STARTER: Shape = Shape { name: "before", is_alone: false, servers: 3, more: TOKENS };
+
 struct Adoption {
     scenario: Scenario,
     before: Before,
 }
 
 impl Adoption {
-    fn start(name: &str, more: &'static str) -> Result<Self, Box<dyn Error>> {
-        let scenario = Scenario::start(name, "", 60)?;
+    fn start(name: &str, shape: Shape) -> Result<Self, Box<dyn Error>> {
+        let scenario = Scenario::start(name, "", TIME_SCALE)?;
         assert!(TOKENS.contains(TOKEN));
-        let before = Before::make(&scenario, Shape { servers: 3, more })?;
+        let before = Before::make(&scenario, shape)?;
         let lines = format!(
             "  server_count = 3\n  consul_datacenter = \"{DATACENTER}\"\n  subnet_id = \"{}\"",
             before.subnet_id
@@ -59,23 +63,31 @@ impl Adoption {
     fn look(&self, command: &str) -> Result<(i32, String), Box<dyn Error>> {
         let plan = self.plan_json()?.display().to_string();
         let (ca, key) = (&self.before.ca, &self.before.ca_key);
-        let output = self.hcs(&[
-            command,
-            "-f",
-            &plan,
-            "--from",
-            &self.before.scale_set,
-            "--ca-file",
-            &ca.display().to_string(),
-            "--ca-key-file",
-            &key.display().to_string(),
-        ])?;
+        let (ca, key) = (ca.display().to_string(), key.display().to_string());
+        let mut arguments = vec![command, "-f", &plan, "--ca-file", &ca, "--ca-key-file", &key];
+        arguments.extend(self.before.ids.iter().flat_map(|id| ["--from", id.as_str()]));
+        let output = self.hcs(&arguments)?;
         Ok((output.status.code().unwrap_or(-1), text(&output)))
     }
 
     fn id(&self) -> Result<String, Box<dyn Error>> {
         let cluster = self.scenario.terraform.attributes(CLUSTER)?;
         Ok(cluster["id"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// By this reason alone, and nothing is made.
+    fn is_refused_for(&self, check: &str) -> Done {
+        let made = self.scenario.azure.objects()?;
+        let (code, report) = self.look("report")?;
+        println!("{report}");
+        let mut problems = report.lines().filter(|line| line.starts_with("PROBLEM"));
+        let first = problems.next().unwrap_or_default();
+        assert!(code == 2 && first.contains(check), "{check}: {report}");
+        assert_eq!(problems.next(), None, "{report}");
+        let (code, refused) = self.look("prepare")?;
+        assert!(code == 1 && refused.contains("It is not prepared"), "{refused}");
+        assert_eq!(self.scenario.azure.objects()?, made, "{check}: nothing was made");
+        Ok(())
     }
 
     /// All servers, those of before and the cluster's own.
@@ -104,7 +116,7 @@ fn keys(consul: &Consul, slot: usize) -> Result<Vec<Value>, Box<dyn Error>> {
 
 #[test]
 fn a_cluster_takes_over_from_a_scale_set_of_three_and_loses_nothing() -> Done {
-    let adoption = Adoption::start("adopted", TOKENS)?;
+    let adoption = Adoption::start("adopted", STARTER)?;
     let (terraform, before) = (&adoption.scenario.terraform, adoption.before.consul());
     for number in 0..200 {
         let (path, value) = (format!("kv/shop/{number}"), format!("price {number}"));
@@ -163,6 +175,94 @@ fn a_cluster_takes_over_from_a_scale_set_of_three_and_loses_nothing() -> Done {
     let again = adoption.hcs(&["finish", &adoption.id()?])?;
     assert!(text(&again).contains("nothing to finish"), "{}", text(&again));
     terraform.destroy(&[])?;
-    assert!(adoption.scenario.azure.objects()?.contains(&adoption.before.scale_set));
+    assert!(adoption.scenario.azure.objects()?.contains(&adoption.before.ids[0]));
+    Ok(())
+}
+
+/// Tokens are asked for of nobody.
+const OPEN: &str = r#"{ "acl": { "enabled": true, "default_policy": "allow",
+  "tokens": { "master": "5a6c7e0c-3b1f-4c57-8a5d-0d9e4b7f1a11" } } }"#;
+
+/// Each by one reason, before anything is made.
+#[test]
+fn what_cannot_be_proven_safe_is_refused() -> Done {
+    let open = Shape { name: "open", servers: 1, more: OPEN, ..STARTER };
+    let mut adoption = Adoption::start("not-adopted", open)?;
+    adoption.is_refused_for("tokens")?;
+
+    let key_of_others = adoption.before.ca_key.clone();
+    adoption.before =
+        Before::make(&adoption.scenario, Shape { name: "repaired", more: TOKENS, ..open })?;
+    let key = std::mem::replace(&mut adoption.before.ca_key, key_of_others);
+    adoption.is_refused_for("authority")?;
+
+    adoption.before.ca_key = key;
+    let path = format!("{}?api-version=2024-07-01", adoption.before.ids[0]);
+    let repairs = json!({ "properties": { "automaticRepairsPolicy": { "enabled": true } } });
+    let said = adoption.scenario.azure.arm("PATCH", &path, Some(&repairs.to_string()))?;
+    assert!(said.status < 300, "{}", said.text());
+    adoption.is_refused_for("machines stay off")
+}
+
+#[test]
+#[ignore = "minutes: cargo xtask adoption"]
+fn machines_that_stand_alone_are_followed_and_left_again_and_taken_over_in_the_end() -> Done {
+    let adoption =
+        Adoption::start("alone-adopted", Shape { name: "old", is_alone: true, ..STARTER })?;
+    let (terraform, before) = (&adoption.scenario.terraform, adoption.before.consul());
+    before.ask(0, "PUT", "kv/shop/1", Some("kept"), true)?;
+    let written = keys(&before, 0)?;
+    let (code, prepared) = adoption.look("prepare")?;
+    assert_eq!(code, 0, "{prepared}");
+    terraform.apply(&[])?;
+    assert_eq!(before.voters(0)?.len(), 6);
+
+    // There and back again.
+    let load = Load::start_on(adoption.everybody(), adoption.everybody());
+    let undone = adoption.hcs(&["undo", &adoption.id()?])?;
+    println!("{}", text(&undone));
+    assert!(undone.status.success(), "{}", text(&undone));
+    assert_eq!(before.voters(0)?, ["old-0", "old-1", "old-2"]);
+    let seen = load.stop();
+    println!(
+        "back: longest time without a leader: {:?}, {} writes",
+        seen.longest_gap,
+        seen.acknowledged.len()
+    );
+    terraform.destroy(&[])?;
+    assert_eq!(before.voters(0)?.len(), 3);
+    assert_eq!(keys(&before, 0)?, written);
+
+    // And once more, with an end that is cut off.
+    let (code, prepared) = adoption.look("prepare")?;
+    assert_eq!(code, 0, "{prepared}");
+    terraform.apply(&[])?;
+    let load = Load::start_on(adoption.everybody(), adoption.everybody());
+    for seconds in [4, 12, 20] {
+        let mut hcs = Command::new(binary("hcs")?);
+        hcs.args(["adopt", "finish", &adoption.id()?]).envs(terraform.env());
+        let mut cut_off = hcs.spawn()?;
+        std::thread::sleep(std::time::Duration::from_secs(seconds));
+        cut_off.kill()?;
+        cut_off.wait()?;
+    }
+    let finished = adoption.hcs(&["finish", &adoption.id()?])?;
+    println!("{}", text(&finished));
+    let seen = load.stop();
+    println!(
+        "on: longest time without a leader: {:?}, {} writes",
+        seen.longest_gap,
+        seen.acknowledged.len()
+    );
+    let consul = adoption.scenario.consul()?;
+    let names: Vec<String> = (0..3).map(|slot| format!("alone-adopted-server-{slot}")).collect();
+    assert_eq!(consul.voters(0)?, names);
+    assert_eq!(keys(&consul, 1)?, written);
+    for key in &seen.acknowledged {
+        assert_eq!(consul.ask(0, "GET", &format!("kv/{key}"), None, true)?.status, 200, "{key}");
+    }
+    wait("all is well", || Ok(adoption.scenario.hcs("status", &[])?.contains("all is well")))?;
+    terraform.plan(&[])?.expect_code(0)?;
+    terraform.destroy(&[])?;
     Ok(())
 }

@@ -1,10 +1,13 @@
-//! The three uses: modules in landing zones, import by block, and a group that the same run makes.
+//! The uses: modules in landing zones, import by block, a group that the same run makes, and other providers' resources that
+//! are made of a cluster's outputs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
-use hcs_acceptance::Scenario;
 use hcs_acceptance::docs::CLUSTERS_EXAMPLE;
-use hcs_acceptance::scenario::{CLUSTER, GROUP, example_dir};
+use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration_dir, example_dir};
+use hcs_acceptance::{Scenario, tools};
+use semver::Version;
 use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -209,6 +212,112 @@ resource "hcs_snapshot_policy" "hourly" {{
     assert!(plan.words().contains("\"later-rg\" does not exist yet"), "{}", plan.text());
 
     scenario.terraform.destroy(&[])?;
+    Ok(())
+}
+
+/// Arguments of other providers' resources, by their addresses below the module that makes them of a cluster.
+type Composed = BTreeMap<String, Value>;
+
+/// All keys are known before the cluster is there, and a list of clusters gives the same as the resource.
+#[test]
+fn what_a_module_author_wants_is_in_the_outputs() -> Done {
+    let mut scenario = Scenario::start("composed", "", TIME_SCALE)?;
+    let version: Version = tools::consul_version(&tools::consul()?)?.parse()?;
+    // HashiCorp's chart takes no older one; `examples.rs` has what is said then.
+    let has_chart = version >= Version::new(1, 14, 0);
+    scenario.terraform.set("TF_VAR_with_helm_values", &has_chart.to_string());
+    let terraform = &scenario.terraform;
+    terraform.copy(&configuration_dir("composition"))?;
+    terraform.init()?;
+    terraform.plan(&["-out=create.tfplan"])?.expect_code(2)?;
+    let planned = composed(terraform, &["create.tfplan"])?;
+    terraform.apply(&["create.tfplan"])?;
+    terraform.plan(&[])?.expect_code(0)?;
+    let made = composed(terraform, &[])?;
+    assert_eq!(planned.keys().collect::<Vec<_>>(), made.keys().collect::<Vec<_>>());
+    arguments_are_the_clusters(&made, &terraform.attributes(CLUSTER)?);
+    scopes_are_objects_of_azure(&scenario, &made)?;
+    if has_chart {
+        let release = terraform.attributes("terraform_data.helm_release[0]")?;
+        let values = release["input"]["values"][0].as_str().unwrap_or_default();
+        assert!(values.contains("consul.composed.hcs.internal"), "{values}");
+    }
+
+    // Another state, in the folder beside the module.
+    let dir = terraform.dir.join("platform");
+    let platform = hcs_acceptance::Workspace::new(&dir, &scenario.azure)?;
+    platform.init()?;
+    platform.apply(&[])?;
+    platform.plan(&[])?.expect_code(0)?;
+    assert_eq!(composed(&platform, &[])?, made);
+    terraform.destroy(&[])?;
+    assert_eq!(scenario.made()?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What stands in the modules of the state, or of a plan.
+fn composed(
+    terraform: &hcs_acceptance::Workspace,
+    plan: &[&str],
+) -> Result<Composed, Box<dyn Error>> {
+    let shown = terraform.run(&[&["show", "-json"][..], plan].concat())?.expect_code(0)?;
+    let shown: Value = serde_json::from_str(&shown.stdout)?;
+    let whole = shown.get("planned_values").unwrap_or(&shown["values"]);
+    let modules = whole["root_module"]["child_modules"].as_array().into_iter().flatten();
+    let resources = modules.filter_map(|module| module["resources"].as_array()).flatten();
+    let arguments = resources.filter_map(|resource| {
+        let (_, name) = resource["address"].as_str()?.split_once(".terraform_data.")?;
+        Some((name.to_owned(), resource["values"]["input"].clone()))
+    });
+    Ok(arguments.collect())
+}
+
+fn arguments_are_the_clusters(made: &Composed, cluster: &Value) {
+    let input = |kind: &str, key: &str| {
+        made.get(&format!("{kind}[\"{key}\"]")).cloned().unwrap_or_default()
+    };
+    let of_servers = |name: &str| -> Vec<Value> {
+        let servers = cluster["servers"].as_array().into_iter().flatten();
+        servers.map(|server| server[name].clone()).collect()
+    };
+    let addresses = of_servers("private_ip");
+    assert!(addresses.len() == 3 && addresses.iter().all(Value::is_string), "{addresses:?}");
+    let all = input("private_dns_a_record", "consul");
+    assert_eq!((&all["name"], &all["records"]), (&json!("consul.composed"), &json!(addresses)));
+    assert_eq!(input("private_dns_a_record", "server-2")["records"], json!([addresses[2]]));
+
+    let api = input("network_security_rule", "consul-https");
+    let balancer = &cluster["consul_private_endpoint_ip_address"];
+    let reached: Vec<&Value> = addresses.iter().chain([balancer]).collect();
+    assert_eq!(api["destination_address_prefixes"], json!(reached));
+    assert_eq!(api["destination_port_range"], "8501");
+    let account = cluster["storage_account_name"].as_str().unwrap_or_default();
+    let account = format!("{account}.blob.core.windows.net");
+    let way_out = input("firewall_application_rule_collection", &format!("{account}:443"));
+    let rule = &way_out["rule"][0];
+    assert_eq!(rule["target_fqdns"], json!([account]), "{made:#?}");
+    assert_eq!(rule["protocol"], json!([{ "port": 443, "type": "Https" }]));
+
+    let alert = input("monitor_metric_alert", "composed-server-1");
+    assert_eq!(alert["scopes"], json!([of_servers("vmss_id")[1]]));
+    let of_somebody = made.keys().find(|name| name.starts_with("role_assignment_of_server"));
+    assert_eq!(of_somebody, None, "the apply assigns these");
+}
+
+/// Ids that are put together by hand are ids that Azure has.
+fn scopes_are_objects_of_azure(scenario: &Scenario, made: &Composed) -> Done {
+    let objects = scenario.azure.objects()?;
+    let objects: BTreeSet<String> = objects.iter().map(|id| id.to_lowercase()).collect();
+    let scope = |input: &Value| {
+        let scope = input.get("scope").or_else(|| input["scopes"].get(0))?;
+        scope.as_str().map(str::to_owned)
+    };
+    let scopes: Vec<String> = made.values().filter_map(scope).collect();
+    // The group, seven containers, three servers, the balancer and the account.
+    assert_eq!(scopes.len(), 13, "{scopes:?}");
+    for scope in scopes {
+        assert!(objects.contains(&scope.to_lowercase()), "{scope} is nothing in Azure");
+    }
     Ok(())
 }
 

@@ -1,18 +1,23 @@
-//! The examples of clients and of snapshots, beside a cluster that exists. (Quickstart, landing zone and import have tests of their own.)
+//! The examples of clients and of snapshots, beside a cluster that exists, and those of a cluster for production and of its
+//! upgrades. (Quickstart, landing zone, import and a network of the user's have tests of their own.)
 
 use std::error::Error;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hcs_acceptance::bins::binary;
 use hcs_acceptance::client::{Client, HandedOut};
 use hcs_acceptance::scenario::{self, CLUSTER, example_dir};
-use hcs_acceptance::{Scenario, Workspace, tools, wait};
+use hcs_acceptance::{Scenario, Workspace, blobs, tools, wait};
+use hcs_release_maker::{next_patch, relabelled};
+use semver::Version;
 use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -65,7 +70,7 @@ fn machine(scenario: &Scenario, id: &str) -> Done {
     };
     let script = terraform.dir.join("setup.sh");
     fs::write(&script, file("/opt/consul-setup.sh"))?;
-    tools::run(std::process::Command::new("sh").arg("-n").arg(&script))?;
+    tools::run(Command::new("sh").arg("-n").arg(&script))?;
     assert!(file("/opt/consul-setup.sh").contains("https://platform.vault.azure.net/secrets/"));
     let gossip_key = config["encrypt"].as_str().ok_or("no gossip key")?;
     let token = config["acl"]["tokens"]["agent"].as_str().ok_or("no token")?;
@@ -158,4 +163,141 @@ fn kubernetes(scenario: &Scenario, id: &str) -> Done {
     }
     terraform.destroy(&[])?;
     Ok(())
+}
+
+/// As it is written, but for three servers: a destroy is refused, and the channel takes the place of the exact version with
+/// which whoever cannot reach releases begins.
+#[test]
+fn production_is_made_protected_changed_and_destroyed() -> Done {
+    let mut scenario = Scenario::start("production", "production", 60)?;
+    let terraform = &mut scenario.terraform;
+    terraform.set("TF_VAR_server_count", "3");
+    terraform.init()?;
+    terraform.apply(&[])?;
+    terraform.plan(&[])?.expect_code(0)?;
+    let before = terraform.attributes(CLUSTER)?;
+    what_a_module_hands_on(terraform, &before)?;
+    let destroy = ["destroy", "-no-color", "-input=false", "-auto-approve"];
+    let refused = terraform.run(&destroy)?.expect_code(1)?;
+    assert!(refused.words().contains("set deletion_protection = false"), "{}", refused.text());
+
+    terraform.unset("TF_VAR_consul_version");
+    // There is a channel, and nobody looks for releases outside.
+    terraform.set("TF_VAR_consul_release_index", "none");
+    terraform.set("TF_VAR_rotation_triggers", &json!({ "agent_tokens": "2026-12" }).to_string());
+    terraform.set("TF_VAR_deletion_protection", "false");
+    let plan = terraform.plan(&[])?.expect_code(2)?;
+    assert!(plan.stdout.contains("0 to add, 1 to change, 0 to destroy"), "{}", plan.text());
+    terraform.apply(&[])?;
+    terraform.plan(&[])?.expect_code(0)?;
+    let after = terraform.attributes(CLUSTER)?;
+    let channel = |cluster: &Value| cluster["consul_upgrade_channel"].clone();
+    assert_eq!((channel(&before), channel(&after)), ("none".into(), "patch".into()));
+    assert_eq!(before["consul_version"], after["consul_version"], "a channel upgrades nothing");
+    terraform.destroy(&[])?;
+    assert_eq!(scenario.made()?, Vec::<String>::new());
+    Ok(())
+}
+
+/// The outputs of the example are the attributes that they are named after.
+fn what_a_module_hands_on(terraform: &Workspace, cluster: &Value) -> Done {
+    let output = terraform.run(&["output", "-json"])?.expect_code(0)?;
+    let output: Value = serde_json::from_str(&output.stdout)?;
+    let value = |name: &str| &output[name]["value"];
+    let connection = value("connection");
+    assert_eq!(connection["url"], "https://consul.production.hcs.internal:8501");
+    assert_eq!(connection["retry_join"], json!(["consul.production.hcs.internal"]));
+    assert_eq!(connection["address"], cluster["consul_private_endpoint_ip_address"]);
+    let ca = connection["ca_file"].as_str().unwrap_or_default();
+    assert!(String::from_utf8(STANDARD.decode(ca)?)?.contains("BEGIN CERTIFICATE"));
+    let account = cluster["storage_account_name"].as_str().unwrap_or_default();
+    let outbound = json!([format!("{account}.blob.core.windows.net:443")]);
+    assert_eq!(value("network")["outbound"], outbound);
+    assert_eq!(value("survives")["server_losses"], 1);
+    let server = &value("servers")["production-server-2"];
+    assert_eq!(server["vmss_id"], cluster["servers"][2]["vmss_id"]);
+    assert!(server["private_ip"].is_string() && server["zone"] == "3", "{server}");
+    let id = cluster["id"].as_str().unwrap_or_default();
+    assert_eq!(value("snapshots")["policy_id"], format!("{id}/snapshotPolicies/regular"));
+    Ok(())
+}
+
+/// The steps of its page: another Consul is refused outside of the windows until its version is named, then comes a larger
+/// machine with two servers more. Other ways of a version: `upgrades.rs`.
+#[test]
+fn upgrade_goes_by_the_steps_of_its_page() -> Done {
+    let mut scenario = Scenario::start("upgrade", "upgrade", 60)?;
+    let terraform = &mut scenario.terraform;
+    terraform.set("TF_VAR_server_count", "1");
+    // No window opens while this runs, whenever that is.
+    let never = json!([{ "start": "2020-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z" }]);
+    terraform.set("TF_VAR_maintenance_exclusions", &never.to_string());
+    terraform.init()?;
+    terraform.apply(&[])?;
+    terraform.plan(&[])?.expect_code(0)?;
+
+    let to = another_consul(terraform)?;
+    let apply = ["apply", "-no-color", "-input=false", "-auto-approve"];
+    let refused = terraform.run(&apply)?.expect_code(1)?;
+    assert!(refused.words().contains("No maintenance window is open"), "{}", refused.text());
+    terraform.set("TF_VAR_ignore_maintenance_windows_for", &to);
+    let told = steps(terraform)?;
+    for words in ["write cluster document", &format!("with Consul {to}")] {
+        assert!(told.contains(words), "{words} in {told}");
+    }
+    terraform.apply(&["tfplan"])?;
+    terraform.plan(&[])?.expect_code(0)?;
+    assert_eq!(versions(terraform)?, json!({ "upgrade-server-0": to }));
+    let account = terraform.attributes(CLUSTER)?["storage_account_name"].clone();
+    let account = account.as_str().unwrap_or_default();
+    let note = blobs::json(&scenario.azure, account, "decisions", "upgrade.json")?;
+    let note = note.ok_or("nothing is noted")?;
+    assert_eq!((&note["phase"], &note["by"]), (&"done".into(), &"declaration".into()));
+    let snapshot = note["snapshot"].as_str().unwrap_or_default();
+    assert!(snapshot.starts_with("nightly/"), "the policy keeps what is taken before: {note}");
+
+    terraform.set("TF_VAR_vm_size", "Standard_D4s_v5");
+    terraform.set("TF_VAR_server_count", "3");
+    let told = steps(terraform)?;
+    for words in ["create server_2", "restart server_0"] {
+        assert!(told.contains(words), "{words} in {told}");
+    }
+    terraform.apply(&["tfplan"])?;
+    terraform.plan(&[])?.expect_code(0)?;
+    let all = [0, 1, 2].map(|slot| (format!("upgrade-server-{slot}"), json!(to)));
+    assert_eq!(versions(terraform)?, Value::Object(all.into_iter().collect()));
+    terraform.destroy(&[])?;
+    assert_eq!(scenario.made()?, Vec::<String>::new());
+    Ok(())
+}
+
+/// The next version is the same program with another label; says which one it is.
+fn another_consul(terraform: &mut Workspace) -> Result<String, Box<dyn Error>> {
+    let program = tools::consul()?;
+    let from: Version = tools::consul_version(&program)?.parse()?;
+    let to = next_patch(&from);
+    let next = terraform.dir.join(format!("consul-{to}"));
+    fs::write(&next, relabelled(&fs::read(&program)?, &from, &to))?;
+    fs::set_permissions(&next, fs::Permissions::from_mode(0o755))?;
+    terraform.set("TF_VAR_consul_version", &to.to_string());
+    terraform.set("TF_VAR_consul_archive", &next.display().to_string());
+    Ok(to.to_string())
+}
+
+/// What `hcs plan` tells of the plan that is applied next.
+fn steps(terraform: &Workspace) -> Result<String, Box<dyn Error>> {
+    terraform.plan(&["-out=tfplan"])?.expect_code(2)?;
+    let shown = terraform.run(&["show", "-json", "tfplan"])?.expect_code(0)?;
+    terraform.write("plan.json", &shown.stdout)?;
+    let mut hcs = Command::new(binary("hcs")?);
+    let told = hcs.args(["plan", "-f", "plan.json"]).current_dir(&terraform.dir).output()?;
+    let text = String::from_utf8(told.stdout)?;
+    assert_eq!(told.status.code(), Some(2), "{text}{}", String::from_utf8_lossy(&told.stderr));
+    Ok(text)
+}
+
+/// The output that says what runs on each server.
+fn versions(terraform: &Workspace) -> Result<Value, Box<dyn Error>> {
+    let output = terraform.run(&["output", "-json", "servers"])?.expect_code(0)?;
+    Ok(serde_json::from_str(&output.stdout)?)
 }

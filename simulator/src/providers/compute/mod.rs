@@ -4,6 +4,7 @@ pub(crate) mod actions;
 pub(crate) mod disks;
 pub(crate) mod images;
 pub(crate) mod instances;
+pub(crate) mod machine;
 pub(crate) mod scale_set;
 pub(crate) mod skus;
 pub(crate) mod usages;
@@ -61,6 +62,8 @@ pub(crate) fn route(
         (Method::Get, ["virtualmachinescalesets", "extensions"]) => {
             Ok(Response::json(200, json!({"value": []})))
         }
+        (Method::Get, ["virtualmachines", "instanceview"]) => machine::view(world, path),
+        (Method::Post, ["virtualmachines", _]) => machine::run(world, req, path),
         (Method::Post, ["virtualmachinescalesets", .., _]) => actions::run(world, req, path),
         _ => return None,
     };

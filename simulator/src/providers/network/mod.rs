@@ -98,6 +98,13 @@ impl World {
                 let ip = resource.secret["privateIp"].as_str().unwrap_or_default();
                 taken.push((nic::ip_configuration_id(resource), ip.to_owned()));
             }
+            for row in list(&resource.body, "/properties/ipConfigurations") {
+                let is_alone = resource.text("/properties/privateEndpoint/id").is_empty();
+                if is_alone && ids::is(text(row, "/properties/subnet/id"), subnet_key) {
+                    let id = format!("{}/ipConfigurations/{}", resource.id, text(row, "/name"));
+                    taken.push((id, text(row, "/properties/privateIPAddress").to_owned()));
+                }
+            }
             for frontend in list(&resource.body, "/properties/frontendIPConfigurations") {
                 if ids::is(text(frontend, "/properties/subnet/id"), subnet_key) {
                     let name = text(frontend, "/name");

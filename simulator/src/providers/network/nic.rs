@@ -1,9 +1,34 @@
-//! Network interfaces of scale set instances, seen through the scale set only.
+//! Network interfaces: of scale set instances, seen through the scale set only, and of machines that stand alone.
 
 use serde_json::{Value, json};
 
 use crate::world::World;
+use crate::world::errors::{Answer, ArmError};
+use crate::world::kind::{Prepared, Put, own_parts};
 use crate::world::resource::{Resource, list, text};
+
+/// One of a machine that stands alone: it has an address of its subnet from now on.
+pub(crate) fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
+    let mut body = own_parts(put.body);
+    body["location"] = json!(put.location);
+    let configurations = "/properties/ipConfigurations";
+    if list(put.body, configurations).is_empty() {
+        return Err(ArmError::missing_property("ipConfigurations"));
+    }
+    let rows = body.pointer_mut(configurations).and_then(Value::as_array_mut);
+    for (at, row) in rows.into_iter().flatten().enumerate() {
+        let subnet = text(row, "/properties/subnet/id").to_owned();
+        world.referenced(&subnet, put.id)?;
+        let known = put.old.map(|old| list(&old.body, configurations).get(at).cloned());
+        let known = known.flatten().unwrap_or_default();
+        let known = text(&known, "/properties/privateIPAddress").to_owned();
+        if text(row, "/properties/privateIPAddress").is_empty() {
+            let address = if known.is_empty() { world.free_address(&subnet, &[])? } else { known };
+            row["properties"]["privateIPAddress"] = json!(address);
+        }
+    }
+    Ok(Prepared { body, ..Prepared::default() })
+}
 
 fn set_id(instance: &Resource) -> &str {
     instance.id.rsplitn(3, '/').nth(2).unwrap_or_default()

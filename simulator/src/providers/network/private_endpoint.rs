@@ -59,10 +59,11 @@ pub(crate) const PRIVATE_ENDPOINT: Kind = Kind {
     ..NETWORK
 };
 
-/// The interface of a private endpoint: it lies in the group and carries no tags.
+/// The interface of a private endpoint, which lies in the group and carries no tags; or one that somebody makes for a machine.
 pub(crate) const INTERFACE: Kind = Kind {
     rtype: "Microsoft.Network/networkInterfaces",
     operation: "PutNicOperation",
+    prepare: super::nic::prepare,
     deletable: |world, interface| {
         let endpoint = interface.text("/properties/privateEndpoint/id");
         if world.visible(endpoint).is_none() {
