@@ -17,13 +17,12 @@ use hcs_planner::ownership::{Claim, FixedInputs, RunOutcome, RunRecord};
 use hcs_planner::plan::Voter;
 use hcs_planner::spec::ClusterSpec;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::arm::Arm;
 use crate::blob::{BlobError, BlobStore};
 use crate::error::EngineError;
 use crate::lease::{ClaimError, Fence, GroupSays, Lease};
-use crate::observe::read_status;
+use crate::observe::{old_news, power_words, read_status};
 use crate::requests::AskError;
 
 pub use finish::{Finished, finish};
@@ -184,24 +183,13 @@ impl View {
         peers
     }
 
-    /// How many servers may fail now.
+    /// How many servers may fail now, as whoever says least says.
     fn failure_tolerance(&self) -> u32 {
-        self.consuls().map(|consul| consul.failure_tolerance).max().unwrap_or(0)
+        self.consuls().map(|consul| consul.failure_tolerance).min().unwrap_or(0)
     }
 
     fn consuls(&self) -> impl Iterator<Item = &hcs_planner::dataplane::ConsulStatus> {
         self.statuses.iter().filter_map(|status| status.consul.as_ref())
-    }
-
-    /// Whether every server has spoken since.
-    fn is_news_after(&self, before: &Self) -> bool {
-        let is_old = |status: &ServerStatus| {
-            before.statuses.iter().any(|old| {
-                old.slot == status.slot
-                    && (old.sequence, &old.written_at) == (status.sequence, &status.written_at)
-            })
-        };
-        !self.statuses.iter().any(is_old)
     }
 }
 
@@ -220,16 +208,16 @@ impl Adopting<'_> {
         self.document.slots.iter().map(voter).collect()
     }
 
-    /// Waits until all are well, by what is said from now on.
-    async fn until_well(&self) -> Result<View, AdoptionError> {
+    /// Waits until all are well, and nobody lists `gone` any more, by what is said from now on.
+    async fn until_well(&self, gone: Option<&AdoptedServer>) -> Result<View, AdoptionError> {
         let (before, started_ms) = (self.look().await?, self.arm.clock.monotonic_ms());
         loop {
             let view = self.look().await?;
             let voters = self.voters();
+            let listed = gone.filter(|gone| view.peers().contains(&gone.node_name));
             let reason = unhealthy_reason(&voters, Some(&self.adoption), view.statuses.iter())
-                .or_else(|| {
-                    (!view.is_news_after(&before)).then(|| "not all have reported since".to_owned())
-                });
+                .or_else(|| old_news(&before.statuses, &view.statuses))
+                .or_else(|| Some(format!("{} is still listed", listed?.node_name)));
             let Some(reason) = reason else { return Ok(view) };
             let waited_ms = self.arm.clock.monotonic_ms().saturating_sub(started_ms);
             if waited_ms > WELL_MINUTES_MAX * 60_000 {
@@ -246,13 +234,10 @@ impl Adopting<'_> {
 }
 
 /// Whether a machine, of a scale set or alone, has power.
-pub async fn has_power(arm: &Arm, machine_id: &ArmId) -> Result<bool, EngineError> {
-    let path = format!("{machine_id}/instanceView?api-version={COMPUTE_API_VERSION}");
-    let Some(view) = arm.get_path(&path).await? else { return Ok(false) };
-    let statuses = view.get("statuses").and_then(Value::as_array).into_iter().flatten();
-    let codes = statuses.filter_map(|status| status.get("code")?.as_str());
-    let mut power = codes.filter_map(|code| code.strip_prefix("PowerState/"));
-    Ok(!power.any(|word| {
-        ["stopped", "deallocated", "deallocating"].contains(&word.to_lowercase().as_str())
-    }))
+async fn has_power(arm: &Arm, machine_id: &ArmId) -> Result<bool, EngineError> {
+    let Some(words) = power_words(arm, machine_id.as_str(), COMPUTE_API_VERSION).await? else {
+        return Ok(false);
+    };
+    let off = ["stopped", "deallocated", "deallocating"];
+    Ok(!words.iter().any(|word| off.contains(&word.as_str())))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::{join_all, try_join_all};
 use hcs_planner::arm::{ArmId, Kind};
-use hcs_planner::dataplane::{ServerStatus, blob, container};
+use hcs_planner::dataplane::{ServerPhase, ServerStatus, blob, container};
 use hcs_planner::desired::Desired;
 use hcs_planner::names::{Names, SERVER_METADATA};
 use hcs_planner::observed::{
@@ -217,14 +217,23 @@ pub(crate) async fn is_running(
     scale_set: &ArmId,
     instance_id: &str,
 ) -> Result<bool, EngineError> {
-    let version = Kind::ScaleSet.api_version();
-    let view =
-        format!("{scale_set}/virtualMachines/{instance_id}/instanceView?api-version={version}");
-    let view = arm.get_path(&view).await?.unwrap_or_default();
+    let machine = format!("{scale_set}/virtualMachines/{instance_id}");
+    let words = power_words(arm, &machine, Kind::ScaleSet.api_version()).await?;
+    Ok(words.iter().flatten().all(|word| ["running", "starting"].contains(&word.as_str())))
+}
+
+/// Azure's words of a machine's power, in lower case; none of a machine that is not there.
+pub(crate) async fn power_words(
+    arm: &Arm,
+    machine_id: &str,
+    version: &str,
+) -> Result<Option<Vec<String>>, EngineError> {
+    let path = format!("{machine_id}/instanceView?api-version={version}");
+    let Some(view) = arm.get_path(&path).await? else { return Ok(None) };
     let statuses = view.get("statuses").and_then(Value::as_array).into_iter().flatten();
     let codes = statuses.filter_map(|status| status.get("code")?.as_str());
-    let mut power = codes.filter_map(|code| code.strip_prefix("PowerState/"));
-    Ok(power.all(|word| ["running", "starting"].contains(&word.to_lowercase().as_str())))
+    let words = codes.filter_map(|code| code.strip_prefix("PowerState/")).map(str::to_lowercase);
+    Ok(Some(words.collect()))
 }
 
 /// The machines of all servers, where they may not follow their sets: while a change is under way, or where a set is
@@ -343,10 +352,14 @@ pub async fn observe_blobs(
     Ok(())
 }
 
-/// Whether servers of before may be there: as long as the cluster was never ready, and where somebody else votes.
+/// Whether servers of before may be there: as long as the cluster was never ready, where somebody else votes, and where one of
+/// the cluster's own has left: it may have gone back to being none.
 fn may_follow_others(names: &Names, observed: &Observed) -> bool {
     if observed.ready.is_none() {
         return observed.run.is_some();
+    }
+    if observed.servers.values().any(|server| server.status.phase == ServerPhase::Left) {
+        return true;
     }
     let own: Vec<String> = (0..MAX_SLOTS).map(|slot| names.server(slot)).collect();
     let mut consuls = observed.servers.values().filter_map(|server| server.status.consul.as_ref());
@@ -413,6 +426,17 @@ pub async fn confirm_absences(
         insert_with_peerings(observed, body);
     }
     Ok(())
+}
+
+/// Whose status is still the one from before.
+pub(crate) fn old_news(before: &[ServerStatus], now: &[ServerStatus]) -> Option<String> {
+    let is_old = |status: &&ServerStatus| {
+        before.iter().any(|old| {
+            old.node_name == status.node_name
+                && (old.sequence, &old.written_at) == (status.sequence, &status.written_at)
+        })
+    };
+    now.iter().find(is_old).map(|status| format!("{} has not reported since", status.node_name))
 }
 
 /// A server's latest status; `None` where it has none yet or its container is gone.

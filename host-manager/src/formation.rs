@@ -56,8 +56,8 @@ impl Evidence {
     }
 }
 
-/// Decides. Beside servers of before nobody founds anything. A server that has been a member keeps what it was started with: a changed
-/// `server_count` must neither rewrite nor restart it.
+/// Decides. Beside servers of before nobody founds anything. A server that has been a member keeps what it was started
+/// with: a changed `server_count` must neither rewrite nor restart it.
 pub fn decide(
     slot: u32,
     recorded: Option<Formation>,

@@ -5,7 +5,7 @@
 //! other. Data, gossip key and authority stay what they are (decision 0041).
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,13 @@ pub struct AdoptedServer {
     pub machine_id: ArmId,
 }
 
+impl AdoptedServer {
+    /// Whether this `address:port` is one of its own, as Raft names whoever leads.
+    pub fn is_at(&self, raft_address: &str) -> bool {
+        raft_address.parse::<SocketAddr>().is_ok_and(|address| address.ip() == self.address)
+    }
+}
+
 impl Adoption {
     /// Names of the servers of before.
     pub fn node_names(&self) -> BTreeSet<&str> {
@@ -53,11 +60,7 @@ impl Adoption {
     /// elect once at most.
     pub fn next_to_go(&self, peers: &[String], leader: Option<&str>) -> Option<&AdoptedServer> {
         let is_there = |server: &&AdoptedServer| peers.contains(&server.node_name);
-        let leads = |server: &AdoptedServer| {
-            leader
-                .and_then(|leader| leader.parse::<std::net::SocketAddr>().ok())
-                .is_some_and(|leader| leader.ip() == server.address)
-        };
+        let leads = |server: &AdoptedServer| leader.is_some_and(|leader| server.is_at(leader));
         self.servers.iter().filter(is_there).min_by_key(|server| leads(server))
     }
 }

@@ -45,7 +45,7 @@ impl Adopting<'_> {
                 self.take_out(&half_gone).await?;
                 continue;
             }
-            let view = self.until_well().await?;
+            let view = self.until_well(None).await?;
             let Some(next) = self.adoption.next_to_go(&view.peers(), view.leader()) else { break };
             if view.failure_tolerance() == 0 {
                 return Err(AdoptionError::NoRoom { server: next.node_name.clone() });
@@ -78,20 +78,16 @@ impl Adopting<'_> {
     /// Where the one that goes leads, one of the cluster's own leads first: without it nobody would for an election. A
     /// Consul that cannot hand over elects.
     async fn hand_over(&self, from: &AdoptedServer, view: &View) -> Result<(), AdoptionError> {
-        let leads = view
-            .leader()
-            .and_then(|leader| leader.parse::<std::net::SocketAddr>().ok())
-            .is_some_and(|leader| leader.ip() == from.address);
+        let leads = view.leader().is_some_and(|leader| from.is_at(leader));
         if !leads {
             return Ok(());
         }
         let slot = self.speaker().await?;
         let id = uuid(self.arm.entropy.as_ref())?;
         let result = self.ask(Request::take_leadership(id, slot, from)).await?;
-        let own = self.names.server(slot);
         match (result.outcome, result.reason) {
             (RequestOutcome::Done, _) => {
-                (self.tell)(&format!("{own} leads instead of {}", from.node_name));
+                (self.tell)(&format!("another server leads instead of {}", from.node_name));
             }
             (_, reason) => (self.tell)(&format!(
                 "{} leads until it stops, and the others elect then: {}",
@@ -120,22 +116,13 @@ impl Adopting<'_> {
             });
         }
         // What the others say of it may be of a moment ago.
-        let view = self.until_well_without(server).await?;
+        let view = self.until_well(Some(server)).await?;
         let (voters, tolerance) = (view.peers().len(), view.failure_tolerance());
         (self.tell)(&format!(
             "{} is out; {voters} servers vote, and {tolerance} of them may fail",
             server.node_name
         ));
         Ok(())
-    }
-
-    async fn until_well_without(&self, gone: &AdoptedServer) -> Result<View, AdoptionError> {
-        loop {
-            let view = self.until_well().await?;
-            if !view.peers().contains(&gone.node_name) {
-                return Ok(view);
-            }
-        }
     }
 
     /// A server of the cluster that speaks now; the first one where none does.

@@ -21,7 +21,7 @@ use super::access::{await_told, ensure_blob_access};
 use crate::blob::{BlobError, BlobStore, BlockStore, WriteCondition};
 use crate::document;
 use crate::error::{Awaited, EngineError};
-use crate::observe::read_status;
+use crate::observe::{old_news, read_status};
 use crate::secrets::Mint;
 
 /// VM boot, download and election take two to five minutes on Azure.
@@ -275,17 +275,6 @@ impl Run<'_> {
             .map(|server| server.status)
             .collect())
     }
-}
-
-/// Whose status is still the one from before.
-fn old_news(before: &[ServerStatus], now: &[ServerStatus]) -> Option<String> {
-    let is_old = |status: &&ServerStatus| {
-        before.iter().any(|old| {
-            old.node_name == status.node_name
-                && (old.sequence, &old.written_at) == (status.sequence, &status.written_at)
-        })
-    };
-    now.iter().find(is_old).map(|status| format!("{} has not reported since", status.node_name))
 }
 
 /// What a wait waits for.

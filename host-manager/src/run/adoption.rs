@@ -141,34 +141,39 @@ async fn lead_instead(
     Err(Ended::StillLeads(from.name.clone()))
 }
 
-/// Out of Raft first, where Autopilot has not done that yet, then out of gossip. Who is alive is left alone.
+/// Waits until it is out. Who is alive is left alone; an election in between is no end.
 async fn remove(host: &Host, client: &ConsulClient, gone: &Before) -> Result<(), Ended> {
-    let address = raft_address(gone.address);
-    let mut looks = 0;
-    loop {
-        let members = client.members().await?;
-        let member = members.iter().find(|member| member.name == gone.name);
-        let is_alive = member.is_some_and(Member::is_alive);
-        if !is_alive {
-            let raft = client.raft_configuration(false).await?;
-            let listed = raft.servers.iter().any(|server| server.address == address);
-            match (listed, member) {
-                (false, None) => return Ok(()),
-                (true, _) => {
-                    tracing::info!(server = gone.name, "a server of before is taken out of Raft");
-                    client.delete(&format!("operator/raft/peer?address={address}")).await?;
-                }
-                (false, Some(_)) => {
-                    let path = format!("agent/force-leave/{}?prune", gone.name);
-                    client.put_only(&path, &()).await?;
-                }
-            }
-        }
-        looks += 1;
-        if looks > LOOKS_MAX {
-            let name = gone.name.clone();
-            return Err(if is_alive { Ended::StillAlive(name) } else { Ended::StillListed(name) });
+    for _ in 0..LOOKS_MAX {
+        match is_out(client, gone).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(error = chain(&error), "not out yet"),
         }
         host.clock.sleep(LOOK).await;
     }
+    let members = client.members().await?;
+    let is_alive = members.iter().any(|member| member.name == gone.name && member.is_alive());
+    let name = gone.name.clone();
+    Err(if is_alive { Ended::StillAlive(name) } else { Ended::StillListed(name) })
+}
+
+/// Takes what is not alive out of Raft, where Autopilot has not done that yet, then out of gossip.
+async fn is_out(client: &ConsulClient, gone: &Before) -> Result<bool, ConsulError> {
+    let members = client.members().await?;
+    let member = members.iter().find(|member| member.name == gone.name);
+    if member.is_some_and(Member::is_alive) {
+        return Ok(false);
+    }
+    let address = raft_address(gone.address);
+    let raft = client.raft_configuration(false).await?;
+    if raft.servers.iter().any(|server| server.address == address) {
+        tracing::info!(server = gone.name, "a server of before is taken out of Raft");
+        client.delete(&format!("operator/raft/peer?address={address}")).await?;
+        return Ok(false);
+    }
+    if member.is_some() {
+        client.put_only(&format!("agent/force-leave/{}?prune", gone.name), &()).await?;
+        return Ok(false);
+    }
+    Ok(true)
 }

@@ -55,6 +55,20 @@ async fn three_servers_of_before_are_followed_and_then_go() {
     assert_eq!(azure.destroy(&declared, None).await, End::Complete);
 }
 
+/// Who went back may come again.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_left_those_of_before_joins_them_again_by_an_apply() {
+    let (azure, adoption) = ground().await;
+    assert_eq!(azure.prepare(&spec(3), &adoption, None).await, End::Complete);
+    assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete);
+    assert_eq!(azure.part(true, None).await, End::Complete);
+    assert_eq!(azure.voters(), BEFORE);
+    assert_eq!(azure.apply(&spec(3), azure.update(), None).await, End::Complete);
+    assert_eq!(azure.voters(), both());
+    assert!(azure.plan(&spec(3)).await.is_empty());
+    nothing_is_lost(&azure, "again");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_preparation_that_is_killed_anywhere_is_finished_by_the_next() {
     let (azure, adoption) = ground().await;
