@@ -6,6 +6,7 @@ use hcs_engine::blob::BlobError;
 use hcs_engine::error::{EngineError, chain};
 use hcs_engine::lease::{ClaimError, told};
 use hcs_engine::rotate::{RotateError, rotate as ask};
+use hcs_engine::stored_run::NoRun;
 use hcs_planner::rotation::Rotated;
 
 use crate::input::CliError;
@@ -32,14 +33,17 @@ pub(crate) fn rotate(place: &Place, secrets: &[Rotated]) -> Result<Answer, CliEr
 
 fn refused(error: &RotateError) -> CliError {
     let reason = match error {
-        RotateError::Claim(ClaimError::Busy(record)) => {
+        RotateError::Run(NoRun::Claim(ClaimError::Busy(record))) => {
             format!(
                 "somebody works on the cluster: the {}. Nothing was changed; try again when it has ended",
                 told(record)
             )
         }
         RotateError::Engine(EngineError::Blob(BlobError::Denied { .. }))
-        | RotateError::Claim(ClaimError::Engine(EngineError::Blob(BlobError::Denied { .. }))) => {
+        | RotateError::Run(
+            NoRun::Engine(EngineError::Blob(BlobError::Denied { .. }))
+            | NoRun::Claim(ClaimError::Engine(EngineError::Blob(BlobError::Denied { .. }))),
+        ) => {
             format!(
                 "{}. It takes Storage Blob Data Contributor on the cluster's storage account, which whoever applied it has",
                 chain(error)

@@ -10,20 +10,18 @@ use std::time::Duration;
 
 use hcs_planner::adoption::{AdoptedServer, Adoption};
 use hcs_planner::arm::ArmId;
-use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob, container};
+use hcs_planner::dataplane::{ClusterDocument, ServerStatus, blob};
 use hcs_planner::names::Names;
 use hcs_planner::observed::{ObservedServer, unhealthy_reason};
-use hcs_planner::ownership::{Claim, FixedInputs, RunOutcome, RunRecord};
 use hcs_planner::plan::Voter;
-use hcs_planner::spec::ClusterSpec;
-use serde::de::DeserializeOwned;
 
 use crate::arm::Arm;
 use crate::blob::{BlobError, BlobStore};
 use crate::error::EngineError;
-use crate::lease::{ClaimError, Fence, GroupSays, Lease};
+use crate::lease::Fence;
 use crate::observe::{old_news, power_words, read_status};
 use crate::requests::AskError;
+use crate::stored_run::{NoRun, StoredRun, needed};
 
 pub use finish::{Finished, finish};
 pub use undo::undo;
@@ -41,9 +39,9 @@ pub enum AdoptionError {
     /// There is none.
     #[error("nothing is adopted here: config/adoption.json is missing")]
     Nothing,
-    /// The servers of the cluster were not made yet.
-    #[error("the cluster has no servers yet: config/{0} is missing")]
-    NoCluster(&'static str),
+    /// The cluster was not made yet, or somebody works on it.
+    #[error(transparent)]
+    Run(#[from] NoRun),
     /// Not all is well.
     #[error("the cluster is not well after {minutes} minutes: {reason}")]
     NotWell {
@@ -74,9 +72,6 @@ pub enum AdoptionError {
     /// A server was asked and did not answer.
     #[error(transparent)]
     Ask(#[from] AskError),
-    /// Somebody works on the cluster.
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
     /// Azure.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -112,55 +107,19 @@ async fn under_lease<'a, T, F>(
 where
     F: Future<Output = Result<T, AdoptionError>>,
 {
-    let adoption: Adoption =
-        read(store.as_ref(), blob::ADOPTION).await?.ok_or(AdoptionError::Nothing)?;
-    let missing = |name| AdoptionError::NoCluster(name);
-    let spec: ClusterSpec =
-        read(store.as_ref(), blob::SPEC).await?.ok_or_else(|| missing(blob::SPEC))?;
-    let record: RunRecord =
-        read(store.as_ref(), blob::RUN).await?.ok_or_else(|| missing(blob::RUN))?;
-    let incarnation_id = Some(record.incarnation_id.as_str());
-    let claim = Claim::Update(incarnation_id.map(str::to_owned));
-    let group = GroupSays { incarnation_id, is_given: record.group_given };
-    let fixed = FixedInputs::of(&spec);
-    let (lease, _) = Lease::open(arm, Arc::clone(&store), &claim, &fixed, group, holder).await?;
-    let lease = Arc::new(lease);
+    let adoption = match needed(store.as_ref(), blob::ADOPTION).await {
+        Err(NoRun::NoCluster(_)) => return Err(AdoptionError::Nothing),
+        adoption => adoption?.0,
+    };
+    let run = StoredRun::open(arm, &store, holder).await?;
     let worked = async {
-        lease.wait_for_jobs().await?;
-        // What is written down may have changed while the lease was waited for.
-        let document = read(store.as_ref(), blob::CLUSTER).await?;
-        let document = document.ok_or_else(|| missing(blob::CLUSTER))?;
-        let arm = arm.fenced(Arc::clone(&lease) as Arc<dyn Fence>);
-        let names = Names::new(&spec);
+        run.lease.wait_for_jobs().await?;
+        let arm = arm.fenced(Arc::clone(&run.lease) as Arc<dyn Fence>);
+        let (names, document) =
+            (Names::new(&run.spec), needed(store.as_ref(), blob::CLUSTER).await?.0);
         work(Adopting { arm, store: Arc::clone(&store), names, document, adoption, tell }).await
     };
-    let result = tokio::select! {
-        biased;
-        result = worked => result,
-        never = lease.beat() => match never {},
-    };
-    let outcome = if result.is_ok() { RunOutcome::Done } else { RunOutcome::Failed };
-    lease.close(outcome).await?;
-    result
-}
-
-async fn read<T: DeserializeOwned>(
-    store: &dyn BlobStore,
-    name: &'static str,
-) -> Result<Option<T>, AdoptionError> {
-    let content = match store.get(container::CONFIG, name).await {
-        Ok(Some(content)) => content,
-        Ok(None) | Err(BlobError::NoContainer { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let read = serde_json::from_slice(&content.bytes);
-    let read = read.map_err(|error| EngineError::BadDocument {
-        container: container::CONFIG.to_owned(),
-        name: name.to_owned(),
-        what: "a document of a cluster",
-        reason: error.to_string(),
-    })?;
-    Ok(Some(read))
+    run.end(worked).await
 }
 
 /// What the cluster's servers say at one moment.

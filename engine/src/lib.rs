@@ -29,6 +29,7 @@ pub mod rotate;
 pub mod secrets;
 pub mod snapshot;
 pub mod status;
+pub mod stored_run;
 pub mod versions;
 
 /// Seconds since the Unix epoch of a moment as documents have it.

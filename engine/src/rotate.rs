@@ -6,32 +6,27 @@ use std::sync::Arc;
 
 use hcs_planner::dataplane::{ClusterDocument, blob, container};
 use hcs_planner::names::Names;
-use hcs_planner::ownership::{Claim, FixedInputs, RunOutcome, RunRecord};
 use hcs_planner::plan::{Secret, SecretKind};
 use hcs_planner::rotation::{Rotated, SecretVersion, declared};
 use hcs_planner::spec::ClusterSpec;
-use serde::de::DeserializeOwned;
 
 use crate::arm::Arm;
 use crate::blob::{BlobError, BlobStore, WriteCondition};
 use crate::document;
 use crate::entropy;
 use crate::error::EngineError;
-use crate::lease::{ClaimError, GroupSays, Lease};
 use crate::secrets::Mint;
+use crate::stored_run::{NoRun, StoredRun, needed};
 
 /// Why nothing is rotated.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
-    /// There is no cluster that a state holds.
-    #[error("there is no finished cluster here: config/{0} is missing")]
-    NoCluster(&'static str),
+    /// There is no cluster, or somebody works on it.
+    #[error(transparent)]
+    Run(#[from] NoRun),
     /// A newer version wrote the document.
     #[error("config/cluster.json needs form {0}, which this version does not understand")]
     Newer(u32),
-    /// Somebody works on it.
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
     /// The account.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -51,22 +46,8 @@ pub async fn rotate(
     secrets: &[Rotated],
     holder: &str,
 ) -> Result<BTreeMap<Rotated, SecretVersion>, RotateError> {
-    let (spec, _): (ClusterSpec, _) = read(store.as_ref(), blob::SPEC).await?;
-    let (record, _): (RunRecord, _) = read(store.as_ref(), blob::RUN).await?;
-    let incarnation = Some(record.incarnation_id.as_str());
-    let claim = Claim::Update(incarnation.map(str::to_owned));
-    let group = GroupSays { incarnation_id: incarnation, is_given: record.group_given };
-    let fixed = FixedInputs::of(&spec);
-    let (lease, _) = Lease::open(arm, Arc::clone(&store), &claim, &fixed, group, holder).await?;
-    let work = ask(arm, &store, &spec, secrets);
-    let asked = tokio::select! {
-        biased;
-        asked = work => asked,
-        never = lease.beat() => match never {},
-    };
-    let outcome = if asked.is_ok() { RunOutcome::Done } else { RunOutcome::Failed };
-    lease.close(outcome).await?;
-    asked
+    let run = StoredRun::open(arm, &store, holder).await?;
+    run.end(ask(arm, &store, &run.spec, secrets)).await
 }
 
 async fn ask(
@@ -75,7 +56,7 @@ async fn ask(
     spec: &ClusterSpec,
     secrets: &[Rotated],
 ) -> Result<BTreeMap<Rotated, SecretVersion>, RotateError> {
-    let (mut document, etag): (ClusterDocument, _) = read(store.as_ref(), blob::CLUSTER).await?;
+    let (mut document, etag): (ClusterDocument, _) = needed(store.as_ref(), blob::CLUSTER).await?;
     if !document.form.is_understood() {
         return Err(RotateError::Newer(document.form.needs_format));
     }
@@ -111,23 +92,4 @@ async fn ask(
     let condition = WriteCondition::Matches(etag);
     store.put(container::CONFIG, blob::CLUSTER, bytes, condition).await?;
     Ok(versions)
-}
-
-async fn read<T: DeserializeOwned>(
-    store: &dyn BlobStore,
-    name: &'static str,
-) -> Result<(T, String), RotateError> {
-    let content = match store.get(container::CONFIG, name).await {
-        Err(BlobError::NoContainer { .. }) => None,
-        content => content?,
-    };
-    let content = content.ok_or(RotateError::NoCluster(name))?;
-    let read = serde_json::from_slice(&content.bytes);
-    let read = read.map_err(|error| EngineError::BadDocument {
-        container: container::CONFIG.to_owned(),
-        name: name.to_owned(),
-        what: "a document of a cluster",
-        reason: error.to_string(),
-    })?;
-    Ok((read, content.etag))
 }

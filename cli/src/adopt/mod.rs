@@ -21,6 +21,7 @@ use hcs_engine::execute::Seeds;
 use hcs_engine::lease::{ClaimError, told as told_run};
 use hcs_engine::reconcile::{Reconciler, RefusedError};
 use hcs_engine::rfc3339;
+use hcs_engine::stored_run::NoRun;
 use hcs_planner::adoption::{Adoption, Finding, Level, judge, matched};
 use hcs_planner::arm::ArmId;
 use hcs_planner::dataplane::Form;
@@ -116,7 +117,11 @@ pub(crate) fn prepare(wanted: &Wanted<'_>) -> Result<Answer, CliError> {
         let consul = &seen.consul;
         let tell_consul = |token: Zeroizing<String>| async move {
             let made = consul.make_management_token(&token).await;
-            made.map_err(EngineError::Artifact)
+            made.map_err(|reason| EngineError::NotDone {
+                node_name: "Consul of before".to_owned(),
+                action: "make a management token",
+                reason,
+            })
         };
         let prepared = Box::pin(reconciler.prepare_adoption(&adoption, &seeds, tell_consul)).await;
         let prepared = prepared.map_err(|error| not_prepared(&error))?;
@@ -263,8 +268,8 @@ fn not_prepared(error: &RefusedError) -> CliError {
 fn unfinished(error: &AdoptionError, command: &str) -> CliError {
     refused(match error {
         AdoptionError::Nothing => format!("{error}: there is nothing to {command}"),
-        AdoptionError::NoCluster(_) => format!("{error}: `terraform apply` makes it"),
-        AdoptionError::Claim(ClaimError::Busy(record)) => format!(
+        AdoptionError::Run(NoRun::NoCluster(_)) => format!("{error}: `terraform apply` makes it"),
+        AdoptionError::Run(NoRun::Claim(ClaimError::Busy(record))) => format!(
             "somebody works on the cluster: the {}. Nothing was changed; try again when it has ended",
             told_run(record)
         ),

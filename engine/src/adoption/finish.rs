@@ -15,6 +15,7 @@ use crate::arm::Arm;
 use crate::blob::BlobStore;
 use crate::entropy::uuid;
 use crate::requests::ask;
+use crate::stored_run::NoRun;
 
 /// A request to a server that answers within seconds, and waits for gossip to notice that a machine is off.
 const GOOD_FOR: Duration = Duration::from_mins(10);
@@ -128,8 +129,8 @@ impl Adopting<'_> {
     /// A server of the cluster that speaks now; the first one where none does.
     async fn speaker(&self) -> Result<u32, AdoptionError> {
         let speaks = self.look().await?.statuses.first().map(|status| status.slot);
-        let first = || AdoptionError::NoCluster(blob::CLUSTER);
-        speaks.or_else(|| self.document.slots.first().copied()).ok_or_else(first)
+        let first = || NoRun::NoCluster(blob::CLUSTER);
+        Ok(speaks.or_else(|| self.document.slots.first().copied()).ok_or_else(first)?)
     }
 
     async fn ask(&self, mut request: Request) -> Result<RequestResult, AdoptionError> {

@@ -142,6 +142,25 @@ async fn a_create_that_is_killed_anywhere_still_joins_those_of_before() {
     }
 }
 
+/// Of a create that no state holds: it is still the next create's to go on with.
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_back_halfway_may_create_again() {
+    let (azure, adoption) = ground().await;
+    assert_eq!(azure.prepare(&spec(3), &adoption, None).await, End::Complete);
+    assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete);
+    let whole = azure.calls();
+    let (azure, adoption) = ground().await;
+    assert_eq!(azure.prepare(&spec(3), &adoption, None).await, End::Complete);
+    let kill = Kill { at: whole - whole / 10, fault: CallFault::KillAfter };
+    assert_eq!(azure.apply(&spec(3), Intent::Create, Some(kill)).await, End::Killed);
+    assert_ne!(azure.voters(), BEFORE, "somebody has joined");
+    assert_eq!(azure.part(true, None).await, End::Complete);
+    assert_eq!(azure.voters(), BEFORE);
+    assert_eq!(azure.apply(&spec(3), Intent::Create, None).await, End::Complete);
+    assert_eq!(azure.voters(), both());
+    nothing_is_lost(&azure, "again");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_end_that_is_killed_anywhere_is_finished_by_the_next() {
     for undoes in [false, true] {
