@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use doctor::Patient;
-use hcs_planner::names::parse_cluster_id;
+use hcs_planner::portal::parse_cluster_reference;
 use hcs_planner::rotation::Rotated;
 use input::{CliError, Files};
 use status::Place;
@@ -220,8 +220,8 @@ enum Adopt {
     /// Stops the servers of before, one after the other, each when all are well, whoever leads last; takes each out of Raft
     /// and gossip. Deletes nothing. Cut off, it goes on when it is called again.
     #[command(
-        after_help = "Needs Storage Blob Data Contributor on the cluster's storage account, and the right to stop the \
-        machines of before (Virtual Machine Contributor).\n\nExample:\n  \
+        after_help = "Needs Storage Blob Data Contributor on the cluster's storage account, Reader on its managed group, \
+        and the right to stop the machines of before (Virtual Machine Contributor).\n\nExample:\n  \
         hcs adopt finish 00000000-0000-0000-0000-000000000000/rg/demo"
     )]
     Finish {
@@ -230,7 +230,10 @@ enum Adopt {
     },
     /// Goes back, as long as none of the servers of before has gone: the cluster's own leave, one after the other. Then
     /// `terraform destroy` removes them.
-    #[command(after_help = "Needs Storage Blob Data Contributor on the cluster's storage account.")]
+    #[command(
+        after_help = "Needs Storage Blob Data Contributor on the cluster's storage account, Reader on its managed group \
+        and on the machines of before."
+    )]
     Undo {
         /// The managed group's id (`hcs_cluster.id`), or subscription/resource-group/name.
         cluster: String,
@@ -239,7 +242,7 @@ enum Adopt {
 
 const ADOPT_HELP: &str = "Consul of before is asked as `consul` itself asks it: CONSUL_HTTP_ADDR (https), CONSUL_HTTP_TOKEN \
     or CONSUL_HTTP_TOKEN_FILE with the policy global-management, and where needed CONSUL_TLS_SERVER_NAME, \
-    CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY. Credentials of Azure are those of the provider.\n\
+    CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY. Azure's credentials and subscription come from the ARM_* variables or the Azure CLI.\n\
     Exit codes: 0 it may be adopted, 2 something blocks, 1 error.\n\nExample:\n  \
     terraform plan -out tfplan && terraform show -json tfplan > plan.json\n  \
     hcs adopt report -f plan.json --ca-file consul-agent-ca.pem --ca-key-file consul-agent-ca-key.pem \\\n    \
@@ -442,7 +445,7 @@ fn secret(word: &str) -> Result<Rotated, String> {
 fn place(cluster: Option<&str>, blob_endpoint: Option<String>) -> Result<Place, CliError> {
     match (blob_endpoint, cluster) {
         (Some(endpoint), _) => Ok(Place::Endpoint(endpoint)),
-        (None, cluster) => parse_cluster_id(cluster.unwrap_or_default())
+        (None, cluster) => parse_cluster_reference(cluster.unwrap_or_default())
             .map(Place::Cluster)
             .map_err(|reason| CliError::Azure { reason }),
     }
@@ -475,7 +478,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Doctor { cluster, file, address, format } => {
-            let id = cluster.as_deref().map(parse_cluster_id).transpose();
+            let id = cluster.as_deref().map(parse_cluster_reference).transpose();
             let id = id.map_err(|reason| CliError::Azure { reason });
             let declared = file.as_deref().map(|declared| Files {
                 declared,

@@ -86,7 +86,7 @@ async fn read(place: &Place) -> Result<ClusterStatus, CliError> {
     read_cluster_status(store.as_ref(), now_unix_ms).await.map_err(|error| match error {
         EngineError::Blob(BlobError::Denied { account, container, code }) => CliError::Azure {
             reason: format!(
-                "you may not read {container} of {account} ({code}). `Storage Blob Data Reader` on the account, or on its containers config, certificates, snapshots and status-*, lets you look"
+                "you may not read {container} of {account} ({code}). `Storage Blob Data Reader` on the account, or on its containers config, certificates, snapshots, decisions and status-*, lets you look"
             ),
         },
         EngineError::Blob(BlobError::NoContainer { .. }) => CliError::Azure {

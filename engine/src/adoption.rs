@@ -59,6 +59,9 @@ pub enum AdoptionError {
     /// It cannot be undone any more.
     #[error("{} of before no longer vote", .0.join(", "))]
     Gone(Vec<String>),
+    /// Who would go on alone is not all there.
+    #[error("{} of before have no power", .0.join(", "))]
+    Off(Vec<String>),
     /// A server did not do what it was asked for.
     #[error("{action} of {server}: {reason}")]
     NotDone {

@@ -1,8 +1,11 @@
 //! What a cluster says of itself, from its blobs alone: no Resource Manager, no Consul, no route into its network.
 
+mod before;
+
 use std::time::Duration;
 
-use hcs_planner::dataplane::{ClusterDocument, ServerPhase, blob, container};
+use hcs_planner::adoption::Adoption;
+use hcs_planner::dataplane::{ClusterDocument, ConsulStatus, ServerPhase, blob, container};
 use hcs_planner::observed::{ObservedServer, READY_BLOB, ReadyDocument, is_same_consul};
 use hcs_planner::ownership::{
     Operation, RUN_DEAD_AFTER_SECONDS, RunFailure, RunOutcome, RunPhase, RunRecord,
@@ -171,7 +174,9 @@ pub async fn read_cluster_status(
         let consul = in_force(&cluster, upgrade.as_ref()).clone();
         ClusterDocument { consul, ..cluster }
     });
-    let (servers, quorum) = servers(store, spec.as_ref(), cluster.as_ref(), &mut attention).await?;
+    let adoption: Option<Adoption> = document(store, blob::ADOPTION, &mut attention).await?;
+    let described = Described { spec: spec.as_ref(), cluster: cluster.as_ref(), adoption };
+    let (servers, quorum) = servers(store, &described, &mut attention).await?;
     let is_working = run.as_ref().is_some_and(|run| run.state == "working");
     if let Some(cluster) = &cluster {
         let ready: Option<ReadyDocument> = document(store, READY_BLOB, &mut attention).await?;
@@ -314,10 +319,16 @@ async fn run_status(
     Ok((Some(run), record.last_failure))
 }
 
+/// Documents that tell whose servers are to be looked at.
+struct Described<'d> {
+    spec: Option<&'d ClusterSpec>,
+    cluster: Option<&'d ClusterDocument>,
+    adoption: Option<Adoption>,
+}
+
 async fn servers(
     store: &dyn BlobStore,
-    spec: Option<&ClusterSpec>,
-    cluster: Option<&ClusterDocument>,
+    Described { spec, cluster, adoption }: &Described<'_>,
     attention: &mut Vec<String>,
 ) -> Result<(Vec<ServerRow>, QuorumStatus), EngineError> {
     let own = cluster.map_or(&[][..], |cluster| &cluster.slots);
@@ -327,7 +338,7 @@ async fn servers(
         .map(|slot| (*slot, true))
         .chain(others.iter().map(|slot| (*slot, false)))
         .collect();
-    let mut rows = Vec::new();
+    let (mut rows, mut consuls): (_, Vec<ConsulStatus>) = (Vec::new(), Vec::new());
     let mut quorum_status = QuorumStatus::default();
     for (slot, is_own) in slots {
         let name = spec
@@ -354,7 +365,9 @@ async fn servers(
         let told = observed.iter().flat_map(|server| &server.status.attention);
         attention.extend(told.map(|sentence| format!("{}: {sentence}", row.name)));
         let consul = observed.as_ref().and_then(|server| server.status.consul.as_ref());
-        if let Some(consul) = consul.filter(|consul| consul.is_leader && row.phase == "running") {
+        let consul = consul.filter(|_| row.phase == "running");
+        consuls.extend(consul.cloned());
+        if let Some(consul) = consul.filter(|consul| consul.is_leader) {
             let voters = u32::try_from(consul.voters.len()).unwrap_or(u32::MAX);
             quorum_status = QuorumStatus {
                 leader: Some(row.name.clone()),
@@ -367,6 +380,13 @@ async fn servers(
             }
         }
         rows.push(row);
+    }
+    if let Some(adoption) = adoption {
+        let consuls: Vec<&ConsulStatus> = consuls.iter().collect();
+        attention.extend(before::told(adoption, &consuls));
+        if quorum_status.leader.is_none() {
+            quorum_status = before::quorum_under(adoption, &consuls).unwrap_or_default();
+        }
     }
     if quorum_status.leader.is_none() && !rows.is_empty() {
         attention.push("no server says that it leads".to_owned());

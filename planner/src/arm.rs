@@ -223,6 +223,14 @@ impl Kind {
     }
 }
 
+/// What stands before and behind the first `marker`, which is ASCII and has no case in ids.
+///
+/// A lower-cased copy is no place to look: letters of other alphabets change their length with their case.
+pub fn split_once_without_case<'a>(text: &'a str, marker: &str) -> Option<(&'a str, &'a str)> {
+    let at = text.to_ascii_lowercase().find(&marker.to_ascii_lowercase())?;
+    Some((&text[..at], &text[at + marker.len()..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

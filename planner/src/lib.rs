@@ -28,6 +28,7 @@ pub mod ownership;
 pub mod peers;
 pub mod placement;
 pub mod plan;
+pub mod portal;
 pub mod reach;
 mod read_only;
 pub mod reference;

@@ -7,9 +7,10 @@ mod store;
 mod validate;
 mod write;
 
-use hcs_planner::arm::ArmId;
+use hcs_planner::arm::{ArmId, split_once_without_case};
 use hcs_planner::desired::KEPT_DAYS;
 use hcs_planner::names::{parse_cluster_id, storage_account_name};
+use hcs_planner::portal::parse_cluster_reference;
 use hcs_planner::rules;
 use hcs_planner::snapshots::policy::OnDelete;
 use jiff::{Timestamp, Unit};
@@ -324,13 +325,11 @@ fn policy_id(cluster_id: &ArmId, name: &str) -> String {
 
 fn parse_id(text: &str) -> Result<(ArmId, String), String> {
     let expected = "<cluster id>/snapshotPolicies/<name>";
-    let lower = text.to_lowercase();
-    let at = lower.find("/snapshotpolicies/").ok_or_else(|| {
+    let (cluster, name) = split_once_without_case(text, "/snapshotPolicies/").ok_or_else(|| {
         format!("{text:?} is no id of a snapshot policy; it has the form {expected}.")
     })?;
-    let name = &text[at + "/snapshotpolicies/".len()..];
     rules::policy_name(name)?;
-    Ok((parse_cluster_id(&text[..at])?, name.to_owned()))
+    Ok((parse_cluster_reference(cluster)?, name.to_owned()))
 }
 
 #[cfg(test)]

@@ -197,11 +197,6 @@ async fn look(wanted: &Wanted<'_>) -> Result<Seen, CliError> {
             "{unknown} is not known before the apply, so what would be made is not known either: make what it comes from first"
         )));
     }
-    if wanted.from.is_empty() {
-        return Err(refused(
-            "--from is missing: name the scale sets or machines of the servers of before",
-        ));
-    }
     let authority_pem = read(wanted.ca_file)?;
     let authority_key_pem = Zeroizing::new(read(wanted.ca_key_file)?);
     let consul = Consul::from_env(authority_pem.as_bytes()).map_err(refused)?;
@@ -277,8 +272,13 @@ fn unfinished(error: &AdoptionError, command: &str) -> CliError {
             "{error}: what was written since lies with the cluster's own servers too, and those alone may be a quorum. \
              `hcs adopt finish` goes on"
         ),
+        AdoptionError::Off(_) => format!(
+            "{error}: without them the servers that go on may be no quorum. Start them, or have them go, too, by \
+             `hcs adopt finish`"
+        ),
         AdoptionError::NoRoom { .. } => format!(
-            "{error}. Nothing was stopped; `consul operator autopilot state` tells who is not well"
+            "{error}. It goes on as it did; `consul operator autopilot state` tells who is not well, and `hcs adopt finish` \
+             goes on when all are"
         ),
         error => {
             format!("{}. What was done stays; `hcs adopt {command}` again goes on", chain(error))

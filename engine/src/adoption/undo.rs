@@ -28,15 +28,19 @@ impl Adopting<'_> {
     async fn undo(&self) -> Result<Vec<String>, AdoptionError> {
         let view = self.look().await?;
         let peers = view.peers();
-        let mut gone = Vec::new();
+        let (mut gone, mut off) = (Vec::new(), Vec::new());
         for server in &self.adoption.servers {
-            let votes = peers.is_empty() || peers.contains(&server.node_name);
-            if !votes || !self.is_on(server).await? {
+            if !peers.is_empty() && !peers.contains(&server.node_name) {
                 gone.push(server.node_name.clone());
+            } else if !self.is_on(server).await? {
+                off.push(server.node_name.clone());
             }
         }
         if !gone.is_empty() {
             return Err(AdoptionError::Gone(gone));
+        }
+        if !off.is_empty() {
+            return Err(AdoptionError::Off(off));
         }
         let leads = |slot: u32| {
             let mut statuses = view.statuses.iter().filter(|status| status.slot == slot);

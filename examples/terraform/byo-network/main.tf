@@ -62,7 +62,7 @@ variable "encryption_at_host_enabled" {
 }
 
 variable "consul_version" {
-  description = "Exact Consul version; null takes the newest known one."
+  description = "Exact Consul version; null takes the newest that was run with hcs."
   type        = string
   default     = null
 }

@@ -24,7 +24,7 @@ variable "server_count" {
 }
 
 variable "consul_version" {
-  description = "Exact Consul version; null takes the newest known one."
+  description = "Exact Consul version; null takes the newest that was run with hcs."
   type        = string
   default     = null
 }

@@ -19,7 +19,7 @@ variable "resource_group_name" {
 }
 
 variable "consul_version" {
-  description = "Exact Consul version; a newer one is an upgrade. Null takes the newest known one at creation and stays there."
+  description = "Exact Consul version; a newer one is an upgrade. Null takes the newest at creation that was run with hcs, and stays there."
   type        = string
   default     = null
 }

@@ -1,6 +1,6 @@
 //! Where a snapshot lies: `<storage container id>/blobs/<path>`, readable with no cluster and no state.
 
-use crate::arm::{ArmId, Kind};
+use crate::arm::{ArmId, Kind, split_once_without_case};
 use crate::dataplane::{blob, container};
 use crate::names::{parse_cluster_id, storage_account};
 
@@ -34,8 +34,8 @@ impl SnapshotId {
 
     /// The cluster whose account it is: the managed group that holds it.
     pub fn cluster_id(&self) -> Option<ArmId> {
-        let group = self.account.as_str().to_lowercase().find("/providers/")?;
-        let cluster_id = parse_cluster_id(&self.account.as_str()[..group]).ok()?;
+        let (group, _) = split_once_without_case(self.account.as_str(), "/providers/")?;
+        let cluster_id = parse_cluster_id(group).ok()?;
         (storage_account(&cluster_id) == self.account).then_some(cluster_id)
     }
 
@@ -56,11 +56,9 @@ impl SnapshotId {
                  as hcs_snapshot.id and hcs_snapshots have it."
             )
         };
-        let lower = text.to_lowercase();
-        let at = lower.find(&CONTAINERS.to_lowercase()).ok_or_else(wrong)?;
-        let (account, rest) = (ArmId::new(&text[..at]), &text[at + CONTAINERS.len()..]);
-        let blobs = rest.to_lowercase().find(BLOBS).ok_or_else(wrong)?;
-        let (container, path) = (&rest[..blobs], &rest[blobs + BLOBS.len()..]);
+        let (account, rest) = split_once_without_case(text, CONTAINERS).ok_or_else(wrong)?;
+        let (container, path) = split_once_without_case(rest, BLOBS).ok_or_else(wrong)?;
+        let account = ArmId::new(account);
         let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
         let fits = account.is_a(Kind::StorageAccount)
             && is_plain(container)
@@ -87,9 +85,8 @@ impl std::fmt::Display for SnapshotId {
 /// Where it is none, in one sentence with the form that it has.
 pub fn parse_container(text: &str) -> Result<(ArmId, String), String> {
     let id = ArmId::new(text);
-    let lower = id.as_str().to_lowercase();
-    let at = lower.find(&CONTAINERS.to_lowercase()).filter(|_| id.is_a(Kind::BlobContainer));
-    let Some(at) = at else {
+    let parts = split_once_without_case(id.as_str(), CONTAINERS);
+    let Some((account, _)) = parts.filter(|_| id.is_a(Kind::BlobContainer)) else {
         let instead = if text.starts_with("https://") {
             " A URL does not say in which subscription and group the account is."
         } else {
@@ -100,7 +97,7 @@ pub fn parse_container(text: &str) -> Result<(ArmId, String), String> {
              azurerm_storage_container.example.id has it.{instead}"
         ));
     };
-    Ok((ArmId::new(&text[..at]), id.name().to_owned()))
+    Ok((ArmId::new(account), id.name().to_owned()))
 }
 
 #[cfg(test)]
@@ -141,5 +138,28 @@ mod tests {
             ..id
         };
         assert_eq!(elsewhere.cluster_id(), None, "an account of somebody");
+    }
+
+    /// Lower case may be longer or shorter than what it is of: letters of groups are any that Unicode has.
+    #[test]
+    fn ids_with_letters_of_any_alphabet_are_read_or_refused() {
+        let container = format!(
+            "{CLUSTER}/providers/Microsoft.Storage/storageAccounts/acct{CONTAINERS}backups"
+        );
+        for letters in ["İİİ", "ẞẞẞ", "KKK", "ö", "山"] {
+            let of_group = container.replace("rg-demo", letters);
+            let (account, name) = parse_container(&of_group).unwrap();
+            assert_eq!(format!("{account}{CONTAINERS}{name}"), of_group);
+            let text = format!("{of_group}/blobs/{letters}.snap");
+            assert_eq!(SnapshotId::parse(&text).unwrap().to_string(), text);
+            for wrong in [
+                letters.to_owned(),
+                format!("{letters}{CONTAINERS}"),
+                format!("{letters}{CONTAINERS}{letters}/blobs/"),
+            ] {
+                assert!(SnapshotId::parse(&wrong).is_err(), "{wrong}");
+                assert!(parse_container(&wrong).is_err(), "{wrong}");
+            }
+        }
     }
 }

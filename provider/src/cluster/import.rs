@@ -2,9 +2,9 @@
 
 use hcs_engine::lease::told;
 use hcs_planner::arm::ArmId;
-use hcs_planner::names::parse_cluster_id;
 use hcs_planner::observed::Observed;
 use hcs_planner::ownership::{FixedInputs, RunRecord};
+use hcs_planner::portal::parse_cluster_reference;
 use hcs_planner::spec::ClusterSpec;
 use tfplugin::typed::Model as _;
 use tfplugin::{Context, Diagnostic, Diagnostics, ImportResponse, ReadRequest, Value};
@@ -18,7 +18,7 @@ pub(super) async fn import(ctx: &Context, id: &str) -> ImportResponse {
         Ok(client) => client,
         Err(found) => return ImportResponse::failed(found),
     };
-    let cluster_id = match parse_cluster_id(id) {
+    let cluster_id = match parse_cluster_reference(id) {
         Ok(id) => id,
         Err(detail) => {
             return ImportResponse::failed(Diagnostic::error("Invalid import id", detail));
@@ -108,13 +108,13 @@ mod tests {
     #[test]
     fn both_forms_of_the_id_lead_to_the_managed_group() {
         let expected = ArmId::resource_group("s", "rg-mrg-demo");
-        assert_eq!(parse_cluster_id("s/rg/demo").unwrap(), expected);
+        assert_eq!(parse_cluster_reference("s/rg/demo").unwrap(), expected);
         assert_eq!(
-            parse_cluster_id("/subscriptions/s/resourcegroups/rg-mrg-demo/").unwrap(),
+            parse_cluster_reference("/subscriptions/s/resourcegroups/rg-mrg-demo/").unwrap(),
             expected
         );
         for text in ["", "demo", "/subscriptions/s", "a/b/c/d"] {
-            assert!(parse_cluster_id(text).is_err(), "{text}");
+            assert!(parse_cluster_reference(text).is_err(), "{text}");
         }
     }
 }

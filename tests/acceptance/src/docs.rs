@@ -37,27 +37,38 @@ pub fn generate(workspace: &Workspace) -> Result<BTreeMap<String, String>, Harne
         }
     }
     for (name, signature) in provider["functions"].as_object().into_iter().flatten() {
-        pages.insert(format!("functions/{name}.md"), function(name, signature));
+        pages.insert(format!("functions/{name}.md"), function(name, signature)?);
     }
     Ok(pages)
 }
 
+fn unnamed(name: &str) -> HarnessError {
+    HarnessError::Unexpected(format!(
+        "{name} has no example: name one in tests/acceptance/src/docs.rs"
+    ))
+}
+
 /// A call of each function, and what it gives.
-fn call(name: &str) -> (&'static str, &'static str) {
-    match name {
+fn call(name: &str) -> Result<(&'static str, &'static str), HarnessError> {
+    Ok(match name {
         "zone_placement" => ("5, [\"1\", \"2\", \"3\"]", "[\"1\", \"2\", \"3\", \"1\", \"2\"]"),
         "quorum" => ("5", "3"),
-        _ => (
+        "next_window" => (
+            "hcs_cluster.main.maintenance_windows[0], plantimestamp()",
+            "{ start = \"2026-12-05T00:00:00Z\", end = \"2026-12-05T06:00:00Z\" }",
+        ),
+        "parse_cluster_id" => (
             "hcs_cluster.main.id",
             "{ id = \"/subscriptions/...\", subscription_id = \"...\", managed_resource_group_name = \"platform-rg-mrg-demo\" }",
         ),
-    }
+        _ => return Err(unnamed(name)),
+    })
 }
 
-fn function(name: &str, signature: &Value) -> String {
+fn function(name: &str, signature: &Value) -> Result<String, HarnessError> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut page = head(&format!("{name} (Function)"), &text(&signature["description"]));
-    let (arguments, result) = call(name);
+    let (arguments, result) = call(name)?;
     let _ = write!(
         page,
         "\n## Example Usage\n\n```terraform\n# {result}\nprovider::hcs::{name}({arguments})\n```\n\n## Signature\n\n```text\n"
@@ -73,7 +84,7 @@ fn function(name: &str, signature: &Value) -> String {
     for (name, ty, description) in parameters {
         let _ = writeln!(page, "- `{name}` ({ty}) {description}");
     }
-    page
+    Ok(page)
 }
 
 /// A type as signatures write it.
@@ -112,8 +123,9 @@ fn index(block: &Value) -> Result<String, HarnessError> {
     let mut text = head("hcs Provider", &description(block));
     text.push_str(&example("quickstart")?);
     text.push_str(
-        "\nEvery argument may also come from the environment variable that it names; credentials \
-         are tried in the order certificate, secret, OIDC, managed identity, Azure CLI.\n",
+        "\nEvery argument may also come from the environment variable that it names. Of \
+         certificate, secret, OIDC, managed identity and Azure CLI the first one that is \
+         configured is used; where that fails, no other is tried.\n",
     );
     attributes(block, &mut text);
     Ok(text)
@@ -144,10 +156,7 @@ fn page(name: &str, kind: &str, block: &Value) -> Result<String, HarnessError> {
             "\n## Example Usage\n\n```terraform\ndata \"hcs_cluster\" \"main\" {\n  name                \
              = \"quickstart\"\n  resource_group_name = \"platform-rg\"\n}\n```\n",
         ),
-        _ => {
-            let told = format!("{name} has no example: name one in tests/acceptance/src/docs.rs");
-            return Err(HarnessError::Unexpected(told));
-        }
+        _ => return Err(unnamed(name)),
     }
     attributes(block, &mut text);
     if kind == "Resource" {

@@ -142,6 +142,9 @@ fn a_cluster_takes_over_from_a_scale_set_of_three_and_loses_nothing() -> Done {
     assert!(applied.words().contains("Servers of before vote together with"), "{}", applied.text());
     assert_eq!(before.voters(0)?.len(), 6);
     terraform.plan(&[])?.expect_code(0)?;
+    let status = adoption.scenario.hcs("status", &[])?;
+    assert!(status.contains("of before still belong to it"), "{status}");
+    assert!(!status.contains("no server says that it leads"), "{status}");
 
     // What would take the votes of before along is refused.
     let refused = terraform.run(&["destroy", "-auto-approve", "-no-color"])?.expect_code(1)?;
