@@ -159,6 +159,11 @@ impl Board {
         }
     }
 
+    /// Whether something of an area will not work for long.
+    pub fn has_attention(&self, area: &str) -> bool {
+        self.facts().attention.contains_key(area)
+    }
+
     /// Notes which versions of rotated secrets this server works with.
     pub fn set_rotations(&self, rotations: BTreeMap<String, SecretVersion>) {
         self.facts().rotations = rotations;

@@ -2,6 +2,7 @@
 
 mod compute;
 mod encryption;
+mod images;
 mod network;
 mod private;
 mod storage;

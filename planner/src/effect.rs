@@ -101,6 +101,9 @@ fn classes(kind: Kind) -> &'static [Class] {
             // Image and disks.
             ("/properties/virtualMachineProfile/storageProfile", ReplacesServer),
             ("/properties/virtualMachineProfile/securityProfile/encryptionAtHost", ReplacesServer),
+            // What Azure takes at creation alone, or from a machine that is off.
+            ("/plan", ReplacesServer),
+            ("/properties/virtualMachineProfile/capacityReservation", ReplacesServer),
             ("/zones", ReplacesServer),
             ("/properties/platformFaultDomainCount", ReplacesServer),
             ("/properties/singlePlacementGroup", ReplacesServer),

@@ -94,6 +94,15 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
         let actions = vec!["Microsoft.Compute/diskEncryptionSets/read".to_owned()];
         needs.push(Need { scope: set.clone(), role: "Reader", actions });
     }
+    if let Some(image) = &spec.source_image_id {
+        let actions = vec!["Microsoft.Compute/galleries/images/versions/read".to_owned()];
+        needs.push(Need { scope: image.clone(), role: "Reader", actions });
+    }
+    if let Some(group) = &spec.capacity_reservation_group_id {
+        let group_type = "Microsoft.Compute/capacityReservationGroups";
+        let actions = ["read", "deploy/action"].map(|verb| format!("{group_type}/{verb}")).into();
+        needs.push(Need { scope: group.clone(), role: "Virtual Machine Contributor", actions });
+    }
     for peer in &spec.peer_vnet_ids {
         let mut actions = of_kind(Kind::Peering, &["read", "write", "delete"]);
         let network = ["read", "peer/action", "join/action"];

@@ -5,6 +5,7 @@
 
 mod disks;
 mod encryption;
+mod images;
 mod reach;
 mod roles;
 mod ssh;
@@ -22,6 +23,10 @@ use crate::upgrade::{Maintenance, NO_INDEX, RELEASE_INDEX};
 use crate::{maintenance, server_config};
 pub use disks::{PREMIUM_V2_NEEDS_A_ZONE, disk_encryption_set_id};
 pub use encryption::{key_name, key_vault_id, key_version};
+pub use images::{
+    CHANNEL_NEEDS_A_MARKETPLACE, PLAN_NEEDS_AN_IMAGE, RESERVATION_NEEDS_STRICT,
+    capacity_reservation_group_id, image_plan, source_image_id,
+};
 pub use reach::{
     NO_WAY_TO_RELEASES, ROUTING_NEEDS_A_SUBNET, ZONE_NEEDS_AN_ENDPOINT, storage_private_dns_zone_id,
 };
@@ -314,7 +319,7 @@ pub fn other_group(own: &str, managed: &str) -> Result<(), String> {
 }
 
 /// Inputs of which a cluster takes one: the first, the second, why.
-pub const EXCLUSIVE: [(&str, &str, &str); 2] = [
+pub const EXCLUSIVE: [(&str, &str, &str); 3] = [
     (
         "subnet_id",
         "vnet_cidr",
@@ -324,6 +329,11 @@ pub const EXCLUSIVE: [(&str, &str, &str); 2] = [
         "subnet_id",
         "peer_vnet_ids",
         "The servers live in your network: peer that one, and leave peer_vnet_ids out.",
+    ),
+    (
+        "source_image_id",
+        "image",
+        "The servers are made from an image of your gallery or from one of the marketplace; leave one out.",
     ),
 ];
 
@@ -395,6 +405,9 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
         check("storage_private_dns_zone_id", storage_private_dns_zone_id(id.as_str()));
     }
     for (attribute, why) in disks::broken(spec).into_iter().chain(encryption::broken(spec)) {
+        check(attribute, Err(why));
+    }
+    for (attribute, why) in images::broken(spec) {
         check(attribute, Err(why));
     }
     for (attribute, why) in roles::broken(spec) {

@@ -78,8 +78,17 @@ pub struct ClusterSpec {
     /// Sizes to try in this order where [`Self::vm_size`] has no capacity; only with a fallback.
     #[serde(default)]
     pub vm_size_fallbacks: Vec<String>,
-    /// Image of the servers.
+    /// Image of the servers, where [`Self::source_image_id`] names none.
     pub image: ImageReference,
+    /// A version of an image in a gallery of somebody, instead of one of the marketplace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_image_id: Option<ArmId>,
+    /// What was bought with the image; absent: it costs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_plan: Option<Box<ImagePlan>>,
+    /// Reservations from whose room the servers take theirs; absent: from what is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_group_id: Option<ArmId>,
     /// Size of the OS disk.
     pub os_disk_gib: u32,
     /// Size of the data disk, which holds Consul's data.
@@ -213,6 +222,9 @@ impl ClusterSpec {
             vm_size: defaults::VM_SIZE.to_owned(),
             vm_size_fallbacks: vec![],
             image: ImageReference::default(),
+            source_image_id: None,
+            image_plan: None,
+            capacity_reservation_group_id: None,
             os_disk_gib: defaults::OS_DISK_GIB,
             data_disk_gib: defaults::DATA_DISK_GIB,
             data_disk_type: DataDiskType::default(),
@@ -254,6 +266,13 @@ impl ClusterSpec {
             image_upgrade_channel: ImageChannel::None,
             image_at_least: None,
         }
+    }
+}
+
+impl ClusterSpec {
+    /// Whether each server is made with the newest image of its day, and keeps that.
+    pub fn takes_newest_image(&self) -> bool {
+        self.source_image_id.is_none() && self.image.is_latest()
     }
 }
 
@@ -302,6 +321,17 @@ pub struct ImageReference {
     pub sku: String,
     /// An exact version or `latest`.
     pub version: String,
+}
+
+/// What was bought with an image of the marketplace; the names are Azure's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagePlan {
+    /// e.g. `center-for-internet-security-inc`.
+    pub publisher: String,
+    /// The offer, e.g. `cis-ubuntu`.
+    pub product: String,
+    /// The plan of that offer, e.g. `cis-ubuntulinux2404-l1-gen2`.
+    pub name: String,
 }
 
 impl ImageReference {

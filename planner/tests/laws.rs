@@ -24,6 +24,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SIZES: [&str; 3] = ["Standard_D2s_v5", "Standard_D4s_v5", "Standard_D2as_v5"];
 
+const GALLERY_IMAGE: &str = "/subscriptions/s/resourceGroups/images/providers/Microsoft.Compute/galleries/gold/images/ubuntu/versions/1.0.0";
+const RESERVATIONS: &str = "/subscriptions/s/resourceGroups/room/providers/Microsoft.Compute/capacityReservationGroups/consul";
 const ENCRYPTION_SET: &str =
     "/subscriptions/s/resourceGroups/keys/providers/Microsoft.Compute/diskEncryptionSets/consul";
 
@@ -80,6 +82,12 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
                 s.disk_encryption_set_id = (os == 1).then(|| ArmId::new(ENCRYPTION_SET));
                 if image {
                     s.image.version = "24.04.202611010".into();
+                }
+                // Of the marketplace, or of a gallery in reserved room.
+                if image && os == 1 {
+                    s.source_image_id = Some(ArmId::new(GALLERY_IMAGE));
+                    s.capacity_reservation_group_id =
+                        (fallback == ZoneFallback::Strict).then(|| ArmId::new(RESERVATIONS));
                 }
                 s.lock = if locked > 0 { LockLevel::CanNotDelete } else { LockLevel::None };
                 if locked == 2 {
@@ -150,7 +158,10 @@ fn cases() -> impl Strategy<Value = Case> {
         if zones {
             now.zones = other.zones;
         }
-        if size {
+        if size
+            && (now.capacity_reservation_group_id.is_none()
+                || other.zone_fallback == ZoneFallback::Strict)
+        {
             now.vm_size = other.vm_size;
             now.zone_fallback = other.zone_fallback;
             now.vm_size_fallbacks = other.vm_size_fallbacks;
@@ -163,6 +174,10 @@ fn cases() -> impl Strategy<Value = Case> {
         }
         if image {
             now.image = other.image;
+            now.source_image_id = other.source_image_id;
+            now.capacity_reservation_group_id = other
+                .capacity_reservation_group_id
+                .filter(|_| now.zone_fallback == ZoneFallback::Strict);
         }
         if tags {
             now.tags = other.tags;

@@ -62,7 +62,8 @@ pub(crate) fn advice(error: &EngineError) -> String {
              wrote it, or a newer one; if it is broken, restore an earlier version of the blob."
         }
         EngineError::BadDocument { .. } => {
-            "Restore the blob from its last good content, or delete it if the document was never valid."
+            "Restore the blob from its last good content, which the account keeps for a week after it is overwritten or \
+             deleted. Do not delete it: what it says stands nowhere else."
         }
         EngineError::Stopped
         | EngineError::Unresolved(_)

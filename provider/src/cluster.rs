@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use tfplugin::typed::Model as _;
 use tfplugin::{
-    ApplyRequest, ApplyResponse, Context, Diagnostics, IdentitySchema, ImportRequest,
-    ImportResponse, PlanRequest, PlanResponse, ReadRequest, ReadResponse, Resource, Schema,
-    Timeouts, Value, async_trait,
+    ApplyRequest, ApplyResponse, Context, Diagnostic, Diagnostics, IdentitySchema, ImportRequest,
+    ImportResponse, MoveRequest, MoveResponse, PlanRequest, PlanResponse, ReadRequest,
+    ReadResponse, Resource, Schema, Timeouts, Upgrader, Value, async_trait,
 };
 
 pub(crate) use import::restored;
@@ -28,6 +28,8 @@ pub(crate) use read::{ca_certificate, unseen};
 pub(crate) use spec::tag_map;
 pub(crate) use state::{computed, incarnation};
 pub(crate) use validate::version as exact_version;
+
+use crate::retired;
 
 /// Type name in configurations.
 pub(crate) const TYPE_NAME: &str = "hcs_cluster";
@@ -73,6 +75,9 @@ impl Resource for ClusterResource {
     }
 
     async fn plan(&self, ctx: &Context, request: PlanRequest) -> PlanResponse {
+        if let Some(id) = retired::application(&request.prior) {
+            return PlanResponse::failed(retired::not_refreshed(id));
+        }
         plan::plan(ctx, request).await
     }
 
@@ -81,6 +86,10 @@ impl Resource for ClusterResource {
     }
 
     async fn read(&self, ctx: &Context, request: ReadRequest) -> ReadResponse {
+        if let Some(id) = retired::application(&request.state) {
+            let diagnostics = retired::cluster_is_gone(id).into();
+            return ReadResponse { diagnostics, ..ReadResponse::gone() };
+        }
         read::read(ctx, request).await
     }
 
@@ -90,5 +99,19 @@ impl Resource for ClusterResource {
 
     async fn import(&self, ctx: &Context, request: ImportRequest) -> ImportResponse {
         import::import(ctx, request.id_or(Cluster::ID)).await
+    }
+
+    fn upgraders(&self) -> Vec<Upgrader> {
+        vec![retired::upgrader()]
+    }
+
+    async fn move_from(&self, _: &Context, request: MoveRequest) -> MoveResponse {
+        retired::moved(TYPE_NAME, &request).unwrap_or_else(|| {
+            let detail = format!(
+                "A {} of {} cannot become a cluster of this provider.",
+                request.source_type, request.source_provider
+            );
+            MoveResponse::failed(Diagnostic::error("Resource cannot be moved", detail))
+        })
     }
 }

@@ -21,6 +21,7 @@ mod leg;
 mod listing;
 mod policy;
 mod provider;
+mod retired;
 mod snapshots;
 mod tagging;
 #[cfg(test)]

@@ -98,15 +98,18 @@ mod tests {
         let mut spec = json!(ClusterSpec::new("s", "demo", "rg", "westeurope"));
         // What is left out where there is none.
         for name in [
+            "capacity_reservation_group_id",
             "consul_server_config",
             "customer_managed_key",
             "disk_encryption_set_id",
             "final_snapshot_storage_container_id",
             "host_manager_version",
+            "image_plan",
             "ignore_maintenance_windows_for",
             "min_consul_version",
             "restore_from_snapshot_id",
             "rotation_triggers",
+            "source_image_id",
         ] {
             spec[name] = Value::Null;
         }

@@ -196,7 +196,7 @@ impl Reconciler<'_> {
             host_manager = Some(file);
         }
         if plan.steps().iter().any(|(_, step)| step.action.boots_server()) {
-            if self.spec.image.is_latest() {
+            if self.spec.takes_newest_image() {
                 let newest = match &self.spec.image_at_least {
                     // What the plan has said, also where a newer one has come since.
                     Some(version) => version.clone(),

@@ -22,6 +22,7 @@ use crate::readiness::serve::is_ready;
 use crate::report::chain;
 use crate::room::Room;
 use crate::secrets::Secret;
+use crate::snapshot::AREA as SNAPSHOTS;
 use crate::status::Board;
 
 /// The path that collectors ask.
@@ -117,7 +118,11 @@ impl Endpoint for Metrics {
             has_answered: !of_consul.is_empty(),
             is_ready: ready.is_ok(),
             room: Room::of(&self.host.paths.data_disk()).ok(),
-            leaf_expires_unix_s: self.board.leaf().map(|leaf| leaf.facts.expires_unix_s),
+            leaf_unix_s: self
+                .board
+                .leaf()
+                .map(|leaf| (leaf.facts.starts_unix_s, leaf.facts.expires_unix_s)),
+            are_snapshots_late: self.board.has_attention(SNAPSHOTS),
         };
         (StatusCode::OK, text::own(&facts) + &of_consul)
     }

@@ -19,8 +19,10 @@ pub(super) struct Facts {
     pub(super) is_ready: bool,
     /// Of the data disk.
     pub(super) room: Option<Room>,
-    /// When the server's certificate ends.
-    pub(super) leaf_expires_unix_s: Option<i64>,
+    /// When the server's certificate begins and ends.
+    pub(super) leaf_unix_s: Option<(i64, i64)>,
+    /// Whether a policy has kept nothing for too long; whoever leads knows.
+    pub(super) are_snapshots_late: bool,
 }
 
 /// All gauges, in the order of this file.
@@ -54,7 +56,11 @@ pub(super) fn own(facts: &Facts) -> String {
     tell("hcs_host_manager_well", "The host manager has no error.", "", whether(is_working));
     let attention = status.attention.len().to_string();
     tell("hcs_attention", "Sentences that ask for somebody's attention.", "", attention);
-    if let Some(expires) = facts.leaf_expires_unix_s {
+    let help = "A snapshot policy has kept none for its stale_after; whoever leads says so.";
+    tell("hcs_snapshots_late", help, "", whether(facts.are_snapshots_late));
+    if let Some((begins, expires)) = facts.leaf_unix_s {
+        let help = "When the server's certificate begins, Unix time.";
+        tell("hcs_certificate_begins_timestamp_seconds", help, "", begins.to_string());
         let help = "When the server's certificate ends, Unix time.";
         tell("hcs_certificate_expires_timestamp_seconds", help, "", expires.to_string());
     }
@@ -95,8 +101,28 @@ mod tests {
             has_answered: true,
             is_ready: true,
             room: Some(Room { total_bytes: 32, free_bytes: 16 }),
-            leaf_expires_unix_s: Some(1_795_000_000),
+            leaf_unix_s: Some((1_794_395_200, 1_795_000_000)),
+            are_snapshots_late: false,
         };
         expect_file!["own.txt"].assert_eq(&own(&facts));
+    }
+
+    /// An alarm on what nobody tells is silent for ever.
+    #[test]
+    fn alarms_and_the_guide_name_what_is_told() {
+        let told = include_str!("own.txt");
+        let alarms = include_str!("../../../examples/monitoring/hcs-alerts.yaml");
+        let guide = include_str!("../../../docs/guides/monitoring.md");
+        let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+        let names = |text: &'static str| {
+            let words = text.split(|letter| !is_name(letter));
+            let ours =
+                words.filter(|word| word.starts_with("hcs_") && !word.starts_with("hcs_cluster"));
+            ours.collect::<std::collections::BTreeSet<&str>>()
+        };
+        let told = names(told);
+        assert!(names(alarms).len() > 10, "{alarms}");
+        assert_eq!(names(alarms).difference(&told).collect::<Vec<_>>(), Vec::<&&str>::new());
+        assert_eq!(names(guide), told, "the guide names all of them and no other");
     }
 }

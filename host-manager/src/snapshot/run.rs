@@ -12,6 +12,7 @@ use hcs_planner::snapshots::schedule::Schedule;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+use super::AREA;
 use super::attempt::{Outcome, SnapshotError, attempt, now, schedule};
 use super::drill::{self, Drills};
 use super::trial;
@@ -78,7 +79,7 @@ pub async fn run(host: Arc<Host>, board: Arc<Board>, stop: CancellationToken) {
                 attend(&host, &board, &client, watched, progress).await;
                 drills.attend(&host, &board, &client, &watched.policy, progress.newest).await;
             }
-            board.set_attention("snapshots", late(&host, &policies, &progress));
+            board.set_attention(AREA, late(&host, &policies, &progress));
             let now_ms = host.clock.now_unix_ms();
             if now_ms >= expires_ms {
                 expires_ms = now_ms.saturating_add(host.timing.interval_ms(EXPIRY_SECONDS));

@@ -2,14 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Builder, encryption, object, storage};
+use super::{Builder, encryption, images, object, storage};
 use crate::arm::{ArmId, Kind};
 use crate::dataplane::{BootstrapConfig, container};
 use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER};
 use crate::placement::Place;
-use crate::reference::{
-    cloud_init, image_version, output, parameter, parameter as params, set_cloud_init,
-};
+use crate::reference::{cloud_init, output, parameter, parameter as params, set_cloud_init};
 
 /// Logical unit number of the data disk.
 const DATA_DISK_LUN: u32 = 10;
@@ -94,10 +92,12 @@ fn scale_set(builder: &mut Builder<'_>, slot: u32, needs: &[String]) {
     profile["storageProfile"] = storage_profile(builder, &id);
     profile["osProfile"] = os_profile(builder, slot);
     profile["networkProfile"] = network_profile(builder);
+    images::add(builder, &id, &mut body);
     set_place(&mut body, &place);
     let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
     builder.add_for_slot(object::server(slot), Kind::ScaleSet, id, body, &needs, Some(slot));
     encryption::tag(builder, &object::server(slot));
+    images::tag(builder, &object::server(slot));
 }
 
 /// Writes zone and size, and all that follows from them, into a server's body.
@@ -127,11 +127,6 @@ pub(super) fn set_place(body: &mut Value, place: &Place) {
 
 fn storage_profile(builder: &Builder<'_>, id: &ArmId) -> Value {
     let spec = builder.spec;
-    let mut image = json!(spec.image);
-    if spec.image.is_latest() {
-        // A word in the model would bring another image with the next write of it, and with it another OS disk.
-        image["version"] = image_version(spec.image_at_least.as_deref());
-    }
     let disk = |kind: &str| {
         let mut disk = json!({ "storageAccountType": kind });
         if let Some(set) = encryption::disk_set(builder, id) {
@@ -140,7 +135,7 @@ fn storage_profile(builder: &Builder<'_>, id: &ArmId) -> Value {
         disk
     };
     json!({
-        "imageReference": image,
+        "imageReference": images::reference(builder),
         "osDisk": {
             "createOption": "FromImage",
             "caching": "ReadWrite",

@@ -388,8 +388,8 @@ fn beginning(what: &str, beginning: &Beginning) -> Diagnostics {
         Beginning::Fresh | Beginning::Known => Diagnostics::none(),
         Beginning::Resumed => Diagnostic::warning(
             format!("Went on with {what}"),
-            "A create of it ended before it was done, and no Terraform state holds it. What was made \
-             is kept; nothing was made twice.",
+            "It was begun before, by a create that did not end or by `hcs adopt prepare`, and no Terraform \
+             state holds it. What was made is kept; nothing was made twice.",
         )
         .into(),
     }

@@ -23,7 +23,7 @@ pub(super) async fn brought(
     before: &str,
     clock: &dyn Clock,
 ) -> Result<Option<String>, EngineError> {
-    let is_wanted = spec.image_upgrade_channel == ImageChannel::Latest && spec.image.is_latest();
+    let is_wanted = spec.image_upgrade_channel == ImageChannel::Latest && spec.takes_newest_image();
     if !is_wanted || !is_time(spec, clock) {
         return Ok(None);
     }

@@ -147,6 +147,19 @@ pub(crate) struct Cluster {
     /// beside a helper that joins first.
     #[tf(default = super::spec::image(&ImageReference::default()).write())]
     pub(crate) image: Attr<Image>,
+    /// Id of a version of an image in an Azure Compute Gallery of yours, instead of `image`: Ubuntu 24.04 or what is made of
+    /// it, for x64 and generation 2. It has to be replicated to the cluster's region, and the caller needs Reader on it.
+    /// Changing it makes one server after the other anew, beside a helper that joins first.
+    #[tf(validate = text_rule("the id of a version in an image gallery", rules::source_image_id), equal_if = ignoring_case)]
+    pub(crate) source_image_id: Attr<String>,
+    /// What was bought with the image, for one of the marketplace that costs something or a gallery's that was made of such.
+    /// The subscription accepts its terms first (`az vm image terms accept`). Changing it makes the servers anew.
+    pub(crate) image_plan: Attr<ImagePlan>,
+    /// Id of a capacity reservation group of yours, in whose reservations for `vm_size` and each of `zones` the servers run; only
+    /// with `zone_fallback` `strict`. A server that is made anew stands beside a helper, for which Azure takes what is free
+    /// where nothing more is reserved. Changing it makes the servers anew.
+    #[tf(validate = text_rule("the id of a capacity reservation group", rules::capacity_reservation_group_id), equal_if = ignoring_case)]
+    pub(crate) capacity_reservation_group_id: Attr<String>,
     /// Which images the servers take after their birth: `none` (default), or `latest`: a plan while a maintenance window is
     /// open makes servers anew that are older than the newest, one after the other; outside of one it leaves them. The
     /// servers cannot do it by themselves, so run an apply in the window, by a pipeline say. Not with an exact image.
@@ -269,6 +282,18 @@ pub(crate) struct Cluster {
     /// Its group.
     #[tf(computed)]
     pub(crate) vnet_resource_group_name: Attr<String>,
+    /// Subnet of the servers: yours where `subnet_id` names one.
+    #[tf(computed)]
+    pub(crate) server_subnet_id: Attr<String>,
+    /// Network security group of the cluster's own subnet; null in a subnet of yours.
+    #[tf(computed)]
+    pub(crate) network_security_group_id: Attr<String>,
+    /// Internal load balancer.
+    #[tf(computed)]
+    pub(crate) load_balancer_id: Attr<String>,
+    /// Storage account, such as for diagnostic settings.
+    #[tf(computed)]
+    pub(crate) storage_account_id: Attr<String>,
     /// What has to be assigned where `role_assignment_mode` is `external`, each with the condition that keeps it to the
     /// containers that it is for; empty otherwise. Whoever applies needs Storage Blob Data Contributor on the managed group
     /// beside them.
@@ -374,6 +399,20 @@ pub(crate) struct Image {
     /// An exact version or `latest`.
     #[tf(required)]
     pub(crate) version: Attr<String>,
+}
+
+/// What was bought with the image, for one of the marketplace that costs something or a gallery's that was made of such.
+#[derive(Debug, Clone, Default, Model)]
+pub(crate) struct ImagePlan {
+    /// e.g. `center-for-internet-security-inc`; with `image` the same as its `publisher`.
+    #[tf(required)]
+    pub(crate) publisher: Attr<String>,
+    /// e.g. `cis-ubuntu`; with `image` the same as its `offer`.
+    #[tf(required)]
+    pub(crate) product: Attr<String>,
+    /// e.g. `cis-ubuntulinux2404-l1-gen2`; with `image` the same as its `sku`.
+    #[tf(required)]
+    pub(crate) name: Attr<String>,
 }
 
 /// Where Consul's archive comes from; default: HashiCorp's releases. Once set it is remembered.

@@ -8,6 +8,7 @@ mod image;
 mod inputs;
 mod offer;
 mod roles;
+mod room;
 mod ways;
 mod worlds;
 mod zones_taken;
@@ -41,10 +42,14 @@ use worlds::{World, common, worlds};
 
 /// Known only when the cluster is there. `certificates_expire_at` changes by itself: it keeps its prior value through
 /// plan and apply, and only a read changes it.
-const UNKNOWN_ON_CREATE: [&str; 10] = [
+const UNKNOWN_ON_CREATE: [&str; 14] = [
     Cluster::ID,
     Cluster::INCARNATION_ID,
     Cluster::VNET_ID,
+    Cluster::SERVER_SUBNET_ID,
+    Cluster::NETWORK_SECURITY_GROUP_ID,
+    Cluster::LOAD_BALANCER_ID,
+    Cluster::STORAGE_ACCOUNT_ID,
     Cluster::STATE,
     Cluster::CONSUL_CA_FILE,
     Cluster::CERTIFICATES_EXPIRE_AT,
@@ -54,10 +59,13 @@ const UNKNOWN_ON_CREATE: [&str; 10] = [
     Cluster::NEXT_MAINTENANCE_AT,
 ];
 /// What an interrupted create may not have learned, and an update then learns.
-const LEARNED_LATE: [&str; 7] = [
+const LEARNED_LATE: [&str; 10] = [
     Cluster::ID,
     Cluster::INCARNATION_ID,
     Cluster::VNET_ID,
+    Cluster::SERVER_SUBNET_ID,
+    Cluster::LOAD_BALANCER_ID,
+    Cluster::STORAGE_ACCOUNT_ID,
     Cluster::CONSUL_CA_FILE,
     Cluster::CA_CERTIFICATE_EXPIRES_AT,
     Cluster::IMAGE_VERSION,
@@ -295,6 +303,7 @@ impl Planner {
         self.check_subnet(spec, is_new).await;
         self.check_way_to_storage(spec, is_new);
         self.check_encryption(spec, is_new).await;
+        self.check_room(spec, is_new).await;
         self.check_roles(spec).await;
         self.check_zones_taken(prior, spec).await;
         self.check_endpoint(spec);
@@ -538,6 +547,12 @@ pub(crate) mod tests {
             host_manager_version: Some(semver::Version::new(0, 1, 0)),
             private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),
             disk_encryption_set_id: Some(hcs_planner::arm::ArmId::new("/set")),
+            image_plan: Some(Box::new(hcs_planner::spec::ImagePlan {
+                publisher: "p".into(),
+                product: "o".into(),
+                name: "s".into(),
+            })),
+            capacity_reservation_group_id: Some(hcs_planner::arm::ArmId::new("/group")),
             customer_managed_key: Some(Box::new(hcs_planner::customer_key::CustomerManagedKey {
                 key_vault_id: hcs_planner::arm::ArmId::new("/vault"),
                 key_name: "key".into(),
@@ -561,8 +576,8 @@ pub(crate) mod tests {
             .filter(|name| restored.get(name).is_null())
             .map(str::to_owned)
             .collect();
-        // Of the two ways to a network a cluster has one.
-        assert_eq!(lost, [Cluster::SUBNET_ID]);
+        // Of the two ways to a network a cluster has one, and of the two kinds of images.
+        assert_eq!(lost, [Cluster::SOURCE_IMAGE_ID, Cluster::SUBNET_ID]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod parts;
 pub(super) use parts::image;
 pub(crate) use parts::timeouts;
 use parts::{
-    artifact_source, customer_managed_key, exclusion, identities, lock, rotation_triggers, window,
+    artifact_source, customer_managed_key, exclusion, identities, image_plan, lock, rotation_triggers, window,
 };
 
 /// The block that every resource has beside its attributes.
@@ -127,6 +127,15 @@ impl Cluster {
             vm_size_fallbacks: some(&self.vm_size_fallbacks, Self::VM_SIZE_FALLBACKS)?,
             image: set(&self.image, Self::IMAGE)?
                 .map_or_else(|| Ok(ImageReference::default()), |image| image.to_spec())?,
+            source_image_id: set(&self.source_image_id, Self::SOURCE_IMAGE_ID)?.map(ArmId::new),
+            image_plan: set(&self.image_plan, Self::IMAGE_PLAN)?
+                .map(|plan| plan.to_spec().map(Box::new))
+                .transpose()?,
+            capacity_reservation_group_id: set(
+                &self.capacity_reservation_group_id,
+                Self::CAPACITY_RESERVATION_GROUP_ID,
+            )?
+            .map(ArmId::new),
             image_upgrade_channel: word(
                 &self.image_upgrade_channel,
                 Self::IMAGE_UPGRADE_CHANNEL,
@@ -276,7 +285,14 @@ impl Cluster {
             zone_fallback: spec.zone_fallback.as_str().into(),
             vm_size: spec.vm_size.clone().into(),
             vm_size_fallbacks: spec.vm_size_fallbacks.clone().into(),
-            image: image(&spec.image).into(),
+            image: spec.source_image_id.is_none().then(|| image(&spec.image)).into(),
+            source_image_id: spec.source_image_id.as_ref().map(ToString::to_string).into(),
+            image_plan: spec.image_plan.as_deref().map(image_plan).into(),
+            capacity_reservation_group_id: spec
+                .capacity_reservation_group_id
+                .as_ref()
+                .map(ToString::to_string)
+                .into(),
             os_disk_gib: spec.os_disk_gib.into(),
             data_disk_gib: spec.data_disk_gib.into(),
             data_disk_type: spec.data_disk_type.as_str().into(),

@@ -179,6 +179,13 @@ pub(crate) fn computed(
         (Cluster::AZURE_RESOURCES, observed_resources(&desired, &survey)),
         (Cluster::DRIFT, Value::from(drift(&names, &desired, &survey, observed))),
         (Cluster::VNET_ID, Value::from(names.vnet().as_str())),
+        (Cluster::SERVER_SUBNET_ID, Value::from(names.subnet().as_str())),
+        (
+            Cluster::NETWORK_SECURITY_GROUP_ID,
+            Value::from(spec.subnet_id.is_none().then(|| names.security_group().to_string())),
+        ),
+        (Cluster::LOAD_BALANCER_ID, Value::from(names.load_balancer().as_str())),
+        (Cluster::STORAGE_ACCOUNT_ID, Value::from(names.storage_account().as_str())),
         (Cluster::REQUIRED_ROLE_ASSIGNMENTS, role_assignments(spec, observed, &Attr::Null)),
         (
             Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS,
@@ -223,10 +230,14 @@ fn storage_address(names: &Names, observed: &Observed) -> Option<String> {
     told.or_else(|| of(names.private_endpoint(), own)).map(str::to_owned)
 }
 
-/// The oldest image that a server was made with.
+/// The oldest image that a server was made with; a gallery's ends in its version.
 fn oldest_image(names: &Names, desired: &Desired, observed: &Observed) -> Option<String> {
-    let version = "/properties/virtualMachineProfile/storageProfile/imageReference/version";
-    let of = |slot: &u32| observed.object(&names.scale_set(*slot))?.pointer(version)?.as_str();
+    let image = "/properties/virtualMachineProfile/storageProfile/imageReference";
+    let of = |slot: &u32| {
+        let image = observed.object(&names.scale_set(*slot))?.pointer(image)?;
+        let text = |pointer: &str| image.pointer(pointer)?.as_str();
+        text("/version").or_else(|| text("/id")?.rsplit('/').next())
+    };
     let versions = desired.slots.iter().filter_map(of);
     versions.min_by_key(|version| ImageReference::version_order(version)).map(str::to_owned)
 }

@@ -13,7 +13,9 @@ use tfplugin::typed::Content as _;
 use tfplugin::validate::{Finding, Validator, null_elements, rule};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value, parse_duration};
 
-use super::model::{Cluster, Identities, Image, Lock, MaintenanceExclusion};
+use super::model::{Cluster, Identities, Lock, MaintenanceExclusion};
+
+mod images;
 
 /// What no attribute can tell by itself.
 pub(super) fn validate(config: &Value) -> Diagnostics {
@@ -24,7 +26,8 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     ssh(config, &mut found);
     versions(config, &mut found);
     exclusions(config, &mut found);
-    images(config, &mut found);
+    images::images(config, &mut found);
+    images::reservations(config, &mut found);
     ways(config, &mut found);
     disks(config, &mut found);
     roles(config, &mut found);
@@ -180,21 +183,6 @@ fn versions(config: &Value, found: &mut Diagnostics) {
         );
         let summary = "consul_version is older than min_consul_version";
         found.push(Diagnostic::error(summary, detail).at(Cluster::CONSUL_VERSION));
-    }
-}
-
-fn images(config: &Value, found: &mut Diagnostics) {
-    let channel = config.get(Cluster::IMAGE_UPGRADE_CHANNEL).as_str();
-    let version = config.get(Cluster::IMAGE).get(Image::VERSION).as_str();
-    if let Some(exact) = version.filter(|version| !version.eq_ignore_ascii_case("latest"))
-        && channel == Some(ImageChannel::Latest.as_str())
-    {
-        let detail = format!(
-            "An exact image stays until another one is written, and a channel moves it. Set image.version = \"latest\" instead \
-             of {exact:?}, or image_upgrade_channel = \"none\"."
-        );
-        let summary = "image_upgrade_channel does not go with an exact image";
-        found.push(Diagnostic::error(summary, detail).at(Cluster::IMAGE_UPGRADE_CHANNEL));
     }
 }
 
@@ -426,6 +414,13 @@ mod tests {
             ("outbound_type", "user_defined_routing".into(), "set subnet_id"),
             ("data_disk_type", "Ultra".into(), "\"Premium_LRS\", \"PremiumV2_LRS\""),
             ("disk_encryption_set_id", "keys".into(), "not the id of a disk encryption set"),
+            ("source_image_id", "gold".into(), "not the id of a version in an image gallery"),
+            (
+                "capacity_reservation_group_id",
+                "room".into(),
+                "not the id of a capacity reservation",
+            ),
+            ("image_plan", image_plan("l1"), "leave image_plan out"),
             ("storage_access", "private".into(), "\"public_endpoint\", \"private_endpoint\""),
             ("storage_private_dns_zone_id", "hub".into(), "neither \"System\""),
             ("storage_private_dns_zone_id", "None".into(), "storage_access = \"private_endpoint\""),
@@ -453,11 +448,48 @@ mod tests {
         }
     }
 
+    fn image_plan(name: &str) -> Value {
+        let parts = [("publisher", "cis"), ("product", "hardened"), ("name", name)];
+        Value::object(parts.map(|(name, text)| (name, Value::from(text))))
+    }
+
     #[test]
     fn inputs_that_exclude_each_other_are_told() {
         let outside = ("zone_fallback", Value::from("best_effort"));
         let both = errors(vec![("data_disk_type", "PremiumV2_LRS".into()), outside]);
         assert!(both.len() == 1 && both[0].contains("machines in a zone only"), "{both:?}");
+        let gallery = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/g/images/i/versions/1.0.0";
+        let gallery = ("source_image_id", Value::from(gallery));
+        let image = |sku: &str| {
+            let parts =
+                [("publisher", "cis"), ("offer", "hardened"), ("sku", sku), ("version", "latest")];
+            ("image", Value::object(parts.map(|(name, text)| (name, Value::from(text)))))
+        };
+        let group = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/capacityReservationGroups/c";
+        for (inputs, told) in [
+            (vec![gallery.clone(), image("l1")], "leave one out"),
+            (
+                vec![gallery.clone(), ("image_upgrade_channel", "latest".into())],
+                "names one version",
+            ),
+            (vec![image("l2"), ("image_plan", image_plan("l1"))], "publisher, offer and sku"),
+            (
+                vec![
+                    ("capacity_reservation_group_id", group.into()),
+                    ("zone_fallback", "prefer".into()),
+                ],
+                "reserved for one size in one zone",
+            ),
+        ] {
+            let found = errors(inputs);
+            assert!(found.len() == 1 && found[0].contains(told), "{told}: {found:?}");
+        }
+        for good in [
+            vec![gallery, ("image_plan", image_plan("l1"))],
+            vec![image("l1"), ("image_plan", image_plan("l1"))],
+        ] {
+            assert_eq!(errors(good), Vec::<String>::new());
+        }
         let subnet = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/s";
         let both = errors(vec![("subnet_id", subnet.into()), ("vnet_cidr", "10.0.0.0/24".into())]);
         assert_eq!(both.len(), 1);

@@ -14,12 +14,13 @@ use tfplugin::plan::equality::{by_duration, ignoring_case};
 use tfplugin::validate::text_rule;
 use tfplugin::{
     Attr, Context, Diagnostic, Diagnostics, Failure, ImportRequest, ManagedResource, Model,
-    Planned, Timeouts, async_trait, parse_duration,
+    MoveRequest, MoveResponse, Planned, Timeouts, async_trait, parse_duration,
 };
 
 use super::ask::Account;
 use super::names::snapshot_name;
 use crate::durations::Bounds;
+use crate::retired;
 use hcs_planner::snapshots::id::SnapshotId;
 
 /// A large cluster's takes minutes.
@@ -144,6 +145,9 @@ impl ManagedResource for SnapshotResource {
 
     async fn modify_plan(&self, _: &Context, plan: &mut Planned<Snapshot>) -> Diagnostics {
         let Some(prior) = &plan.prior else { return Diagnostics::none() };
+        if let Some(id) = retired::snapshot(&prior.id, &prior.cluster_id) {
+            return retired::not_refreshed(id);
+        }
         // Only the end of a snapshot can change; what else it is stays.
         let was = prior.expires_after.known().and_then(|text| parse_duration(text).ok());
         let is = plan.plan.expires_after.known().and_then(|text| parse_duration(text).ok());
@@ -192,6 +196,10 @@ impl ManagedResource for SnapshotResource {
     }
 
     async fn read(&self, ctx: &Context, state: Snapshot) -> Result<Option<Snapshot>, Diagnostics> {
+        if let Some(id) = retired::snapshot(&state.id, &state.cluster_id) {
+            ctx.warn(retired::snapshot_is_gone(id));
+            return Ok(None);
+        }
         let id = of_state(&state)?;
         let now = Timestamp::now();
         let is_over = state.expires_at.known().and_then(|at| at.parse::<Timestamp>().ok());
@@ -254,6 +262,10 @@ impl ManagedResource for SnapshotResource {
         }
     }
 
+    async fn move_from(&self, _: &Context, request: &MoveRequest) -> Option<MoveResponse> {
+        retired::moved(self.type_name(), request)
+    }
+
     async fn import(&self, _: &Context, request: ImportRequest) -> Result<Snapshot, Diagnostics> {
         let invalid = |detail: String| Diagnostics::error("Invalid import id", detail);
         let id = SnapshotId::parse(request.id_or(Snapshot::ID)).map_err(invalid)?;
@@ -313,6 +325,9 @@ fn parse_id(model: &Snapshot) -> Result<ArmId, Diagnostics> {
 }
 
 fn of_state(state: &Snapshot) -> Result<SnapshotId, Diagnostics> {
+    if let Some(id) = retired::snapshot(&state.id, &state.cluster_id) {
+        return Err(retired::not_refreshed(id));
+    }
     let id = state.id.require(Snapshot::ID)?;
     SnapshotId::parse(id).map_err(|detail| Diagnostics::error("Invalid id in the state", detail))
 }

@@ -147,7 +147,7 @@ impl Azure {
         let script = self.script(kill);
         let reconciler = self.reconciler(spec, &script);
         let end = tokio::select! {
-            outcome = reconciler.apply(intent) => match outcome {
+            outcome = Box::pin(reconciler.apply(intent)) => match outcome {
                 Ok(outcome) => {
                     *self.incarnation_id.lock().unwrap() = outcome.incarnation_id;
                     end(&outcome.report)
@@ -324,7 +324,7 @@ impl Azure {
         intent: Intent,
     ) -> Result<Beginning, String> {
         let reconciler = self.reconciler(spec, &self.script(None));
-        let outcome = reconciler.apply(intent).await.map_err(|error| chain(&error))?;
+        let outcome = Box::pin(reconciler.apply(intent)).await.map_err(|error| chain(&error))?;
         assert_eq!(end(&outcome.report), End::Complete);
         *self.incarnation_id.lock().unwrap() = outcome.incarnation_id;
         Ok(outcome.beginning)

@@ -57,6 +57,15 @@ impl Ran {
 impl Workspace {
     /// An empty one in `dir`, whose provider is the one that was just built and whose Azure is the emulator.
     pub fn new(dir: &Path, emulator: &Emulator) -> Result<Self, HarnessError> {
+        Self::with_env(dir, emulator.env.clone())
+    }
+
+    /// The same without an Azure, for what is only looked at: `validate`, `fmt`, `providers schema`.
+    pub fn without_azure(dir: &Path) -> Result<Self, HarnessError> {
+        Self::with_env(dir, BTreeMap::new())
+    }
+
+    fn with_env(dir: &Path, mut env: BTreeMap<String, String>) -> Result<Self, HarnessError> {
         fs::create_dir_all(dir).map_err(HarnessError::file(dir))?;
         let mirror = provider_mirror(&dir.join(".mirror"))?;
         let cli_config = dir.join(".terraformrc");
@@ -66,7 +75,6 @@ impl Workspace {
             mirror.display().to_string()
         );
         fs::write(&cli_config, text).map_err(HarnessError::file(&cli_config))?;
-        let mut env = emulator.env.clone();
         env.insert("TF_CLI_CONFIG_FILE".to_owned(), cli_config.display().to_string());
         env.insert("TF_IN_AUTOMATION".to_owned(), "1".to_owned());
         // The provider holds every response of its own against Terraform's contract.

@@ -313,8 +313,8 @@ fn scopes_are_objects_of_azure(scenario: &Scenario, made: &Composed) -> Done {
         scope.as_str().map(str::to_owned)
     };
     let scopes: Vec<String> = made.values().filter_map(scope).collect();
-    // The group, seven containers, three servers, the balancer and the account.
-    assert_eq!(scopes.len(), 13, "{scopes:?}");
+    // The group, seven containers, three servers, the balancer and the account; blobs, balancer, rules and network.
+    assert_eq!(scopes.len(), 17, "{scopes:?}");
     for scope in scopes {
         assert!(objects.contains(&scope.to_lowercase()), "{scope} is nothing in Azure");
     }

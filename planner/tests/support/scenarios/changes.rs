@@ -4,6 +4,7 @@
 
 use super::*;
 use hcs_planner::disks::{DataDiskType, HostEncryption};
+use hcs_planner::spec::ImagePlan;
 
 pub(super) fn creating(b: &mut Builder) {
     b.add("create-1-on-3-zones", "One server is warned about", None, spec(1, 3));
@@ -183,6 +184,23 @@ pub(super) fn rolling(b: &mut Builder) {
         "Another image: a helper joins, then one server after the other is made anew",
         Some(spec(3, 3)),
         with(spec(3, 3), |s| s.image.sku = "server-arm64".into()),
+    );
+    b.add(
+        "replace-gallery",
+        "An image of somebody's gallery, what was bought with it, and reserved room: made anew once",
+        Some(spec(3, 3)),
+        with(spec(3, 3), |s| {
+            let compute = "/subscriptions/s/resourceGroups/platform/providers/Microsoft.Compute";
+            let image = format!("{compute}/galleries/gold/images/ubuntu/versions/1.0.0");
+            s.source_image_id = Some(ArmId::new(image));
+            s.image_plan = Some(Box::new(ImagePlan {
+                publisher: "center-for-internet-security-inc".into(),
+                product: "cis-ubuntu".into(),
+                name: "cis-ubuntulinux2404-l1-gen2".into(),
+            }));
+            let room = format!("{compute}/capacityReservationGroups/consul");
+            s.capacity_reservation_group_id = Some(ArmId::new(room));
+        }),
     );
     b.add(
         "replace-os-disk",

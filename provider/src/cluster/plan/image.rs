@@ -12,7 +12,7 @@ impl Planner {
         let text = |name: &str| self.prior.get(name).as_str();
         let (due, before) = (text(Cluster::NEXT_IMAGE_VERSION)?, text(Cluster::IMAGE_VERSION)?);
         let is_wanted =
-            spec.image_upgrade_channel == ImageChannel::Latest && spec.image.is_latest();
+            spec.image_upgrade_channel == ImageChannel::Latest && spec.takes_newest_image();
         (is_wanted && is_newer(due, before)).then(|| due.to_owned())
     }
 }

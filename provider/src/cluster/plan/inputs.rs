@@ -109,6 +109,12 @@ impl Planner {
     pub(super) fn defaults(&mut self) {
         tfplugin::plan::fill_defaults(&self.schema, &self.config, &mut self.planned);
         self.default(Cluster::ARTIFACT_SOURCE, |_| Value::Null);
+        let gallery = self.config.get(Cluster::SOURCE_IMAGE_ID);
+        if !self.configured(Cluster::IMAGE) && !gallery.is_null() {
+            // Whether the servers come from the marketplace is known when this is.
+            let own = if gallery.is_unknown() { Value::unknown() } else { Value::Null };
+            self.planned.set(Cluster::IMAGE, own);
+        }
         if !self.configured(Cluster::VNET_CIDR) {
             // A network of the cluster's own, unless the servers live in the user's.
             let own = match self.config.get(Cluster::SUBNET_ID) {

@@ -16,8 +16,8 @@ use hcs_planner::spec::{ClusterSpec, ImageChannel, LockLevel, ZoneFallback, defa
 use tfplugin::{Schema, Type, Value};
 
 use crate::cluster::model::{
-    ArtifactSource, Cluster, CustomerManagedKey, Identities, KeyUser, Lock, MaintenanceExclusion,
-    MaintenanceWindow,
+    ArtifactSource, Cluster, CustomerManagedKey, Identities, Image, KeyUser, Lock,
+    MaintenanceExclusion, MaintenanceWindow,
 };
 use crate::cluster::spec::{TIMEOUTS, inputs, spec_of};
 use crate::provider::ProviderConfig;
@@ -81,7 +81,9 @@ pub(super) fn worlds(
             let has_one_network = spec.subnet_id.is_some() != spec.vnet_cidr.is_some();
             let is_external = spec.role_assignment_mode == RoleAssignmentMode::External;
             let has_roles = is_external == spec.identities.is_some();
-            (has_one_network && has_roles).then_some(World { inputs, spec })
+            let has_one_image =
+                spec.source_image_id.is_some() == inputs.get(Cluster::IMAGE).is_null();
+            (has_one_network && has_roles && has_one_image).then_some(World { inputs, spec })
         })
         .collect()
 }
@@ -198,6 +200,11 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
         }
         Cluster::DATA_DISK_TYPE => DataDiskType::ALL.map(|one| one.as_str().into()).to_vec(),
         Cluster::CUSTOMER_MANAGED_KEY => vec![key(0), key(1)],
+        Cluster::IMAGE => {
+            let parts = [Image::PUBLISHER, Image::OFFER, Image::SKU, Image::VERSION];
+            let image = |text: &str| Value::object(parts.map(|name| (name, Value::from(text))));
+            vec![image(&first), image(&second), Value::Null]
+        }
         Cluster::OUTBOUND_TYPE => OutboundType::ALL.map(|one| one.as_str().into()).to_vec(),
         Cluster::STORAGE_ACCESS => StorageAccess::ALL.map(|one| one.as_str().into()).to_vec(),
         Cluster::STORAGE_PRIVATE_DNS_ZONE_ID => {
@@ -333,6 +340,14 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         Cluster::IDENTITIES => {
             let kind = Kind::Identity.resource_type();
             format!("/subscriptions/{INVENTED}/resourceGroups/g/providers/{kind}/{unique}")
+        }
+        Cluster::SOURCE_IMAGE_ID => {
+            let gallery = network.replace("Network/virtualNetworks", "Compute/galleries");
+            format!("{gallery}/{unique}/images/{unique}/versions/1.0.{number}")
+        }
+        Cluster::CAPACITY_RESERVATION_GROUP_ID => {
+            let kind = "Compute/capacityReservationGroups";
+            format!("{}/{unique}", network.replace("Network/virtualNetworks", kind))
         }
         Cluster::DISK_ENCRYPTION_SET_ID => {
             let compute = network.replace("Network/virtualNetworks", "Compute/diskEncryptionSets");

@@ -7,7 +7,7 @@ use hcs_planner::customer_key::{CustomerManagedKey, KeyUser};
 use hcs_planner::maintenance::{Exclusion, Scope, Window};
 use hcs_planner::roles::Identities;
 use hcs_planner::rotation::Rotated;
-use hcs_planner::spec::{ArtifactSource, ClusterSpec, ImageReference, LockLevel, defaults};
+use hcs_planner::spec::{ArtifactSource, ClusterSpec, ImagePlan, ImageReference, LockLevel, defaults};
 use tfplugin::typed::Content as _;
 use tfplugin::{Attr, Value, parse_duration};
 
@@ -140,7 +140,7 @@ pub(crate) fn timeouts(spec: &ClusterSpec) -> Value {
 }
 
 impl model::Image {
-    pub(super) fn to_spec(&self) -> Result<ImageReference, String> {
+    pub(in crate::cluster) fn to_spec(&self) -> Result<ImageReference, String> {
         let within = |name: &str| format!("{}.{name}", Cluster::IMAGE);
         Ok(ImageReference {
             publisher: known(&self.publisher, Self::PUBLISHER).map_err(|name| within(&name))?,
@@ -148,6 +148,25 @@ impl model::Image {
             sku: known(&self.sku, Self::SKU).map_err(|name| within(&name))?,
             version: known(&self.version, Self::VERSION).map_err(|name| within(&name))?,
         })
+    }
+}
+
+impl model::ImagePlan {
+    pub(in crate::cluster) fn to_spec(&self) -> Result<ImagePlan, String> {
+        let within = |name: &str| format!("{}.{name}", Cluster::IMAGE_PLAN);
+        Ok(ImagePlan {
+            publisher: known(&self.publisher, Self::PUBLISHER).map_err(|name| within(&name))?,
+            product: known(&self.product, Self::PRODUCT).map_err(|name| within(&name))?,
+            name: known(&self.name, Self::NAME).map_err(|name| within(&name))?,
+        })
+    }
+}
+
+pub(super) fn image_plan(plan: &ImagePlan) -> model::ImagePlan {
+    model::ImagePlan {
+        publisher: plan.publisher.clone().into(),
+        product: plan.product.clone().into(),
+        name: plan.name.clone().into(),
     }
 }
 

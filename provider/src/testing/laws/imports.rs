@@ -69,6 +69,17 @@ fn config(attributes: &[Attribute], numbers: &mut Random) -> Value {
         config.set("image", super::rights::image("24.04.202609120"));
         config.set("image_upgrade_channel", Value::Null);
     }
+    if config.get("source_image_id").is_set() {
+        config.set("image", Value::Null);
+        config.set("image_upgrade_channel", Value::Null);
+    } else {
+        config.set("image_plan", Value::Null);
+    }
+    if config.get("capacity_reservation_group_id").is_set() {
+        config.set("zone_fallback", Value::Null);
+        config.set("vm_size_fallbacks", Value::Null);
+        config.set("vm_size", Value::Null);
+    }
     // Roles of somebody else have laws of their own.
     config.set("role_assignment_mode", Value::Null);
     config.set("identities", Value::Null);
@@ -128,6 +139,7 @@ async fn security_team(azure: &Azure, config: &Value) {
     if let Some(set) = config.get("disk_encryption_set_id").as_str() {
         bring_set(azure, &hcs_planner::arm::ArmId::new(set), REGION).await;
     }
+    super::gallery::bring_room(azure, REGION).await;
     tokio::time::sleep(std::time::Duration::from_mins(15)).await;
 }
 
@@ -232,6 +244,9 @@ async fn an_import_of_anything_plans_empty() {
         "outbound_type",
         "data_disk_type",
         "disk_encryption_set_id",
+        "source_image_id",
+        "image_plan",
+        "capacity_reservation_group_id",
         "encryption_at_host_enabled",
         "customer_managed_key",
         "storage_access",

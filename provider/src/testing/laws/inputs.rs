@@ -213,6 +213,23 @@ pub(super) fn a_key(random: &mut Random) -> Value {
     ])
 }
 
+/// A version of an image in somebody's gallery.
+pub(super) fn gallery_image(version: &str) -> String {
+    let gallery = group_id("rg").resource("Microsoft.Compute/galleries", "gold");
+    gallery.child("images", "ubuntu").child("versions", version).to_string()
+}
+
+/// Somebody's group of reservations.
+pub(super) fn reservation_group(name: &str) -> String {
+    group_id("rg").resource("Microsoft.Compute/capacityReservationGroups", name).to_string()
+}
+
+/// What was bought with an image.
+pub(super) fn a_plan(name: &str) -> Value {
+    let parts = [("publisher", "cis"), ("product", "hardened"), ("name", name)];
+    Value::object(parts.map(|(name, text)| (name, Value::from(text))))
+}
+
 /// Ways out, and to the account; disks and keys.
 fn ways(name: &str, random: &mut Random) -> Option<Value> {
     let word = |words: &[&str], random: &mut Random| Value::from(*random.pick(words));
@@ -238,6 +255,17 @@ fn ways(name: &str, random: &mut Random) -> Option<Value> {
             let name = ["keys", "other-keys"][random.below(2)];
             let kind = "Microsoft.Compute/diskEncryptionSets";
             group_id("rg").resource(kind, name).as_str().into()
+        }
+        "source_image_id" if random.chance(2) => Value::Null,
+        "source_image_id" => gallery_image(["1.0.0", "1.1.0"][random.below(2)]).into(),
+        "image_plan" if random.chance(2) => Value::Null,
+        "image_plan" => a_plan(["l1", "l2"][random.below(2)]),
+        "image_plan.publisher" | "image_plan.product" | "image_plan.name" => {
+            word(&["l1", "l2"], random)
+        }
+        "capacity_reservation_group_id" if random.chance(3) => Value::Null,
+        "capacity_reservation_group_id" => {
+            reservation_group(["room", "more-room"][random.below(2)]).into()
         }
         "customer_managed_key" if random.chance(3) => Value::Null,
         "customer_managed_key" => a_key(random),

@@ -4,6 +4,7 @@
 
 mod encryption;
 mod fleets;
+mod gallery;
 mod images;
 mod imports;
 mod inputs;

@@ -12,8 +12,8 @@ use serde_json::json;
 use tfplugin::{Resource, Value};
 
 use super::inputs::{
-    Leaf, ONLY_VERSION, REGION, Step, a_key, a_window, an_exclusion, identity, leaves, random, set,
-    shown,
+    Leaf, ONLY_VERSION, REGION, Step, a_key, a_plan, a_window, an_exclusion, gallery_image,
+    identity, leaves, random, set, shown,
 };
 use super::{Random, cases};
 use crate::testing::core::{Failure, Instance, Options, apply, plan};
@@ -324,6 +324,16 @@ fn fitting(config: &Value, leaf: &Leaf) -> Value {
         "consul_external_endpoint" => config
             .clone()
             .with("consul_external_endpoint_allowed_cidrs", vec!["198.51.100.0/24".to_owned()]),
+        // Beside an image of the marketplace there is no other, and a purchase goes with one of both.
+        _ if first("source_image_id") => config.clone().with("image", Value::Null),
+        _ if first("image_plan") => {
+            let of_gallery = config.clone().with("source_image_id", gallery_image("1.0.0"));
+            let config = of_gallery.with("image", Value::Null);
+            if leaf.len() > 1 { config.with("image_plan", a_plan("l1")) } else { config }
+        }
+        _ if first("capacity_reservation_group_id") => {
+            config.clone().with("zone_fallback", Value::Null).with("vm_size_fallbacks", Value::Null)
+        }
         _ if first("image") && leaf.len() > 1 => {
             let names = ["publisher", "offer", "sku", "version"];
             config.clone().with("image", Value::object(names.map(|name| (name, Value::from("i")))))

@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod disks;
+pub(crate) mod gallery;
 pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod machine;

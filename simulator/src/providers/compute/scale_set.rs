@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::{disks, images, skus};
+use super::{disks, gallery, images, skus};
 use crate::providers::network::lb::require_pool;
 use crate::world::errors::{Answer, ArmError};
 use crate::world::ids;
@@ -89,6 +89,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
     }
     check_profile(world, put)?;
     disks::check(world, put)?;
+    gallery::check(world, put)?;
     check_links(world, put, capacity)?;
     world.check_cores(put.location, size, capacity, &ids::key(put.id))?;
     Ok(fill(world, put))

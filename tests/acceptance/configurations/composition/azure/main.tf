@@ -8,16 +8,16 @@ variable "cluster" {
     id                                 = string
     name                               = string
     storage_account_name               = string
+    storage_account_id                 = string
+    load_balancer_id                   = string
+    network_security_group_id          = string
+    vnet_id                            = string
     consul_private_endpoint_ip_address = string
     servers = list(object({
       name       = string
       slot       = number
       private_ip = string
       vmss_id    = string
-    }))
-    azure_resources = map(object({
-      type = string
-      name = string
     }))
     required_outbound = list(object({
       name = string
@@ -54,6 +54,11 @@ variable "planner_principal_id" {
   default     = "44444444-4444-4444-8444-444444444444"
 }
 
+variable "workspace_id" {
+  type    = string
+  default = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/hub-rg/providers/Microsoft.OperationalInsights/workspaces/logs"
+}
+
 variable "action_group_id" {
   type    = string
   default = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/hub-rg/providers/Microsoft.Insights/actionGroups/oncall"
@@ -61,10 +66,6 @@ variable "action_group_id" {
 
 locals {
   addresses = var.cluster.servers[*].private_ip
-
-  # No attribute has the ids of the objects beside the servers: they follow from the group's.
-  balancer_id = "${var.cluster.id}/providers/${var.cluster.azure_resources["load_balancer"].type}/${var.cluster.azure_resources["load_balancer"].name}"
-  account_id  = "${var.cluster.id}/providers/Microsoft.Storage/storageAccounts/${var.cluster.storage_account_name}"
 
   records = merge(
     { consul = local.addresses },
@@ -102,14 +103,14 @@ locals {
     },
     {
       balancer = {
-        scope       = local.balancer_id
+        scope       = var.cluster.load_balancer_id
         namespace   = "Microsoft.Network/loadBalancers"
         metric_name = "DipAvailability"
         operator    = "LessThan"
         threshold   = 60
       }
       account = {
-        scope       = local.account_id
+        scope       = var.cluster.storage_account_id
         namespace   = "Microsoft.Storage/storageAccounts"
         metric_name = "Availability"
         operator    = "LessThan"
@@ -184,7 +185,7 @@ resource "terraform_data" "role_assignment_of_container" {
   for_each = toset(local.containers)
 
   input = {
-    scope                = "${local.account_id}/blobServices/default/containers/${each.key}"
+    scope                = "${var.cluster.storage_account_id}/blobServices/default/containers/${each.key}"
     role_definition_name = "Storage Blob Data Reader"
     principal_id         = var.planner_principal_id
   }
@@ -222,5 +223,23 @@ resource "terraform_data" "monitor_metric_alert" {
       threshold        = each.value.threshold
     }]
     action = [{ action_group_id = var.action_group_id }]
+  }
+}
+
+# azurerm_monitor_diagnostic_setting
+resource "terraform_data" "monitor_diagnostic_setting" {
+  for_each = {
+    blobs    = "${var.cluster.storage_account_id}/blobServices/default"
+    balancer = var.cluster.load_balancer_id
+    rules    = var.cluster.network_security_group_id
+    network  = var.cluster.vnet_id
+  }
+
+  input = {
+    name                       = "hcs"
+    scope                      = each.value
+    target_resource_id         = each.value
+    log_analytics_workspace_id = var.workspace_id
+    enabled_metric             = [{ category = "AllMetrics" }]
   }
 }
