@@ -205,13 +205,13 @@ struct Lane {
 /// lane of their own, files of servers into another, and everything else into a last one.
 const LANES: [Lane; 4] = [
     Lane { clusters: &["life", "upgrades"], servers: &["years"] },
-    Lane { clusters: &["rolling", "examples", "change"], servers: &["configuration"] },
+    Lane { clusters: &["rolling", "examples", "change", "imports"], servers: &["configuration"] },
     Lane {
         clusters: &["lost", "client_network", "rotation", "host_managers"],
         servers: &["healing", "mesh", "restore"],
     },
     Lane {
-        clusters: &["alone", "composition", "interruption", "kills", "debug"],
+        clusters: &["alone", "composition", "interruption", "kills", "debug", "adoption"],
         servers: &["rotation"],
     },
 ];
