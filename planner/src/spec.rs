@@ -270,6 +270,11 @@ impl ClusterSpec {
 }
 
 impl ClusterSpec {
+    /// Whether the servers come to the outside by a NAT gateway of the cluster's own.
+    pub fn has_own_way_out(&self) -> bool {
+        self.subnet_id.is_none() && self.outbound_type == OutboundType::NatGateway
+    }
+
     /// Whether each server is made with the newest image of its day, and keeps that.
     pub fn takes_newest_image(&self) -> bool {
         self.source_image_id.is_none() && self.image.is_latest()

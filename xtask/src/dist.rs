@@ -1,177 +1,193 @@
-//! `cargo xtask dist`: release archives for every platform, checked, as the Terraform Registry wants them.
+//! `cargo xtask dist`: a release as the Terraform Registry wants it.
 //!
-//! One compiler for all: `cargo zigbuild` with zig as linker and C compiler (both from PyPI, by their hashes). The
-//! host manager is one static program for x86-64 Linux and lies beside each provider: it is uploaded, never run there.
-//! Signing the sums needs the owner's key, so it is the one step that is left to them.
+//! For every platform two archives (provider and host manager; the command `hcs`) with the licences of all that is
+//! linked, and a bill of materials beside each; sums over all of it, and their signature with a key that is given.
+
+mod bom;
+mod compare;
+mod compile;
+mod licences;
+mod linked;
+mod place;
+mod runtime;
+mod signature;
+mod tools;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use hcs_acceptance::bins::{ADDRESSES, repository, target};
-use hcs_acceptance::packages::{Elf, Packed, archive_name, manifest, pack, provider_name, sha256};
-use hcs_acceptance::tools::{PyPi, cache, requirements};
+use hcs_acceptance::bins::ADDRESSES;
+use hcs_acceptance::packages::{Packed, archive_name, manifest, pack, provider_name, sha256};
 
-use crate::shell::{Failure, cargo_with};
+use crate::shell::Failure;
 
-/// Versions from PyPI.
-const ZIG: PyPi<'_> =
-    PyPi("ziglang", "0.17.1", "ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54");
-const ZIGBUILD: PyPi<'_> = PyPi(
-    "cargo-zigbuild",
-    "0.24.1",
-    "238a1ab54a95053a4eadc34775c81f795a8ad75f80bfed63f3f445f518102375",
-);
+use bom::Materials;
+use compile::{CLI, MANAGER, PLATFORMS, PROVIDER, Platform, SERVERS};
+use linked::Linked;
+use place::Place;
+use signature::Key;
+use tools::Tools;
 
-/// A platform, in Go's words and in Rust's.
-struct Platform {
-    os: &'static str,
-    arch: &'static str,
-    triple: &'static str,
-    /// What is asked of the C library; a part of zig's triple only.
-    library: &'static str,
+pub(crate) use signature::KEY;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What is built, and what is done with it.
+pub(crate) struct Order {
+    /// Only platforms whose `os_arch` contains this.
+    pub(crate) only: Option<String>,
+    /// The last commit is built once more, elsewhere, and must give the same bytes.
+    pub(crate) is_twice: bool,
+    /// The key of gpg that signs.
+    pub(crate) key: Option<String>,
 }
 
-/// Where Terraform runs. glibc 2.28 is that of RHEL 8 and Debian 10.
-const PLATFORMS: [Platform; 3] = [
-    Platform { os: "linux", arch: "amd64", triple: "x86_64-unknown-linux-gnu", library: ".2.28" },
-    Platform { os: "linux", arch: "arm64", triple: "aarch64-unknown-linux-gnu", library: ".2.28" },
-    Platform { os: "windows", arch: "amd64", triple: "x86_64-pc-windows-gnu", library: "" },
-];
-const GLIBC_MAX: (u32, u32) = (2, 28);
-/// Where the servers run.
-const SERVERS: &str = "x86_64-unknown-linux-musl";
+/// Builds, checks and packs; signs only what is whole and, where that was asked for, the same twice.
+pub(crate) fn run(order: &Order) -> Result<(), Failure> {
+    let chosen: Vec<&Platform> = PLATFORMS
+        .iter()
+        .filter(|platform| order.only.as_ref().is_none_or(|only| platform.name().contains(only)))
+        .collect();
+    if chosen.is_empty() {
+        return Err(
+            format!("`--only` names none of {}", PLATFORMS.map(|p| p.name()).join(", ")).into()
+        );
+    }
+    let key = order.key.as_deref().filter(|key| !key.is_empty());
+    let key = key.map(|name| Key { name, home: None });
+    key.as_ref().map_or(Ok(()), signature::find)?;
+    let here = Place::here()?;
+    let elsewhere = if order.is_twice { Some(Place::elsewhere()?) } else { None };
+    let tools = tools::set_up()?;
+    let (files, missing) = make(&here, &tools, &chosen)?;
+    let sums = here.dist.join(format!("terraform-provider-hcs_{VERSION}_SHA256SUMS"));
+    fs::write(&sums, summed(&files)?)?;
+    mirror(&here, &chosen)?;
+    println!("not built here: darwin (needs Apple's SDK)");
+    whole(&missing)?;
+    if let Some(elsewhere) = elsewhere {
+        let (again, missing) = make(&elsewhere, &tools, &chosen)?;
+        whole(&missing)?;
+        compare::same(&files, &again)?;
+        println!("built twice, in two folders: {} files, the same to the last byte", files.len());
+        Place::clear_elsewhere()?;
+    }
+    match key {
+        Some(key) => {
+            let signature = signature::sign(&sums, &key)?;
+            println!("signed and verified: {}", signature.display());
+        }
+        None => println!("not signed: `cargo xtask dist --sign KEY` or {KEY} names a key of gpg's"),
+    }
+    Ok(())
+}
 
-/// Builds, checks and packs. `only`: platforms whose `os_arch` contains this.
-pub(crate) fn run(only: Option<&str>) -> Result<(), Failure> {
-    let version = env!("CARGO_PKG_VERSION");
-    let dist = target().join("dist");
-    fs::create_dir_all(&dist)?;
-    let tools = set_up()?;
-    build(&tools, SERVERS, "", &["hcs-host-manager"])?;
-    let manager = target().join(SERVERS).join("release/hcs-host-manager");
-    let elf = elf(&manager)?;
-    if elf.machine != "x86_64" || elf.is_dynamic {
-        return Err(format!("{} is {elf:?}; the servers need it static", manager.display()).into());
-    }
-    println!("host manager: static, x86_64, {}", size(&manager)?);
-    let mut archives = Vec::new();
-    let mut missing = Vec::new();
-    for platform in &PLATFORMS {
-        let name = format!("{}_{}", platform.os, platform.arch);
-        if only.is_some_and(|only| !name.contains(only)) {
-            continue;
-        }
-        match package(&tools, platform, version, &dist, &manager) {
-            Ok(written) => archives.extend(written),
-            Err(error) => missing.push(format!("{name}: {error}")),
-        }
-    }
-    let manifest_name = format!("terraform-provider-hcs_{version}_manifest.json");
-    fs::write(dist.join(&manifest_name), manifest())?;
-    archives.push(dist.join(&manifest_name));
-    let mut sums = String::new();
-    for archive in &archives {
-        let file = archive.file_name().unwrap_or_default().to_string_lossy();
-        println!("{file}: {}", size(archive)?);
-        let _ = writeln!(sums, "{}  {file}", sha256(archive)?);
-    }
-    fs::write(dist.join(format!("terraform-provider-hcs_{version}_SHA256SUMS")), sums)?;
-    println!("mirror: {}", dist.join("mirror").display());
-    println!(
-        "not built here: darwin (needs Apple's SDK). Not signed: sign SHA256SUMS with the owner's key."
-    );
+/// Fails where platforms are missing.
+fn whole(missing: &[String]) -> Result<(), Failure> {
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n").into()) }
 }
 
-/// The archives of one platform: provider and host manager, and the command `hcs`.
-fn package(
-    tools: &Path,
-    platform: &Platform,
-    version: &str,
-    dist: &Path,
-    manager: &Path,
-) -> Result<Vec<PathBuf>, Failure> {
-    let Platform { os, arch, triple, library } = platform;
-    build(tools, triple, library, &["terraform-provider-hcs", "hcs-cli"])?;
-    let built = target().join(triple).join("release");
-    let suffix = if *os == "windows" { ".exe" } else { "" };
-    let provider = built.join(format!("terraform-provider-hcs{suffix}"));
-    let cli = built.join(format!("hcs{suffix}"));
-    if *os == "linux" {
-        for program in [&provider, &cli] {
-            let elf = elf(program)?;
-            let machine = triple.split('-').next().unwrap_or_default();
-            if elf.machine != machine || elf.glibc > Some(GLIBC_MAX) {
-                return Err(format!("{} is {elf:?}", program.display()).into());
-            }
-            println!("{}: {elf:?}", program.display());
+/// All files of a release but the sums, and why platforms are missing.
+fn make(
+    place: &Place,
+    tools: &Tools,
+    platforms: &[&Platform],
+) -> Result<(Vec<PathBuf>, Vec<String>), Failure> {
+    // What an earlier release left is no part of this one.
+    fs::remove_dir_all(&place.dist)?;
+    fs::create_dir_all(&place.dist)?;
+    let manager = compile::host_manager(place, tools)?;
+    let (mut files, mut missing) = (Vec::new(), Vec::new());
+    for platform in platforms {
+        match package(place, tools, platform, &manager) {
+            Ok(written) => files.extend(written),
+            Err(error) => missing.push(format!("{}: {error}", platform.name())),
         }
     }
-    let program = |from: &Path, name: &str| Packed {
-        from: from.to_owned(),
-        name: name.to_owned(),
-        is_program: true,
+    let told = place.dist.join(format!("terraform-provider-hcs_{VERSION}_manifest.json"));
+    fs::write(&told, manifest())?;
+    files.push(told);
+    Ok((files, missing))
+}
+
+/// The archives of one platform, each with its bill of materials.
+fn package(
+    place: &Place,
+    tools: &Tools,
+    platform: &Platform,
+    manager: &Path,
+) -> Result<Vec<PathBuf>, Failure> {
+    let [provider, cli] = compile::programs(place, tools, platform)?;
+    let (os, triple) = (platform.os, platform.triple);
+    let built_together = Linked::of(place, triple, &[PROVIDER, CLI])?;
+    let of_servers = Linked::of(place, SERVERS, &[MANAGER])?;
+    let mut parts = runtime::parts(place, tools, triple)?;
+    let of_command =
+        Materials { programs: vec![CLI], linked: built_together.part(CLI), parts: parts.clone() };
+    parts.extend(runtime::parts(place, tools, SERVERS)?);
+    parts.sort();
+    parts.dedup();
+    let of_provider = Materials {
+        programs: vec![PROVIDER, MANAGER],
+        linked: built_together.part(PROVIDER).and(&of_servers),
+        parts,
     };
-    let text = |name: &str| Packed {
-        from: repository().join(name),
-        name: name.to_owned(),
-        is_program: false,
-    };
-    let archive = dist.join(archive_name(version, os, arch));
-    let name = provider_name(version, os);
-    let files = [program(&provider, &name), program(manager, "hcs-host-manager"), text("LICENSE")];
+    let program =
+        |from: &Path, name: String| Packed { from: from.to_owned(), name, is_program: true };
+    let archive = place.dist.join(archive_name(VERSION, os, platform.arch));
+    let files =
+        [program(&provider, provider_name(VERSION, os)), program(manager, MANAGER.to_owned())];
+    let of_first = packed(place, archive, &files, &of_provider)?;
+    let archive = place.dist.join(format!("hcs_{VERSION}_{}.zip", platform.name()));
+    let files = [program(&cli, format!("hcs{}", platform.suffix()))];
+    let of_second = packed(place, archive, &files, &of_command)?;
+    Ok(of_first.into_iter().chain(of_second).collect())
+}
+
+/// Writes an archive of these programs with their licences, and its bill of materials.
+fn packed(
+    place: &Place,
+    archive: PathBuf,
+    programs: &[Packed],
+    of: &Materials,
+) -> Result<[PathBuf; 2], Failure> {
+    let texts = place.target.join(licences::FILE);
+    fs::write(&texts, licences::text(of)?)?;
+    let text =
+        |from: PathBuf, name: &str| Packed { from, name: name.to_owned(), is_program: false };
+    let mut files = programs.to_vec();
+    files.push(text(place.tree.join("LICENSE"), "LICENSE"));
+    files.push(text(texts, licences::FILE));
     pack(&archive, &files)?;
-    for address in ADDRESSES {
-        let folder = dist.join("mirror").join(address);
-        fs::create_dir_all(&folder)?;
-        fs::copy(&archive, folder.join(archive_name(version, os, arch)))?;
+    let bill = archive.with_extension("cdx.json");
+    fs::write(&bill, bom::bill(&archive, of, &place.moment()?.text)?)?;
+    Ok([archive, bill])
+}
+
+/// A folder from which `terraform init` installs, for either client.
+fn mirror(place: &Place, platforms: &[&Platform]) -> Result<(), Failure> {
+    let mirror = place.dist.join("mirror");
+    for platform in platforms {
+        let name = archive_name(VERSION, platform.os, platform.arch);
+        let archive = place.dist.join(&name);
+        for address in ADDRESSES.iter().filter(|_| archive.is_file()) {
+            let folder = mirror.join(address);
+            fs::create_dir_all(&folder)?;
+            fs::copy(&archive, folder.join(&name))?;
+        }
     }
-    let command = dist.join(format!("hcs_{version}_{os}_{arch}.zip"));
-    pack(&command, &[program(&cli, &format!("hcs{suffix}")), text("LICENSE")])?;
-    Ok(vec![archive, command])
+    println!("mirror: {}", mirror.display());
+    Ok(())
 }
 
-/// The folder of zig and cargo-zigbuild, installed where they are missing.
-fn set_up() -> Result<PathBuf, Failure> {
-    let root = cache().join("zig").join(ZIG.2);
-    let bin = root.join("bin");
-    if !bin.join("cargo-zigbuild").is_file() {
-        println!("$ pip install {}=={} {}=={}", ZIG.0, ZIG.1, ZIGBUILD.0, ZIGBUILD.1);
-        let mut venv = Command::new("python3");
-        done(venv.args(["-m", "venv"]).arg(&root))?;
-        let wanted = requirements(&root, &[ZIG, ZIGBUILD])?;
-        let mut pip = Command::new(bin.join("pip"));
-        done(pip.args(["install", "--quiet", "--no-deps", "--require-hashes", "-r"]).arg(wanted))?;
+/// As `sha256sum` writes them.
+fn summed(files: &[PathBuf]) -> Result<String, Failure> {
+    let mut sums = String::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        println!("{name}: {} bytes", fs::metadata(file)?.len());
+        let _ = writeln!(sums, "{}  {name}", sha256(file)?);
     }
-    Ok(bin)
-}
-
-fn done(command: &mut Command) -> Result<(), Failure> {
-    let status = command.status()?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}").into()) }
-}
-
-fn build(tools: &Path, triple: &str, library: &str, packages: &[&str]) -> Result<(), Failure> {
-    done(Command::new("rustup").args(["target", "add", triple]).current_dir(repository()))?;
-    let triple = format!("{triple}{library}");
-    let mut words = vec!["zigbuild", "--release", "--locked", "--target", &triple];
-    for package in packages {
-        words.extend(["--package", package]);
-    }
-    let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", tools.display());
-    let python = tools.join("python3").display().to_string();
-    cargo_with(&words, &[("PATH", &path), ("CARGO_ZIGBUILD_PYTHON_PATH", &python)])
-}
-
-fn elf(path: &Path) -> Result<Elf, Failure> {
-    let bytes = fs::read(path)?;
-    Elf::read(&bytes).ok_or_else(|| format!("{} is no 64-bit ELF file", path.display()).into())
-}
-
-fn size(path: &Path) -> Result<String, Failure> {
-    let bytes = fs::metadata(path)?.len();
-    Ok(format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10))
+    Ok(sums)
 }

@@ -12,7 +12,7 @@ struct Needed {
     packages: [&'static str; 3],
 }
 
-const NEEDED: [Needed; 7] = [
+const NEEDED: [Needed; 8] = [
     Needed {
         program: "cc",
         purpose: "links every binary",
@@ -32,6 +32,11 @@ const NEEDED: [Needed; 7] = [
         program: "git",
         purpose: "a test reads the map and the rooms from what git tracks",
         packages: ["git", "git", "xcode-select --install"],
+    },
+    Needed {
+        program: "gpg",
+        purpose: "a test signs as a release is signed",
+        packages: ["gpg gpg-agent", "gnupg2", "gnupg"],
     },
     Needed {
         program: "ip",

@@ -60,11 +60,17 @@ enum Command {
         #[arg(long)]
         only: Vec<String>,
     },
-    /// Builds the release archives for every platform, and a mirror from which `terraform init` installs them.
+    /// Builds a release for every platform: archives, bills of materials, sums; and a mirror from which `terraform init` installs.
     Dist {
         /// Only platforms whose `os_arch` contains this.
         #[arg(long)]
         only: Option<String>,
+        /// Build the last commit once more, in another folder, and hold every byte against the first.
+        #[arg(long)]
+        twice: bool,
+        /// Sign the sums with this key of gpg's.
+        #[arg(long, value_name = "KEY", env = dist::KEY)]
+        sign: Option<String>,
     },
     /// Writes the reference documentation from the provider's schema.
     Docs,
@@ -162,7 +168,9 @@ fn main() -> ExitCode {
         Command::Check => test::check(),
         Command::Doctor => doctor::run(),
         Command::Clients { only } => clients::run(&only),
-        Command::Dist { only } => dist::run(only.as_deref()),
+        Command::Dist { only, twice: is_twice, sign: key } => {
+            dist::run(&dist::Order { only, is_twice, key })
+        }
         Command::Docs => docs::run(),
         Command::Conformance => conformance::run(),
         Command::Adoption => life::adopt(),

@@ -291,6 +291,10 @@ pub(crate) struct Cluster {
     /// Internal load balancer.
     #[tf(computed)]
     pub(crate) load_balancer_id: Attr<String>,
+    /// Address from which the servers come to the outside, by the NAT gateway of the cluster's own network; null with another
+    /// way out. For firewalls of others: it stays as long as the cluster.
+    #[tf(computed)]
+    pub(crate) outbound_public_ip_address: Attr<String>,
     /// Storage account, such as for diagnostic settings.
     #[tf(computed)]
     pub(crate) storage_account_id: Attr<String>,

@@ -336,6 +336,7 @@ impl Planner {
                 Cluster::AZURE_RESOURCES,
                 Cluster::DRIFT,
                 Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS,
+                Cluster::OUTBOUND_PUBLIC_IP_ADDRESS,
                 Cluster::REQUIRED_ROLE_ASSIGNMENTS,
                 ENDPOINT_URL,
             ];
@@ -388,6 +389,14 @@ impl Planner {
             StorageAccess::PublicEndpoint => Value::Null,
             StorageAccess::PrivateEndpoint if is_new || known.is_null() => Value::unknown(),
             StorageAccess::PrivateEndpoint => known.clone(),
+        };
+        outcome.set(address, own);
+        let address = Cluster::OUTBOUND_PUBLIC_IP_ADDRESS;
+        let known = self.prior.get(address);
+        let own = match spec.has_own_way_out() {
+            false => Value::Null,
+            true if is_new || known.is_null() => Value::unknown(),
+            true => known.clone(),
         };
         outcome.set(address, own);
         let roles = state::role_assignments(spec, &self.given, &Attr::Unknown);
@@ -499,6 +508,7 @@ impl Planner {
             Cluster::REQUIRED_OUTBOUND,
             Cluster::REQUIRED_ROLE_ASSIGNMENTS,
             Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS,
+            Cluster::OUTBOUND_PUBLIC_IP_ADDRESS,
             ENDPOINT_URL,
         ];
         for name in names.into_iter().chain(UNKNOWN_ON_CREATE) {

@@ -24,7 +24,8 @@ mod parts;
 pub(super) use parts::image;
 pub(crate) use parts::timeouts;
 use parts::{
-    artifact_source, customer_managed_key, exclusion, identities, image_plan, lock, rotation_triggers, window,
+    artifact_source, customer_managed_key, exclusion, identities, image_plan, lock,
+    rotation_triggers, window,
 };
 
 /// The block that every resource has beside its attributes.

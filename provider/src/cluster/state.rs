@@ -191,6 +191,7 @@ pub(crate) fn computed(
             Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS,
             Value::from(storage_address(&names, observed)),
         ),
+        (Cluster::OUTBOUND_PUBLIC_IP_ADDRESS, Value::from(outbound_address(&names, observed))),
         (Cluster::CONSUL_CA_FILE, Value::from(ca_certificate.map(|pem| STANDARD.encode(pem)))),
         (Cluster::CONSUL_EXTERNAL_ENDPOINT_URL, Value::from(endpoint_url(&names, observed))),
         (Cluster::CERTIFICATES_EXPIRE_AT, Value::from(first_expiry(observed))),
@@ -216,6 +217,12 @@ pub(crate) fn computed(
 fn balancer_address(names: &Names, observed: &Observed) -> Option<String> {
     let balancer = observed.object(&names.load_balancer())?;
     balancer.pointer(PRIVATE_ENDPOINT_ADDRESS)?.as_str().map(str::to_owned)
+}
+
+/// From where the servers come to the outside, by a NAT gateway of the cluster's own.
+fn outbound_address(names: &Names, observed: &Observed) -> Option<String> {
+    let address = observed.object(&names.nat_ip())?.pointer("/properties/ipAddress")?;
+    address.as_str().map(str::to_owned)
 }
 
 /// The address of the account's private endpoint: its zone group tells it, or itself where it has none.

@@ -35,7 +35,7 @@ pub fn provider_name(version: &str, os: &str) -> String {
     format!("terraform-provider-hcs_v{version}{}", if os == "windows" { ".exe" } else { "" })
 }
 
-/// Writes an archive. The same files give the same bytes: times are the format's first.
+/// Writes an archive. The same contents in the same order give the same bytes, whatever the files' own times and modes are.
 pub fn pack(archive: &Path, files: &[Packed]) -> Result<(), HarnessError> {
     let parent = archive.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(HarnessError::file(parent))?;
@@ -49,12 +49,39 @@ fn write(out: impl Write + Seek, files: &[Packed]) -> Result<(), Box<dyn std::er
     let mut zip = zip::ZipWriter::new(out);
     for file in files {
         let mode = if file.is_program { 0o755 } else { 0o644 };
-        let options = SimpleFileOptions::default().unix_permissions(mode).large_file(false);
+        let options = SimpleFileOptions::default()
+            .unix_permissions(mode)
+            // The first that the format knows.
+            .last_modified_time(zip::DateTime::default())
+            .large_file(false);
         zip.start_file(&file.name, options)?;
         std::io::copy(&mut fs::File::open(&file.from)?, &mut zip)?;
     }
     zip.finish()?;
     Ok(())
+}
+
+/// Names and contents.
+type Members = Vec<(String, Vec<u8>)>;
+
+/// What an archive holds, in its order.
+pub fn members(archive: &Path) -> Result<Members, HarnessError> {
+    let file = fs::File::open(archive).map_err(HarnessError::file(archive))?;
+    read(file).map_err(|error| {
+        HarnessError::Unexpected(format!("{} cannot be read: {error}", archive.display()))
+    })
+}
+
+fn read(from: impl Read + Seek) -> Result<Members, Box<dyn std::error::Error>> {
+    let mut zip = zip::ZipArchive::new(from)?;
+    let mut members = Vec::new();
+    for index in 0..zip.len() {
+        let mut member = zip.by_index(index)?;
+        let mut content = Vec::new();
+        member.read_to_end(&mut content)?;
+        members.push((member.name().to_owned(), content));
+    }
+    Ok(members)
 }
 
 /// SHA-256 of a file, lower-case hex.
@@ -79,6 +106,11 @@ pub fn sha256(path: &Path) -> Result<String, HarnessError> {
 pub fn manifest() -> String {
     let manifest = json!({ "version": 1, "metadata": { "protocol_versions": ["6.0"] } });
     format!("{manifest:#}\n")
+}
+
+/// Whether a program's bytes contain these words.
+pub fn mentions(program: &[u8], words: &str) -> bool {
+    memchr::memmem::find(program, words.as_bytes()).is_some()
 }
 
 /// What a program for Linux is, by its own bytes.
@@ -150,16 +182,27 @@ mod tests {
     }
 
     #[test]
-    fn the_same_files_give_the_same_archive() {
+    fn the_same_contents_give_the_same_archive_wherever_and_whenever_they_were_written() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("program");
-        fs::write(&file, "content").unwrap();
-        let packed = [Packed { from: file, name: "p".to_owned(), is_program: true }];
-        let sums: Vec<String> = ["a.zip", "b.zip"]
+        let sums: Vec<String> = [("a", 1_000), ("elsewhere", 2_000_000_000)]
             .iter()
-            .map(|name| {
-                pack(&dir.path().join(name), &packed).unwrap();
-                sha256(&dir.path().join(name)).unwrap()
+            .map(|(folder, seconds)| {
+                let folder = dir.path().join(folder);
+                fs::create_dir_all(&folder).unwrap();
+                let from = folder.join("program");
+                fs::write(&from, "content").unwrap();
+                let written = std::time::UNIX_EPOCH + std::time::Duration::from_secs(*seconds);
+                fs::File::options()
+                    .append(true)
+                    .open(&from)
+                    .unwrap()
+                    .set_modified(written)
+                    .unwrap();
+                let archive = folder.join("archive.zip");
+                pack(&archive, &[Packed { from, name: "p".to_owned(), is_program: true }]).unwrap();
+                let content = ("p".to_owned(), b"content".to_vec());
+                assert_eq!(members(&archive).unwrap(), [content]);
+                sha256(&archive).unwrap()
             })
             .collect();
         assert_eq!(sums[0], sums[1]);

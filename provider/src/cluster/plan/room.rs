@@ -116,7 +116,8 @@ impl Planner {
             if !text("/sku/name").is_some_and(|size| size.eq_ignore_ascii_case(&spec.vm_size)) {
                 continue;
             }
-            let zones = row.pointer("/zones").and_then(Value::as_array).cloned().unwrap_or_default();
+            let zones =
+                row.pointer("/zones").and_then(Value::as_array).cloned().unwrap_or_default();
             reserved.extend(zones.iter().filter_map(|zone| zone.as_str().map(str::to_owned)));
             if zones.is_empty() {
                 reserved.insert(String::new());

@@ -7,7 +7,9 @@ use hcs_planner::customer_key::{CustomerManagedKey, KeyUser};
 use hcs_planner::maintenance::{Exclusion, Scope, Window};
 use hcs_planner::roles::Identities;
 use hcs_planner::rotation::Rotated;
-use hcs_planner::spec::{ArtifactSource, ClusterSpec, ImagePlan, ImageReference, LockLevel, defaults};
+use hcs_planner::spec::{
+    ArtifactSource, ClusterSpec, ImagePlan, ImageReference, LockLevel, defaults,
+};
 use tfplugin::typed::Content as _;
 use tfplugin::{Attr, Value, parse_duration};
 

@@ -148,3 +148,27 @@ async fn what_an_image_and_a_reservation_lack_is_told_while_planning() {
         "{found}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn room_that_somebody_else_reserved_stays() {
+    let azure = Azure::new().await;
+    bring_room(&azure, "West Europe").await;
+    let cluster = azure.provider(Value::Null, None).cluster();
+    let (mut instance, declared) = (Instance::default(), config(&[]));
+    apply(&cluster, &mut instance, Some(&declared), Options::default()).await.unwrap();
+    let id = Azure::cluster_id().resource(Kind::ScaleSet.resource_type(), "demo-server-0");
+    let group = "/properties/virtualMachineProfile/capacityReservation/capacityReservationGroup/id";
+    let mut body = azure.object(&id).unwrap();
+    body["properties"]["virtualMachineProfile"]["capacityReservation"] =
+        json!({ "capacityReservationGroup": { "id": reservation_group("room") } });
+    body.as_object_mut().unwrap().remove("emulator");
+    azure.put(&id, Kind::ScaleSet.api_version(), body).await;
+    let before = azure.object(&id).unwrap();
+    assert!(before.pointer(group).is_some(), "{before}");
+    for config in [config(&[("tags", Value::map([("a", Value::from("b"))]))]), declared] {
+        apply(&cluster, &mut instance, Some(&config), Options::default()).await.unwrap();
+        let after = azure.object(&id).unwrap();
+        assert_eq!(after.pointer(group), before.pointer(group), "{after}");
+        assert_eq!(after["properties"]["uniqueId"], before["properties"]["uniqueId"]);
+    }
+}
