@@ -2,6 +2,7 @@
 
 mod terraform;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -143,7 +144,10 @@ impl Files<'_> {
         let mut spec = after.ok_or_else(|| self.refused("the Terraform plan destroys it"))?;
         let unknown = unknown_inputs(&change["change"]["after_unknown"]);
         // Which one its channel brings, the apply finds out.
-        if change["change"]["after_unknown"]["image_version"] == true {
+        let changes = &change["change"];
+        let is_same = |name: &str| changes["before"][name] == changes["after"][name];
+        let is_by_channel = is_same("image") && is_same("source_image_id");
+        if is_by_channel && changes["after_unknown"]["image_version"] == true {
             let before = change["change"]["before"]["image_version"].as_str();
             spec.image_at_least = before.map(ImageReference::newer_than);
         }
@@ -192,10 +196,11 @@ impl Files<'_> {
 
 /// Inputs that are not known, whole or in part.
 fn unknown_inputs(after_unknown: &Value) -> Vec<String> {
-    let inputs = json!(ClusterSpec::new("", "", "", ""));
-    let inputs = inputs.as_object().into_iter().flat_map(Map::keys);
-    let is_unknown = |name: &&String| has_true(&after_unknown[name.as_str()]);
-    inputs.filter(is_unknown).cloned().collect()
+    let spec = json!(ClusterSpec::new("", "", "", ""));
+    let written = spec.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    let inputs = written.chain(terraform::LEFT_OUT).chain(terraform::TURNED);
+    let unknown = inputs.filter(|name| has_true(&after_unknown[*name]));
+    unknown.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn has_true(value: &Value) -> bool {

@@ -1,7 +1,5 @@
 //! Addresses of pages in Azure's portal, which is where people copy from what they look at.
 
-use std::borrow::Cow;
-
 use percent_encoding::percent_decode_str;
 
 use crate::arm::ArmId;
@@ -12,32 +10,41 @@ use crate::names::parse_cluster_id;
 ///
 /// Errors are a sentence about `text`.
 pub fn parse_cluster_reference(text: &str) -> Result<ArmId, String> {
-    match group_of_page(text.trim()) {
-        Some(group) => Ok(group),
-        None => parse_cluster_id(text),
+    match groups_of_page(text.trim()).as_slice() {
+        [] => parse_cluster_id(text),
+        [group] => Ok(group.clone()),
+        [one, other, ..] => Err(format!(
+            "{text:?} names more than one resource group, {} and {}: open the page of the managed group itself.",
+            one.name(),
+            other.name()
+        )),
     }
 }
 
-/// The group in whose pages `url` is; `None` for what is no page of a group.
+/// The groups that the address of a page names, each once; none for what is no page.
 ///
 /// The portal puts an id behind the `#`, plainly (`#@contoso.com/resource/subscriptions/...`) or as a value with its
 /// slashes encoded (`#view/.../id/%2Fsubscriptions%2F...`).
-fn group_of_page(url: &str) -> Option<ArmId> {
-    let page = url.strip_prefix("https://")?.split_once('#')?.1;
-    let page: Cow<'_, str> = percent_decode_str(page).decode_utf8().ok()?;
-    let words: Vec<&str> = page.split('/').collect();
-    let group = words.windows(4).find_map(|words| match words {
-        [subscriptions, subscription, groups, group]
-            if subscriptions.eq_ignore_ascii_case("subscriptions")
-                && groups.eq_ignore_ascii_case("resourceGroups") =>
+fn groups_of_page(url: &str) -> Vec<ArmId> {
+    let page = url.strip_prefix("https://").and_then(|rest| rest.split_once('#'));
+    let page = page.and_then(|(_, page)| percent_decode_str(page).decode_utf8().ok());
+    let page = page.unwrap_or_default();
+    let words: Vec<&str> = page.split(['/', '?', '&', '"', '{', '}']).collect();
+    let mut groups: Vec<ArmId> = Vec::new();
+    for words in words.windows(4) {
+        if let [subscriptions, subscription, groups_word, group] = words
+            && subscriptions.eq_ignore_ascii_case("subscriptions")
+            && groups_word.eq_ignore_ascii_case("resourceGroups")
+            && !subscription.is_empty()
+            && !group.is_empty()
         {
-            Some((*subscription, *group))
+            let found = ArmId::resource_group(subscription, group);
+            if !groups.contains(&found) {
+                groups.push(found);
+            }
         }
-        _ => None,
-    });
-    group
-        .filter(|(subscription, group)| !subscription.is_empty() && !group.is_empty())
-        .map(|(subscription, group)| ArmId::resource_group(subscription, group))
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -56,6 +63,8 @@ mod tests {
             "https://portal.azure.com/#@contoso.com/resource/subscriptions/s/resourceGroups/rg-mrg-demo/providers/Microsoft.Storage/storageAccounts/hcs1/overview",
             "https://portal.azure.com/#view/HubsExtension/ResourceMenuBlade/~/overview/id/%2Fsubscriptions%2Fs%2FresourceGroups%2Frg-mrg-demo",
             "https://ms.portal.azure.com/#blade/HubsExtension/ResourceMenuBlade/id/%2fsubscriptions%2fs%2fresourceGroups%2frg-mrg-demo/menuId/overview",
+            "https://portal.azure.com/#resource/subscriptions/s/resourceGroups/rg-mrg-demo?tab=tags",
+            "https://portal.azure.com/#view/X/id/%2Fsubscriptions%2Fs%2FresourceGroups%2Frg-mrg-demo/scope/%2Fsubscriptions%2FS%2FresourceGroups%2FRG-MRG-DEMO%2Fproviders%2FX",
             "/subscriptions/s/resourceGroups/rg-mrg-demo",
             "s/rg/demo",
         ] {
@@ -70,6 +79,7 @@ mod tests {
             "https://portal.azure.com/#@contoso.com/resource/subscriptions/s/overview",
             "https://portal.azure.com/#@contoso.com/resource/subscriptions//resourceGroups/",
             "https://management.azure.com/subscriptions/s/resourceGroups/rg-mrg-demo",
+            "https://portal.azure.com/#view/X/id/%2Fsubscriptions%2Fs%2FresourceGroups%2Fone/to/%2Fsubscriptions%2Fs%2FresourceGroups%2Ftwo",
             "https://portal.azure.com/#%ff/subscriptions/s/resourceGroups/rg-mrg-demo",
         ] {
             assert!(parse_cluster_reference(url).is_err(), "{url}");

@@ -90,19 +90,7 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
         let scope = key.user.identity_id.clone();
         needs.push(Need { scope, role: "Managed Identity Operator", actions });
     }
-    if let Some(set) = &spec.disk_encryption_set_id {
-        let actions = vec!["Microsoft.Compute/diskEncryptionSets/read".to_owned()];
-        needs.push(Need { scope: set.clone(), role: "Reader", actions });
-    }
-    if let Some(image) = &spec.source_image_id {
-        let actions = vec!["Microsoft.Compute/galleries/images/versions/read".to_owned()];
-        needs.push(Need { scope: image.clone(), role: "Reader", actions });
-    }
-    if let Some(group) = &spec.capacity_reservation_group_id {
-        let group_type = "Microsoft.Compute/capacityReservationGroups";
-        let actions = ["read", "deploy/action"].map(|verb| format!("{group_type}/{verb}")).into();
-        needs.push(Need { scope: group.clone(), role: "Virtual Machine Contributor", actions });
-    }
+    needs.extend(of_machines(spec));
     for peer in &spec.peer_vnet_ids {
         let mut actions = of_kind(Kind::Peering, &["read", "write", "delete"]);
         let network = ["read", "peer/action", "join/action"];
@@ -128,6 +116,28 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
     if let (true, StorageZone::Existing(zone)) = (is_private, &spec.storage_zone) {
         let actions = of_kind(Kind::PrivateDnsZone, &["read", "join/action"]);
         needs.push(Need { scope: zone.clone(), role: "Private DNS Zone Contributor", actions });
+    }
+    needs
+}
+
+/// On what the servers are made of and in.
+fn of_machines(spec: &ClusterSpec) -> Vec<Need> {
+    let mut needs = Vec::new();
+    if let Some(set) = &spec.disk_encryption_set_id {
+        let actions = vec!["Microsoft.Compute/diskEncryptionSets/read".to_owned()];
+        needs.push(Need { scope: set.clone(), role: "Reader", actions });
+    }
+    if let Some(image) = &spec.source_image_id {
+        let image = image.parent().unwrap_or_else(|| image.clone());
+        let images = "Microsoft.Compute/galleries/images";
+        let actions = ["read", "versions/read"].map(|verb| format!("{images}/{verb}")).into();
+        needs.push(Need { scope: image, role: "Reader", actions });
+    }
+    if let Some(group) = &spec.capacity_reservation_group_id {
+        let group_type = "Microsoft.Compute/capacityReservationGroups";
+        let verbs = ["read", "deploy/action", "capacityReservations/read"];
+        let actions = verbs.map(|verb| format!("{group_type}/{verb}")).into();
+        needs.push(Need { scope: group.clone(), role: "Contributor", actions });
     }
     needs
 }

@@ -25,7 +25,7 @@ pub use disks::{PREMIUM_V2_NEEDS_A_ZONE, disk_encryption_set_id};
 pub use encryption::{key_name, key_vault_id, key_version};
 pub use images::{
     CHANNEL_NEEDS_A_MARKETPLACE, PLAN_NEEDS_AN_IMAGE, RESERVATION_NEEDS_STRICT,
-    capacity_reservation_group_id, image_plan, source_image_id,
+    RESERVATION_NEEDS_ZONES, capacity_reservation_group_id, image_plan, source_image_id,
 };
 pub use reach::{
     NO_WAY_TO_RELEASES, ROUTING_NEEDS_A_SUBNET, ZONE_NEEDS_AN_ENDPOINT, storage_private_dns_zone_id,

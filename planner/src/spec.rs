@@ -279,6 +279,11 @@ impl ClusterSpec {
     pub fn takes_newest_image(&self) -> bool {
         self.source_image_id.is_none() && self.image.is_latest()
     }
+
+    /// Whether an apply brings servers newer images.
+    pub fn takes_images_by_channel(&self) -> bool {
+        self.image_upgrade_channel == ImageChannel::Latest && self.takes_newest_image()
+    }
 }
 
 /// What happens to a new server whose zone has no capacity.

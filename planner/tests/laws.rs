@@ -13,7 +13,7 @@ use hcs_planner::arm::ArmId;
 use hcs_planner::disks::HostEncryption;
 use hcs_planner::names::Names;
 use hcs_planner::rotation::Rotated;
-use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, LockLevel, ZoneFallback};
+use hcs_planner::spec::{ClusterSpec, ExternalEndpoint, ImagePlan, LockLevel, ZoneFallback};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
@@ -24,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SIZES: [&str; 3] = ["Standard_D2s_v5", "Standard_D4s_v5", "Standard_D2as_v5"];
 
-const GALLERY_IMAGE: &str = "/subscriptions/s/resourceGroups/images/providers/Microsoft.Compute/galleries/gold/images/ubuntu/versions/1.0.0";
+const GALLERY_IMAGES: &str = "/subscriptions/s/resourceGroups/images/providers/Microsoft.Compute/galleries/gold/images/ubuntu/versions";
 const RESERVATIONS: &str = "/subscriptions/s/resourceGroups/room/providers/Microsoft.Compute/capacityReservationGroups/consul";
 const ENCRYPTION_SET: &str =
     "/subscriptions/s/resourceGroups/keys/providers/Microsoft.Compute/diskEncryptionSets/consul";
@@ -47,7 +47,10 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
         1 => Just(ZoneFallback::Prefer),
         1 => Just(ZoneFallback::BestEffort)
     ];
-    let machine = (prop::sample::select(SIZES.to_vec()), 0_u32..=1, 0_u32..=1, any::<bool>());
+    // Of the marketplace, or of a gallery: one of two versions, bought or not; in reserved room or not.
+    let origin = (0_u32..=3, any::<bool>(), any::<bool>());
+    let machine =
+        (prop::sample::select(SIZES.to_vec()), 0_u32..=1, 0_u32..=1, any::<bool>(), origin);
     let ways = prop::sample::select(scenarios::WAYS.to_vec());
     let around = (0_u32..=2, 0_usize..=2, 0_usize..=2, any::<bool>(), any::<bool>(), ways);
     let secret = prop::sample::select(Rotated::ALL.to_vec());
@@ -61,7 +64,7 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
             zones,
             tags,
             fallback,
-            (size, os, data, image),
+            (size, os, data, image, (version, bought, reserved)),
             (locked, peers, callers, newer, has_shared_zone, way),
             triggers,
         )| {
@@ -83,12 +86,16 @@ fn specs() -> impl Strategy<Value = ClusterSpec> {
                 if image {
                     s.image.version = "24.04.202611010".into();
                 }
-                // Of the marketplace, or of a gallery in reserved room.
-                if image && os == 1 {
-                    s.source_image_id = Some(ArmId::new(GALLERY_IMAGE));
-                    s.capacity_reservation_group_id =
-                        (fallback == ZoneFallback::Strict).then(|| ArmId::new(RESERVATIONS));
+                if version < 2 {
+                    s.source_image_id = Some(ArmId::new(format!("{GALLERY_IMAGES}/1.{version}.0")));
+                    s.image_plan = bought.then(|| {
+                        let (publisher, product, name) = ("p".into(), "o".into(), "n".into());
+                        Box::new(ImagePlan { publisher, product, name })
+                    });
                 }
+                let is_strict = fallback == ZoneFallback::Strict && !s.zones.is_empty();
+                s.capacity_reservation_group_id =
+                    (reserved && is_strict).then(|| ArmId::new(RESERVATIONS));
                 s.lock = if locked > 0 { LockLevel::CanNotDelete } else { LockLevel::None };
                 if locked == 2 {
                     s.lock_name = "kept".into();
@@ -155,7 +162,7 @@ fn cases() -> impl Strategy<Value = Case> {
         if count {
             now.server_count = other.server_count;
         }
-        if zones {
+        if zones && (now.capacity_reservation_group_id.is_none() || !other.zones.is_empty()) {
             now.zones = other.zones;
         }
         if size
@@ -175,9 +182,10 @@ fn cases() -> impl Strategy<Value = Case> {
         if image {
             now.image = other.image;
             now.source_image_id = other.source_image_id;
+            now.image_plan = other.image_plan;
             now.capacity_reservation_group_id = other
                 .capacity_reservation_group_id
-                .filter(|_| now.zone_fallback == ZoneFallback::Strict);
+                .filter(|_| now.zone_fallback == ZoneFallback::Strict && !now.zones.is_empty());
         }
         if tags {
             now.tags = other.tags;

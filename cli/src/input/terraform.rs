@@ -7,6 +7,36 @@ use serde_json::{Map, Value, json};
 /// Stands for a subscription that the input does not name.
 const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 
+/// Inputs that a spec leaves out where there is none.
+pub(super) const LEFT_OUT: [&str; 12] = [
+    "capacity_reservation_group_id",
+    "consul_server_config",
+    "customer_managed_key",
+    "disk_encryption_set_id",
+    "final_snapshot_storage_container_id",
+    "host_manager_version",
+    "image_plan",
+    "ignore_maintenance_windows_for",
+    "min_consul_version",
+    "restore_from_snapshot_id",
+    "rotation_triggers",
+    "source_image_id",
+];
+
+/// Inputs whose name or form is another one in a spec.
+pub(super) const TURNED: [&str; 10] = [
+    "consul_external_endpoint",
+    "consul_external_endpoint_allowed_cidrs",
+    "consul_release_index",
+    "consul_upgrade_channel",
+    "lock",
+    "maintenance_exclusions",
+    "maintenance_windows",
+    "server_certificate_ttl",
+    "tags",
+    "timeouts",
+];
+
 /// A resource's attributes as a spec has them.
 pub(super) fn from_terraform(values: &Map<String, Value>) -> Map<String, Value> {
     let mut value: Map<String, Value> = values
@@ -79,38 +109,10 @@ mod tests {
     const PAGE: &str =
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/resources/cluster.md"));
 
-    /// Inputs whose name or form is another one in a spec.
-    const TURNED: [&str; 10] = [
-        "consul_external_endpoint",
-        "consul_external_endpoint_allowed_cidrs",
-        "consul_release_index",
-        "consul_upgrade_channel",
-        "lock",
-        "maintenance_exclusions",
-        "maintenance_windows",
-        "server_certificate_ttl",
-        "tags",
-        "timeouts",
-    ];
-
     #[test]
     fn every_input_of_the_resource_reaches_the_spec() {
         let mut spec = json!(ClusterSpec::new("s", "demo", "rg", "westeurope"));
-        // What is left out where there is none.
-        for name in [
-            "capacity_reservation_group_id",
-            "consul_server_config",
-            "customer_managed_key",
-            "disk_encryption_set_id",
-            "final_snapshot_storage_container_id",
-            "host_manager_version",
-            "image_plan",
-            "ignore_maintenance_windows_for",
-            "min_consul_version",
-            "restore_from_snapshot_id",
-            "rotation_triggers",
-            "source_image_id",
-        ] {
+        for name in LEFT_OUT {
             spec[name] = Value::Null;
         }
         let begins = PAGE.find("### Required").unwrap();

@@ -30,10 +30,13 @@ impl Adopting<'_> {
         let peers = view.peers();
         let (mut gone, mut off) = (Vec::new(), Vec::new());
         for server in &self.adoption.servers {
-            if !peers.is_empty() && !peers.contains(&server.node_name) {
-                gone.push(server.node_name.clone());
-            } else if !self.is_on(server).await? {
-                off.push(server.node_name.clone());
+            let is_listed = peers.contains(&server.node_name);
+            match (is_listed, self.is_on(server).await?) {
+                (true, true) => {}
+                (true, false) => off.push(server.node_name.clone()),
+                // Where nobody of the cluster speaks, a machine that is on is taken for one that votes.
+                (false, is_on) if is_on && peers.is_empty() => {}
+                (false, _) => gone.push(server.node_name.clone()),
             }
         }
         if !gone.is_empty() {

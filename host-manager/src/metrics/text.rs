@@ -21,7 +21,7 @@ pub(super) struct Facts {
     pub(super) room: Option<Room>,
     /// When the server's certificate begins and ends.
     pub(super) leaf_unix_s: Option<(i64, i64)>,
-    /// Whether a policy has kept nothing for too long; whoever leads knows.
+    /// Whether a policy has kept nothing for too long.
     pub(super) are_snapshots_late: bool,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn own(facts: &Facts) -> String {
     tell("hcs_host_manager_well", "The host manager has no error.", "", whether(is_working));
     let attention = status.attention.len().to_string();
     tell("hcs_attention", "Sentences that ask for somebody's attention.", "", attention);
-    let help = "A snapshot policy has kept none for its stale_after; whoever leads says so.";
+    let help = "A snapshot policy has kept none for its stale_after, as this server sees it.";
     tell("hcs_snapshots_late", help, "", whether(facts.are_snapshots_late));
     if let Some((begins, expires)) = facts.leaf_unix_s {
         let help = "When the server's certificate begins, Unix time.";

@@ -13,6 +13,10 @@ pub const CHANNEL_NEEDS_A_MARKETPLACE: &str = "source_image_id names one version
 /// A reservation, and servers that may be elsewhere.
 pub const RESERVATION_NEEDS_STRICT: &str = "Room is reserved for one size in one zone, and with a zone_fallback a server may \
                                             be of another size or elsewhere. Set zone_fallback = \"strict\" (the default).";
+/// A reservation, and servers in no zone.
+pub const RESERVATION_NEEDS_ZONES: &str = "Azure takes scale sets with reserved room in a zone, or with three fault domains at \
+                                           most, and servers outside of zones have five. Choose a region with zones, or leave \
+                                           capacity_reservation_group_id out.";
 /// A purchase with nothing that was bought.
 pub const PLAN_NEEDS_AN_IMAGE: &str = "The image that hcs takes by itself costs nothing. Set image or source_image_id to what \
                                        was bought, or leave image_plan out.";
@@ -21,12 +25,12 @@ pub const PLAN_NEEDS_AN_IMAGE: &str = "The image that hcs takes by itself costs 
 pub fn source_image_id(text: &str) -> Result<(), String> {
     let parts: Vec<&str> = text.split('/').collect();
     let is_version = parts.len() == 13
+        && parts[1..].iter().all(|part| !part.is_empty())
         && is_id_of_type(&parts[..9].join("/"), GALLERY)
         && parts[9].eq_ignore_ascii_case("images")
         && parts[11].eq_ignore_ascii_case("versions");
     let version = parts.last().copied().unwrap_or_default();
-    let is_exact = version.split('.').count() == 3
-        && version.split('.').all(|part| part.parse::<u32>().is_ok());
+    let is_exact = version.split('.').count() == 3 && version.split('.').all(is_number);
     if is_version && is_exact {
         return Ok(());
     }
@@ -37,9 +41,13 @@ pub fn source_image_id(text: &str) -> Result<(), String> {
     ))
 }
 
+fn is_number(part: &str) -> bool {
+    part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u32>().is_ok()
+}
+
 /// Id of a group of capacity reservations.
 pub fn capacity_reservation_group_id(text: &str) -> Result<(), String> {
-    if is_id_of_type(text, RESERVATIONS) {
+    if is_id_of_type(text, RESERVATIONS) && !text.ends_with('/') {
         return Ok(());
     }
     Err(format!(
@@ -82,6 +90,9 @@ pub(super) fn broken(spec: &ClusterSpec) -> Vec<(&'static str, String)> {
         if spec.zone_fallback != ZoneFallback::Strict {
             check("zone_fallback", Err(RESERVATION_NEEDS_STRICT.to_owned()));
         }
+        if spec.zones.is_empty() {
+            check("capacity_reservation_group_id", Err(RESERVATION_NEEDS_ZONES.to_owned()));
+        }
     }
     found
 }
@@ -99,6 +110,8 @@ mod tests {
             format!("{image}/versions/latest"),
             format!("{image}/versions/1.2"),
             format!("{image}/versions/1.2.-3"),
+            format!("{image}/versions/1.2.+3"),
+            format!("{}/versions/1.2.3", image.replace("ubuntu", "")),
             image.replace("galleries/gold/", "") + "/versions/1.2.3",
             String::new(),
         ] {

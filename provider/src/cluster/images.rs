@@ -10,7 +10,7 @@ use hcs_engine::clock::Clock;
 use hcs_engine::error::EngineError;
 use hcs_engine::image::newest_version;
 use hcs_planner::maintenance::Work;
-use hcs_planner::spec::{ClusterSpec, ImageChannel, ImageReference};
+use hcs_planner::spec::{ClusterSpec, ImageReference};
 use jiff::Timestamp;
 use tfplugin::Value;
 
@@ -23,8 +23,7 @@ pub(super) async fn brought(
     before: &str,
     clock: &dyn Clock,
 ) -> Result<Option<String>, EngineError> {
-    let is_wanted = spec.image_upgrade_channel == ImageChannel::Latest && spec.takes_newest_image();
-    if !is_wanted || !is_time(spec, clock) {
+    if !spec.takes_images_by_channel() || !is_time(spec, clock) {
         return Ok(None);
     }
     let newest = newest_version(arm, spec).await?;

@@ -148,14 +148,14 @@ pub(crate) struct Cluster {
     #[tf(default = super::spec::image(&ImageReference::default()).write())]
     pub(crate) image: Attr<Image>,
     /// Id of a version of an image in an Azure Compute Gallery of yours, instead of `image`: Ubuntu 24.04 or what is made of
-    /// it, for x64 and generation 2. It has to be replicated to the cluster's region, and the caller needs Reader on it.
+    /// it, for x64, generation 2 and machines that start securely. It has to be replicated to the cluster's region, and the caller needs Reader on it.
     /// Changing it makes one server after the other anew, beside a helper that joins first.
     #[tf(validate = text_rule("the id of a version in an image gallery", rules::source_image_id), equal_if = ignoring_case)]
     pub(crate) source_image_id: Attr<String>,
     /// What was bought with the image, for one of the marketplace that costs something or a gallery's that was made of such.
     /// The subscription accepts its terms first (`az vm image terms accept`). Changing it makes the servers anew.
     pub(crate) image_plan: Attr<ImagePlan>,
-    /// Id of a capacity reservation group of yours, in whose reservations for `vm_size` and each of `zones` the servers run; only
+    /// Id of a capacity reservation group of yours, in whose reservations for `vm_size` the servers run: one in each zone with a server, and in that of the next one; only
     /// with `zone_fallback` `strict`. A server that is made anew stands beside a helper, for which Azure takes what is free
     /// where nothing more is reserved. Changing it makes the servers anew.
     #[tf(validate = text_rule("the id of a capacity reservation group", rules::capacity_reservation_group_id), equal_if = ignoring_case)]

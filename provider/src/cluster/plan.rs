@@ -367,11 +367,13 @@ impl Planner {
         outcome.set(Cluster::QUORUM, quorum);
         for name in UNKNOWN_ON_CREATE {
             let known = self.prior.get(name);
-            let is_late = known.is_null() && LEARNED_LATE.contains(&name);
+            let is_there = name == Cluster::NETWORK_SECURITY_GROUP_ID && spec.subnet_id.is_none();
+            let is_late = known.is_null() && (is_there || LEARNED_LATE.contains(&name));
             let value = if is_new || is_late { Value::unknown() } else { known.clone() };
             outcome.set(name, value);
         }
-        if image.is_some() {
+        let is_of = |name: &str| inputs.get(name) == self.prior.get(name);
+        if image.is_some() || !is_of(Cluster::IMAGE) || !is_of(Cluster::SOURCE_IMAGE_ID) {
             outcome.set(Cluster::IMAGE_VERSION, Value::unknown());
         }
         // Only a read says what is due.

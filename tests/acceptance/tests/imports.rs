@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration_dir, set_consul};
-use hcs_acceptance::{Scenario, Workspace, tools};
+use hcs_acceptance::{Scenario, Workspace, tools, wait};
 use hcs_release_maker::{next_patch, relabelled};
 use semver::Version;
 use serde_json::{Value, json};
@@ -211,6 +211,10 @@ fn a_cluster_in_a_network_of_somebody_is_imported() -> Done {
         let path = format!("{id}?api-version=2024-01-01");
         let made = azure.arm("PUT", &path, Some(&body.to_string()))?;
         assert!(made.status < 300, "{}", made.text());
+        wait("the platform's object", || {
+            let state = azure.arm("GET", &path, None)?.json();
+            Ok(state["properties"]["provisioningState"] == "Succeeded")
+        })?;
     }
     matrix.set("subnet_id", &format!("{vnet}/subnets/consul"));
     for (servers, shape) in

@@ -1,6 +1,6 @@
 //! The image that a change would bring by its channel: what the last read found to be due.
 
-use hcs_planner::spec::{ClusterSpec, ImageChannel};
+use hcs_planner::spec::ClusterSpec;
 
 use super::Planner;
 use crate::cluster::images::is_newer;
@@ -11,8 +11,6 @@ impl Planner {
     pub(super) fn image(&self, spec: &ClusterSpec) -> Option<String> {
         let text = |name: &str| self.prior.get(name).as_str();
         let (due, before) = (text(Cluster::NEXT_IMAGE_VERSION)?, text(Cluster::IMAGE_VERSION)?);
-        let is_wanted =
-            spec.image_upgrade_channel == ImageChannel::Latest && spec.takes_newest_image();
-        (is_wanted && is_newer(due, before)).then(|| due.to_owned())
+        (spec.takes_images_by_channel() && is_newer(due, before)).then(|| due.to_owned())
     }
 }

@@ -1,8 +1,10 @@
 //! The image of a gallery, and room that is reserved, looked at while planning.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hcs_planner::arm::ArmId;
+use hcs_engine::error::{ArmError, EngineError};
+use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::placement::zone_of;
 use hcs_planner::rules;
 use hcs_planner::spec::ClusterSpec;
 use serde_json::Value;
@@ -12,8 +14,6 @@ use crate::cluster::model::Cluster;
 
 /// Microsoft's stable version of galleries with all that is read here.
 const GALLERIES_API_VERSION: &str = "2022-03-03";
-/// As pinned for scale sets.
-const RESERVATIONS_API_VERSION: &str = "2024-07-01";
 
 impl Planner {
     /// What Azure would refuse, or fail to start, only when the servers are made.
@@ -21,7 +21,12 @@ impl Planner {
         if is_new || !self.same(Cluster::SOURCE_IMAGE_ID) {
             self.check_gallery(spec).await;
         }
-        let asks = [Cluster::CAPACITY_RESERVATION_GROUP_ID, Cluster::VM_SIZE, Cluster::ZONES];
+        let asks = [
+            Cluster::CAPACITY_RESERVATION_GROUP_ID,
+            Cluster::VM_SIZE,
+            Cluster::ZONES,
+            Cluster::SERVER_COUNT,
+        ];
         if is_new || asks.into_iter().any(|name| !self.same(name)) {
             self.check_reservations(spec).await;
         }
@@ -37,6 +42,12 @@ impl Planner {
             Ok(None) => {
                 let detail = format!("{id} is not there. That is fine when this run makes it.");
                 self.warn(attribute, "Image does not exist yet", detail);
+                return;
+            }
+            // A gallery of another tenant: the servers' create brings a token of that one, this look none.
+            Err(EngineError::Arm(ArmError { code, .. }))
+                if code == "InvalidAuthenticationTokenTenant" =>
+            {
                 return;
             }
             Err(error) => {
@@ -83,50 +94,67 @@ impl Planner {
             let name = pointer.rsplit('/').next().unwrap_or_default();
             Some(format!("{name} is {own}, and {why}"))
         });
-        let found: Vec<String> = found.collect();
+        let mut found: Vec<String> = found.collect();
+        let features = definition.pointer("/properties/features").and_then(Value::as_array);
+        let mut features = features.into_iter().flatten();
+        let kind = features
+            .find(|feature| feature.pointer("/name").is_some_and(|name| name == "SecurityType"));
+        match kind.and_then(|feature| feature.pointer("/value")?.as_str()) {
+            Some(kind) if kind.starts_with("TrustedLaunch") => {}
+            Some(kind) => {
+                found.push(format!(
+                    "its SecurityType is {kind}, and the servers start securely (TrustedLaunch)"
+                ));
+            }
+            None => {
+                let detail = format!(
+                    "{image} does not say that it is for machines that start securely (SecurityType TrustedLaunchSupported), \
+                     as the servers do; Azure may refuse them. An image definition is made with it \
+                     (trusted_launch_supported of azurerm_shared_image) or without it for good."
+                );
+                self.warn(Cluster::SOURCE_IMAGE_ID, "Image may not fit the servers", detail);
+            }
+        }
         if !found.is_empty() {
             let detail = format!("{image} does not fit: {}. Name another image.", found.join("; "));
             self.error(Cluster::SOURCE_IMAGE_ID, "Image does not fit the servers", detail);
         }
     }
 
-    /// Each zone has a reservation for the size.
+    /// Each zone has room for the size, where a helper may stand as well.
     async fn check_reservations(&mut self, spec: &ClusterSpec) {
         let Some(group) = &spec.capacity_reservation_group_id else { return };
         let attribute = Cluster::CAPACITY_RESERVATION_GROUP_ID;
-        let path = format!("{group}/capacityReservations?api-version={RESERVATIONS_API_VERSION}");
-        let listed = match self.arm.get_path(&path).await {
-            Ok(Some(listed)) => listed,
-            Ok(None) => {
-                let detail = format!("{group} is not there. That is fine when this run makes it.");
-                self.warn(attribute, "Capacity reservation group does not exist yet", detail);
-                return;
-            }
+        if spec.zones.is_empty() {
+            let detail = rules::RESERVATION_NEEDS_ZONES;
+            self.error(attribute, "capacity_reservation_group_id needs zones", detail);
+            return;
+        }
+        let version = Kind::ScaleSet.api_version();
+        let path = format!("{group}/capacityReservations?api-version={version}");
+        let rows = match self.arm.list(&path).await {
+            Ok(rows) => rows,
             Err(error) => {
                 self.unread(&format!("the reservations of {group}"), &error);
                 return;
             }
         };
-        let rows = listed.get("value").and_then(Value::as_array).into_iter().flatten();
-        let mut regions = BTreeSet::new();
-        let mut reserved = BTreeSet::new();
-        for row in rows {
-            let text = |pointer: &str| row.pointer(pointer).and_then(Value::as_str);
-            regions.insert(rules::location(text("/location").unwrap_or_default()));
-            if !text("/sku/name").is_some_and(|size| size.eq_ignore_ascii_case(&spec.vm_size)) {
-                continue;
-            }
-            let zones =
-                row.pointer("/zones").and_then(Value::as_array).cloned().unwrap_or_default();
-            reserved.extend(zones.iter().filter_map(|zone| zone.as_str().map(str::to_owned)));
-            if zones.is_empty() {
-                reserved.insert(String::new());
-            }
+        if rows.is_empty() {
+            let detail = format!(
+                "{group} is not there, or reserves nothing. That is fine when this run makes it and its reservations."
+            );
+            self.warn(attribute, "Nothing is reserved yet", detail);
+            return;
         }
-        if !regions.is_empty() && !regions.contains(&spec.location) {
+        let text = |row: &Value, pointer: &str| {
+            row.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let regions: BTreeSet<String> =
+            rows.iter().map(|row| rules::location(&text(row, "/location"))).collect();
+        if !regions.contains(&spec.location) {
             let regions: Vec<String> = regions.into_iter().collect();
             let detail = format!(
-                "{} reserves in {}, and the cluster is in {}.",
+                "{} reserves in {}, and the cluster is in {}. Name a group there.",
                 group.name(),
                 regions.join(", "),
                 spec.location
@@ -134,23 +162,65 @@ impl Planner {
             self.error(attribute, "Capacity reservation group is in another region", detail);
             return;
         }
-        let places: Vec<String> =
-            if spec.zones.is_empty() { vec![String::new()] } else { spec.zones.clone() };
-        let missing: Vec<String> = places
-            .into_iter()
-            .take(usize::try_from(spec.server_count).unwrap_or(usize::MAX))
-            .filter(|zone| !reserved.contains(zone))
-            .map(|zone| if zone.is_empty() { "no zone".to_owned() } else { format!("zone {zone}") })
-            .collect();
+        let mut reserved = BTreeMap::<String, u64>::new();
+        for row in &rows {
+            if text(row, "/sku/name").eq_ignore_ascii_case(&spec.vm_size) {
+                let machines = row.pointer("/sku/capacity").and_then(Value::as_u64).unwrap_or(0);
+                *reserved.entry(text(row, "/zones/0")).or_default() += machines;
+            }
+        }
+        self.check_zones_have_room(spec, group, &reserved);
+    }
+
+    /// `reserved`: machines of the servers' size, by zone.
+    fn check_zones_have_room(
+        &mut self,
+        spec: &ClusterSpec,
+        group: &ArmId,
+        reserved: &BTreeMap<String, u64>,
+    ) {
+        let attribute = Cluster::CAPACITY_RESERVATION_GROUP_ID;
+        // The slot behind the last is the helper's.
+        let slots = 0..=spec.server_count;
+        let used: BTreeSet<&str> = slots.filter_map(|slot| zone_of(slot, &spec.zones)).collect();
+        let missing: Vec<&str> =
+            used.iter().filter(|zone| !reserved.contains_key(**zone)).copied().collect();
         if !missing.is_empty() {
             let detail = format!(
-                "{} has no reservation for {} in {}, and Azure makes no server in a group without one. Add it \
-                 (azurerm_capacity_reservation), or choose another vm_size or other zones.",
+                "{} has no reservation for {} in zone {}, where a server stands, or the helper beside one that is made anew; \
+                 Azure makes none in a group without it. Add it (azurerm_capacity_reservation), or choose another vm_size or \
+                 other zones.",
                 group.name(),
                 spec.vm_size,
                 missing.join(", ")
             );
             self.error(attribute, "No room is reserved for a server", detail);
+            return;
+        }
+        let servers = |zone: &str| {
+            let own =
+                (0..spec.server_count).filter(|slot| zone_of(*slot, &spec.zones) == Some(zone));
+            u64::try_from(own.count()).unwrap_or(u64::MAX)
+        };
+        let short: Vec<String> = used
+            .into_iter()
+            .filter(|zone| reserved.get(*zone).copied().unwrap_or(0) < servers(zone))
+            .map(|zone| {
+                format!(
+                    "zone {zone}: {} for {}",
+                    reserved.get(zone).copied().unwrap_or(0),
+                    servers(zone)
+                )
+            })
+            .collect();
+        if !short.is_empty() {
+            let detail = format!(
+                "{} reserves fewer {} than servers stand there ({}): for the others Azure takes what is free, if anything is.",
+                group.name(),
+                spec.vm_size,
+                short.join(", ")
+            );
+            self.warn(attribute, "Less room is reserved than servers need", detail);
         }
     }
 }

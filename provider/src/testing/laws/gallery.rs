@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use tfplugin::Value;
 
 use super::inputs::{a_plan, gallery_image, reservation_group};
-use crate::testing::core::{Instance, Options, apply, import, plan, whole};
+use crate::testing::core::{Instance, Options, apply, plan, whole};
 use crate::testing::{Azure, demo};
 
 const GALLERIES: &str = "2022-03-03";
@@ -20,7 +20,8 @@ pub(super) async fn bring_room(azure: &Azure, region: &str) {
     let image = ArmId::new(first.as_str().rsplit_once("/versions/").unwrap().0);
     let gallery = ArmId::new(image.as_str().rsplit_once("/images/").unwrap().0);
     azure.put(&gallery, GALLERIES, json!({ "location": region, "properties": {} })).await;
-    let kind = json!({ "osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V2", "architecture": "x64" });
+    let kind = json!({ "osType": "Linux", "osState": "Generalized", "hyperVGeneration": "V2", "architecture": "x64",
+        "features": [{ "name": "SecurityType", "value": "TrustedLaunchSupported" }] });
     azure.put(&image, GALLERIES, json!({ "location": region, "properties": kind })).await;
     for version in ["1.0.0", "1.1.0"] {
         let body = json!({ "location": region, "properties": {
@@ -99,9 +100,7 @@ async fn an_image_of_a_gallery_and_reserved_room_make_servers_anew_and_go_again(
         assert_eq!(body["plan"].is_object(), of("image_plan").is_some(), "{body}");
         let group = profile.pointer("/capacityReservation/capacityReservationGroup/id");
         assert_eq!(group.cloned(), text(of("capacity_reservation_group_id")), "{body}");
-        let imported = import(&cluster, Azure::cluster_id().as_str()).await.unwrap();
-        let imported = imported.current.unwrap().state;
-        let version = imported.get("image_version").as_str().unwrap_or_default();
+        let version = state.get("image_version").as_str().unwrap_or_default();
         if let Some(id) = of("source_image_id") {
             assert!(id.as_str().unwrap().ends_with(&format!("/{version}")), "{version}");
         }
@@ -124,9 +123,12 @@ async fn what_an_image_and_a_reservation_lack_is_told_while_planning() {
     for (inputs, expected) in [
         (vec![image("9.9.9")], "Image does not exist yet"),
         (vec![image("1.0.0"), north.clone()], "Image is not in the cluster's region"),
-        (vec![room("ghost")], "Capacity reservation group does not exist yet"),
+        (vec![room("ghost")], "Nothing is reserved yet"),
         (vec![room("room"), north], "Capacity reservation group is in another region"),
-        (vec![room("half"), three], "in zone 2, zone 3"),
+        (vec![room("half"), three.clone()], "in zone 2, 3"),
+        (vec![room("half")], "in zone 2"),
+        (vec![room("room"), ("server_count", 7.into())], "zone 1: 2 for 3"),
+        (vec![room("room"), ("zones", Value::list([]))], "needs zones"),
         (
             vec![room("room"), ("vm_size", "Standard_D4s_v5".into())],
             "for Standard_D4s_v5 in zone 1",

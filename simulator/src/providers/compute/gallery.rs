@@ -74,6 +74,13 @@ fn check_image(world: &World, put: &Put<'_>, id: &str) -> Answer<()> {
     if version.rtype != VERSION.rtype {
         return Err(ArmError::invalid("InvalidParameter", "The image path is incomplete."));
     }
+    let secure = format!("{PROFILE}/securityProfile/securityType");
+    if text(put.body, &secure) == "TrustedLaunch" && !is_trusted(world, id) {
+        return Err(ArmError::invalid(
+            "BadRequest",
+            "The gallery image does not support the security type 'TrustedLaunch'.",
+        ));
+    }
     let regions = list(&version.body, "/properties/publishingProfile/targetRegions");
     let normal = |name: &str| name.replace(' ', "").to_lowercase();
     let is_here = |region: &Value| normal(text(region, "/name")) == put.location;
@@ -96,6 +103,17 @@ fn check_image(world: &World, put: &Put<'_>, id: &str) -> Answer<()> {
     )
 }
 
+/// Whether the image of this version is one for machines that start securely.
+fn is_trusted(world: &World, version: &str) -> bool {
+    let image = version.rsplit_once("/versions/").map_or("", |(image, _)| image);
+    let Some(image) = world.resources.get(&ids::key(image)) else { return false };
+    let mut features = list(&image.body, "/properties/features").iter();
+    features.any(|feature| {
+        text(feature, "/name") == "SecurityType"
+            && text(feature, "/value").starts_with("TrustedLaunch")
+    })
+}
+
 fn check_reservation(world: &World, put: &Put<'_>, group: &str) -> Answer<()> {
     let found = world.referenced(group, put.id)?;
     if found.rtype != RESERVATION_GROUP.rtype || found.text("/location") != put.location {
@@ -113,6 +131,14 @@ fn check_reservation(world: &World, put: &Put<'_>, group: &str) -> Answer<()> {
         group,
         put.id,
     )?;
+    let number = |pointer: &str| put.body.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let is_single = put.body.pointer("/properties/singlePlacementGroup") != Some(&json!(false));
+    if is_single || number("/properties/platformFaultDomainCount") > 3 {
+        return Err(ArmError::invalid(
+            "InvalidParameter",
+            "A scale set in a capacity reservation group needs singlePlacementGroup false and 3 fault domains at most.",
+        ));
+    }
     let size = text(put.body, "/sku/name");
     let wanted = list(put.body, "/zones");
     let within = format!("{}/capacityreservations/", ids::key(group));
