@@ -1,6 +1,7 @@
 //! Plans `hcs_cluster` from configuration, prior state and the region's offer only: core plans again inside apply, and
 //! known values must come out the same, whatever Azure holds by then.
 
+mod addresses;
 mod change;
 mod checks;
 mod encryption;
@@ -23,7 +24,6 @@ use hcs_planner::desired::object;
 use hcs_planner::names::Names;
 use hcs_planner::observed::Observed;
 use hcs_planner::placement;
-use hcs_planner::reach::StorageAccess;
 use hcs_planner::spec::{ClusterSpec, ZoneFallback};
 use tfplugin::typed::Model as _;
 use tfplugin::{
@@ -379,28 +379,9 @@ impl Planner {
         // Only a read says what is due.
         outcome.set(Cluster::NEXT_IMAGE_VERSION, Value::Null);
         outcome.set(Cluster::STATE, Value::unknown());
-        let url = match (&spec.external_endpoint, self.prior.get(ENDPOINT_URL)) {
-            (None, _) => Value::Null,
-            (Some(_), known) if !is_new && !known.is_null() => known.clone(),
-            (Some(_), _) => Value::unknown(),
-        };
-        outcome.set(ENDPOINT_URL, url);
-        let address = Cluster::STORAGE_PRIVATE_ENDPOINT_IP_ADDRESS;
-        let known = self.prior.get(address);
-        let own = match spec.storage_access {
-            StorageAccess::PublicEndpoint => Value::Null,
-            StorageAccess::PrivateEndpoint if is_new || known.is_null() => Value::unknown(),
-            StorageAccess::PrivateEndpoint => known.clone(),
-        };
-        outcome.set(address, own);
-        let address = Cluster::OUTBOUND_PUBLIC_IP_ADDRESS;
-        let known = self.prior.get(address);
-        let own = match spec.has_own_way_out() {
-            false => Value::Null,
-            true if is_new || known.is_null() => Value::unknown(),
-            true => known.clone(),
-        };
-        outcome.set(address, own);
+        for (name, value) in self.addresses(spec, is_new) {
+            outcome.set(name, value);
+        }
         let roles = state::role_assignments(spec, &self.given, &Attr::Unknown);
         outcome.set(Cluster::REQUIRED_ROLE_ASSIGNMENTS, roles);
         outcome
