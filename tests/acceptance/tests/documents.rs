@@ -4,6 +4,8 @@
 mod commands;
 #[path = "documents/fences.rs"]
 mod fences;
+#[path = "documents/links.rs"]
+mod links;
 #[path = "documents/whole.rs"]
 mod whole;
 
@@ -261,5 +263,14 @@ fn what_a_document_gets_wrong_is_found() -> Done {
     for command in commands {
         assert!(command_refused(&command)?.is_some(), "{command:?} is taken");
     }
+    Ok(())
+}
+
+#[test]
+fn every_link_in_the_documents_leads_somewhere() -> Done {
+    let (count, lost) = links::lost(&fences::documents()?)?;
+    println!("{count} links within the repository");
+    assert!(count > 300, "{count}");
+    assert_eq!(lost, Vec::<String>::new());
     Ok(())
 }

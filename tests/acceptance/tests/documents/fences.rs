@@ -17,8 +17,8 @@ pub(crate) struct Code {
     pub(crate) text: String,
 }
 
-/// All code of all documents.
-pub(crate) fn all() -> Result<Vec<Code>, HarnessError> {
+/// All documents.
+pub(crate) fn documents() -> Result<Vec<PathBuf>, HarnessError> {
     let root = repository();
     let mut paths = Vec::new();
     for name in ["README", "SPECIFICATION", "ARCHITECTURE", "CONTRIBUTING", "SECURITY"] {
@@ -27,8 +27,14 @@ pub(crate) fn all() -> Result<Vec<Code>, HarnessError> {
     for folder in ["docs", "examples"] {
         collect(&root.join(folder), &mut paths)?;
     }
+    Ok(paths)
+}
+
+/// All code of all documents.
+pub(crate) fn all() -> Result<Vec<Code>, HarnessError> {
+    let root = repository();
     let mut found = Vec::new();
-    for path in paths {
+    for path in documents()? {
         let text = fs::read_to_string(&path).map_err(HarnessError::file(&path))?;
         let shown = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
         found.extend(of_document(&shown, &text)?);
