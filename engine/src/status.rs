@@ -339,7 +339,7 @@ async fn servers(
         .chain(others.iter().map(|slot| (*slot, false)))
         .collect();
     let (mut rows, mut consuls): (_, Vec<ConsulStatus>) = (Vec::new(), Vec::new());
-    let mut quorum_status = QuorumStatus::default();
+    let mut led: Option<(String, ConsulStatus)> = None;
     for (slot, is_own) in slots {
         let name = spec
             .map_or_else(|| format!("slot {slot}"), |spec| format!("{}-server-{slot}", spec.name));
@@ -368,30 +368,32 @@ async fn servers(
         let consul = consul.filter(|_| row.phase == "running");
         consuls.extend(consul.cloned());
         if let Some(consul) = consul.filter(|consul| consul.is_leader) {
-            let voters = u32::try_from(consul.voters.len()).unwrap_or(u32::MAX);
-            quorum_status = QuorumStatus {
-                leader: Some(row.name.clone()),
-                voters,
-                needed: quorum(voters),
-                failure_tolerance: consul.failure_tolerance,
-            };
-            if !consul.healthy {
-                attention.push("autopilot does not call the cluster healthy".to_owned());
-            }
+            led = Some((row.name.clone(), consul.clone()));
         }
         rows.push(row);
     }
     if let Some(adoption) = adoption {
-        let consuls: Vec<&ConsulStatus> = consuls.iter().collect();
         attention.extend(before::told(adoption, &consuls));
-        if quorum_status.leader.is_none() {
-            quorum_status = before::quorum_under(adoption, &consuls).unwrap_or_default();
+        led = led.or_else(|| before::led(adoption, &consuls));
+    }
+    match &led {
+        Some((_, consul)) if !consul.healthy => {
+            attention.push("autopilot does not call the cluster healthy".to_owned());
         }
+        None if !rows.is_empty() => attention.push("no server says that it leads".to_owned()),
+        _ => {}
     }
-    if quorum_status.leader.is_none() && !rows.is_empty() {
-        attention.push("no server says that it leads".to_owned());
+    Ok((rows, led.map(|(leader, consul)| quorum_status(leader, &consul)).unwrap_or_default()))
+}
+
+fn quorum_status(leader: String, consul: &ConsulStatus) -> QuorumStatus {
+    let voters = u32::try_from(consul.voters.len()).unwrap_or(u32::MAX);
+    QuorumStatus {
+        leader: Some(leader),
+        voters,
+        needed: quorum(voters),
+        failure_tolerance: consul.failure_tolerance,
     }
-    Ok((rows, quorum_status))
 }
 
 fn server_row(

@@ -2,29 +2,18 @@
 
 use hcs_planner::adoption::Adoption;
 use hcs_planner::dataplane::ConsulStatus;
-use hcs_planner::placement::quorum;
 
-use super::QuorumStatus;
-
-/// The quorum while one of before leads: none of the cluster's own says then that it does.
-pub(super) fn quorum_under(adoption: &Adoption, consuls: &[&ConsulStatus]) -> Option<QuorumStatus> {
-    let led = |consul: &&&ConsulStatus| {
+/// Whoever of before leads, and what a server of the cluster says of it: none of those says then that it does.
+pub(super) fn led(adoption: &Adoption, consuls: &[ConsulStatus]) -> Option<(String, ConsulStatus)> {
+    consuls.iter().find_map(|consul| {
         let leader = consul.leader.as_deref()?;
         let server = adoption.servers.iter().find(|server| server.is_at(leader))?;
-        Some(server.node_name.clone())
-    };
-    let (consul, leader) = consuls.iter().find_map(|consul| Some((*consul, led(&consul)?)))?;
-    let voters = u32::try_from(consul.voters.len()).unwrap_or(u32::MAX);
-    Some(QuorumStatus {
-        leader: Some(leader),
-        voters,
-        needed: quorum(voters),
-        failure_tolerance: consul.failure_tolerance,
+        Some((server.node_name.clone(), consul.clone()))
     })
 }
 
 /// Who of before is in Raft's configuration, and what is to be done.
-pub(super) fn told(adoption: &Adoption, consuls: &[&ConsulStatus]) -> Option<String> {
+pub(super) fn told(adoption: &Adoption, consuls: &[ConsulStatus]) -> Option<String> {
     let is_listed =
         |name: &str| consuls.iter().any(|consul| consul.peers.iter().any(|peer| peer == name));
     let listed: Vec<&str> =
@@ -75,17 +64,18 @@ mod tests {
 
     #[test]
     fn one_of_before_that_leads_is_the_leader() {
-        let led = consul("10.0.0.2:8300", &["before-1", "before-2", "own-0", "own-1", "own-2"]);
-        let found = quorum_under(&adoption(), &[&led]).unwrap();
-        assert_eq!(found.leader.as_deref(), Some("before-2"));
+        let said = [consul("10.0.0.2:8300", &["before-1", "before-2", "own-0", "own-1", "own-2"])];
+        let (leader, consul) = led(&adoption(), &said).unwrap();
+        assert_eq!(leader, "before-2");
+        let found = super::super::quorum_status(leader, &consul);
         assert_eq!((found.voters, found.needed, found.failure_tolerance), (5, 3, 2));
-        assert!(told(&adoption(), &[&led]).unwrap().starts_with("before-1, before-2 of before"));
+        assert!(told(&adoption(), &said).unwrap().starts_with("before-1, before-2 of before"));
     }
 
     #[test]
     fn servers_that_have_gone_say_nothing() {
         let own = consul("10.0.9.4:8300", &["own-0", "own-1", "own-2"]);
-        assert_eq!(quorum_under(&adoption(), &[&own]), None);
-        assert_eq!(told(&adoption(), &[&own]), None);
+        assert_eq!(led(&adoption(), std::slice::from_ref(&own)), None);
+        assert_eq!(told(&adoption(), &[own]), None);
     }
 }

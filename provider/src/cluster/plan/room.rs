@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hcs_engine::error::{ArmError, EngineError};
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::placement::zone_of;
 use hcs_planner::rules;
@@ -42,12 +41,6 @@ impl Planner {
             Ok(None) => {
                 let detail = format!("{id} is not there. That is fine when this run makes it.");
                 self.warn(attribute, "Image does not exist yet", detail);
-                return;
-            }
-            // A gallery of another tenant: the servers' create brings a token of that one, this look none.
-            Err(EngineError::Arm(ArmError { code, .. }))
-                if code == "InvalidAuthenticationTokenTenant" =>
-            {
                 return;
             }
             Err(error) => {
