@@ -120,8 +120,8 @@ pub struct DesiredObject {
     pub needs: Vec<String>,
     /// The server it belongs to.
     pub slot: Option<u32>,
-    /// Where a server belongs, though it may be elsewhere; only of scale sets.
-    pub declared: Option<Place>,
+    /// Where a server belongs, and the subnet there, though it may be elsewhere; only of scale sets.
+    pub declared: Option<(Place, ArmId)>,
 }
 
 /// Everything that a spec implies in Azure, by logical name.
@@ -212,10 +212,10 @@ pub fn place_in(body: &Value) -> Place {
     Place { zone: text("/zones/0"), vm_size: text("/sku/name").unwrap_or_default() }
 }
 
-/// The body of a server's scale set as it would be at another place.
-pub fn moved_to(body: &Value, place: &Place) -> Value {
+/// The body of a server's scale set as it would be at another place, in the subnet there.
+pub fn moved_to(body: &Value, place: &Place, subnet_id: &ArmId) -> Value {
     let mut body = body.clone();
-    compute::set_place(&mut body, place);
+    compute::set_place(&mut body, place, subnet_id);
     body
 }
 
@@ -312,8 +312,11 @@ impl<'a> Builder<'a> {
         }
         let needs = needs.iter().map(|need| (*need).to_owned()).collect();
         let key = id.key();
-        let declared =
-            slot.filter(|_| kind == Kind::ScaleSet).map(|slot| place_of(slot, self.spec));
+        let declared = slot.filter(|_| kind == Kind::ScaleSet).map(|slot| {
+            let place = place_of(slot, self.spec);
+            let subnet_id = self.names.subnet_in(place.zone.as_deref());
+            (place, subnet_id)
+        });
         let name_of = name.clone();
         let object = DesiredObject { name, kind, id, key, number: 0, body, needs, slot, declared };
         self.objects.insert(name_of, object);

@@ -112,6 +112,11 @@ fn classes(kind: Kind) -> &'static [Class] {
             ("/properties/overprovision", InPlace),
             ("/properties/upgradePolicy", InPlace),
             ("/properties/virtualMachineProfile/diagnosticsProfile", InPlace),
+            // Azure writes another subnet of the network into the model, and the machine stays where it is.
+            (
+                "/properties/virtualMachineProfile/networkProfile/networkInterfaceConfigurations/*/properties/ipConfigurations/*/properties/subnet",
+                ReplacesServer,
+            ),
             ("/properties/virtualMachineProfile/networkProfile", InPlace),
         ],
     }

@@ -15,7 +15,9 @@ const IMAGE_VERSION: &str =
 /// Fingerprint of an object as it should be; depends on the spec alone, wherever a server found room.
 pub fn desired(object: &DesiredObject) -> String {
     let mut body = match &object.declared {
-        Some(place) if place_in(&object.body) != *place => moved_to(&object.body, place),
+        Some((place, subnet_id)) if place_in(&object.body) != *place => {
+            moved_to(&object.body, place, subnet_id)
+        }
         _ => object.body.clone(),
     };
     for path in at_creation(object.kind) {

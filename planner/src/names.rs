@@ -1,5 +1,7 @@
 //! Every name and id of a cluster's objects, derived from its spec alone: the same spec always gives the same ids.
 
+use std::collections::BTreeMap;
+
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 use uuid::{Builder, Uuid};
@@ -156,6 +158,7 @@ pub struct Names {
     /// What the containers are children of.
     blob_service: ArmId,
     own_subnet: Option<ArmId>,
+    zone_subnets: BTreeMap<String, ArmId>,
     shared_zone: Option<ArmId>,
     lock_name: String,
     storage_zone: StorageZone,
@@ -177,6 +180,7 @@ impl Names {
             name: spec.name.clone(),
             location: spec.location.clone(),
             own_subnet: spec.subnet_id.clone(),
+            zone_subnets: spec.zone_subnet_ids.clone(),
             shared_zone: spec.private_dns_zone_id.clone(),
             lock_name: spec.lock_name.clone(),
             storage_zone: spec.storage_zone.clone(),
@@ -210,9 +214,16 @@ impl Names {
         users.unwrap_or_else(|| self.own(Kind::VirtualNetwork, "-vnet"))
     }
 
-    /// Subnet of the servers: the cluster's own, or the user's.
+    /// Subnet of the load balancer, of the private endpoint, and of the servers whose zone has none of its own: the
+    /// cluster's own, or the user's.
     pub fn subnet(&self) -> ArmId {
         self.own_subnet.clone().unwrap_or_else(|| self.vnet().child("subnets", SUBNET))
+    }
+
+    /// Subnet of a server in this zone, or outside of any.
+    pub fn subnet_in(&self, zone: Option<&str>) -> ArmId {
+        let own = zone.and_then(|zone| self.zone_subnets.get(zone));
+        own.cloned().unwrap_or_else(|| self.subnet())
     }
 
     /// Public IP of the external endpoint.

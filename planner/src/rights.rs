@@ -99,8 +99,14 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
     }
     if let Some(subnet) = &spec.subnet_id {
         let subnets = "Microsoft.Network/virtualNetworks/subnets";
-        let actions = ["read", "join/action"].map(|verb| format!("{subnets}/{verb}")).into();
-        needs.push(Need { scope: subnet.clone(), role: "Network Contributor", actions });
+        let mut own = vec![subnet];
+        for id in spec.zone_subnet_ids.values() {
+            own.extend(Some(id).filter(|id| !own.contains(id)));
+        }
+        for subnet in own {
+            let actions = ["read", "join/action"].map(|verb| format!("{subnets}/{verb}")).into();
+            needs.push(Need { scope: subnet.clone(), role: "Network Contributor", actions });
+        }
         let own_zone = spec.private_dns_zone_id.is_none()
             || (is_private && spec.storage_zone == StorageZone::System);
         if let Some(network) = subnet.parent().filter(|_| own_zone) {

@@ -9,6 +9,7 @@ mod images;
 mod reach;
 mod roles;
 mod ssh;
+mod subnets;
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -34,6 +35,7 @@ pub use roles::{
     EXTERNAL_NEEDS_IDENTITIES, IDENTITIES_NEED_EXTERNAL, enough_identities, identity_id,
 };
 pub use ssh::{SSH_NEEDS_A_KEY, ssh_allowed_cidr, ssh_public_key};
+pub use subnets::{ZONES_NEED_A_SUBNET, same_network, subnet_id, zone_subnet_id};
 
 /// Sizes of an OS disk in GiB.
 pub const OS_DISK_GIB: RangeInclusive<f64> = 30.0..=2048.0;
@@ -237,21 +239,6 @@ pub fn zone(zones: &[String], at: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Id of a subnet.
-pub fn subnet_id(text: &str) -> Result<(), String> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let is_subnet = parts.len() == 11
-        && parts[1].eq_ignore_ascii_case("subscriptions")
-        && parts[7].eq_ignore_ascii_case("virtualNetworks")
-        && parts[9].eq_ignore_ascii_case("subnets");
-    if is_subnet {
-        return Ok(());
-    }
-    Err(format!(
-        "{text:?} is not the id of a subnet; it ends in virtualNetworks/<network>/subnets/<subnet>."
-    ))
-}
-
 /// Id of a virtual network.
 pub fn vnet_id(text: &str) -> Result<(), String> {
     if is_id_of(text, Kind::VirtualNetwork) {
@@ -409,6 +396,9 @@ pub fn broken(spec: &ClusterSpec) -> Vec<Broken> {
     }
     for (attribute, why) in images::broken(spec) {
         check(attribute, Err(why));
+    }
+    for (attribute, why) in subnets::broken(spec) {
+        check(&attribute, Err(why));
     }
     for (attribute, why) in roles::broken(spec) {
         check(attribute, Err(why));

@@ -112,6 +112,10 @@ pub struct ClusterSpec {
     /// The user's subnet in which the servers live; absent when the cluster has a network of its own.
     #[serde(default)]
     pub subnet_id: Option<ArmId>,
+    /// Subnets of the user's by zone, in the network of [`Self::subnet_id`]: a server lives in that of its zone, and in
+    /// `subnet_id` where its zone has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub zone_subnet_ids: BTreeMap<String, ArmId>,
     /// The servers' way out.
     #[serde(default)]
     pub outbound_type: OutboundType,
@@ -234,6 +238,7 @@ impl ClusterSpec {
             ssh_allowed_cidrs: vec![],
             vnet_cidr: defaults::VNET_CIDR.parse().ok(),
             subnet_id: None,
+            zone_subnet_ids: BTreeMap::new(),
             outbound_type: OutboundType::default(),
             storage_access: StorageAccess::default(),
             storage_zone: StorageZone::default(),
@@ -273,6 +278,17 @@ impl ClusterSpec {
     /// Whether the servers come to the outside by a NAT gateway of the cluster's own.
     pub fn has_own_way_out(&self) -> bool {
         self.subnet_id.is_none() && self.outbound_type == OutboundType::NatGateway
+    }
+
+    /// Subnets of the user's in which a server may be made, each once.
+    pub fn subnets_of_servers(&self) -> Vec<&ArmId> {
+        let in_zones = self.zones.iter().map(|zone| self.zone_subnet_ids.get(zone));
+        let is_elsewhere = self.zones.is_empty() || self.zone_fallback == ZoneFallback::BestEffort;
+        let mut found: Vec<&ArmId> = Vec::new();
+        for own in in_zones.chain(is_elsewhere.then_some(None)) {
+            found.extend(own.or(self.subnet_id.as_ref()).filter(|id| !found.contains(id)));
+        }
+        found
     }
 
     /// Whether each server is made with the newest image of its day, and keeps that.

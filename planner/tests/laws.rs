@@ -165,6 +165,9 @@ fn cases() -> impl Strategy<Value = Case> {
         if zones && (now.capacity_reservation_group_id.is_none() || !other.zones.is_empty()) {
             now.zones = other.zones;
         }
+        if zones && now.subnet_id.is_some() && other.subnet_id.is_some() {
+            now.zone_subnet_ids = other.zone_subnet_ids;
+        }
         if size
             && (now.capacity_reservation_group_id.is_none()
                 || other.zone_fallback == ZoneFallback::Strict)
@@ -190,7 +193,7 @@ fn cases() -> impl Strategy<Value = Case> {
         if tags {
             now.tags = other.tags;
         }
-        if peers {
+        if peers && now.subnet_id.is_none() {
             now.peer_vnet_ids = other.peer_vnet_ids;
         }
         if around {

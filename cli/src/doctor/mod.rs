@@ -66,6 +66,12 @@ impl Finding {
     ) -> Self {
         Self { check, verdict: Verdict::Problem, found: found.into(), mend: Some(mend.into()) }
     }
+
+    /// Of several that look at the same the one that matters most.
+    fn gravest(found: Vec<Self>) -> Option<Self> {
+        let order = [Verdict::Good, Verdict::Unknown, Verdict::Warning, Verdict::Problem];
+        found.into_iter().max_by_key(|one| order.iter().position(|own| *own == one.verdict))
+    }
 }
 
 /// What is looked at.

@@ -2,7 +2,7 @@
 
 use hcs_engine::arm::Arm;
 use hcs_engine::error::chain;
-use hcs_planner::arm::Kind;
+use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::reach::{OutboundType, lack, required_outbound};
 use hcs_planner::spec::ClusterSpec;
 
@@ -18,7 +18,15 @@ pub(super) async fn out(arm: &Arm, spec: &ClusterSpec) -> Finding {
         all.map(|to| format!("{}:{} ({})", to.name, to.port, to.purpose)).collect();
     let way = spec.outbound_type.as_str();
     let told = format!("outbound_type is {way:?}; the servers must reach {}", all.join(", "));
-    let Some(subnet) = &spec.subnet_id else { return Finding::good(CHECK, told) };
+    let mut found = Vec::new();
+    for subnet in spec.subnets_of_servers() {
+        found.push(out_of(arm, spec, subnet, &told).await);
+    }
+    Finding::gravest(found).unwrap_or_else(|| Finding::good(CHECK, told))
+}
+
+/// The same of one subnet of the user's.
+async fn out_of(arm: &Arm, spec: &ClusterSpec, subnet: &ArmId, told: &str) -> Finding {
     let version = Kind::VirtualNetwork.api_version();
     match arm.get_path(&format!("{subnet}?api-version={version}")).await {
         Ok(Some(body)) => match lack(spec, subnet.name(), &body) {
@@ -34,7 +42,7 @@ pub(super) async fn out(arm: &Arm, spec: &ClusterSpec) -> Finding {
         Ok(None) => Finding::problem(
             CHECK,
             format!("{subnet} is not there"),
-            "Make the subnet first, or correct subnet_id.",
+            "Make the subnet first, or correct subnet_id or zone_subnet_ids.",
         ),
         Err(error) => Finding::unknown(CHECK, format!("{told}. {}", chain(&error))),
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Inputs that a spec leaves out where there is none.
-pub(super) const LEFT_OUT: [&str; 12] = [
+pub(super) const LEFT_OUT: [&str; 13] = [
     "capacity_reservation_group_id",
     "consul_server_config",
     "customer_managed_key",
@@ -21,6 +21,7 @@ pub(super) const LEFT_OUT: [&str; 12] = [
     "restore_from_snapshot_id",
     "rotation_triggers",
     "source_image_id",
+    "zone_subnet_ids",
 ];
 
 /// Inputs whose name or form is another one in a spec.

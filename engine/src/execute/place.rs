@@ -30,7 +30,8 @@ impl Run<'_> {
             tracing::warn!(%id, tried = ?tried.last(), code = %last.code, next = %place, "no capacity");
             // A set that failed exists, and its zone is fixed.
             self.arm.delete(id, kind, self.lock_was_removed()).await?;
-            match self.put_here(id, kind, &moved_to(body, place)).await? {
+            let subnet_id = self.names.subnet_in(place.zone.as_deref());
+            match self.put_here(id, kind, &moved_to(body, place, &subnet_id)).await? {
                 Ok(body) => return Ok(body),
                 Err(error) => last = error,
             }

@@ -93,15 +93,15 @@ fn scale_set(builder: &mut Builder<'_>, slot: u32, needs: &[String]) {
     profile["osProfile"] = os_profile(builder, slot);
     profile["networkProfile"] = network_profile(builder);
     images::add(builder, &id, &mut body);
-    set_place(&mut body, &place);
+    set_place(&mut body, &place, &builder.names.subnet_in(place.zone.as_deref()));
     let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
     builder.add_for_slot(object::server(slot), Kind::ScaleSet, id, body, &needs, Some(slot));
     encryption::tag(builder, &object::server(slot));
     images::tag(builder, &object::server(slot));
 }
 
-/// Writes zone and size, and all that follows from them, into a server's body.
-pub(super) fn set_place(body: &mut Value, place: &Place) {
+/// Writes zone, size and subnet, and all that follows from them, into a server's body.
+pub(super) fn set_place(body: &mut Value, place: &Place, subnet_id: &ArmId) {
     body["sku"]["name"] = json!(place.vm_size);
     let is_zonal = place.zone.is_some();
     match (&place.zone, body.as_object_mut()) {
@@ -118,6 +118,7 @@ pub(super) fn set_place(body: &mut Value, place: &Place) {
     if let Some(interface) = body.pointer_mut(interface) {
         let name = params::accelerated_networking(&place.vm_size);
         interface["enableAcceleratedNetworking"] = parameter(&name);
+        interface["ipConfigurations"][0]["properties"]["subnet"] = json!({ "id": subnet_id });
     }
     let bootstrap = "/properties/virtualMachineProfile/osProfile/customData";
     if let Some(custom) = body.pointer_mut(bootstrap) {
@@ -194,7 +195,6 @@ fn network_profile(builder: &Builder<'_>) -> Value {
                 "name": "primary",
                 "properties": {
                     "primary": true,
-                    "subnet": { "id": builder.names.subnet() },
                     "loadBalancerBackendAddressPools": [ { "id": pool } ],
                 },
             } ],

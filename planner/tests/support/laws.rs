@@ -16,7 +16,7 @@ use hcs_planner::render;
 use hcs_planner::spec::{ClusterSpec, LockLevel, ZoneFallback};
 use serde_json::Value;
 
-use super::world::{Run, World};
+use super::world::{Run, World, subnet_in};
 
 /// Something that plans.
 pub(crate) type PlanFn<'p> = dyn Fn(&ClusterSpec, &Observed) -> Result<Plan, PlanError> + 'p;
@@ -261,6 +261,7 @@ fn backwards(plan: &Plan) -> Vec<&Step> {
 
 /// The world afterwards is as it was declared, in what no plan could see, too.
 fn ends_well(case: &Case, after: &World) -> Result<(), String> {
+    subnets_of_zones(case, after)?;
     zones_in_turn(case, after)?;
     others_stay(case, after)?;
     let wanted: BTreeSet<String> =
@@ -292,6 +293,22 @@ fn ends_well(case: &Case, after: &World) -> Result<(), String> {
     ensure("ways are as declared", ways.is_empty(), || ways.join("; "))?;
     let untruths = after.untruths(&case.spec);
     ensure("what is published is true", untruths.is_empty(), || untruths.join("; "))
+}
+
+/// A server is in the subnet that is declared for the zone where it is, or in that of all.
+fn subnets_of_zones(case: &Case, after: &World) -> Result<(), String> {
+    let names = Names::new(&case.spec);
+    for slot in 0..case.spec.server_count {
+        let Some(body) = after.objects.get(&names.scale_set(slot).key()) else { continue };
+        let own = subnet_in(body).unwrap_or_default();
+        let zone = body["zones"][0].as_str();
+        let declared = zone.and_then(|zone| case.spec.zone_subnet_ids.get(zone)).cloned();
+        let wanted = declared.unwrap_or_else(|| names.subnet());
+        ensure("the subnet of its zone", ArmId::new(own) == wanted, || {
+            format!("server {slot} in zone {zone:?} is in {own}")
+        })?;
+    }
+    Ok(())
 }
 
 /// Slot `i` is in `zones[i mod Z]`.

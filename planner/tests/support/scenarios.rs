@@ -146,8 +146,17 @@ fn triggers(word: &'static str) -> impl FnOnce(&mut ClusterSpec) {
 pub(crate) type Way = fn(&mut ClusterSpec);
 
 /// Ways out and to the account that a network of the cluster's own can have; the first is what is left out.
-pub(crate) const WAYS: [Way; 6] =
-    [|_| {}, |_| {}, without_outbound, private, closed, private_in_a_hubs_zone];
+pub(crate) const WAYS: [Way; 9] = [
+    |_| {},
+    |_| {},
+    without_outbound,
+    private,
+    closed,
+    private_in_a_hubs_zone,
+    own_subnet,
+    own_subnets,
+    other_subnets,
+];
 
 /// A key of a security team.
 pub(crate) fn own_key() -> CustomerManagedKey {
@@ -198,7 +207,25 @@ fn corporate(s: &mut ClusterSpec) {
 
 fn own_subnet(s: &mut ClusterSpec) {
     s.vnet_cidr = None;
+    s.peer_vnet_ids.clear();
     s.subnet_id = Some(peer("hub").child("subnets", "consul"));
+}
+
+/// And in subnets of zones, where there are.
+fn own_subnets(s: &mut ClusterSpec) {
+    own_subnet(s);
+    in_zones(s, &[("1", "zone-1"), ("2", "zone-2")]);
+}
+
+/// Others of the same network.
+fn other_subnets(s: &mut ClusterSpec) {
+    own_subnet(s);
+    in_zones(s, &[("2", "zone-1"), ("3", "zone-3")]);
+}
+
+fn in_zones(s: &mut ClusterSpec, subnets: &[(&str, &str)]) {
+    let id = |name: &str| peer("hub").child("subnets", name);
+    s.zone_subnet_ids = subnets.iter().map(|(zone, name)| ((*zone).to_owned(), id(name))).collect();
 }
 
 fn unlocked(s: &mut ClusterSpec) {

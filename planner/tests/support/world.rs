@@ -19,6 +19,7 @@ use hcs_planner::rotation::{Rotated, Rotation, SecretVersion};
 use hcs_planner::spec::ClusterSpec;
 use serde_json::{Value, json};
 
+pub(crate) use network::subnet_in;
 pub(crate) use run::Run;
 
 /// Azure, its blobs and its servers.

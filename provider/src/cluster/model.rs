@@ -18,8 +18,9 @@ use tfplugin::{Attr, Model, Value};
 
 use super::validate::{
     at_most, data_disk_type, exact_version, exclusion_scope, image_channel, lock, number_rule,
-    outbound_type, role_assignment_mode, same_json, same_location, server_certificate_ttl,
-    storage_access, upgrade_channel, version, window_duration, zone_fallback, zone_list,
+    outbound_type, role_assignment_mode, same_json, same_location, same_subnets,
+    server_certificate_ttl, storage_access, upgrade_channel, version, window_duration,
+    zone_fallback, zone_list, zone_subnets,
 };
 use crate::snapshots::{container_id, snapshot_id};
 use crate::tagging;
@@ -207,6 +208,11 @@ pub(crate) struct Cluster {
     /// region, with a way out. Its security group is yours to keep. Changing it makes another cluster.
     #[tf(replaces, validate = text_rule("the id of a subnet", rules::subnet_id), equal_if = ignoring_case)]
     pub(crate) subnet_id: Attr<String>,
+    /// Subnets of yours by zone (`{ "1" = ... }`), in the network of `subnet_id`, each /28 or larger: a server lives in that
+    /// of its zone, such as behind a NAT gateway of that zone, and in `subnet_id` where its zone has none. The load balancer
+    /// and the private endpoint stay in `subnet_id`. A null value is none. Changing it makes the servers of that zone anew, one after the other.
+    #[tf(default = Value::Map(BTreeMap::new()), validate = zone_subnets(), equal_if = same_subnets)]
+    pub(crate) zone_subnet_ids: Attr<BTreeMap<String, Attr<String>>>,
     /// How the servers reach what is outside of their network (`required_outbound`): `nat_gateway` (default), a NAT gateway
     /// with a public address (in your own subnet, the one that you attached there); `user_defined_routing`, the route table
     /// of your own subnet, to a firewall say; or `none`. With the last two hcs makes no public address.
@@ -282,7 +288,7 @@ pub(crate) struct Cluster {
     /// Its group.
     #[tf(computed)]
     pub(crate) vnet_resource_group_name: Attr<String>,
-    /// Subnet of the servers: yours where `subnet_id` names one.
+    /// Subnet of the load balancer and of the servers outside of `zone_subnet_ids`: yours where `subnet_id` names one.
     #[tf(computed)]
     pub(crate) server_subnet_id: Attr<String>,
     /// Network security group of the cluster's own subnet; null in a subnet of yours.

@@ -10,6 +10,7 @@ mod inputs;
 mod offer;
 mod roles;
 mod room;
+mod subnets;
 mod ways;
 mod worlds;
 mod zones_taken;
@@ -300,7 +301,7 @@ impl Planner {
             self.check_registrations().await;
         }
         self.check_peers(spec).await;
-        self.check_subnet(spec, is_new).await;
+        self.check_subnets(spec, is_new).await;
         self.check_way_to_storage(spec, is_new);
         self.check_encryption(spec, is_new).await;
         self.check_room(spec, is_new).await;
@@ -538,6 +539,7 @@ pub(crate) mod tests {
             final_snapshot_storage_container_id: Some("/container".to_owned()),
             restore_from_snapshot_id: Some("/container/blobs/x.snap".to_owned()),
             host_manager_version: Some(semver::Version::new(0, 1, 0)),
+            zone_subnet_ids: [("1".to_owned(), hcs_planner::arm::ArmId::new("/subnet"))].into(),
             private_dns_zone_id: Some(hcs_planner::arm::ArmId::new("/zone")),
             disk_encryption_set_id: Some(hcs_planner::arm::ArmId::new("/set")),
             image_plan: Some(Box::new(hcs_planner::spec::ImagePlan {

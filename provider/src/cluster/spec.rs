@@ -212,6 +212,14 @@ impl Cluster {
                 .map(|cidr| cidr.parse().map_err(|_| Self::VNET_CIDR))
                 .transpose()?,
             subnet_id: set(&self.subnet_id, Self::SUBNET_ID)?.map(ArmId::new),
+            zone_subnet_ids: {
+                let ids = set(&self.zone_subnet_ids, Self::ZONE_SUBNET_IDS)?.unwrap_or_default();
+                let own = |(zone, id): (String, Attr<String>)| {
+                    let id = set(&id, Self::ZONE_SUBNET_IDS).transpose()?;
+                    Some(id.map(|id| (zone, ArmId::new(id))))
+                };
+                ids.into_iter().filter_map(own).collect::<Result<_, _>>()?
+            },
             outbound_type: word(
                 &self.outbound_type,
                 Self::OUTBOUND_TYPE,
@@ -315,6 +323,12 @@ impl Cluster {
             artifact_source: spec.artifact_source.as_ref().map(artifact_source).into(),
             vnet_cidr: spec.vnet_cidr.map(|cidr| cidr.to_string()).into(),
             subnet_id: spec.subnet_id.as_ref().map(ToString::to_string).into(),
+            zone_subnet_ids: spec
+                .zone_subnet_ids
+                .iter()
+                .map(|(zone, id)| (zone.clone(), id.to_string().into()))
+                .collect::<BTreeMap<_, _>>()
+                .into(),
             outbound_type: spec.outbound_type.as_str().into(),
             storage_access: spec.storage_access.as_str().into(),
             storage_private_dns_zone_id: spec.storage_zone.as_str().into(),

@@ -16,6 +16,9 @@ use tfplugin::{Diagnostic, Diagnostics, Path, Value, parse_duration};
 use super::model::{Cluster, Identities, Lock, MaintenanceExclusion};
 
 mod images;
+mod subnets;
+
+pub(super) use subnets::{same_subnets, zone_subnets};
 
 /// What no attribute can tell by itself.
 pub(super) fn validate(config: &Value) -> Diagnostics {
@@ -28,6 +31,7 @@ pub(super) fn validate(config: &Value) -> Diagnostics {
     exclusions(config, &mut found);
     images::images(config, &mut found);
     images::reservations(config, &mut found);
+    subnets::subnets(config, &mut found);
     ways(config, &mut found);
     disks(config, &mut found);
     roles(config, &mut found);
@@ -394,6 +398,9 @@ mod tests {
             ("peer_vnet_ids", vec!["vnet".to_owned()].into(), "not the id"),
             ("zone_fallback", "never".into(), "\"strict\", \"prefer\", \"best_effort\""),
             ("subnet_id", "/subscriptions/s".into(), "not the id of a subnet"),
+            ("zone_subnet_ids", Value::map([("one", Value::from(SUBNET))]), "is no zone"),
+            ("zone_subnet_ids", Value::map([("1", Value::from("one"))]), "not the id of a subnet"),
+            ("zone_subnet_ids", Value::map([("1", Value::from(SUBNET))]), "set subnet_id"),
             ("private_dns_zone_id", "hub.example".into(), "not the id of a private DNS zone"),
             ("vm_size_fallbacks", vec!["Standard_D2as_v5".to_owned()].into(), "Set zone_fallback"),
             (
@@ -447,6 +454,8 @@ mod tests {
             assert!(found[0].contains(expected), "{name}: {}", found[0]);
         }
     }
+
+    const SUBNET: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/hub/subnets/one";
 
     fn image_plan(name: &str) -> Value {
         let parts = [("publisher", "cis"), ("product", "hardened"), ("name", name)];

@@ -345,7 +345,7 @@ impl Azure {
         let script = self.script(None);
         let reconciler = self.reconciler(spec, &script);
         let intent = if self.known().is_some() { self.update() } else { Intent::Create };
-        let outcome = reconciler.apply(intent).await.unwrap();
+        let outcome = Box::pin(reconciler.apply(intent)).await.unwrap();
         self.incarnation_id.lock().unwrap().clone_from(&outcome.incarnation_id);
         assert_eq!(end(&outcome.report), End::Complete);
         self.count(&script);

@@ -157,6 +157,29 @@ fn scale_sets_that_azure_would_refuse() {
     assert_eq!(answer.error_code(), Some("FailedIdentityOperation"));
 }
 
+/// As azurerm issue 14532 quotes Azure: another subnet of the network goes into the model, one of another network does not.
+/// The machine keeps its interface.
+#[test]
+fn a_set_goes_to_another_subnet_and_to_no_other_network() {
+    let mut sim = Sim::with_group();
+    let two = vnet("10.1.0.0/16", &[("s", "10.1.1.0/24"), ("t", "10.1.2.0/24")]);
+    sim.make(VNET, NETWORK, &two);
+    let other = "Microsoft.Network/virtualNetworks/other";
+    sim.make(other, NETWORK, &vnet("10.2.0.0/16", &[("s", "10.2.1.0/24")]));
+    let first = sim.id(SUBNET);
+    sim.make(SET, COMPUTE, &scale_set(&first, &[], ""));
+    let answer = sim.put(SET, COMPUTE, &scale_set(&sim.id(&format!("{other}/subnets/s")), &[], ""));
+    let code = "VMScaleSetCannotBeUpdatedToReferenceSubnetsFromDifferentVirtualNetworks";
+    assert_eq!((answer.status, answer.error_code()), (400, Some(code)));
+    sim.events.clear();
+    let second = sim.id(&format!("{VNET}/subnets/t"));
+    assert_eq!(sim.put(SET, COMPUTE, &scale_set(&second, &[], "")).status, 200);
+    sim.settle();
+    let model = sim.get(SET, COMPUTE).body;
+    assert!(model.to_string().contains(&second), "{model}");
+    assert_eq!(sim.events, [], "no machine is touched");
+}
+
 #[test]
 fn a_set_waits_for_a_network_that_is_being_written() {
     let mut sim = Sim::with_group();

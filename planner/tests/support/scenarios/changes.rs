@@ -27,6 +27,12 @@ pub(super) fn creating(b: &mut Builder) {
         with(spec(3, 3), own_subnet),
     );
     b.add(
+        "create-in-subnets-of-zones",
+        "Servers in subnets of the user's by zone, and one where its zone has none",
+        None,
+        with(spec(3, 3), own_subnets),
+    );
+    b.add(
         "create-with-endpoint",
         "With an endpoint for callers from outside",
         None,
@@ -200,6 +206,15 @@ pub(super) fn rolling(b: &mut Builder) {
             }));
             let room = format!("{compute}/capacityReservationGroups/consul");
             s.capacity_reservation_group_id = Some(ArmId::new(room));
+        }),
+    );
+    b.add(
+        "replace-in-other-subnets",
+        "Zones get other subnets of the network: their servers are made anew, those of zones that keep theirs stay",
+        Some(with(spec(5, 3), own_subnets)),
+        with(spec(5, 3), |s| {
+            own_subnet(s);
+            in_zones(s, &[("1", "zone-1"), ("3", "zone-3")]);
         }),
     );
     b.add(

@@ -7,6 +7,14 @@ fn text<'v>(body: &'v Value, pointer: &str) -> &'v str {
     body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The subnet in a server's body.
+pub(crate) fn subnet_in(body: &Value) -> Option<&str> {
+    let interface =
+        "/properties/virtualMachineProfile/networkProfile/networkInterfaceConfigurations/0";
+    let subnet = format!("{interface}/properties/ipConfigurations/0/properties/subnet/id");
+    body.pointer(&subnet).and_then(Value::as_str)
+}
+
 impl World {
     fn of_type<'w>(&'w self, kind: &'w str) -> impl Iterator<Item = (&'w String, &'w Value)> {
         self.objects.iter().filter(move |(key, _)| {

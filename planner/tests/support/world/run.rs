@@ -375,9 +375,10 @@ impl<'w> Run<'w> {
         if roles.count() < 3 {
             return Err("its identity has no rights".into());
         }
-        let subnet = "/properties/virtualMachineProfile/networkProfile/networkInterfaceConfigurations/0/properties/ipConfigurations/0/properties/subnet/id";
-        let subnet = body.pointer(subnet).and_then(Value::as_str).ok_or("no subnet")?;
-        if ArmId::new(subnet) != self.names.subnet() {
+        let subnet = subnet_in(body).ok_or("no subnet")?;
+        let own = |zone: &str| self.spec.zone_subnet_ids.get(zone).cloned();
+        let own = body["zones"][0].as_str().and_then(own).unwrap_or_else(|| self.names.subnet());
+        if ArmId::new(subnet) != own {
             return Err(format!("{subnet} is not the cluster's"));
         }
         if ArmId::new(subnet).is_within(&self.names.cluster_id)

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use hcs_planner::arm::Kind;
 use hcs_planner::peers::{Overlap, overlaps};
 use hcs_planner::spec::ClusterSpec;
-use ipnet::Ipv4Net;
 use serde_json::Value;
 use tfplugin::Path;
 
@@ -74,91 +73,6 @@ impl Planner {
             );
             let path = Path::root(Cluster::PEER_VNET_IDS).index(index);
             self.error(path, "Address spaces overlap", detail);
-        }
-    }
-
-    /// The user's subnet must be in the region, free for machines, and large enough for all servers and a helper.
-    pub(super) async fn check_subnet(&mut self, spec: &ClusterSpec, is_new: bool) {
-        let asks =
-            is_new || !self.same(Cluster::OUTBOUND_TYPE) || !self.same(Cluster::STORAGE_ACCESS);
-        let Some(subnet) = spec.subnet_id.as_ref().filter(|_| asks) else { return };
-        let Some(vnet) = subnet.parent() else { return };
-        let theirs = subnet.segment("subscriptions").unwrap_or_default();
-        if !theirs.eq_ignore_ascii_case(&spec.subscription_id) {
-            let detail = format!(
-                "The subnet is in subscription {theirs}, the cluster in {}. Azure puts machines into networks of \
-                 their own subscription only: share the network by peering, or choose a subnet of this one.",
-                spec.subscription_id
-            );
-            self.error(Cluster::SUBNET_ID, "Subnet is in another subscription", detail);
-            return;
-        }
-        let body = match self.arm.get(&vnet, Kind::VirtualNetwork).await {
-            Ok(Some(body)) => body,
-            Ok(None) => {
-                let detail = format!("{vnet} is not there. That is fine when this run makes it.");
-                self.warn(Cluster::SUBNET_ID, "Network does not exist yet", detail);
-                return;
-            }
-            Err(error) => {
-                let what = format!("the network {vnet}");
-                self.unread(&what, &error);
-                return;
-            }
-        };
-        let location = body.pointer("/location").and_then(Value::as_str).unwrap_or_default();
-        if hcs_planner::rules::location(location) != spec.location {
-            let detail = format!(
-                "The network {} is in {location}, the cluster in {}. Azure puts machines into networks of their \
-                 own region only: choose a subnet there, or set location = {location:?}.",
-                vnet.name(),
-                spec.location
-            );
-            self.error(Cluster::SUBNET_ID, "Subnet is in another region", detail);
-            return;
-        }
-        let subnets = body.pointer("/properties/subnets").and_then(Value::as_array);
-        let name = subnet.name();
-        let own = subnets.into_iter().flatten().find(|row| {
-            row.pointer("/name")
-                .and_then(Value::as_str)
-                .is_some_and(|own| own.eq_ignore_ascii_case(name))
-        });
-        match own {
-            None => {
-                let detail = format!(
-                    "The network {} has no subnet {name:?} now. That is fine when this run makes it.",
-                    vnet.name()
-                );
-                self.warn(Cluster::SUBNET_ID, "Subnet does not exist yet", detail);
-            }
-            Some(own) => {
-                self.check_subnet_body(name, own);
-                self.check_way_out(spec, name, own);
-            }
-        }
-    }
-
-    fn check_subnet_body(&mut self, name: &str, subnet: &Value) {
-        let delegations = subnet.pointer("/properties/delegations").and_then(Value::as_array);
-        if let Some(delegation) = delegations.and_then(|rows| rows.first()) {
-            let to = delegation.pointer("/properties/serviceName").and_then(Value::as_str);
-            let to = to.unwrap_or("a service");
-            let detail = format!(
-                "The subnet {name} is delegated to {to}, so no machine can be put into it. Choose another subnet."
-            );
-            self.error(Cluster::SUBNET_ID, "Subnet is delegated", detail);
-        }
-        let prefix = ["/properties/addressPrefix", "/properties/addressPrefixes/0"]
-            .iter()
-            .find_map(|pointer| subnet.pointer(pointer)?.as_str());
-        let prefix: Option<Ipv4Net> = prefix.and_then(|prefix| prefix.parse().ok());
-        if let Some(prefix) = prefix.filter(|prefix| prefix.prefix_len() > 27) {
-            let detail = format!(
-                "The subnet {name} is {prefix}: Azure keeps 5 addresses of it, the load balancer needs one and \
-                 the servers up to 9. Choose one of /27 or larger."
-            );
-            self.error(Cluster::SUBNET_ID, "Subnet is too small", detail);
         }
     }
 

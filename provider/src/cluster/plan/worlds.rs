@@ -210,6 +210,12 @@ fn whole(schema: &Schema, name: &str) -> Vec<Value> {
         Cluster::STORAGE_PRIVATE_DNS_ZONE_ID => {
             vec![first.into(), StorageZone::SYSTEM.into(), StorageZone::NONE.into()]
         }
+        Cluster::ZONE_SUBNET_IDS => {
+            let ids = |turn: usize| {
+                Value::map((1..=3).map(|zone| (zone.to_string(), text(name, turn, zone).into())))
+            };
+            vec![ids(0), ids(1), Value::Map(BTreeMap::new())]
+        }
         Cluster::VNET_CIDR => {
             vec![first.into(), second.into(), defaults::VNET_CIDR.into(), Value::Null]
         }
@@ -333,7 +339,9 @@ fn text(name: &str, turn: usize, number: usize) -> String {
         Cluster::SERVER_CERTIFICATE_TTL => format!("{}h", 24 + 24 * turn + number),
         Cluster::SSH_ALLOWED_CIDRS => format!("10.{}.0.0/24", 100 * turn + number),
         Cluster::PEER_VNET_IDS => format!("{network}/{unique}"),
-        Cluster::SUBNET_ID => format!("{network}/{unique}/subnets/{unique}"),
+        Cluster::SUBNET_ID | Cluster::ZONE_SUBNET_IDS => {
+            format!("{network}/{unique}/subnets/{unique}")
+        }
         Cluster::PRIVATE_DNS_ZONE_ID => {
             format!("{}/{unique}", network.replace("virtualNetworks", "privateDnsZones"))
         }

@@ -61,7 +61,11 @@ fn attribute_leaves(attributes: &[Attribute], path: &Leaf, found: &mut Vec<Leaf>
             Kind::Plain(Type::List(_) | Type::Set(_)) => {
                 found.push(path.into_iter().chain([Step::Index(0)]).collect());
             }
-            Kind::Plain(Type::Map(_)) => found.push(named(&path, "k")),
+            Kind::Plain(Type::Map(_)) => {
+                // Keys of one are zones.
+                let key = if attribute.name.starts_with("zone_") { "1" } else { "k" };
+                found.push(named(&path, key));
+            }
             Kind::Plain(_) => {}
         }
     }
@@ -213,6 +217,11 @@ pub(super) fn a_key(random: &mut Random) -> Value {
     ])
 }
 
+/// A subnet of the network in which there are subnets of zones.
+fn zone_subnet(random: &mut Random) -> String {
+    format!("{NETWORK}/own-1/subnets/{}", ["servers", "zone-1", "zone-2"][random.below(3)])
+}
+
 /// A version of an image in somebody's gallery.
 pub(super) fn gallery_image(version: &str) -> String {
     let gallery = group_id("rg").resource("Microsoft.Compute/galleries", "gold");
@@ -281,6 +290,13 @@ fn ways(name: &str, random: &mut Random) -> Option<Value> {
         "customer_managed_key.user_assigned_identity.resource_id" => {
             identity(["servers", "others"][random.below(2)]).into()
         }
+        "zone_subnet_ids" => {
+            let zones = ["1", "2", "3"].into_iter().filter(|_| random.chance(2));
+            let zones: Vec<&str> = zones.collect();
+            let id = |random: &mut Random| Value::from(zone_subnet(random));
+            Value::map(zones.into_iter().map(|zone| (zone, id(random))).collect::<Vec<_>>())
+        }
+        "zone_subnet_ids.1" => zone_subnet(random).into(),
         "role_assignment_mode" => word(&["managed", "external"], random),
         "outbound_type" => word(&["nat_gateway", "none", "user_defined_routing"], random),
         "storage_access" => word(&["public_endpoint", "private_endpoint"], random),

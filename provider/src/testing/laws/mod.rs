@@ -21,6 +21,7 @@ mod rights;
 mod runs;
 mod secrets;
 mod snapshots;
+mod subnets;
 mod tags;
 mod unknown;
 

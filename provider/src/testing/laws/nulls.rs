@@ -3,9 +3,11 @@
 use tfplugin::schema::{Attribute, Block, Kind, Type};
 use tfplugin::{Context, Provider as _, Resource, Value};
 
+use super::inputs::REGION;
+use super::unknown::network;
 use crate::provider::HcsProvider;
 use crate::testing::core::{Done, Instance, Options, apply, whole};
-use crate::testing::{Azure, demo};
+use crate::testing::{Azure, GROUP, demo, group_id};
 
 /// Lists and maps that a configuration can set: the path to each, and whether it is a list.
 fn collections(block: &Block, path: &[String]) -> Vec<(Vec<String>, bool)> {
@@ -70,19 +72,37 @@ async fn null_elements_are_refused_in_every_list_and_mean_nothing_in_every_map()
         maps.iter().map(|(of, path)| format!("{of} {}", path.join("."))).collect();
     assert_eq!(
         known,
-        ["hcs_cluster tags", "hcs_snapshot_restore triggers", "provider default_tags.tags"],
+        [
+            "hcs_cluster tags",
+            "hcs_cluster zone_subnet_ids",
+            "hcs_snapshot_restore triggers",
+            "provider default_tags.tags"
+        ],
         "a map that is not tried"
     );
 
-    // Both maps with a null element, from create to an empty plan.
+    // The maps of a cluster with a null element, from create to an empty plan.
+    network(&azure, GROUP, "own", "10.9.0.0/24").await;
+    let subnet = |name: &str| {
+        let network = group_id(GROUP).resource("Microsoft.Network/virtualNetworks", "own");
+        Value::from(network.child("subnets", name).to_string())
+    };
+    let subnets = Value::map([("1", subnet("zone-1")), ("2", Value::Null)]);
     let tags = |value: Value| Value::map([("owner", value), ("team", Value::from("blue"))]);
     let provider = azure.provider(tags(Value::Null), None);
-    let config = demo([("server_count", Value::from(1)), ("tags", tags(Value::Null))]);
+    let config = demo([
+        ("server_count", Value::from(1)),
+        ("tags", tags(Value::Null)),
+        ("subnet_id", subnet("servers")),
+        ("zone_subnet_ids", subnets.clone()),
+        ("location", REGION.into()),
+    ]);
     let mut instance = Instance::default();
     let resource = provider.cluster();
     apply(&resource, &mut instance, Some(&config), Options::default()).await.unwrap();
     let state = instance.current.clone().unwrap().state;
     assert_eq!(state.get("tags"), &tags(Value::Null), "the state keeps what was written");
+    assert_eq!(state.get("zone_subnet_ids"), &subnets);
     assert_eq!(state.get("tags_all"), &Value::map([("team", Value::from("blue"))]));
     let again = apply(&resource, &mut instance, Some(&config), Options::default()).await;
     assert_eq!(again, Ok(Done::default()), "the plan stays empty");

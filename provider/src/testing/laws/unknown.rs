@@ -225,9 +225,15 @@ impl<'s> Seen<'s> {
 
 pub(super) async fn network(azure: &Azure, group: &str, name: &str, space: &str) {
     let id = group_id(group).resource("Microsoft.Network/virtualNetworks", name);
-    let subnet = json!({ "name": "servers", "properties": { "addressPrefix": space } });
+    let whole: ipnet::Ipv4Net = space.parse().unwrap();
+    let half = |own: ipnet::Ipv4Net| own.subnets(own.prefix_len() + 1).unwrap().collect::<Vec<_>>();
+    let (halves, quarters) = (half(whole), half(half(whole)[1]));
+    let subnets = [("servers", halves[0]), ("zone-1", quarters[0]), ("zone-2", quarters[1])];
+    let subnets = subnets.map(|(name, prefix)| {
+        json!({ "name": name, "properties": { "addressPrefix": prefix.to_string() } })
+    });
     let body = json!({ "location": REGION,
-        "properties": { "addressSpace": { "addressPrefixes": [space] }, "subnets": [subnet] } });
+        "properties": { "addressSpace": { "addressPrefixes": [space] }, "subnets": subnets } });
     azure.put(&id, "2024-05-01", body).await;
 }
 
@@ -358,6 +364,7 @@ fn fitting(config: &Value, leaf: &Leaf) -> Value {
             config.clone().with("customer_managed_key", a_key(&mut Random(1)))
         }
         "storage_access" => in_a_subnet(config),
+        _ if first("zone_subnet_ids") => in_a_subnet(config),
         "storage_private_dns_zone_id" => {
             in_a_subnet(config).with("storage_access", "private_endpoint")
         }

@@ -214,6 +214,27 @@ fn check_profile(world: &World, put: &Put<'_>) -> Answer<()> {
     }
 }
 
+/// A set may go to another subnet, and never to another network (azurerm issue 14532 quotes Azure's answer).
+fn stays_in_network(put: &Put<'_>, vnet: &str) -> Answer<()> {
+    let Some(old) = put.old else { return Ok(()) };
+    let all = nics(&old.body).flat_map(|nic| list(nic, "/properties/ipConfigurations"));
+    let mut before = all.map(|ip| text(ip, "/properties/subnet/id"));
+    let leaves = before.any(|subnet| {
+        let own = subnet.rsplitn(3, '/').nth(2).unwrap_or_default();
+        !own.is_empty() && !ids::is(own, vnet)
+    });
+    if leaves {
+        return Err(ArmError::invalid(
+            "VMScaleSetCannotBeUpdatedToReferenceSubnetsFromDifferentVirtualNetworks",
+            format!(
+                "VM scale set {} cannot be updated to reference subnets from different virtual networks.",
+                put.id
+            ),
+        ));
+    }
+    Ok(())
+}
+
 fn check_links(world: &World, put: &Put<'_>, capacity: u64) -> Answer<()> {
     let mut subnets = 0;
     for nic in nics(put.body) {
@@ -228,6 +249,7 @@ fn check_links(world: &World, put: &Put<'_>, capacity: u64) -> Answer<()> {
             }
             subnets += 1;
             let vnet = subnet.rsplitn(3, '/').nth(2).unwrap_or_default();
+            stays_in_network(put, vnet)?;
             world.referenced(vnet, put.id)?;
             world.referenced(subnet, put.id)?;
             world.require_linked(

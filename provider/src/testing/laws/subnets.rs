@@ -1,0 +1,192 @@
+//! Subnets of somebody's by zone.
+
+use std::collections::BTreeMap;
+
+use hcs_planner::arm::{ArmId, Kind};
+use serde_json::{Value as Json, json};
+use tfplugin::Value;
+
+use crate::testing::core::{Instance, Options, apply, import, plan, whole};
+use crate::testing::{Azure, GROUP, demo, group_id};
+
+const INTERFACE: &str =
+    "/properties/virtualMachineProfile/networkProfile/networkInterfaceConfigurations/0";
+
+fn network(name: &str) -> ArmId {
+    group_id(GROUP).resource(Kind::VirtualNetwork.resource_type(), name)
+}
+
+fn subnet(name: &str) -> String {
+    network("spoke").child("subnets", name).to_string()
+}
+
+/// A network with a subnet for all, one for each zone with a NAT gateway of that zone, and some that will not do.
+async fn spoke() -> Azure {
+    let azure = Azure::new().await;
+    let row = |name: &str, prefix: &str| json!({ "name": name, "properties": { "addressPrefix": prefix } });
+    let mut rows = vec![row("common", "10.20.0.0/26"), row("tiny", "10.20.2.0/29")];
+    rows.push(json!({ "name": "web", "properties": { "addressPrefix": "10.20.3.0/24",
+        "delegations": [{ "name": "d", "properties": { "serviceName": "Microsoft.Web/serverFarms" } }] } }));
+    rows.push(json!({ "name": "walled", "properties": { "addressPrefix": "10.20.4.0/24",
+        "defaultOutboundAccess": false } }));
+    for zone in 1..=3 {
+        let address =
+            group_id(GROUP).resource(Kind::PublicIpAddress.resource_type(), &format!("nat-{zone}"));
+        let body = json!({ "location": "westeurope", "zones": [zone.to_string()], "sku": { "name": "Standard" },
+            "properties": { "publicIPAllocationMethod": "Static" } });
+        azure.put(&address, Kind::PublicIpAddress.api_version(), body).await;
+        let gateway =
+            group_id(GROUP).resource(Kind::NatGateway.resource_type(), &format!("nat-{zone}"));
+        let body = json!({ "location": "westeurope", "zones": [zone.to_string()], "sku": { "name": "Standard" },
+            "properties": { "publicIpAddresses": [{ "id": address }] } });
+        azure.put(&gateway, Kind::NatGateway.api_version(), body).await;
+        let mut own = row(&format!("zone-{zone}"), &format!("10.20.1.{}/28", zone * 16));
+        own["properties"]["natGateway"] = json!({ "id": gateway });
+        rows.push(own);
+    }
+    let body = json!({ "location": "westeurope",
+        "properties": { "addressSpace": { "addressPrefixes": ["10.20.0.0/16"] }, "subnets": rows } });
+    azure.put(&network("spoke"), "2024-05-01", body).await;
+    azure
+}
+
+fn by_zone(ids: &[(&'static str, &str)]) -> (&'static str, Value) {
+    let ids = ids.iter().map(|(zone, name)| (*zone, Value::from(subnet(name))));
+    ("zone_subnet_ids", Value::map(ids.collect::<Vec<_>>()))
+}
+
+fn config(more: &[(&'static str, Value)]) -> Value {
+    let own = [("location", Value::from("westeurope")), ("subnet_id", subnet("common").into())];
+    demo(own.into_iter().chain(more.iter().cloned()))
+}
+
+/// Of each server: zone, the name of its subnet, the address that it has, which one it is.
+fn servers(azure: &Azure, state: &Value) -> Vec<(String, String, String, Json)> {
+    let rows = state.get("servers").as_list().unwrap();
+    let told = |row: &Value, name: &str| row.get(name).as_str().unwrap().to_owned();
+    let each = rows.iter().map(|row| {
+        let body = azure.object(&ArmId::new(told(row, "vmss_id"))).unwrap();
+        let id = body
+            .pointer(&format!("{INTERFACE}/properties/ipConfigurations/0/properties/subnet/id"));
+        let id = ArmId::new(id.unwrap().as_str().unwrap());
+        assert_eq!(id.parent(), Some(network("spoke")));
+        let zone = body["zones"][0].as_str().unwrap().to_owned();
+        (
+            zone,
+            id.name().to_owned(),
+            told(row, "private_ip"),
+            body["properties"]["uniqueId"].clone(),
+        )
+    });
+    each.collect()
+}
+
+/// Where an address is, by the prefixes above.
+fn subnet_of(address: &str) -> String {
+    let parts: Vec<u8> = address.split('.').map(|part| part.parse().unwrap()).collect();
+    match parts[2] {
+        0 => "common".to_owned(),
+        1 => format!("zone-{}", parts[3] / 16),
+        other => panic!("{address} is in {other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_live_in_the_subnet_of_their_zone_and_only_those_of_another_one_are_made_anew() {
+    let azure = spoke().await;
+    let cluster = azure.provider(Value::Null, None).cluster();
+    let mut instance = Instance::default();
+    let steps: [&[(&'static str, &str)]; 5] = [
+        &[],
+        &[("1", "zone-1"), ("2", "zone-2")],
+        // Server 1 stays, server 0 goes back to all, server 2 goes.
+        &[("2", "zone-2"), ("3", "zone-3")],
+        // One subnet for two zones, and a zone that has no server.
+        &[("2", "zone-2"), ("3", "zone-2"), ("9", "zone-1")],
+        &[],
+    ];
+    let mut before: BTreeMap<String, (String, Json)> = BTreeMap::new();
+    for step in steps {
+        let config = config(&[by_zone(step)]);
+        apply(&cluster, &mut instance, Some(&config), Options::default()).await.unwrap();
+        let state = instance.current.clone().unwrap().state;
+        let planned = plan(&cluster, &state, &[], &config).await.unwrap();
+        assert_eq!(planned.planned, whole(cluster.as_ref(), &state), "{step:?} plans nothing");
+        let now = servers(&azure, &state);
+        assert_eq!(now.iter().map(|one| one.0.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+        for (zone, name, address, birth) in now {
+            let declared =
+                step.iter().find(|(own, _)| *own == zone).map_or("common", |(_, name)| name);
+            assert_eq!(name, declared, "zone {zone} after {step:?}");
+            assert_eq!(subnet_of(&address), name, "zone {zone} after {step:?}");
+            if let Some((old, old_birth)) =
+                before.insert(zone.clone(), (name.clone(), birth.clone()))
+            {
+                assert_eq!(old == name, old_birth == birth, "zone {zone} after {step:?}");
+            }
+        }
+        // The balancer stays where it is.
+        let balancer = Azure::cluster_id().resource(Kind::LoadBalancer.resource_type(), "demo-lb");
+        let frontend = azure.object(&balancer).unwrap();
+        let id =
+            &frontend["properties"]["frontendIPConfigurations"][0]["properties"]["subnet"]["id"];
+        assert_eq!(id.as_str().map(str::to_lowercase), Some(subnet("common").to_lowercase()));
+        let imported =
+            import(&cluster, Azure::cluster_id().as_str()).await.unwrap().current.unwrap();
+        let planned = plan(&cluster, &imported.state, &[], &config).await.unwrap();
+        assert_eq!(planned.planned, whole(cluster.as_ref(), &imported.state), "imported {step:?}");
+    }
+}
+
+/// A server that finds no room in its zone lives in the subnet of the zone where it does, and stays there.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_goes_elsewhere_lives_in_the_subnet_there() {
+    let azure = spoke().await;
+    let cluster = azure.provider(Value::Null, None).cluster();
+    let subnets = by_zone(&[("1", "zone-1"), ("2", "zone-2")]);
+    let config = config(&[subnets, ("server_count", 1.into()), ("zone_fallback", "prefer".into())]);
+    let mut instance = Instance::default();
+    azure
+        .cloud
+        .with_world(|world| world.inject("capacity:virtualMachineScaleSets:1".parse().unwrap()));
+    for _ in 0..2 {
+        apply(&cluster, &mut instance, Some(&config), Options::default()).await.unwrap();
+        let state = instance.current.clone().unwrap().state;
+        let (zone, name, address, _) = servers(&azure, &state).remove(0);
+        assert_eq!((zone.as_str(), name.as_str()), ("2", "zone-2"));
+        assert_eq!(subnet_of(&address), "zone-2");
+        let planned = plan(&cluster, &state, &[], &config).await.unwrap();
+        assert_eq!(planned.planned, whole(cluster.as_ref(), &state));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_subnet_of_a_zone_lacks_is_told_while_planning() {
+    let azure = spoke().await;
+    let told = async |more: &[(&'static str, Value)]| {
+        let cluster = azure.provider(Value::Null, None).cluster();
+        match plan(&cluster, &Value::Null, &[], &config(more)).await {
+            Ok(planned) => format!("{:?}", planned.diagnostics),
+            Err(failure) => format!("{failure:?}"),
+        }
+    };
+    let all = [("1", "zone-1"), ("2", "zone-2"), ("3", "zone-3")];
+    assert!(!told(&[by_zone(&all)]).await.contains("subnet"));
+    for (zone, name, words) in [
+        ("2", "ghost", "has no subnet \\\"ghost\\\" now"),
+        ("2", "tiny", "The subnet tiny is 10.20.2.0/29"),
+        ("2", "web", "Subnet is delegated"),
+        ("2", "walled", "The subnet has no NAT gateway"),
+    ] {
+        let found = told(&[by_zone(&[("1", "zone-1"), (zone, name), ("3", "zone-3")])]).await;
+        assert!(found.contains(words), "{words}: {found}");
+    }
+    // No server comes into the subnet of a zone that the cluster has not.
+    let found = told(&[
+        by_zone(&[("1", "zone-1"), ("3", "walled")]),
+        ("zones", vec!["1".to_owned()].into()),
+        ("server_count", 1.into()),
+    ])
+    .await;
+    assert!(!found.contains("NAT gateway"), "{found}");
+}
