@@ -1,6 +1,7 @@
 //! Spec -> desired: every Azure object that a cluster is made of, with its body and what it needs first.
 
 mod compute;
+mod declared;
 mod encryption;
 mod images;
 mod network;

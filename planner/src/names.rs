@@ -23,10 +23,8 @@ pub const INCARNATION_TAG: &str = "hcs-incarnation";
 pub const GIVEN_TAG: &str = "hcs-group-given";
 /// Tag that names the slot of a per-server object.
 pub const SLOT_TAG: &str = "hcs-slot";
-/// Tag of what was declared of an object's encryption.
-pub const ENCRYPTION_TAG: &str = "hcs-encryption";
-/// Tag of a server for which a reservation was declared.
-pub const RESERVATION_TAG: &str = "hcs-reservation";
+/// Tag of what was declared of an object where somebody else may set the same.
+pub const DECLARED_TAG: &str = "hcs-declared";
 /// Metadata of a server's DNS record: the `uniqueId` of the scale set whose address it holds.
 pub const SERVER_METADATA: &str = "hcs-server";
 /// Metadata of a record in a zone that others use, too: whose it is, as [`CLUSTER_TAG`] says it of what has tags.

@@ -1,29 +1,19 @@
 //! By whose key the storage account and the servers' disks are encrypted.
-//!
-//! What somebody else set stays. What was declared here is told by a tag on the object itself, written with it: only that is
-//! taken away again, by whoever comes next, however the run before ended.
 
 use serde_json::{Map, Value, json};
 
 use super::Builder;
-use crate::arm::{ArmId, Kind};
+use super::declared::{Shared, was_declared};
+use crate::arm::ArmId;
 use crate::customer_key::CustomerManagedKey;
 use crate::diff::gone;
 use crate::disks::HostEncryption;
-use crate::names::ENCRYPTION_TAG;
 use crate::reach::StorageAccess;
 
 /// Azure's word for keys of its own.
 const AZURE: &str = "Microsoft.Storage";
 /// Azure's word for keys of a vault, in its own spelling.
 const VAULT: &str = "Microsoft.Keyvault";
-
-/// What the tag says of a key of the account.
-const ACCOUNT: &str = "account";
-/// What the tag says of a set for disks.
-const DISKS: &str = "disks";
-/// What the tag says of a host that encrypts.
-const HOST: &str = "host";
 
 /// Writes what is ours of it into the account's body; nothing where nobody said anything.
 pub(super) fn add(builder: &Builder<'_>, account: &mut Value) {
@@ -74,7 +64,7 @@ fn account<'b>(builder: &'b Builder<'_>) -> Option<&'b Value> {
 
 /// The identity by which the account uses a key that was declared here.
 fn before(builder: &Builder<'_>) -> Option<String> {
-    if !was_declared(builder, &builder.names.storage_account(), ACCOUNT) {
+    if !was_declared(builder, &builder.names.storage_account(), Shared::AccountKey) {
         return None;
     }
     let user = "/properties/encryption/identity/userAssignedIdentity";
@@ -117,20 +107,11 @@ fn detached(builder: &Builder<'_>, before: &str) -> Value {
     json!({ "type": kind, "userAssignedIdentities": gone() })
 }
 
-/// Whether the object's tag says that this was declared here.
-fn was_declared(builder: &Builder<'_>, id: &ArmId, what: &str) -> bool {
-    tag_of(builder, id).is_some_and(|words| words.split(' ').any(|word| word == what))
-}
-
-fn tag_of<'b>(builder: &'b Builder<'_>, id: &ArmId) -> Option<&'b str> {
-    builder.observed.object(id)?.get("tags")?.get(ENCRYPTION_TAG)?.as_str()
-}
-
 /// The set by which a disk of this server is encrypted.
 pub(super) fn disk_set(builder: &Builder<'_>, server: &ArmId) -> Option<Value> {
     match &builder.spec.disk_encryption_set_id {
         Some(id) => Some(json!({ "id": id })),
-        None => was_declared(builder, server, DISKS).then(gone),
+        None => was_declared(builder, server, Shared::DiskSet).then(gone),
     }
 }
 
@@ -138,24 +119,6 @@ pub(super) fn disk_set(builder: &Builder<'_>, server: &ArmId) -> Option<Value> {
 pub(super) fn host(builder: &Builder<'_>, server: &ArmId) -> Option<Value> {
     match builder.spec.host_encryption {
         HostEncryption::On => Some(json!(true)),
-        HostEncryption::Off => was_declared(builder, server, HOST).then(gone),
-    }
-}
-
-/// Writes down what is declared, beside it.
-pub(super) fn tag(builder: &mut Builder<'_>, name: &str) {
-    let spec = builder.spec;
-    let Some(object) = builder.objects.get(name) else { return };
-    let words: Vec<&str> = if object.kind == Kind::StorageAccount {
-        spec.customer_managed_key.iter().map(|_| ACCOUNT).collect()
-    } else {
-        let disks = spec.disk_encryption_set_id.iter().map(|_| DISKS);
-        let host = (spec.host_encryption == HostEncryption::On).then_some(HOST);
-        disks.chain(host).collect()
-    };
-    let is_tagged = tag_of(builder, &object.id).is_some();
-    let tag = if words.is_empty() { gone() } else { json!(words.join(" ")) };
-    if let (true, Some(object)) = (is_tagged || !words.is_empty(), builder.objects.get_mut(name)) {
-        object.body["tags"][ENCRYPTION_TAG] = tag;
+        HostEncryption::Off => was_declared(builder, server, Shared::HostEncryption).then(gone),
     }
 }

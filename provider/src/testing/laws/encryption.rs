@@ -10,6 +10,8 @@ use hcs_simulator::CallFault;
 use serde_json::{Value as Json, json};
 use tfplugin::Value;
 
+use super::gallery::bring_room;
+use super::inputs::reservation_group;
 use super::landing::{corporate, landing_zone};
 use super::reads::{assign, principal};
 use crate::testing::core::{Failure, Instance, Options, apply, plan, whole};
@@ -177,7 +179,7 @@ async fn a_key_that_came_halfway_goes_with_its_declaration() {
         let body = account(&azure);
         assert_eq!(body["properties"]["encryption"]["keySource"], "Microsoft.Storage", "{at}");
         assert!(body["identity"]["userAssignedIdentities"].is_null(), "{at}: {body}");
-        assert!(body["tags"]["hcs-encryption"].is_null(), "{at}: {body}");
+        assert!(body["tags"]["hcs-declared"].is_null(), "{at}: {body}");
     }
     assert!(seen_with_key > 3, "{seen_with_key}");
 }
@@ -321,6 +323,43 @@ async fn disks_with_a_key_of_somebody_and_hosts_that_encrypt_make_servers_anew()
         assert_eq!(kind, expected);
         assert!(births.insert(birth(&azure).to_string()), "the server is another one");
     }
+}
+
+/// The stored declaration knows still, of everything that a tag tells.
+#[tokio::test(start_paused = true)]
+async fn what_was_declared_goes_with_its_declaration_though_a_policy_took_its_tag() {
+    let azure = platform().await;
+    azure.register_encryption_at_host().await;
+    bring_room(&azure, "West Europe").await;
+    let all = config(&[
+        ("customer_managed_key", key("keys", "consul", "key-user")),
+        ("disk_encryption_set_id", set("disks").to_string().into()),
+        ("encryption_at_host_enabled", true.into()),
+        ("capacity_reservation_group_id", reservation_group("room").into()),
+    ]);
+    let mut instance = Instance::default();
+    lands(&azure, &mut instance, &all).await;
+    let server_id = Azure::cluster_id().resource(Kind::ScaleSet.resource_type(), "demo-server-0");
+    let account_id = storage_account(&Azure::cluster_id());
+    for id in [&server_id, &account_id] {
+        let mut tags = azure.object(id).unwrap()["tags"].clone();
+        tags.as_object_mut().unwrap().remove("hcs-declared").unwrap();
+        let all = ArmId::new(format!("{id}/providers/Microsoft.Resources/tags/default"));
+        azure.put(&all, "2021-04-01", json!({ "properties": { "tags": tags } })).await;
+    }
+    let (before, here) = (server(&azure), encryption(&azure));
+    let profile = |body: &Json| body["properties"]["virtualMachineProfile"].clone();
+    let set_of = |body: &Json| {
+        profile(body)["storageProfile"]["osDisk"]["managedDisk"]["diskEncryptionSet"].clone()
+    };
+    assert!(set_of(&before).is_object() && profile(&before)["capacityReservation"].is_object());
+    assert_eq!(profile(&before)["securityProfile"]["encryptionAtHost"], true);
+    assert!(here["keyvaultproperties"].is_object(), "{here}");
+    lands(&azure, &mut instance, &config(&[])).await;
+    let (after, here) = (server(&azure), encryption(&azure));
+    assert!(set_of(&after).is_null() && profile(&after)["capacityReservation"].is_null());
+    assert_ne!(profile(&after)["securityProfile"]["encryptionAtHost"], true);
+    assert!(here["keyvaultproperties"].is_null(), "{here}");
 }
 
 #[tokio::test(start_paused = true)]

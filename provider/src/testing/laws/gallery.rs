@@ -174,23 +174,3 @@ async fn room_that_somebody_else_reserved_stays() {
         assert_eq!(after["properties"]["uniqueId"], before["properties"]["uniqueId"]);
     }
 }
-
-/// A policy takes tags away: the stored declaration knows still.
-#[tokio::test(start_paused = true)]
-async fn a_reservation_whose_tag_is_gone_goes_with_its_declaration() {
-    let azure = Azure::new().await;
-    bring_room(&azure, "West Europe").await;
-    let cluster = azure.provider(Value::Null, None).cluster();
-    let room = ("capacity_reservation_group_id", Value::from(reservation_group("room")));
-    let mut instance = Instance::default();
-    apply(&cluster, &mut instance, Some(&config(&[room])), Options::default()).await.unwrap();
-    let id = Azure::cluster_id().resource(Kind::ScaleSet.resource_type(), "demo-server-0");
-    let mut body = azure.object(&id).unwrap();
-    body.as_object_mut().unwrap().remove("emulator");
-    body["tags"].as_object_mut().unwrap().remove("hcs-reservation").unwrap();
-    azure.put(&id, Kind::ScaleSet.api_version(), body).await;
-    apply(&cluster, &mut instance, Some(&config(&[])), Options::default()).await.unwrap();
-    let after = azure.object(&id).unwrap();
-    let profile = &after["properties"]["virtualMachineProfile"];
-    assert!(profile["capacityReservation"].is_null(), "{after}");
-}
