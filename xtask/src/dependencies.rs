@@ -1,7 +1,7 @@
 //! Bans, licences and sources of all dependencies, by cargo-deny.
 //!
 //! Building it takes minutes of a processor, and what it says follows from the lock file, the manifests and its rules alone.
-//! So `deny.sums` names the ones that it has passed, and it is built where one of them is another.
+//! So `deny.sums` names the ones that it has passed; it is built where one of them is another, and a test says so.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -84,4 +84,18 @@ fn cargo_deny() -> Result<std::path::PathBuf, Failure> {
         return Err(format!("cargo install cargo-deny ended with {status}").into());
     }
     Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sums_are_of_these_dependencies() {
+        let passed = std::fs::read_to_string(repository().join(SUMS)).unwrap();
+        let now = sums_now().unwrap();
+        let differ = |line: &&str| !passed.lines().any(|own| own == *line);
+        let differ: Vec<&str> = now.lines().filter(differ).collect();
+        assert!(passed == now, "`cargo xtask check` looks at them and writes {SUMS}: {differ:#?}");
+    }
 }
