@@ -15,8 +15,9 @@ use std::time::Instant;
 
 use hcs_acceptance::bins::{HOST_MANAGER, target};
 use hcs_acceptance::consul::Consul;
-use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration, set_consul};
+use hcs_acceptance::scenario::{CLUSTER, GROUP, set_consul};
 use hcs_acceptance::{Emulator, Workspace};
+use serde_json::json;
 
 use self::estate::Estate;
 use self::image::Image;
@@ -90,8 +91,7 @@ fn apply(azure: &Emulator, dir: &std::path::Path) -> Result<(Workspace, String, 
     let mut workspace = Workspace::new(&dir.join("terraform"), azure)?;
     workspace.set("TF_VAR_resource_group_name", GROUP);
     set_consul(&mut workspace)?;
-    let more = format!("vnet_cidr = \"{}\"", network::SPACE);
-    workspace.write("main.tf", &configuration("machines", "", &more))?;
+    workspace.declare("machines", json!({ "vnet_cidr": network::SPACE }))?;
     workspace.init()?;
     let began = Instant::now();
     workspace.apply(&[])?;

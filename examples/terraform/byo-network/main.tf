@@ -22,6 +22,12 @@ variable "subnet_id" {
   type        = string
 }
 
+variable "zone_subnet_ids" {
+  description = "Subnets for the servers by zone, /28 or larger, in the network of subnet_id; zones that are left out use that."
+  type        = map(string)
+  default     = {}
+}
+
 variable "blob_private_dns_zone_id" {
   description = "The hub's zone privatelink.blob.core.windows.net, which answers in the subnet's network."
   type        = string
@@ -81,6 +87,7 @@ resource "hcs_cluster" "main" {
   artifact_source     = var.consul_archive == null ? null : { location = var.consul_archive }
 
   subnet_id           = var.subnet_id
+  zone_subnet_ids     = var.zone_subnet_ids
   outbound_type       = "user_defined_routing"
   private_dns_zone_id = var.consul_private_dns_zone_id
 

@@ -14,31 +14,7 @@ use crate::curl::{self, Request};
 use crate::network::Spoke;
 use crate::{HarnessError, tools};
 
-/// A provisioner may use ephemeral values: it is how a test gets what a user would put into a vault. Read it with
-/// [`HandedOut::read`].
-pub const HAND_OUT: &str = r#"
-ephemeral "hcs_cluster_client_config" "main" {
-  cluster_id = hcs_cluster.main.id
-}
-
-ephemeral "hcs_cluster_root_token" "main" {
-  cluster_id = hcs_cluster.main.id
-}
-
-resource "terraform_data" "hand_out" {
-  provisioner "local-exec" {
-    command = "umask 077; mkdir -p handed; for name in config ca token root; do printenv \"HANDED_$name\" > \"handed/$name\"; done"
-    environment = {
-      HANDED_config = ephemeral.hcs_cluster_client_config.main.consul_config_file
-      HANDED_ca     = ephemeral.hcs_cluster_client_config.main.consul_ca_file
-      HANDED_token  = ephemeral.hcs_cluster_client_config.main.client_token
-      HANDED_root   = ephemeral.hcs_cluster_root_token.main.secret_id
-    }
-  }
-}
-"#;
-
-/// What [`HAND_OUT`] wrote down.
+/// What `configurations/clients/hand_out.tf` wrote down.
 #[derive(Clone, Debug)]
 pub struct HandedOut {
     /// The agent's configuration, secrets included.

@@ -161,32 +161,6 @@ fn fresh_dir(name: &str) -> Result<PathBuf, HarnessError> {
     Ok(dir)
 }
 
-/// A configuration of one cluster with the Consul of this machine, at [`CLUSTER`]; `provider` and `cluster` are more
-/// lines of those blocks.
-#[must_use]
-pub fn configuration(name: &str, provider: &str, cluster: &str) -> String {
-    format!(
-        r#"
-terraform {{
-  required_providers {{ hcs = {{ source = "hcs-community/hcs" }} }}
-}}
-provider "hcs" {{
-{provider}
-}}
-variable "consul_version" {{ type = string }}
-variable "consul_archive" {{ type = string }}
-variable "resource_group_name" {{ type = string }}
-resource "hcs_cluster" "main" {{
-  name                = "{name}"
-  resource_group_name = "{GROUP}"
-  consul_version      = var.consul_version
-  artifact_source     = {{ location = var.consul_archive }}
-{cluster}
-}}
-"#
-    )
-}
-
 /// Folder of an example.
 pub fn example_dir(name: &str) -> PathBuf {
     repository().join("examples/terraform").join(name)

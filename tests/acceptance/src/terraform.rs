@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::bins::provider_mirror;
+use crate::scenario::configuration_dir;
 use crate::{Emulator, HarnessError, tools};
 
 /// A working folder of Terraform.
@@ -107,6 +108,34 @@ impl Workspace {
     /// Copies a folder of configurations, with all below it.
     pub fn copy(&self, from: &Path) -> Result<(), HarnessError> {
         copy_tree(from, &self.dir)
+    }
+
+    /// Adds a file of `tests/acceptance/configurations` to what is declared.
+    pub fn add(&self, file: &str) -> Result<(), HarnessError> {
+        let from = configuration_dir(file);
+        let to = self.dir.join(from.file_name().unwrap_or_default());
+        fs::copy(&from, &to).map_err(HarnessError::file(&from))?;
+        Ok(())
+    }
+
+    /// Removes a file, and what it declares with the next apply.
+    pub fn remove(&self, name: &str) -> Result<(), HarnessError> {
+        let path = self.dir.join(name);
+        fs::remove_file(&path).map_err(HarnessError::file(path))
+    }
+
+    /// Declares the cluster of `configurations/cluster`, at [`CLUSTER`](crate::scenario::CLUSTER). These variables, and
+    /// those of files that were added, have these values until the next call; all others have their defaults, or what
+    /// was [set](Self::set) as `TF_VAR_`.
+    pub fn declare(&self, name: &str, mut variables: Value) -> Result<(), HarnessError> {
+        self.copy(&configuration_dir("cluster"))?;
+        variables["name"] = name.into();
+        self.set_variables(&variables)
+    }
+
+    /// Writes the values of variables, in place of those before.
+    pub fn set_variables(&self, variables: &Value) -> Result<(), HarnessError> {
+        self.write("terraform.tfvars.json", &format!("{variables:#}\n"))
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Command, HarnessError> {

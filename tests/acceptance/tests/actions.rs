@@ -5,46 +5,10 @@
 use std::error::Error;
 use std::process::Command;
 
-use hcs_acceptance::scenario::configuration;
 use hcs_acceptance::{Scenario, tools};
+use serde_json::json;
 
 type Done = Result<(), Box<dyn Error>>;
-
-const ACTIONS: &str = r#"
-variable "snapshot_id" {
-  type    = string
-  default = ""
-}
-
-action "hcs_snapshot" "now" {
-  config {
-    cluster_id    = hcs_cluster.main.id
-    expires_after = "7d"
-  }
-}
-
-action "hcs_snapshot_restore" "back" {
-  config {
-    cluster_id  = hcs_cluster.main.id
-    snapshot_id = var.snapshot_id
-  }
-}
-
-resource "terraform_data" "release" {
-  input = var.release
-  lifecycle {
-    action_trigger {
-      events  = [before_update]
-      actions = [action.hcs_snapshot.now]
-    }
-  }
-}
-
-variable "release" {
-  type    = string
-  default = "1"
-}
-"#;
 
 #[test]
 #[ignore = "needs Terraform 1.14 or later as the client: cargo xtask clients"]
@@ -55,8 +19,8 @@ fn actions_take_a_snapshot_and_go_back_to_it() -> Done {
     }
     let scenario = Scenario::start("actions", "", 60)?;
     let terraform = &scenario.terraform;
-    let one = "  server_count = 1\n  zones = [\"1\"]\n";
-    terraform.write("main.tf", &(configuration("actions", "", one) + ACTIONS))?;
+    terraform.declare("actions", json!({ "server_count": 1, "zones": ["1"] }))?;
+    terraform.add("actions/actions.tf")?;
     terraform.init()?;
     terraform.apply(&[])?;
     let consul = scenario.consul()?;

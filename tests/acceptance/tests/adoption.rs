@@ -8,7 +8,7 @@ use hcs_acceptance::before::{Before, DATACENTER, Shape, TOKEN};
 use hcs_acceptance::bins::binary;
 use hcs_acceptance::consul::Consul;
 use hcs_acceptance::load::Load;
-use hcs_acceptance::scenario::{self, CLUSTER};
+use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::{Scenario, wait};
 use serde_json::{Value, json};
 
@@ -32,11 +32,10 @@ impl Adoption {
         let scenario = Scenario::start(name, "", TIME_SCALE)?;
         assert!(TOKENS.contains(TOKEN));
         let before = Before::make(&scenario, shape)?;
-        let lines = format!(
-            "  server_count = 3\n  consul_datacenter = \"{DATACENTER}\"\n  subnet_id = \"{}\"",
-            before.subnet_id
-        );
-        scenario.terraform.write("main.tf", &scenario::configuration(name, "", &lines))?;
+        let beside = json!({
+            "server_count": 3, "consul_datacenter": DATACENTER, "subnet_id": before.subnet_id,
+        });
+        scenario.terraform.declare(name, beside)?;
         scenario.terraform.init()?;
         Ok(Self { scenario, before })
     }

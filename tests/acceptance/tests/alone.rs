@@ -5,25 +5,20 @@ use std::fs;
 use std::path::Path;
 
 use hcs_acceptance::Scenario;
-use hcs_acceptance::scenario;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
-
-fn configuration(lines: &str) -> String {
-    scenario::configuration("alone", "", &format!("  server_count = 1\n{lines}"))
-}
 
 #[test]
 fn a_lone_server_made_anew_keeps_what_it_knew() -> Done {
     let scenario = Scenario::start("alone", "", 30)?;
     let terraform = &scenario.terraform;
-    terraform.write("main.tf", &configuration(""))?;
+    terraform.declare("alone", json!({ "server_count": 1 }))?;
     terraform.init()?;
     terraform.apply(&[])?;
     let answer = scenario.consul()?.ask(0, "PUT", "kv/before", Some("kept"), true)?;
     assert_eq!(answer.text().trim(), "true");
-    terraform.write("main.tf", &configuration("  data_disk_gib = 64"))?;
+    terraform.declare("alone", json!({ "server_count": 1, "data_disk_gib": 64 }))?;
     let words = terraform.plan(&[])?.expect_code(2)?.words();
     assert!(words.contains("0 to add, 1 to change, 0 to destroy"), "{words}");
     assert!(words.contains("beside a helper that joins first and leaves last"), "{words}");

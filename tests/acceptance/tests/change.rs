@@ -3,21 +3,18 @@
 use std::error::Error;
 
 use hcs_acceptance::Scenario;
-use hcs_acceptance::scenario::{self, CLUSTER};
+use hcs_acceptance::scenario::CLUSTER;
 use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
 
-fn configuration(lines: &str) -> String {
-    let provider = "  default_tags {\n    tags = { owner = \"platform\" }\n  }";
-    scenario::configuration("change", provider, &format!("  server_count = 1\n{lines}"))
-}
-
 #[test]
 fn changes_are_made_in_place_and_drift_is_put_back() -> Done {
-    let scenario = Scenario::start("change", "", 30)?;
+    let mut scenario = Scenario::start("change", "", 30)?;
+    scenario.terraform.set("TF_VAR_server_count", "1");
+    scenario.terraform.set("TF_VAR_default_tags", r#"{ "owner": "platform" }"#);
     let terraform = &scenario.terraform;
-    terraform.write("main.tf", &configuration("  tags = { team = \"a\", old = \"1\" }"))?;
+    terraform.declare("change", json!({ "tags": { "team": "a", "old": "1" } }))?;
     terraform.init()?;
     let applied = terraform.apply(&[])?;
     assert!(applied.words().contains("survives less than it could"), "{}", applied.text());
@@ -33,7 +30,7 @@ fn tags(scenario: &Scenario) -> Done {
     let tagged = tags_of(scenario, &account)?;
     assert_eq!((&tagged["team"], &tagged["owner"]), (&json!("a"), &json!("platform")));
 
-    terraform.write("main.tf", &configuration("  tags = { team = \"b\" }"))?;
+    terraform.declare("change", json!({ "tags": { "team": "b" } }))?;
     let plan = terraform.plan(&[])?.expect_code(2)?;
     assert!(plan.stdout.contains("0 to add, 1 to change, 0 to destroy"), "{}", plan.stdout);
     scenario.azure.reset_requests()?;
@@ -87,8 +84,7 @@ fn drift(scenario: &Scenario) -> Done {
 
 fn protection(scenario: &Scenario) -> Done {
     let terraform = &scenario.terraform;
-    let lines = "  tags = { team = \"b\" }\n  deletion_protection = true";
-    terraform.write("main.tf", &configuration(lines))?;
+    terraform.declare("change", json!({ "tags": { "team": "b" }, "deletion_protection": true }))?;
     terraform.apply(&[])?;
     let refused = terraform.run(&["destroy", "-no-color", "-auto-approve"])?;
     assert_eq!(refused.code, 1);
@@ -99,12 +95,12 @@ fn protection(scenario: &Scenario) -> Done {
 /// What Azure never changes makes another cluster, and Terraform says so.
 fn fixed(scenario: &Scenario) -> Done {
     let terraform = &scenario.terraform;
-    terraform.write("main.tf", &configuration(""))?;
+    terraform.declare("change", json!({}))?;
     terraform.apply(&[])?;
-    terraform.write("main.tf", &configuration("  vnet_cidr = \"10.9.0.0/24\""))?;
+    terraform.declare("change", json!({ "vnet_cidr": "10.9.0.0/24" }))?;
     let replaced = terraform.plan(&[])?.expect_code(2)?;
     assert!(replaced.words().contains("must be replaced"), "{}", replaced.text());
-    terraform.write("main.tf", &configuration(""))?;
+    terraform.declare("change", json!({}))?;
     terraform.apply(&[])?;
     terraform.destroy(&[])?;
     assert_eq!(scenario.made()?, Vec::<String>::new());

@@ -9,9 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hcs_acceptance::client::{Client, HAND_OUT, HandedOut};
+use hcs_acceptance::client::{Client, HandedOut};
 use hcs_acceptance::network::{self, Spoke, dns};
-use hcs_acceptance::scenario::{self, CLUSTER, GROUP};
+use hcs_acceptance::scenario::{CLUSTER, GROUP};
 use hcs_acceptance::{Scenario, tools};
 use judges::Judges;
 use serde_json::{Value, json};
@@ -36,7 +36,8 @@ fn a_client_in_a_network_of_its_own_joins_by_name_through_the_open_ports_and_no_
     let spoke = Spoke::new(&scenario.azure, GROUP, &scenario.dir)?;
     let case = Case { scenario, spoke };
     let judges = Judges::of_environment();
-    case.declare("")?;
+    case.declare(json!({}))?;
+    case.scenario.terraform.add("clients/hand_out.tf")?;
     case.scenario.terraform.init()?;
     judges.prepare(&case)?;
     case.scenario.terraform.apply(&[])?;
@@ -56,17 +57,11 @@ struct Case {
 }
 
 impl Case {
-    fn declare(&self, more: &str) -> Done {
-        self.declare_with("", more)
-    }
-
-    fn declare_with(&self, lines: &str, more: &str) -> Done {
-        let peer = self.spoke.network_id();
+    fn declare(&self, mut more: Value) -> Done {
+        more["peer_vnet_ids"] = json!([self.spoke.network_id()]);
         // What the test takes away by hand must not be locked.
-        let lines =
-            format!("  lock = {{ kind = \"None\" }}\n  peer_vnet_ids = [\"{peer}\"]\n{lines}");
-        let configuration = scenario::configuration("apart", "", &lines);
-        Ok(self.scenario.terraform.write("main.tf", &format!("{configuration}{HAND_OUT}{more}"))?)
+        more["lock"] = json!({ "kind": "None" });
+        Ok(self.scenario.terraform.declare("apart", more)?)
     }
 
     fn managed(&self, id: &str) -> String {
@@ -176,7 +171,7 @@ impl Case {
         let (client, handed) = self.client("app-4")?;
         client.joins(&handed.root)?;
         let before = self.addresses()?;
-        self.declare_with("  data_disk_gib = 64", "")?;
+        self.declare(json!({ "data_disk_gib": 64 }))?;
         self.scenario.terraform.apply(&[])?;
         let after = self.addresses()?;
         assert_eq!(after.len(), 3);

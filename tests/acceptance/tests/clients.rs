@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_acceptance::canary::{Secret, Sink};
-use hcs_acceptance::client::{Client, HAND_OUT, HandedOut};
-use hcs_acceptance::scenario::{self, CLUSTER};
+use hcs_acceptance::client::{Client, HandedOut};
+use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::{Scenario, canary};
 use serde_json::{Value, json};
 
@@ -16,8 +16,8 @@ type Done = Result<(), Box<dyn Error>>;
 #[test]
 fn a_client_joins_with_what_an_ephemeral_hands_out_and_nothing_of_it_is_kept() -> Done {
     let mut scenario = Scenario::start("clients", "", 60)?;
-    let configuration = scenario::configuration("clients", "", "  server_count = 1");
-    scenario.terraform.write("main.tf", &format!("{configuration}{HAND_OUT}"))?;
+    scenario.terraform.declare("clients", json!({ "server_count": 1 }))?;
+    scenario.terraform.add("clients/hand_out.tf")?;
     let trace = scenario.terraform.dir.join("trace.log").display().to_string();
     scenario.terraform.set("TF_LOG_PATH", &trace);
     scenario.terraform.set("TF_LOG", "TRACE");

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
 use hcs_acceptance::docs::CLUSTERS_EXAMPLE;
-use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration_dir, example_dir};
-use hcs_acceptance::{Scenario, tools};
+use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration_dir, example_dir, set_consul};
+use hcs_acceptance::{Scenario, Workspace, tools};
 use semver::Version;
 use serde_json::{Value, json};
 
@@ -47,10 +47,11 @@ fn a_module_is_called_twice_with_for_each_under_a_platforms_policies() -> Done {
 
 /// The reference's own example, as it stands.
 fn a_list_names_the_clusters_of_a_region(scenario: &Scenario, billing: &Value) -> Done {
-    let listing = hcs_acceptance::Workspace::new(&scenario.dir.join("listing"), &scenario.azure)?;
+    let listing = Workspace::new(&scenario.dir.join("listing"), &scenario.azure)?;
     let code = CLUSTERS_EXAMPLE.split("```terraform\n").nth(1).ok_or("no code")?;
     let code = code.split("```").next().unwrap_or_default();
-    listing.write("main.tf", &head(&format!("{code}data \"hcs_clusters\" \"all\" {{}}\n")))?;
+    listing.add("landing_zone/main.tf")?;
+    listing.write("billing.tf", code)?;
     listing.init()?;
     listing.apply(&[])?;
     let output = listing.run(&["output", "-json", "billing"])?.expect_code(0)?;
@@ -71,7 +72,7 @@ fn an_import_block_ends_in_an_empty_plan() -> Done {
 
     // Another folder, another state: only the cluster itself remembers.
     let dir = scenario.dir.join("importing");
-    let mut importing = hcs_acceptance::Workspace::new(&dir, &scenario.azure)?;
+    let mut importing = Workspace::new(&dir, &scenario.azure)?;
     importing.copy(&example_dir("import"))?;
     importing.set("TF_VAR_cluster_id", &id);
     importing.set("TF_VAR_name", "quickstart");
@@ -113,16 +114,13 @@ fn policies_have_left_their_marks(scenario: &Scenario) -> Done {
 
 fn generated_configuration_plans_empty(scenario: &Scenario, id: &str) -> Done {
     let dir = scenario.dir.join("generating");
-    let generating = hcs_acceptance::Workspace::new(&dir, &scenario.azure)?;
-    let import = |provider: &str| {
-        head(&format!("import {{\n  to = hcs_cluster.found\n  id = \"{id}\"\n{provider}}}\n"))
-    };
-    // Where there is no block yet, the import says whose it is; beside a block it must not.
-    generating.write("main.tf", &import("  provider = hcs\n"))?;
+    let mut generating = Workspace::new(&dir, &scenario.azure)?;
+    generating.set("TF_VAR_cluster", id);
+    generating.add("import_block/generating/main.tf")?;
     generating.init()?;
     let plan = generating.run(&["plan", "-no-color", "-generate-config-out=found.tf"])?;
     assert!(plan.stdout.contains("1 to import, 0 to add, 0 to change"), "{}", plan.text());
-    generating.write("main.tf", &import(""))?;
+    generating.add("import_block/generated/main.tf")?;
     generating.apply(&[])?;
     generating.plan(&[])?.expect_code(0)?;
     Ok(())
@@ -130,14 +128,11 @@ fn generated_configuration_plans_empty(scenario: &Scenario, id: &str) -> Done {
 
 fn data_source_sees_the_cluster(scenario: &Scenario, id: &str) -> Done {
     let dir = scenario.dir.join("looking");
-    let looking = hcs_acceptance::Workspace::new(&dir, &scenario.azure)?;
-    let text = format!(
-        "data \"hcs_cluster\" \"by_id\" {{\n  id = \"{id}\"\n}}\n\
-         data \"hcs_cluster\" \"by_name\" {{\n  name = \"quickstart\"\n  resource_group_name = \"{GROUP}\"\n}}\n\
-         output \"same\" {{\n  value = data.hcs_cluster.by_id.vnet_id == data.hcs_cluster.by_name.vnet_id\n}}\n\
-         output \"servers\" {{\n  value = length(data.hcs_cluster.by_name.servers)\n}}\n"
-    );
-    looking.write("main.tf", &head(&text))?;
+    let looking = Workspace::new(&dir, &scenario.azure)?;
+    looking.add("import_block/looking/main.tf")?;
+    looking.set_variables(
+        &json!({ "cluster": id, "name": "quickstart", "resource_group_name": GROUP }),
+    )?;
     looking.init()?;
     looking.apply(&[])?;
     let output = looking.run(&["output", "-json"])?.expect_code(0)?;
@@ -150,48 +145,25 @@ fn data_source_sees_the_cluster(scenario: &Scenario, id: &str) -> Done {
 /// A group that a provisioner makes stands for any resource that makes it in the same run.
 #[test]
 fn group_cluster_and_policy_are_made_in_one_run() -> Done {
-    let scenario = Scenario::start("one-run", "", TIME_SCALE)?;
+    let mut scenario = Scenario::start("one-run", "", TIME_SCALE)?;
     let token = scenario.azure.token("https://management.azure.com/.default")?;
-    std::fs::write(
-        scenario.dir.join("token"),
-        format!("header = \"Authorization: Bearer {token}\"\n"),
-    )?;
+    let curl_config = scenario.dir.join("token");
+    std::fs::write(&curl_config, format!("header = \"Authorization: Bearer {token}\"\n"))?;
     let url = format!(
         "{}{}?api-version=2024-07-01",
         scenario.azure.url,
         scenario.azure.group_id("new-rg")
     );
-    let command = format!(
-        "curl -fsS -K {} --cacert {} -X PUT -H 'Content-Type: application/json' -d '{{\\\"location\\\":\\\"westeurope\\\"}}' '{url}'",
-        scenario.dir.join("token").display(),
-        scenario.azure.ca().display(),
-    );
-    let text = format!(
-        r#"
-variable "consul_version" {{ type = string }}
-variable "consul_archive" {{ type = string }}
-variable "resource_group_name" {{ type = string }}
-resource "terraform_data" "group" {{
-  input = "new-rg"
-  provisioner "local-exec" {{
-    command = "{command}"
-  }}
-}}
-resource "hcs_cluster" "main" {{
-  name                = "fresh"
-  resource_group_name = terraform_data.group.output
-  location            = "westeurope"
-  server_count        = 1
-  consul_version      = var.consul_version
-  artifact_source     = {{ location = var.consul_archive }}
-}}
-resource "hcs_snapshot_policy" "hourly" {{
-  cluster_id = hcs_cluster.main.id
-  interval   = "1h"
-}}
-"#
-    );
-    scenario.terraform.write("main.tf", &head(&text))?;
+    let mut variables = json!({
+        "name": "fresh",
+        "group_url": url,
+        "curl_config": curl_config,
+        "ca_file": scenario.azure.ca(),
+    });
+    // The run makes the group.
+    scenario.terraform.unset("TF_VAR_resource_group_name");
+    scenario.terraform.add("one_run/main.tf")?;
+    scenario.terraform.set_variables(&variables)?;
     scenario.terraform.init()?;
     let plan = scenario.terraform.plan(&[])?.expect_code(2)?;
     assert!(plan.stdout.contains("3 to add"), "{}", plan.stdout);
@@ -199,14 +171,12 @@ resource "hcs_snapshot_policy" "hourly" {{
     scenario.terraform.plan(&[])?.expect_code(0)?;
 
     // The same with a name that is known while planning: a warning, no error.
-    let known = text
-        .replace("terraform_data.group.output", "\"later-rg\"")
-        .replace("\"fresh\"", "\"later\"");
-    let later = scenario.dir.join("later");
-    let mut workspace = hcs_acceptance::Workspace::new(&later, &scenario.azure)?;
-    hcs_acceptance::scenario::set_consul(&mut workspace)?;
-    workspace.set("TF_VAR_resource_group_name", GROUP);
-    workspace.write("main.tf", &head(&known))?;
+    variables["name"] = json!("later");
+    variables["resource_group_name"] = json!("later-rg");
+    let mut workspace = Workspace::new(&scenario.dir.join("later"), &scenario.azure)?;
+    set_consul(&mut workspace)?;
+    workspace.add("one_run/main.tf")?;
+    workspace.set_variables(&variables)?;
     workspace.init()?;
     let plan = workspace.plan(&[])?.expect_code(2)?;
     assert!(plan.words().contains("\"later-rg\" does not exist yet"), "{}", plan.text());
@@ -245,7 +215,7 @@ fn what_a_module_author_wants_is_in_the_outputs() -> Done {
 
     // Another state, in the folder beside the module.
     let dir = terraform.dir.join("platform");
-    let platform = hcs_acceptance::Workspace::new(&dir, &scenario.azure)?;
+    let platform = Workspace::new(&dir, &scenario.azure)?;
     platform.init()?;
     platform.apply(&[])?;
     platform.plan(&[])?.expect_code(0)?;
@@ -256,10 +226,7 @@ fn what_a_module_author_wants_is_in_the_outputs() -> Done {
 }
 
 /// What stands in the modules of the state, or of a plan.
-fn composed(
-    terraform: &hcs_acceptance::Workspace,
-    plan: &[&str],
-) -> Result<Composed, Box<dyn Error>> {
+fn composed(terraform: &Workspace, plan: &[&str]) -> Result<Composed, Box<dyn Error>> {
     let shown = terraform.run(&[&["show", "-json"][..], plan].concat())?.expect_code(0)?;
     let shown: Value = serde_json::from_str(&shown.stdout)?;
     let whole = shown.get("planned_values").unwrap_or(&shown["values"]);
@@ -319,11 +286,4 @@ fn scopes_are_objects_of_azure(scenario: &Scenario, made: &Composed) -> Done {
         assert!(objects.contains(&scope.to_lowercase()), "{scope} is nothing in Azure");
     }
     Ok(())
-}
-
-fn head(text: &str) -> String {
-    format!(
-        "terraform {{\n  required_providers {{ hcs = {{ source = \"hcs-community/hcs\" }} }}\n}}\n\
-         provider \"hcs\" {{}}\n{text}"
-    )
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use hcs_acceptance::Scenario;
 use hcs_acceptance::bins::binary;
-use hcs_acceptance::scenario::GROUP;
+use serde_json::json;
 
 /// Killed when dropped.
 struct Provider(Child);
@@ -22,30 +22,7 @@ impl Drop for Provider {
 fn a_provider_in_debug_mode_takes_the_configuration_of_each_run() -> Result<(), Box<dyn Error>> {
     let mut scenario = Scenario::start("debug", "", 30)?;
     let terraform = &mut scenario.terraform;
-    terraform.write(
-        "main.tf",
-        &format!(
-            r#"
-terraform {{
-  required_providers {{ hcs = {{ source = "hcs-community/hcs" }} }}
-}}
-variable "owner" {{ type = string }}
-variable "consul_version" {{ type = string }}
-variable "consul_archive" {{ type = string }}
-provider "hcs" {{
-  default_tags {{
-    tags = {{ owner = var.owner }}
-  }}
-}}
-resource "hcs_cluster" "main" {{
-  name                = "debug"
-  resource_group_name = "{GROUP}"
-  consul_version      = var.consul_version
-  artifact_source     = {{ location = var.consul_archive }}
-}}
-"#
-        ),
-    )?;
+    terraform.declare("debug", json!({}))?;
     terraform.init()?;
     let mut provider = Command::new(binary("terraform-provider-hcs")?)
         .arg("--debug")
@@ -62,7 +39,7 @@ resource "hcs_cluster" "main" {{
     let variable = said.split('\'').nth(1).ok_or("no value")?;
     terraform.set("TF_REATTACH_PROVIDERS", variable);
     for owner in ["platform", "payments"] {
-        terraform.set("TF_VAR_owner", owner);
+        terraform.declare("debug", json!({ "default_tags": { "owner": owner } }))?;
         let plan = terraform.plan(&[])?.expect_code(2)?;
         assert!(plan.words().contains(&format!("\"owner\" = \"{owner}\"")), "{}", plan.text());
     }

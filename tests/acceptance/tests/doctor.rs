@@ -5,7 +5,7 @@ use std::error::Error;
 use std::process::Command;
 
 use hcs_acceptance::bins::binary;
-use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration};
+use hcs_acceptance::scenario::{CLUSTER, GROUP};
 use hcs_acceptance::tools::{consul, consul_version};
 use hcs_acceptance::{Scenario, support, wait};
 use serde_json::{Value, json};
@@ -147,8 +147,8 @@ fn what_keeps_an_apply_from_working_is_said_before_it() -> Done {
 #[test]
 fn a_cluster_that_there_is_is_looked_at_whole() -> Done {
     let scenario = Scenario::start("doctor-cluster", "", 60)?;
-    let one = "  server_count = 1\n  zones = [\"1\"]\n  lock = { kind = \"None\" }\n";
-    scenario.terraform.write("main.tf", &configuration("doctor", "", one))?;
+    let one = json!({ "server_count": 1, "zones": ["1"], "lock": { "kind": "None" } });
+    scenario.terraform.declare("doctor", one)?;
     scenario.terraform.init()?;
     scenario.terraform.apply(&[])?;
     let cluster = scenario.terraform.attributes(CLUSTER)?;

@@ -274,3 +274,13 @@ fn every_link_in_the_documents_leads_somewhere() -> Done {
     assert_eq!(lost, Vec::<String>::new());
     Ok(())
 }
+
+#[test]
+fn examples_and_configurations_of_tests_are_in_the_layout_of_terraform() -> Done {
+    for folder in [example_dir(""), configuration_dir("")] {
+        let mut terraform = Command::new(tools::terraform()?);
+        terraform.args(["fmt", "-no-color", "-check", "-diff", "-recursive"]);
+        tools::run(terraform.arg(folder))?;
+    }
+    Ok(())
+}

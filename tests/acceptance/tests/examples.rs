@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hcs_acceptance::bins::binary;
 use hcs_acceptance::client::{Client, HandedOut};
-use hcs_acceptance::scenario::{self, CLUSTER, example_dir};
+use hcs_acceptance::scenario::{CLUSTER, example_dir};
 use hcs_acceptance::{Scenario, Workspace, blobs, tools, wait};
 use hcs_release_maker::{next_patch, relabelled};
 use semver::Version;
@@ -25,8 +25,7 @@ type Done = Result<(), Box<dyn Error>>;
 #[test]
 fn examples_beside_a_cluster_that_exists_do_what_they_say() -> Done {
     let scenario = Scenario::start("examples", "", 60)?;
-    let lines = "  server_count = 1";
-    scenario.terraform.write("main.tf", &scenario::configuration("examples", "", lines))?;
+    scenario.terraform.declare("examples", json!({ "server_count": 1 }))?;
     scenario.terraform.init()?;
     scenario.terraform.apply(&[])?;
     let id = scenario.terraform.attributes(CLUSTER)?["id"].as_str().ok_or("no id")?.to_owned();

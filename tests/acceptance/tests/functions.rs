@@ -14,13 +14,9 @@ fn code(page: &str) -> &str {
 #[test]
 fn the_references_examples_give_what_they_say() -> Done {
     let scenario = Scenario::start("functions", "", 60)?;
-    let head = "terraform {\n  required_providers {\n    hcs = { source = \"hcs-community/hcs\" }\n  }\n}\nprovider \"hcs\" {}\n";
-    let more = r#"
-output "quorum" { value = provider::hcs::quorum(5) }
-output "parsed" { value = provider::hcs::parse_cluster_id("s/rg/demo").managed_resource_group_name }
-"#;
-    let main = format!("{head}{}{}{more}", code(VERSIONS_EXAMPLE), code(ZONES_EXAMPLE));
-    scenario.terraform.write("main.tf", &main)?;
+    scenario.terraform.add("functions/main.tf")?;
+    scenario.terraform.write("versions.tf", code(VERSIONS_EXAMPLE))?;
+    scenario.terraform.write("zones.tf", code(ZONES_EXAMPLE))?;
     scenario.terraform.init()?;
     let applied =
         scenario.terraform.run(&["apply", "-no-color", "-auto-approve"])?.expect_code(0)?;
@@ -33,8 +29,7 @@ output "parsed" { value = provider::hcs::parse_cluster_id("s/rg/demo").managed_r
     let places: Vec<&str> = places.iter().map(|line| line.trim().trim_end_matches(',')).collect();
     assert_eq!(places, ["\"1\"", "\"2\"", "\"3\"", "\"1\"", "\"2\""], "{shown}");
 
-    let wrong = format!("{head}output \"q\" {{ value = provider::hcs::quorum(4) }}\n");
-    scenario.terraform.write("main.tf", &wrong)?;
+    scenario.terraform.add("functions/wrong.tf")?;
     let refused = scenario.terraform.run(&["plan", "-no-color"])?;
     let told = refused.stderr.replace('\n', " ");
     assert!(told.contains("1, 3, 5 or 7") && told.contains("servers"), "{told}");

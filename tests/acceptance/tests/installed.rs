@@ -6,27 +6,10 @@ use std::process::Command;
 
 use hcs_acceptance::bins::{ADDRESSES, binary, target};
 use hcs_acceptance::packages::{Packed, archive_name, pack, provider_name};
-use hcs_acceptance::tools;
+use hcs_acceptance::scenario::configuration_dir;
+use hcs_acceptance::{copy_tree, tools};
 
 type Done = Result<(), Box<dyn Error>>;
-
-const CONFIGURATION: &str = r#"
-terraform {
-  required_providers {
-    hcs = {
-      source  = "hcs-community/hcs"
-      version = "~> 0.1"
-    }
-  }
-}
-
-provider "hcs" {}
-
-resource "hcs_cluster" "demo" {
-  name                = "demo"
-  resource_group_name = "rg"
-}
-"#;
 
 /// Archives that were built already (`HCS_DIST`, the mirror of `cargo xtask dist`), or one of what was just built.
 fn mirror(dir: &std::path::Path) -> Result<std::path::PathBuf, Box<dyn Error>> {
@@ -53,7 +36,7 @@ fn an_archive_in_a_mirror_is_installed_by_a_plain_init() -> Done {
     fs::create_dir_all(target().join("acceptance"))?;
     let dir = tempfile::tempdir_in(target().join("acceptance"))?;
     let mirror = mirror(dir.path())?;
-    fs::write(dir.path().join("main.tf"), CONFIGURATION)?;
+    copy_tree(&configuration_dir("installed"), dir.path())?;
     let config = dir.path().join("terraformrc");
     fs::write(
         &config,

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use hcs_acceptance::Scenario;
 use hcs_acceptance::consul::Consul;
 use hcs_acceptance::kill::Cut;
-use hcs_acceptance::scenario::{self, CLUSTER};
+use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::terraform::Ran;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 type Done<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -22,10 +22,6 @@ const TRIES_MAX: usize = 3;
 
 fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
-
-fn configuration(servers: u32) -> String {
-    scenario::configuration("kills", "", &format!("  server_count = {servers}"))
 }
 
 /// What is cut off.
@@ -74,7 +70,7 @@ fn a_run_that_is_cut_off_anywhere_is_finished_by_the_next() -> Done {
     let (count, seed) = (number("HCS_KILLS", 2), number("HCS_SEED", 1));
     let scenario = Scenario::start(&format!("kills-{seed}"), "", TIME_SCALE)?;
     let terraform = &scenario.terraform;
-    terraform.write("main.tf", &configuration(3))?;
+    terraform.declare("kills", json!({ "server_count": 3 }))?;
     terraform.init()?;
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let (mut cut_off, mut torn) = (0, 0);
@@ -85,7 +81,7 @@ fn a_run_that_is_cut_off_anywhere_is_finished_by_the_next() -> Done {
             random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let moment = Duration::from_millis(300 + (random >> 33) % (change.seconds() * 1000));
         if change.servers() > 0 {
-            terraform.write("main.tf", &configuration(change.servers()))?;
+            terraform.declare("kills", json!({ "server_count": change.servers() }))?;
         }
         let mut run = terraform.spawn("cut", &change.arguments())?;
         thread::sleep(moment);

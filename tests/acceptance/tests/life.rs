@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hcs_acceptance::client::{Client, HAND_OUT, HandedOut};
+use hcs_acceptance::client::{Client, HandedOut};
 use hcs_acceptance::life::{Seen, Watch};
-use hcs_acceptance::scenario::{self, CLUSTER};
+use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::{Scenario, bins, blobs, curl, tools};
 use hcs_release_maker::{Maker, index, next_patch, relabelled};
 use semver::Version;
@@ -146,28 +146,17 @@ fn version_of(program: &Path) -> Result<Version, Box<dyn Error>> {
     Ok(tools::consul_version(program)?.parse()?)
 }
 
-fn configuration(server_count: u32, index: &str) -> String {
-    let lines = format!(
-        r#"  server_count           = {server_count}
-  consul_upgrade_channel = "minor"
-  consul_release_index   = "{index}"
-  maintenance_windows = [{{
-    days     = ["Saturday", "Sunday"]
-    start    = "00:00"
-    duration = "24h"
-  }}]
-"#
-    );
-    let exact = "  consul_version      = var.consul_version\n";
-    let policy = r#"
-resource "hcs_snapshot_policy" "often" {
-  cluster_id   = hcs_cluster.main.id
-  name         = "often"
-  interval     = "12h"
-  retain_count = 1000
-}
-"#;
-    scenario::configuration("life", "", &lines).replace(exact, "") + policy + HAND_OUT
+/// A cluster that takes releases from this index by itself.
+fn living(server_count: u32, index: &str) -> Value {
+    json!({
+        "server_count": server_count,
+        "consul_version": null,
+        "consul_upgrade_channel": "minor",
+        "consul_release_index": index,
+        "maintenance_windows": [
+            { "days": ["Saturday", "Sunday"], "start": "00:00", "duration": "24h" },
+        ],
+    })
 }
 
 fn begin() -> Result<Life, Box<dyn Error>> {
@@ -185,11 +174,12 @@ fn begin() -> Result<Life, Box<dyn Error>> {
     scenario.terraform.set("TF_VAR_consul_archive", &first.display().to_string());
     let index_url = format!("{}/releases/consul", scenario.azure.url);
     // What it begins with is named, what comes later is not.
-    let three = scenario::configuration("life", "", "  server_count = 3\n");
-    scenario.terraform.write("main.tf", &three)?;
+    scenario.terraform.declare("life", json!({ "server_count": 3 }))?;
     scenario.terraform.init()?;
     scenario.terraform.apply(&[])?;
-    scenario.terraform.write("main.tf", &configuration(3, &index_url))?;
+    scenario.terraform.declare("life", living(3, &index_url))?;
+    scenario.terraform.add("life/often.tf")?;
+    scenario.terraform.add("clients/hand_out.tf")?;
     scenario.terraform.apply(&[])?;
     let cluster = scenario.terraform.attributes(CLUSTER)?;
     let account = cluster["storage_account_name"].as_str().unwrap_or_default().to_owned();
@@ -426,7 +416,7 @@ impl Life {
     fn resize(&mut self) -> Done {
         let index = format!("{}/releases/consul", self.scenario.azure.url);
         for server_count in [5, 3] {
-            self.scenario.terraform.write("main.tf", &configuration(server_count, &index))?;
+            self.scenario.terraform.declare("life", living(server_count, &index))?;
             self.scenario.terraform.apply(&[])?;
             self.scenario.terraform.plan(&[])?.expect_code(0)?;
         }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hcs_acceptance::scenario::{self, CLUSTER};
+use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::{Scenario, blobs};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ const NAMES: [&str; 3] = ["lost-server-0", "lost-server-1", "lost-server-2"];
 fn a_server_that_was_taken_away_comes_back_and_knows_what_the_others_know() -> Done {
     let scenario = Scenario::start("lost", "", 30)?;
     let terraform = &scenario.terraform;
-    terraform.write("main.tf", &scenario::configuration("lost", "", "  server_count = 3"))?;
+    terraform.declare("lost", json!({ "server_count": 3 }))?;
     terraform.init()?;
     terraform.apply(&[])?;
     let cluster = terraform.attributes(CLUSTER)?;

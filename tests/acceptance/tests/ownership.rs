@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use hcs_acceptance::scenario::{self, CLUSTER, set_consul};
+use hcs_acceptance::scenario::{CLUSTER, GROUP, set_consul};
 use hcs_acceptance::{Scenario, Workspace};
 use serde_json::{Value, json};
 
@@ -10,20 +10,18 @@ type Done = Result<(), Box<dyn Error>>;
 
 const TIME_SCALE: u32 = 60;
 
-fn configuration(lines: &str) -> String {
-    scenario::configuration("demo", "", &format!("  server_count = 1\n{lines}"))
+/// Declares one server.
+fn declare(terraform: &Workspace, mut more: Value) -> Done {
+    more["server_count"] = json!(1);
+    Ok(terraform.declare("demo", more)?)
 }
 
-/// Another state for the same Azure.
-fn workspace(
-    scenario: &Scenario,
-    name: &str,
-    configuration: &str,
-) -> Result<Workspace, Box<dyn Error>> {
+/// Another state for the same Azure, with a cluster in this network.
+fn workspace(scenario: &Scenario, name: &str, cidr: &str) -> Result<Workspace, Box<dyn Error>> {
     let mut workspace = Workspace::new(&scenario.dir.join(name), &scenario.azure)?;
     set_consul(&mut workspace)?;
-    workspace.set("TF_VAR_resource_group_name", scenario::GROUP);
-    workspace.write("main.tf", configuration)?;
+    workspace.set("TF_VAR_resource_group_name", GROUP);
+    declare(&workspace, json!({ "vnet_cidr": cidr }))?;
     workspace.init()?;
     Ok(workspace)
 }
@@ -49,31 +47,17 @@ fn sets(scenario: &Scenario) -> Result<usize, Box<dyn Error>> {
 fn what_is_not_known_yet_makes_unknown_what_follows_from_it_only() -> Done {
     let scenario = Scenario::start("unknown", "", TIME_SCALE)?;
     let terraform = &scenario.terraform;
-    let policy = r#"
-resource "hcs_snapshot_policy" "daily" {
-  cluster_id = hcs_cluster.main.id
-  interval   = "24h"
-  on_delete  = "purge"
-}
-"#;
-    terraform.write("main.tf", &(configuration("  tags = { owner = null }") + policy))?;
+    declare(terraform, json!({ "tags": { "owner": null } }))?;
+    terraform.add("ownership/daily.tf")?;
     terraform.init()?;
     terraform.apply(&[])?;
     let before = terraform.attributes(CLUSTER)?;
     assert_eq!(before["tags"], json!({ "owner": null }), "the state keeps what was written");
     terraform.plan(&[])?.expect_code(0)?;
 
-    let build = r#"
-resource "terraform_data" "build" {
-  input = "1"
-}
-resource "terraform_data" "server" {
-  for_each = { for server in hcs_cluster.main.servers : server.name => server.zone }
-  input    = each.value
-}
-"#;
-    let tagged = configuration("  tags = { build = terraform_data.build.id }") + policy + build;
-    terraform.write("main.tf", &tagged)?;
+    declare(terraform, json!({}))?;
+    terraform.add("ownership/build.tf")?;
+    terraform.add("ownership/build_override.tf")?;
     let plan = terraform.plan(&["-out=plan"])?.expect_code(2)?;
     assert!(plan.stdout.contains("2 to add, 1 to change, 0 to destroy"), "{}", plan.text());
     let shown = terraform.run(&["show", "-json", "plan"])?.expect_code(0)?;
@@ -101,18 +85,16 @@ resource "terraform_data" "server" {
 fn a_protected_cluster_goes_on_neither_road_and_nothing_is_made_before_it_goes() -> Done {
     let scenario = Scenario::start("protected", "", TIME_SCALE)?;
     let terraform = &scenario.terraform;
-    terraform.write("main.tf", &configuration("  deletion_protection = true"))?;
+    declare(terraform, json!({ "deletion_protection": true }))?;
     terraform.init()?;
     terraform.apply(&[])?;
     let before = scenario.azure.objects()?;
     scenario.azure.reset_requests()?;
 
     // Dropping the flag in the same change does not count.
-    for lines in [
-        "  deletion_protection = true\n  vnet_cidr = \"10.7.0.0/24\"",
-        "  deletion_protection = false\n  vnet_cidr = \"10.7.0.0/24\"",
-    ] {
-        terraform.write("main.tf", &configuration(lines))?;
+    for is_protected in [true, false] {
+        let moved = json!({ "deletion_protection": is_protected, "vnet_cidr": "10.7.0.0/24" });
+        declare(terraform, moved)?;
         let refused = terraform.plan(&[])?.expect_code(1)?;
         assert!(
             refused.words().contains("Cluster is protected from deletion"),
@@ -122,7 +104,7 @@ fn a_protected_cluster_goes_on_neither_road_and_nothing_is_made_before_it_goes()
         assert!(refused.words().contains("vnet_cidr"), "{}", refused.text());
     }
     // What no plan shows us: the destroy itself refuses.
-    terraform.write("main.tf", &configuration("  deletion_protection = true"))?;
+    declare(terraform, json!({ "deletion_protection": true }))?;
     let replace =
         ["apply", "-no-color", "-input=false", "-auto-approve", "-replace=hcs_cluster.main"];
     let refused = terraform.run(&replace)?.expect_code(1)?;
@@ -131,9 +113,8 @@ fn a_protected_cluster_goes_on_neither_road_and_nothing_is_made_before_it_goes()
     assert_eq!(scenario.azure.objects()?, before);
 
     // A replacement that creates first meets its own cluster and ends before anything is touched.
-    let first =
-        "  deletion_protection = false\n  lifecycle {\n    create_before_destroy = true\n  }";
-    terraform.write("main.tf", &configuration(first))?;
+    declare(terraform, json!({ "deletion_protection": false }))?;
+    terraform.add("ownership/create_first_override.tf")?;
     terraform.apply(&[])?;
     scenario.azure.reset_requests()?;
     let refused = terraform.run(&replace)?.expect_code(1)?;
@@ -151,8 +132,7 @@ fn a_failed_create_is_gone_on_with_though_core_replaces_what_is_tainted() -> Don
     let fault = ["policy:PUT:virtualMachineScaleSets:1:2"];
     let scenario = Scenario::start_with("failed-create", "", TIME_SCALE, &fault)?;
     let terraform = &scenario.terraform;
-    let lines = "  deletion_protection = true";
-    terraform.write("main.tf", &scenario::configuration("demo", "", lines))?;
+    terraform.declare("demo", json!({ "deletion_protection": true }))?;
     terraform.init()?;
     let failed = terraform.run(&["apply", "-no-color", "-input=false", "-auto-approve"])?;
     assert_eq!(failed.code, 1);
@@ -177,8 +157,8 @@ fn a_failed_create_is_gone_on_with_though_core_replaces_what_is_tainted() -> Don
 #[test]
 fn of_two_states_one_owns_the_cluster_whatever_the_other_does() -> Done {
     let scenario = Scenario::start("two-states", "", TIME_SCALE)?;
-    let one = workspace(&scenario, "one", &configuration("  vnet_cidr = \"10.1.0.0/24\""))?;
-    let other = workspace(&scenario, "other", &configuration("  vnet_cidr = \"10.2.0.0/24\""))?;
+    let one = workspace(&scenario, "one", "10.1.0.0/24")?;
+    let other = workspace(&scenario, "other", "10.2.0.0/24")?;
     let apply = ["apply", "-no-color", "-input=false", "-auto-approve"];
     let mut first = one.spawn("apply", &apply)?;
     let mut second = other.spawn("apply", &apply)?;
@@ -200,8 +180,9 @@ fn of_two_states_one_owns_the_cluster_whatever_the_other_does() -> Done {
     assert_eq!(winner.attributes(CLUSTER)?["incarnation_id"], cluster["incarnation_id"]);
 
     // A block that is renamed without `moved`: core makes and destroys at the same time, in whatever order.
-    let renamed = configuration("  vnet_cidr = \"10.1.0.0/24\"").replace("\"main\"", "\"renamed\"");
-    winner.write("main.tf", &renamed)?;
+    declare(winner, json!({ "vnet_cidr": "10.1.0.0/24" }))?;
+    winner.remove("main.tf")?;
+    winner.add("ownership/renamed.tf")?;
     for _ in 0..3 {
         winner.run(&apply)?;
         if winner.plan(&[])?.code == 0 {
@@ -223,7 +204,7 @@ fn a_program_that_is_not_what_was_declared_is_told_before_the_first_write() -> D
     let mut scenario = Scenario::start("wrong-program", "", TIME_SCALE)?;
     scenario.terraform.set("TF_VAR_consul_version", "2.0.2");
     let terraform = &scenario.terraform;
-    terraform.write("main.tf", &configuration(""))?;
+    declare(terraform, json!({}))?;
     terraform.init()?;
     scenario.azure.reset_requests()?;
     let refused = terraform.run(&["apply", "-no-color", "-input=false", "-auto-approve"])?;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hcs_acceptance::docs::HEALTH_EXAMPLE;
-use hcs_acceptance::scenario::{self, CLUSTER};
+use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::{Scenario, blobs, tools};
 use serde_json::{Value, json};
 
@@ -15,23 +15,12 @@ type Done = Result<(), Box<dyn Error>>;
 /// Host managers' schedules run as much faster as ARM does: an interval of a minute passes in two seconds.
 const TIME_SCALE: u32 = 30;
 
-fn configuration(policy: &str) -> String {
-    scenario::configuration("snapshots", "", "") + policy
-}
-
-fn policy(lines: &str) -> String {
-    format!(
-        "resource \"hcs_snapshot_policy\" \"often\" {{\n  cluster_id = hcs_cluster.main.id\n  \
-         name = \"often\"\n{lines}\n}}\n"
-    )
-}
-
 #[test]
 fn servers_take_check_and_prune_snapshots() -> Done {
     let scenario = Scenario::start("policy", "", TIME_SCALE)?;
     let terraform = &scenario.terraform;
-    let short = policy("  interval = \"1m\"\n  retain_count = 3");
-    terraform.write("main.tf", &configuration(&short))?;
+    terraform.declare("snapshots", json!({ "interval": "1m" }))?;
+    terraform.add("policy/often.tf")?;
     terraform.init()?;
     terraform.apply(&[])?;
     let cluster = terraform.attributes(CLUSTER)?;
@@ -57,16 +46,16 @@ fn servers_take_check_and_prune_snapshots() -> Done {
     assert_eq!(state["snapshot_count"], 3);
     assert!(state["last_success_at"].as_str().is_some_and(|time| time.starts_with("20")));
 
-    health(&scenario, &short)?;
+    health(&scenario)?;
     change_and_destroy(&scenario, &account)
 }
 
 /// The reference's example, word for word: nothing to complain about, and what it reads is what the servers tell.
-fn health(scenario: &Scenario, policy: &str) -> Done {
+fn health(scenario: &Scenario) -> Done {
     let terraform = &scenario.terraform;
     let (_, example) = HEALTH_EXAMPLE.split_once("```terraform\n").ok_or("no example")?;
     let (example, _) = example.split_once("```").ok_or("no end")?;
-    terraform.write("main.tf", &configuration(&format!("{policy}{example}")))?;
+    terraform.write("health.tf", example)?;
     let applied = terraform.apply(&[])?;
     assert!(!applied.text().contains("Check block assertion failed"), "{}", applied.text());
     let told = terraform.attributes("data.hcs_cluster_health.main")?;
@@ -78,16 +67,15 @@ fn health(scenario: &Scenario, policy: &str) -> Done {
     assert_eq!((&told["running_job"], &told["running_operation"]), (&Value::Null, &Value::Null));
     // A cluster that cannot lose anybody is complained about, and nothing fails.
     let strict = example.replace("failure_tolerance > 0", "failure_tolerance > 1");
-    terraform.write("main.tf", &configuration(&format!("{policy}{strict}")))?;
+    terraform.write("health.tf", &strict)?;
     let warned = terraform.apply(&[])?;
     assert!(warned.text().contains("Consul cannot lose a server"), "{}", warned.text());
-    Ok(())
+    Ok(terraform.remove("health.tf")?)
 }
 
 fn change_and_destroy(scenario: &Scenario, account: &str) -> Done {
     let terraform = &scenario.terraform;
-    let disabled = policy("  interval = \"60s\"\n  retain_count = 3\n  enabled = false");
-    terraform.write("main.tf", &configuration(&disabled))?;
+    terraform.declare("snapshots", json!({ "interval": "60s", "enabled": false }))?;
     let applied = terraform.apply(&[])?;
     assert!(applied.stdout.contains("1 changed, 0 destroyed"), "{}", applied.stdout);
     terraform.plan(&[])?.expect_code(0)?;
@@ -110,13 +98,12 @@ fn change_and_destroy(scenario: &Scenario, account: &str) -> Done {
     terraform.run(&["import", "-no-color", address, &id])?.expect_code(0)?;
     terraform.plan(&[])?.expect_code(0)?;
 
-    let purge = policy(
-        "  interval = \"60s\"\n  retain_count = 3\n  enabled = false\n  on_delete = \"purge\"",
-    );
-    terraform.write("main.tf", &configuration(&purge))?;
+    let purge = json!({ "interval": "60s", "enabled": false, "on_delete": "purge" });
+    terraform.declare("snapshots", purge)?;
     terraform.apply(&[])?;
     let kept = snapshots()?;
-    terraform.write("main.tf", &configuration(""))?;
+    terraform.declare("snapshots", json!({}))?;
+    terraform.remove("often.tf")?;
     let purged = terraform.apply(&[])?;
     assert!(blobs::list(&scenario.azure, account, "snapshots")?.is_empty(), "purge leaves none");
     let words = purged.words();

@@ -6,7 +6,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hcs_acceptance::curl::Answer;
-use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration};
+use hcs_acceptance::scenario::{CLUSTER, GROUP};
 use hcs_acceptance::{HarnessError, Scenario, bins, blobs, tools, wait};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,9 +15,10 @@ type Done = Result<(), Box<dyn Error>>;
 
 #[test]
 fn last_nights_snapshot_comes_back_by_the_words_of_the_guide() -> Done {
-    let scenario = Scenario::start("restore", "", 60)?;
-    let one = "  server_count = 1\n  zones = [\"1\"]\n";
-    scenario.terraform.write("main.tf", &configuration("restore", "", one))?;
+    let mut scenario = Scenario::start("restore", "", 60)?;
+    scenario.terraform.set("TF_VAR_server_count", "1");
+    scenario.terraform.set("TF_VAR_zones", r#"["1"]"#);
+    scenario.terraform.declare("restore", json!({}))?;
     scenario.terraform.init()?;
     scenario.terraform.apply(&[])?;
     let consul = scenario.consul()?;
@@ -54,10 +55,10 @@ fn last_nights_snapshot_comes_back_by_the_words_of_the_guide() -> Done {
     let before = before.split_whitespace().next().unwrap_or_default();
     scenario.hcs("snapshots restore", &[before, "--yes"])?;
     assert_eq!(get()?, "lost");
-    snapshots_and_restores_are_declared(&scenario, one, &put, &get)?;
+    snapshots_and_restores_are_declared(&scenario, &put, &get)?;
     offline(&scenario)?;
-    a_policy_drills_what_it_keeps(&scenario, one, &put, &get)?;
-    the_last_snapshot_outlives_its_cluster(&scenario, one, &put)
+    a_policy_drills_what_it_keeps(&scenario, &put, &get)?;
+    the_last_snapshot_outlives_its_cluster(&scenario, &put)
 }
 
 type Put<'a> = &'a dyn Fn(&str) -> Result<Answer, HarnessError>;
@@ -65,35 +66,11 @@ type Get<'a> = &'a dyn Fn() -> Result<String, Box<dyn Error>>;
 
 const SNAPSHOT: &str = "hcs_snapshot.kept[\"before-migration\"]";
 
-fn declared(lines: &str, days: u32, restore: &str) -> String {
-    configuration("restore", "", lines)
-        + &format!(
-            "
-resource \"hcs_snapshot\" \"kept\" {{
-  for_each      = toset([\"before-migration\", \"second\"])
-  cluster_id    = hcs_cluster.main.id
-  name          = each.key
-  expires_after = \"{days}d\"
-}}
-
-data \"hcs_snapshots\" \"asked_for\" {{
-  cluster_id = hcs_cluster.main.id
-  depends_on = [hcs_snapshot.kept]
-}}
-
-{restore}"
-        )
-}
-
 /// The same by Terraform: two at once, kept for longer, imported, and restored once for each trigger.
-fn snapshots_and_restores_are_declared(
-    scenario: &Scenario,
-    lines: &str,
-    put: Put<'_>,
-    get: Get<'_>,
-) -> Done {
+fn snapshots_and_restores_are_declared(scenario: &Scenario, put: Put<'_>, get: Get<'_>) -> Done {
     let terraform = &scenario.terraform;
-    terraform.write("main.tf", &declared(lines, 30, ""))?;
+    terraform.add("restore/snapshots.tf")?;
+    terraform.declare("restore", json!({ "expires_after": "30d" }))?;
     terraform.apply(&[])?;
     terraform.plan(&[])?.expect_code(0)?;
     let kept = terraform.attributes(SNAPSHOT)?;
@@ -114,7 +91,7 @@ fn snapshots_and_restores_are_declared(
     assert!(paths.len() >= 5, "those of before are there, too: {paths:?}");
 
     // It is kept for longer, and is the same snapshot.
-    terraform.write("main.tf", &declared(lines, 60, ""))?;
+    terraform.declare("restore", json!({ "expires_after": "60d" }))?;
     let applied = terraform.apply(&[])?;
     assert!(applied.stdout.contains("0 added, 2 changed, 0 destroyed"), "{}", applied.stdout);
     let longer = terraform.attributes(SNAPSHOT)?;
@@ -132,13 +109,8 @@ fn snapshots_and_restores_are_declared(
     terraform.plan(&[])?.expect_code(0)?;
 
     put("9")?;
-    let restore = |trigger: &str| {
-        format!(
-            "resource \"hcs_snapshot_restore\" \"back\" {{\n  cluster_id = hcs_cluster.main.id\n  snapshot_id = \
-             {SNAPSHOT}.id\n  triggers = {{ because = \"{trigger}\" }}\n}}\n"
-        )
-    };
-    terraform.write("main.tf", &declared(lines, 60, &restore("a test")))?;
+    terraform.add("restore/back.tf")?;
+    terraform.declare("restore", json!({ "expires_after": "60d", "because": "a test" }))?;
     let planned = terraform.plan(&[])?;
     assert!(planned.words().contains("The whole state of Consul goes back"), "{}", planned.text());
     terraform.apply(&[])?;
@@ -151,43 +123,25 @@ fn snapshots_and_restores_are_declared(
     put("10")?;
     terraform.apply(&[])?;
     assert_eq!(get()?, "10", "it is not restored again by itself");
-    terraform.write("main.tf", &declared(lines, 60, &restore("another reason")))?;
+    terraform.declare("restore", json!({ "expires_after": "60d", "because": "another reason" }))?;
     terraform.apply(&[])?;
     assert_eq!(get()?, "lost");
     terraform.plan(&[])?.expect_code(0)?;
     let told = terraform.attributes("hcs_snapshot_restore.back")?;
     assert_eq!(told["restored_index"], kept["raft_index"], "{told}");
-    Ok(())
+    terraform.remove("back.tf")?;
+    Ok(terraform.remove("snapshots.tf")?)
 }
 
 /// A policy keeps its snapshots in an account of the platform's; a server that does not lead tries the newest one there.
-fn a_policy_drills_what_it_keeps(
-    scenario: &Scenario,
-    lines: &str,
-    put: Put<'_>,
-    get: Get<'_>,
-) -> Done {
+fn a_policy_drills_what_it_keeps(scenario: &Scenario, put: Put<'_>, get: Get<'_>) -> Done {
     let (terraform, container) = (&scenario.terraform, make_backups(scenario, "policies")?);
-    let policy = |place: &str| {
-        format!(
-            "
-resource \"hcs_snapshot_policy\" \"drilled\" {{
-  cluster_id           = hcs_cluster.main.id
-  name                 = \"drilled\"
-  interval             = \"1h\"
-  drill_interval       = \"12h\"
-  storage_container_id = {place}
-}}
-"
-        )
-    };
-    let plain = configuration("restore", "", lines);
-    let there = format!("\"{container}\"");
     put("as the policy knows it")?;
-    terraform.write("main.tf", &(plain.clone() + &policy("\"consul\"")))?;
+    terraform.add("restore/drilled.tf")?;
+    terraform.declare("restore", json!({ "storage_container_id": "consul" }))?;
     let refused = terraform.plan(&[])?.expect_code(1)?;
     assert!(refused.words().contains("is not the id of a storage container"), "{}", refused.text());
-    terraform.write("main.tf", &(plain.clone() + &policy(&there)))?;
+    terraform.declare("restore", json!({ "storage_container_id": container }))?;
     terraform.apply(&[])?;
     wait("a drill went well", || {
         terraform.run(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?.expect_code(0)?;
@@ -229,7 +183,8 @@ resource \"hcs_snapshot_policy\" \"drilled\" {{
         Ok(ids.iter().filter(|id| id.to_lowercase().starts_with(&within)).count())
     };
     assert_eq!(may()?, 2, "the servers' and the caller's");
-    terraform.write("main.tf", &plain)?;
+    terraform.remove("drilled.tf")?;
+    terraform.declare("restore", json!({}))?;
     terraform.apply(&[])?;
     assert_eq!(may()?, 1);
     assert!(!blobs::list(&scenario.azure, BACKUPS, "policies")?.is_empty());
@@ -315,11 +270,10 @@ fn give_rights(scenario: &Scenario, container: &str) -> Done {
 }
 
 /// Without a place for it the cluster stays; with one it goes, and another cluster begins with what it held.
-fn the_last_snapshot_outlives_its_cluster(scenario: &Scenario, lines: &str, put: Put<'_>) -> Done {
+fn the_last_snapshot_outlives_its_cluster(scenario: &Scenario, put: Put<'_>) -> Done {
     let terraform = &scenario.terraform;
     let container = make_backups(scenario, "consul")?;
-    let kept = format!("{lines}  final_snapshot_storage_container_id = \"{container}\"\n");
-    terraform.write("main.tf", &configuration("restore", "", &kept))?;
+    terraform.declare("restore", json!({ "final_snapshot_storage_container_id": container }))?;
     let applied = terraform.apply(&[])?;
     assert!(applied.stdout.contains("1 changed"), "{}", applied.stdout);
     put("the last word")?;
@@ -340,17 +294,15 @@ fn the_last_snapshot_outlives_its_cluster(scenario: &Scenario, lines: &str, put:
     std::fs::write(&file, bytes)?;
 
     // Nothing of the first one is left: another region, other tokens, another CA.
-    let from = |path: &str| {
-        format!(
-            "{lines}  location = \"northeurope\"\n  restore_from_snapshot_id = \"{container}/blobs/{path}\"\n"
-        )
-    };
-    terraform.write("main.tf", &configuration("restore", "", &from("restore/none.snap")))?;
+    let id = |path: &str| format!("{container}/blobs/{path}");
+    let from =
+        |path: &str| json!({ "location": "northeurope", "restore_from_snapshot_id": id(path) });
+    terraform.declare("restore", from("restore/none.snap"))?;
     let absent = terraform.run(&["apply", "-auto-approve", "-no-color"])?.expect_code(1)?;
     println!("{}", absent.text());
     assert!(absent.words().contains("There is no"), "{}", absent.text());
     assert!(absent.words().contains("the rest is there"), "{}", absent.text());
-    terraform.write("main.tf", &configuration("restore", "", &from(last)))?;
+    terraform.declare("restore", from(last))?;
     terraform.apply(&[])?;
     let value = scenario.consul()?.ask(0, "GET", "kv/shop/price?raw", None, true)?.text();
     assert_eq!(value, "the last word");
@@ -362,17 +314,16 @@ fn the_last_snapshot_outlives_its_cluster(scenario: &Scenario, lines: &str, put:
     assert!(scenario.hcs("snapshots list", &[])?.contains(name), "{uploaded}");
     // One of another account goes back into a cluster that exists, as well.
     scenario.consul()?.ask(0, "PUT", "kv/shop/price", Some("a later word"), true)?;
-    let back = format!(
-        "resource \"hcs_snapshot_restore\" \"back\" {{\n  cluster_id = hcs_cluster.main.id\n  snapshot_id = \
-         \"{container}/blobs/{last}\"\n}}\n"
-    );
-    let clone = configuration("restore", "", &from(last));
-    terraform.write("main.tf", &(clone + &back))?;
+    let mut back = from(last);
+    back["snapshot_id"] = json!(id(last));
+    terraform.add("restore/back_from_elsewhere.tf")?;
+    terraform.declare("restore", back)?;
     terraform.apply(&[])?;
     let value = scenario.consul()?.ask(0, "GET", "kv/shop/price?raw", None, true)?.text();
     assert_eq!(value, "the last word");
-    let skipped = format!("{lines}  location = \"northeurope\"\n  skip_final_snapshot = true\n");
-    terraform.write("main.tf", &configuration("restore", "", &skipped))?;
+    terraform.remove("back_from_elsewhere.tf")?;
+    let skipped = json!({ "location": "northeurope", "skip_final_snapshot": true });
+    terraform.declare("restore", skipped)?;
     terraform.apply(&[])?;
     let gone = terraform.destroy(&[])?;
     assert!(!gone.words().contains("Nothing of the cluster's data is kept"), "{}", gone.text());

@@ -84,8 +84,11 @@ fn moved_blocks_end_in_the_same_create_whether_or_not_the_provider_was_replaced(
         } else {
             // Terraform wants the provider that the state names; nothing is asked of it, so ours stands in.
             let mirror = terraform.dir.join(".mirror");
-            let own = mirror.join(ADDRESSES[0]).join(env!("CARGO_PKG_VERSION"));
-            copy_tree(&own, &mirror.join(THEIRS).join("0.5.1"))?;
+            for address in ADDRESSES {
+                let theirs = address.replace("hcs-community", "hashicorp");
+                let own = mirror.join(address).join(env!("CARGO_PKG_VERSION"));
+                copy_tree(&own, &mirror.join(theirs).join("0.5.1"))?;
+            }
             let config = fs::read_to_string(terraform.dir.join(".terraformrc"))?;
             let both = "[\"hashicorp/hcs\", \"hcs-community/hcs\"]";
             terraform.write(".terraformrc", &config.replace("[\"hcs-community/hcs\"]", both))?;

@@ -8,22 +8,18 @@ use std::time::Duration;
 use hcs_acceptance::Scenario;
 use hcs_acceptance::bins::binary;
 use hcs_acceptance::load::{Load, Seen};
-use hcs_acceptance::scenario::{self, CLUSTER};
+use hcs_acceptance::scenario::CLUSTER;
 use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
 
 const SERVERS: [&str; 3] = ["rolling-server-0", "rolling-server-1", "rolling-server-2"];
 
-fn configuration(lines: &str) -> String {
-    scenario::configuration("rolling", "", lines)
-}
-
 #[test]
 fn servers_restart_and_are_made_anew_one_at_a_time_under_load() -> Done {
     let scenario = Scenario::start("rolling", "", 60)?;
     let terraform = &scenario.terraform;
-    terraform.write("main.tf", &configuration(""))?;
+    terraform.declare("rolling", json!({}))?;
     terraform.init()?;
     terraform.apply(&[])?;
     let load = Load::start(&scenario)?;
@@ -53,7 +49,7 @@ fn servers_restart_and_are_made_anew_one_at_a_time_under_load() -> Done {
 fn resize(scenario: &Scenario) -> Done {
     let terraform = &scenario.terraform;
     let before = addresses(scenario)?;
-    terraform.write("main.tf", &configuration("  vm_size = \"Standard_D4s_v5\""))?;
+    terraform.declare("rolling", json!({ "vm_size": "Standard_D4s_v5" }))?;
     let plan = terraform.plan(&[])?.expect_code(2)?;
     let words = plan.words();
     assert!(words.contains("0 to add, 1 to change, 0 to destroy"), "{words}");
@@ -107,8 +103,13 @@ fn steps_as_hcs_tells_them(scenario: &Scenario) -> Done {
 fn larger_disk_and_endpoint(scenario: &Scenario) -> Done {
     let terraform = &scenario.terraform;
     let before = unique_ids(scenario)?;
-    let lines = "  vm_size = \"Standard_D4s_v5\"\n  data_disk_gib = 64\n  consul_external_endpoint = true\n  consul_external_endpoint_allowed_cidrs = [\"203.0.113.0/24\"]";
-    terraform.write("main.tf", &configuration(lines))?;
+    let larger = json!({
+        "vm_size": "Standard_D4s_v5",
+        "data_disk_gib": 64,
+        "consul_external_endpoint": true,
+        "consul_external_endpoint_allowed_cidrs": ["203.0.113.0/24"],
+    });
+    terraform.declare("rolling", larger)?;
     let plan = terraform.plan(&[])?.expect_code(2)?;
     let words = plan.words();
     assert!(words.contains("Servers 0, 1, 2 are made anew, one at a time"), "{words}");
@@ -146,8 +147,8 @@ fn larger_disk_and_endpoint(scenario: &Scenario) -> Done {
 fn fewer_zones(scenario: &Scenario) -> Done {
     let terraform = &scenario.terraform;
     let before = unique_ids(scenario)?;
-    let lines = "  vm_size = \"Standard_D4s_v5\"\n  data_disk_gib = 64\n  zones = [\"1\", \"2\"]";
-    terraform.write("main.tf", &configuration(lines))?;
+    let fewer = json!({ "vm_size": "Standard_D4s_v5", "data_disk_gib": 64, "zones": ["1", "2"] });
+    terraform.declare("rolling", fewer)?;
     let plan = terraform.plan(&[])?.expect_code(2)?;
     let words = plan.words();
     assert!(words.contains("Servers 2 are made anew"), "{words}");

@@ -1,11 +1,12 @@
 //! Secrets are rotated by a word in the configuration: the apply asks for it, the servers do it, and the plan is empty.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hcs_acceptance::scenario::{CLUSTER, GROUP, configuration, set_consul};
+use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::{Scenario, blobs, wait};
 use serde_json::{Value, json};
 
@@ -14,20 +15,16 @@ type Done = Result<(), Box<dyn Error>>;
 const WORDS: [&str; 5] =
     ["gossip_key", "agent_tokens", "management_token", "client_token", "certificate_authority"];
 
-fn triggers(word: &str) -> String {
-    let lines = WORDS.map(|name| format!("    {name} = \"{word}\"")).join("\n");
-    format!("  server_count = 1\n  zones = [\"1\"]\n  rotation_triggers = {{\n{lines}\n  }}\n")
+/// One server, and a word for every secret.
+fn triggers(word: &str) -> Value {
+    let triggers = BTreeMap::from(WORDS.map(|name| (name, word)));
+    json!({ "server_count": 1, "zones": ["1"], "rotation_triggers": triggers })
 }
 
 #[test]
 fn a_trigger_that_changes_rotates_a_secret_and_the_plan_is_empty() -> Done {
-    let mut scenario = Scenario::start("rotation", "", 60)?;
-    scenario.terraform.set("TF_VAR_resource_group_name", GROUP);
-    set_consul(&mut scenario.terraform)?;
-    let write = |scenario: &Scenario, word: &str| {
-        scenario.terraform.write("main.tf", &configuration("rotation", "", &triggers(word)))
-    };
-    write(&scenario, "2026-11")?;
+    let scenario = Scenario::start("rotation", "", 60)?;
+    scenario.terraform.declare("rotation", triggers("2026-11"))?;
     scenario.terraform.init()?;
     scenario.terraform.apply(&[])?;
     scenario.terraform.plan(&[])?.expect_code(0)?;
@@ -37,7 +34,7 @@ fn a_trigger_that_changes_rotates_a_secret_and_the_plan_is_empty() -> Done {
     let consul = scenario.consul()?;
     assert!(!consul.leader(0)?.is_empty());
 
-    write(&scenario, "2026-12")?;
+    scenario.terraform.declare("rotation", triggers("2026-12"))?;
     let plan = scenario.terraform.plan(&[])?.expect_code(2)?;
     let text = plan.text();
     assert!(text.contains("0 to add, 1 to change, 0 to destroy"), "{text}");
@@ -110,8 +107,9 @@ fn an_apply_waits_for_a_job(scenario: &Scenario, account: &str) -> Done {
     let read = |name: &str| -> Result<Value, Box<dyn Error>> {
         Ok(blobs::json(&scenario.azure, account, "config", name)?.unwrap_or_default())
     };
-    let lines = format!("{}  tags = {{ job = \"waited-for\" }}\n", triggers("2026-12"));
-    scenario.terraform.write("main.tf", &configuration("rotation", "", &lines))?;
+    let mut tagged = triggers("2026-12");
+    tagged["tags"] = json!({ "job": "waited-for" });
+    scenario.terraform.declare("rotation", tagged)?;
     let before = read("spec.json")?;
     job(0, None)?;
     std::thread::scope(|scope| {

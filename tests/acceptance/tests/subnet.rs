@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use hcs_acceptance::scenario::{self, CLUSTER, GROUP};
+use hcs_acceptance::scenario::{CLUSTER, GROUP};
 use hcs_acceptance::{Scenario, wait};
 use serde_json::{Value, json};
 
@@ -20,14 +20,8 @@ fn a_cluster_lives_in_a_subnet_of_the_users_and_leaves_it_as_it_was() -> Done {
     let made = scenario.azure.arm("PUT", &path, Some(body))?;
     assert!(made.status < 300, "{}", made.text());
     let terraform = &scenario.terraform;
-    terraform.write(
-        "main.tf",
-        &scenario::configuration(
-            "subnet",
-            "",
-            &format!("  server_count = 1\n  subnet_id = \"{vnet}/subnets/consul\""),
-        ),
-    )?;
+    let within = json!({ "server_count": 1, "subnet_id": format!("{vnet}/subnets/consul") });
+    terraform.declare("subnet", within)?;
     terraform.init()?;
     terraform.apply(&[])?;
     let cluster = terraform.attributes(CLUSTER)?;
@@ -139,16 +133,20 @@ fn a_corporate_cluster_lives_under_the_rules_of_a_landing_zone() -> Done {
         "2024-01-01",
         &json!({ "location": "westeurope", "properties": { "securityRules": [] } }),
     )?;
-    platform(
-        &scenario,
-        &vnet,
-        "2024-01-01",
-        &json!({ "location": "westeurope", "properties": {
-        "addressSpace": { "addressPrefixes": ["10.8.0.0/16"] },
-        "subnets": [ { "name": "consul", "properties": {
-            "addressPrefix": "10.8.4.0/26", "networkSecurityGroup": { "id": nsg }, "routeTable": { "id": routes },
-        } } ] } }),
-    )?;
+    let subnet = |name: &str, prefix: &str| {
+        json!({ "name": name, "properties": {
+            "addressPrefix": prefix, "networkSecurityGroup": { "id": nsg }, "routeTable": { "id": routes },
+        } })
+    };
+    let subnets = [
+        subnet("consul", "10.8.4.0/26"),
+        subnet("zone-2", "10.8.5.16/28"),
+        subnet("zone-3", "10.8.5.32/28"),
+    ];
+    let space = json!({ "addressPrefixes": ["10.8.0.0/16"] });
+    let body = json!({ "location": "westeurope",
+        "properties": { "addressSpace": space, "subnets": subnets } });
+    platform(&scenario, &vnet, "2024-01-01", &body)?;
     for zone in [&blob, &names] {
         platform(
             &scenario,
@@ -193,10 +191,26 @@ fn a_corporate_cluster_lives_under_the_rules_of_a_landing_zone() -> Done {
     let told = scenario.hcs("doctor", &[])?;
     assert!(told.contains("let that through where your routes lead"), "{told}");
     assert!(told.contains("0 problems"), "{told}");
-    // Another declaration, under the same rules.
+    // Another declaration, under the same rules: more servers, each in the subnet of its zone where there is one.
+    let of_zone = |zone: &str| format!("{vnet}/subnets/zone-{zone}");
+    let by_zone = json!({ "2": of_zone("2"), "3": of_zone("3") });
+    scenario.terraform.set("TF_VAR_zone_subnet_ids", &by_zone.to_string());
     scenario.terraform.set("TF_VAR_server_count", "3");
     scenario.terraform.apply(&[])?;
     scenario.terraform.plan(&[])?.expect_code(0)?;
+    let servers = scenario.terraform.attributes(CLUSTER)?["servers"].clone();
+    let addresses: Vec<&str> = servers
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one["private_ip"].as_str())
+        .collect();
+    let network_of = |address: &&str| address.rsplit_once('.').map(|(start, _)| start.to_owned());
+    let networks: Vec<String> = addresses.iter().filter_map(network_of).collect();
+    assert_eq!(networks, ["10.8.4", "10.8.5", "10.8.5"], "{addresses:?}");
+    assert_eq!(scenario.consul()?.voters(0)?.len(), 3);
+    let told = scenario.hcs("doctor", &[])?;
+    assert!(told.contains("0 problems"), "{told}");
     scenario.terraform.destroy(&[])?;
     assert_eq!(scenario.made()?, Vec::<String>::new());
     Ok(())

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hcs_acceptance::bins::target;
-use hcs_acceptance::scenario::{CLUSTER, configuration, set_consul};
+use hcs_acceptance::scenario::CLUSTER;
 use hcs_acceptance::tools::{self, consul};
 use hcs_acceptance::{Scenario, blobs, wait};
 use hcs_release_maker::{Maker, index, next_patch, relabelled};
 use semver::Version;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -45,10 +45,8 @@ fn fresh(name: &str) -> Result<PathBuf, Box<dyn Error>> {
 fn a_cluster_takes_a_release_while_terraform_is_away_and_the_plan_stays_empty() -> Done {
     let releases = fresh("upgrades-releases")?;
     let (from, to) = publish(&releases, &consul()?)?;
-    let mut scenario = Scenario::start_beside("upgrades", 60, &releases)?;
-    set_consul(&mut scenario.terraform)?;
-    let one = "  server_count = 1\n  zones = [\"1\"]\n";
-    scenario.terraform.write("main.tf", &configuration("upgrades", "", one))?;
+    let scenario = Scenario::start_beside("upgrades", 60, &releases)?;
+    scenario.terraform.declare("upgrades", json!({ "server_count": 1, "zones": ["1"] }))?;
     scenario.terraform.init()?;
     scenario.terraform.apply(&[])?;
     let before = scenario.terraform.attributes(CLUSTER)?;
@@ -56,13 +54,8 @@ fn a_cluster_takes_a_release_while_terraform_is_away_and_the_plan_stays_empty() 
 
     // From an exact version to a channel: nothing is upgraded by that.
     let index = format!("{}/releases/consul", scenario.azure.url);
-    let own = |more: &str| -> Done {
-        let text = configuration("upgrades", "", &format!("{more}  {}", channel(&index)));
-        let exact = "  consul_version      = var.consul_version\n";
-        assert!(text.contains(exact), "{text}");
-        Ok(scenario.terraform.write("main.tf", &text.replace(exact, ""))?)
-    };
-    own(one)?;
+    let own = |servers: u32| scenario.terraform.declare("upgrades", channel(servers, &index));
+    own(1)?;
     let plan = scenario.terraform.plan(&[])?.expect_code(2)?.text();
     assert!(plan.contains("0 to add, 1 to change, 0 to destroy"), "{plan}");
     assert!(
@@ -94,7 +87,7 @@ fn a_cluster_takes_a_release_while_terraform_is_away_and_the_plan_stays_empty() 
     assert!(refused.contains("nothing is under way"), "{refused}");
 
     // Servers that come later take what the others run, though no apply has brought it.
-    own("  server_count = 3\n  zones = [\"1\"]\n")?;
+    own(3)?;
     scenario.terraform.apply(&[])?;
     scenario.terraform.plan(&[])?.expect_code(0)?;
     let grown = scenario.terraform.attributes(CLUSTER)?;
@@ -107,13 +100,11 @@ fn a_cluster_takes_a_release_while_terraform_is_away_and_the_plan_stays_empty() 
     assert_eq!(versions, [&Value::from(to.to_string()); 3]);
 
     // Back is refused in words.
-    let exact = format!("  server_count = 3\n  zones = [\"1\"]\n  consul_version = \"{from}\"\n");
-    let text = configuration("upgrades", "", &exact)
-        .replace("  consul_version      = var.consul_version\n", "");
-    scenario.terraform.write("main.tf", &text)?;
+    let exact = json!({ "server_count": 3, "zones": ["1"], "consul_version": from.to_string() });
+    scenario.terraform.declare("upgrades", exact)?;
     let told = scenario.terraform.plan(&[])?.expect_code(1)?.text();
     assert!(told.contains("Consul does not go back to"), "{told}");
-    own("  server_count = 3\n  zones = [\"1\"]\n")?;
+    own(3)?;
     scenario.terraform.destroy(&[])?;
     Ok(())
 }
@@ -123,9 +114,8 @@ fn a_cluster_takes_a_release_while_terraform_is_away_and_the_plan_stays_empty() 
 #[test]
 fn another_version_and_fewer_servers_come_in_one_apply() -> Done {
     let mut scenario = Scenario::start("fewer", "", 60)?;
-    let shape = |lines: &str| configuration("fewer", "", &format!("  zones = [\"1\"]\n{lines}"));
     let terraform = &mut scenario.terraform;
-    terraform.write("main.tf", &shape("  server_count = 3\n"))?;
+    terraform.declare("fewer", json!({ "zones": ["1"], "server_count": 3 }))?;
     terraform.init()?;
     terraform.apply(&[])?;
     let account = terraform.attributes(CLUSTER)?["storage_account_name"].clone();
@@ -134,16 +124,17 @@ fn another_version_and_fewer_servers_come_in_one_apply() -> Done {
     let from: Version = tools::consul_version(&first)?.parse()?;
     let program = fs::read(&first)?;
     let (fewer, anew) = (next_patch(&from), next_patch(&next_patch(&from)));
-    for (version, lines) in
-        [(&fewer, "  server_count = 1\n"), (&anew, "  server_count = 1\n  data_disk_gib = 64\n")]
-    {
+    for (version, shape) in [
+        (&fewer, json!({ "zones": ["1"], "server_count": 1 })),
+        (&anew, json!({ "zones": ["1"], "server_count": 1, "data_disk_gib": 64 })),
+    ] {
         let next = scenario.dir.join(format!("consul-{version}"));
         fs::write(&next, relabelled(&program, &from, version))?;
         fs::set_permissions(&next, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let terraform = &mut scenario.terraform;
         terraform.set("TF_VAR_consul_version", &version.to_string());
         terraform.set("TF_VAR_consul_archive", &next.display().to_string());
-        terraform.write("main.tf", &shape(lines))?;
+        terraform.declare("fewer", shape)?;
         terraform.apply(&[])?;
         terraform.plan(&[])?.expect_code(0)?;
         let after = terraform.attributes(CLUSTER)?;
@@ -161,10 +152,17 @@ fn another_version_and_fewer_servers_come_in_one_apply() -> Done {
     Ok(())
 }
 
-/// A window that is open whenever this runs.
-fn channel(index: &str) -> String {
-    format!(
-        "consul_upgrade_channel = \"patch\"\n  consul_release_index = \"{index}\"\n  maintenance_windows = [\n    \
-         {{ start = \"00:00\", duration = \"24h\" }},\n    {{ start = \"12:00\", duration = \"24h\" }},\n  ]\n"
-    )
+/// A channel in place of the exact version, and a window that is open whenever this runs.
+fn channel(servers: u32, index: &str) -> Value {
+    json!({
+        "server_count": servers,
+        "zones": ["1"],
+        "consul_version": null,
+        "consul_upgrade_channel": "patch",
+        "consul_release_index": index,
+        "maintenance_windows": [
+            { "start": "00:00", "duration": "24h" },
+            { "start": "12:00", "duration": "24h" },
+        ],
+    })
 }

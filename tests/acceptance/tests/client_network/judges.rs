@@ -16,36 +16,6 @@ use hcs_acceptance::network::{Spoke, dns};
 
 use super::{Case, Done};
 
-/// Made in the same run as the cluster, by another provider, with what the cluster tells and an ephemeral hands out.
-const OF_THE_PROVIDER: &str = r#"
-resource "consul_keys" "judge" {
-  key {
-    path  = "judge/key"
-    value = "from the provider"
-  }
-}
-resource "consul_acl_policy" "judge" {
-  name  = "judge"
-  rules = "key_prefix \"judge/\" { policy = \"read\" }"
-}
-resource "consul_acl_token" "judge" {
-  policies = [consul_acl_policy.judge.name]
-}
-resource "consul_config_entry" "judge" {
-  kind        = "service-defaults"
-  name        = "judge"
-  config_json = jsonencode({ Protocol = "http", Expose = {}, MeshGateway = {}, TransparentProxy = {} })
-}
-"#;
-
-const HELM_VALUES: &str = r#"
-data "hcs_agent_helm_config" "main" {
-  cluster_id          = hcs_cluster.main.id
-  kubernetes_endpoint = "https://aks.example:443"
-}
-output "values" { value = data.hcs_agent_helm_config.main.config }
-"#;
-
 /// The programs at hand.
 pub(crate) struct Judges {
     provider: Option<PathBuf>,
@@ -83,13 +53,15 @@ impl Judges {
             provider.display()
         );
         fs::write(&file, text.replacen("provider_installation {", &own, 1))?;
-        case.declare(&format!("\n{CONSUL_PROVIDER}{OF_THE_PROVIDER}"))
+        case.scenario.terraform.write("consul.tf", CONSUL_PROVIDER)?;
+        Ok(case.scenario.terraform.add("client_network/judge.tf")?)
     }
 
     pub(crate) fn judge(&self, case: &Case) -> Done {
-        let handed = HandedOut::read(&case.scenario.terraform.dir)?;
+        let terraform = &case.scenario.terraform;
+        let handed = HandedOut::read(&terraform.dir)?;
         if self.provider.is_some() {
-            case.scenario.terraform.plan(&[])?.expect_code(0)?;
+            terraform.plan(&[])?.expect_code(0)?;
         }
         if let Some(template) = &self.template {
             renders(case, template, &handed, self.provider.is_some())?;
@@ -98,17 +70,16 @@ impl Judges {
             connects(case, dataplane, &handed)?;
         }
         if let (Some(helm), Some(chart)) = (&self.helm, &self.chart) {
-            let more = if self.provider.is_some() { OF_THE_PROVIDER } else { "" };
-            let provider = if self.provider.is_some() { CONSUL_PROVIDER } else { "" };
-            case.declare(&format!("{provider}{more}{HELM_VALUES}"))?;
-            case.scenario.terraform.apply(&[])?;
+            terraform.add("client_network/values.tf")?;
+            terraform.apply(&[])?;
             installs(case, helm, chart)?;
+            terraform.remove("values.tf")?;
         }
         if self.provider.is_some() {
-            case.declare(&format!("\n{CONSUL_PROVIDER}"))?;
-            let applied = case.scenario.terraform.apply(&[])?;
+            terraform.remove("judge.tf")?;
+            let applied = terraform.apply(&[])?;
             assert!(applied.words().contains("4 destroyed"), "{}", applied.words());
-            case.declare("")?;
+            terraform.remove("consul.tf")?;
         }
         Ok(())
     }

@@ -1,0 +1,3 @@
+list "hcs_cluster" "all" {
+  provider = hcs
+}

@@ -1,0 +1,7 @@
+list "hcs_cluster" "all" {
+  provider = hcs
+
+  config {
+    tags = { team = "search" }
+  }
+}

@@ -1,0 +1,4 @@
+list "hcs_cluster" "all" {
+  provider = hcs
+  limit    = 1
+}

@@ -1,0 +1,4 @@
+list "hcs_cluster" "all" {
+  provider         = hcs
+  include_resource = true
+}
