@@ -25,6 +25,8 @@ use whole::{Declared, Kind, Whole, kind, whole};
 
 type Done = Result<(), Box<dyn Error>>;
 
+/// The minor version of Terraform with which files of queries came.
+const QUERIES: u64 = 14;
 /// Resources to which arguments may belong that stand alone.
 const OWNERS: [&str; 2] = ["hcs_cluster.main", "hcs_snapshot_policy.hourly"];
 /// Fewer are a sign that they are not found any more.
@@ -64,7 +66,7 @@ impl Validating {
     /// Why this client can only parse it.
     fn too_new(&self, text: &str) -> Option<&'static str> {
         let needs = [
-            ("list \"", u64::MAX, "only a query looks at a list block"),
+            ("list \"", QUERIES, "list blocks need Terraform 1.14"),
             ("action \"", 14, "actions need Terraform 1.14"),
             ("  identity = {", 12, "imports by identity need Terraform 1.12"),
         ];
@@ -94,7 +96,9 @@ impl Validating {
         if !whole.modules.is_empty() {
             self.terraform.run(&[&chdir, "init", "-no-color"])?.expect_code(0)?;
         }
-        let ran = self.terraform.run(&[&chdir, "validate", "-json"])?;
+        let mut words = vec![chdir.as_str(), "validate", "-json"];
+        words.extend((self.minor >= QUERIES).then_some("-query"));
+        let ran = self.terraform.run(&words)?;
         let told: Value = serde_json::from_str(&ran.stdout).map_err(|_| ran.text())?;
         let found = told["diagnostics"].as_array().cloned().unwrap_or_default();
         let words = |one: &Value| format!("{}: {}", one["summary"], one["detail"]);

@@ -201,14 +201,17 @@ fn a_cluster_in_a_network_of_somebody_is_imported() -> Done {
     let network = "providers/Microsoft.Network";
     let security = format!("{group}/{network}/networkSecurityGroups/platform");
     let vnet = format!("{group}/{network}/virtualNetworks/platform");
-    let subnet = json!({ "name": "consul", "properties": {
-        "addressPrefix": "10.8.4.0/26", "networkSecurityGroup": { "id": security },
-    } });
+    let subnet = |name: &str, prefix: &str| {
+        json!({ "name": name, "properties": {
+            "addressPrefix": prefix, "networkSecurityGroup": { "id": security },
+        } })
+    };
+    let subnets = [subnet("consul", "10.8.4.0/26"), subnet("zone-2", "10.8.5.0/28")];
     for (id, properties) in [
         (&security, json!({})),
         (
             &vnet,
-            json!({ "addressSpace": { "addressPrefixes": ["10.8.0.0/16"] }, "subnets": [subnet] }),
+            json!({ "addressSpace": { "addressPrefixes": ["10.8.0.0/16"] }, "subnets": subnets }),
         ),
     ] {
         let body = json!({ "location": "westeurope", "properties": properties });
@@ -221,12 +224,12 @@ fn a_cluster_in_a_network_of_somebody_is_imported() -> Done {
         })?;
     }
     matrix.set("subnet_id", &format!("{vnet}/subnets/consul"));
-    for (servers, shape) in
-        [("1", "1 server, a subnet of somebody"), ("3", "3 servers, grown there")]
-    {
-        matrix.set("server_count", servers);
-        matrix.station(shape)?;
-    }
+    matrix.set("server_count", "1");
+    matrix.station("1 server, a subnet of somebody")?;
+    let by_zone = json!({ "2": format!("{vnet}/subnets/zone-2") });
+    matrix.set("zone_subnet_ids", &by_zone.to_string());
+    matrix.set("server_count", "3");
+    matrix.station("3 servers, grown there, a subnet for a zone")?;
     matrix.end()
 }
 

@@ -33,11 +33,18 @@ variable "subnet_id" {
   default     = null
 }
 
+variable "zone_subnet_ids" {
+  description = "Subnets of zones there."
+  type        = map(string)
+  default     = null
+}
+
 resource "hcs_cluster" "main" {
   name                = "imported"
   resource_group_name = var.resource_group_name
   server_count        = var.server_count
   subnet_id           = var.subnet_id
+  zone_subnet_ids     = var.zone_subnet_ids
   consul_version      = var.consul_version
   artifact_source     = { location = var.consul_archive }
   tags                = { team = "platform" }
