@@ -124,7 +124,7 @@ impl Files<'_> {
         let observed = self.observed.map(|path| read(path, "an observed world")).transpose()?;
         let Some(changes) = value.get("resource_changes") else {
             let given: Vec<String> = value.keys().cloned().collect();
-            let spec = spec(path, value)?;
+            let spec = checked(path, spec(path, value)?)?;
             known_only(path, &given, &spec)?;
             return Ok(Input {
                 spec,
@@ -141,8 +141,14 @@ impl Files<'_> {
                 .transpose()
         };
         let (before, after) = (side("before")?, side("after")?);
+        let before = before.map(|before| checked(path, before)).transpose()?;
         let mut spec = after.ok_or_else(|| self.refused("the Terraform plan destroys it"))?;
         let unknown = unknown_inputs(&change["change"]["after_unknown"]);
+        // What is not known is missing here, and rules of several inputs would take it for left out. Terraform has asked
+        // the provider about them, and asks again when all is known.
+        if unknown.is_empty() {
+            spec = checked(path, spec)?;
+        }
         // Which one its channel brings, the apply finds out.
         let changes = &change["change"];
         let is_same = |name: &str| changes["before"][name] == changes["after"][name];
@@ -228,9 +234,11 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
         let set = parts.into_iter().filter_map(|(own, name)| Some((name, lock.get(own)?.clone())));
         value.extend(set.map(|(name, part)| (name.to_owned(), part)));
     }
-    // Terraform names the secrets that have no word, too.
-    if let Some(Value::Object(triggers)) = value.get_mut("rotation_triggers") {
-        triggers.retain(|_, word| !word.is_null());
+    // Terraform names the secrets that have no word, too, and keeps an element that is null.
+    for map in ["rotation_triggers", "zone_subnet_ids", "tags"] {
+        if let Some(Value::Object(elements)) = value.get_mut(map) {
+            elements.retain(|_, element| !element.is_null());
+        }
     }
     let has_subnet = value.get("subnet_id").is_some_and(|id| !id.is_null());
     let mut defaults = json!(ClusterSpec::new("", &name, &group, ""));
@@ -242,14 +250,15 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
             value.entry(key.clone()).or_insert_with(|| default.clone());
         }
     }
-    let spec: ClusterSpec =
-        serde_path_to_error::deserialize(Value::Object(value)).map_err(|error| {
-            CliError::Content {
-                path: path.to_owned(),
-                what: "a cluster",
-                reason: error.to_string(),
-            }
-        })?;
+    serde_path_to_error::deserialize(Value::Object(value)).map_err(|error| CliError::Content {
+        path: path.to_owned(),
+        what: "a cluster",
+        reason: error.to_string(),
+    })
+}
+
+/// The spec, if it can be.
+fn checked(path: &Path, spec: ClusterSpec) -> Result<ClusterSpec, CliError> {
     match rules::broken(&spec).into_iter().next() {
         Some(Broken { attribute, reason }) => {
             Err(CliError::Broken { path: path.to_owned(), attribute, reason })
@@ -261,7 +270,8 @@ fn spec(path: &Path, mut value: Map<String, Value>) -> Result<ClusterSpec, CliEr
 /// A misspelled attribute would be planned with its default.
 fn known_only(path: &Path, given: &[String], spec: &ClusterSpec) -> Result<(), CliError> {
     let all = json!(spec);
-    let known = || all.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    let written = || all.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    let known = || written().chain(terraform::LEFT_OUT);
     match given.iter().find(|name| known().all(|other| other != name.as_str())) {
         Some(name) => Err(CliError::Unknown {
             path: path.to_owned(),

@@ -7,7 +7,7 @@ use hcs_planner::plan::Standing;
 use hcs_planner::{cost, plan as planner, render};
 
 use crate::Format;
-use crate::input::{CliError, Files};
+use crate::input::{CliError, Files, Input};
 
 /// What a command says.
 pub(crate) struct Answer {
@@ -33,13 +33,26 @@ pub(crate) fn plan(files: &Files<'_>, format: Format) -> Result<Answer, CliError
             "\nPlanned from what the Terraform state declares: what somebody changed in Azure since is not known here.\n",
         );
     }
+    if format == Format::Text {
+        text.push_str(&open_inputs(&input));
+    }
     Ok(Answer { text, changes: !plan.is_empty() })
+}
+
+/// What a Terraform plan leaves open, and how it was taken.
+fn open_inputs(input: &Input) -> String {
+    if input.unknown.is_empty() {
+        return String::new();
+    }
+    let names = input.unknown.join(", ");
+    format!("\nNot known before the apply, and planned as if it were left out: {names}.\n")
 }
 
 /// About what the cluster costs a month, before the change and after it.
 pub(crate) fn cost(files: &Files<'_>) -> Result<Answer, CliError> {
     let input = files.read()?;
-    let text = cost::text(input.observed.stored_spec.as_ref(), &input.spec);
+    let mut text = cost::text(input.observed.stored_spec.as_ref(), &input.spec);
+    text.push_str(&open_inputs(&input));
     Ok(Answer { text, changes: false })
 }
 
@@ -182,6 +195,44 @@ mod tests {
         );
         let chosen = Files { address: Some("hcs_cluster.b"), ..files(&both) };
         assert!(!plan(&chosen, Format::Text).unwrap().changes);
+    }
+
+    /// A state keeps a null element, and what this run makes is not known yet.
+    #[test]
+    fn a_terraform_plan_with_null_elements_and_unknown_ids_is_read() {
+        let network =
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n";
+        let zone = |name: &str| format!("{network}/subnets/{name}");
+        let within = |subnet: Value, second: Value| {
+            let mut cluster = demo(3, "Standard_D2s_v5");
+            cluster["subnet_id"] = subnet;
+            cluster["outbound_type"] = json!("user_defined_routing");
+            cluster["zone_subnet_ids"] = json!({ "1": zone("one"), "2": second });
+            cluster
+        };
+        let before = within(json!(zone("all")), Value::Null);
+        let after = within(json!(zone("all")), json!(zone("two")));
+        let change = terraform(&[("hcs_cluster.a", before, after)]);
+        let text = plan(&files(&change), Format::Text).unwrap().text;
+        assert!(text.contains("delete server_1") && !text.contains("delete server_0"), "{text}");
+
+        let mut after = within(Value::Null, json!(zone("two")));
+        after.as_object_mut().unwrap().remove("subnet_id");
+        let change = json!({ "address": "hcs_cluster.a", "type": "hcs_cluster", "mode": "managed",
+            "change": { "actions": ["create"], "before": null, "after": after,
+                        "after_unknown": { "subnet_id": true } } });
+        let change = file(&json!({ "resource_changes": [change] }).to_string());
+        let text = plan(&files(&change), Format::Text).unwrap().text;
+        assert!(text.contains("as if it were left out: subnet_id."), "{text}");
+        assert!(text.contains("create server_2"), "{text}");
+    }
+
+    #[test]
+    fn an_empty_map_is_an_input_like_others() {
+        for line in ["\"zone_subnet_ids\": {}", "\"source_image_id\": null"] {
+            let empty = file(&DEMO.replace("\"name\"", &format!("{line}, \"name\"")));
+            assert!(plan(&files(&empty), Format::Text).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub fn assumed_in(spec: &ClusterSpec, zones: &BTreeMap<u32, Option<String>>) -> 
     for (slot, zone) in zones {
         if let Some(body) = observed.objects.get_mut(&names.scale_set(*slot).key()) {
             let place = Place { zone: zone.clone(), vm_size: place_in(body).vm_size };
-            *body = moved_to(body, &place, &names.subnet_in(zone.as_deref()));
+            *body = moved_to(body, &place, &names);
         }
     }
     observed

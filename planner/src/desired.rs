@@ -1,11 +1,11 @@
 //! Spec -> desired: every Azure object that a cluster is made of, with its body and what it needs first.
 
 mod compute;
-mod declared;
 mod encryption;
 mod images;
 mod network;
 mod private;
+mod shared;
 mod storage;
 
 pub use network::PRIVATE_ENDPOINT_ADDRESS;
@@ -213,8 +213,13 @@ pub fn place_in(body: &Value) -> Place {
     Place { zone: text("/zones/0"), vm_size: text("/sku/name").unwrap_or_default() }
 }
 
-/// The body of a server's scale set as it would be at another place, in the subnet there.
-pub fn moved_to(body: &Value, place: &Place, subnet_id: &ArmId) -> Value {
+/// The body of a server's scale set as it would be at another place, in the cluster's subnet there.
+pub fn moved_to(body: &Value, place: &Place, names: &Names) -> Value {
+    moved_into(body, place, &names.subnet_in(place.zone.as_deref()))
+}
+
+/// The same with the subnet by its id.
+pub(crate) fn moved_into(body: &Value, place: &Place, subnet_id: &ArmId) -> Value {
     let mut body = body.clone();
     compute::set_place(&mut body, place, subnet_id);
     body

@@ -112,7 +112,7 @@ fn classes(kind: Kind) -> &'static [Class] {
             ("/properties/overprovision", InPlace),
             ("/properties/upgradePolicy", InPlace),
             ("/properties/virtualMachineProfile/diagnosticsProfile", InPlace),
-            // Azure writes another subnet of the network into the model, and the machine stays where it is.
+            // Which subnet a machine is in is fixed by its interface, which a write of the model does not touch.
             (
                 "/properties/virtualMachineProfile/networkProfile/networkInterfaceConfigurations/*/properties/ipConfigurations/*/properties/subnet",
                 ReplacesServer,

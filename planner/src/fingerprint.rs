@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::arm::Kind;
-use crate::desired::{DesiredObject, moved_to, place_in};
+use crate::desired::{DesiredObject, moved_into, place_in};
 use crate::diff::{Difference, remove};
 use crate::effect::at_creation;
 use crate::names::{GIVEN_TAG, INCARNATION_TAG, hex};
@@ -12,11 +12,12 @@ use crate::reference::image_version;
 const IMAGE_VERSION: &str =
     "/properties/virtualMachineProfile/storageProfile/imageReference/version";
 
-/// Fingerprint of an object as it should be; depends on the spec alone, wherever a server found room.
+/// Fingerprint of an object as it should be; depends on the spec alone, wherever a server found room: with the zone, and the
+/// subnet there, in which it belongs.
 pub fn desired(object: &DesiredObject) -> String {
     let mut body = match &object.declared {
         Some((place, subnet_id)) if place_in(&object.body) != *place => {
-            moved_to(&object.body, place, subnet_id)
+            moved_into(&object.body, place, subnet_id)
         }
         _ => object.body.clone(),
     };

@@ -45,7 +45,7 @@ pub enum StorageAccess {
     /// At its public name; roles decide who gets in.
     #[default]
     PublicEndpoint,
-    /// At an address in the servers' subnet, and nowhere else.
+    /// At an address in the servers' network, and nowhere else.
     PrivateEndpoint,
 }
 

@@ -100,9 +100,7 @@ pub fn needed(spec: &ClusterSpec, has_group: bool) -> Vec<Need> {
     if let Some(subnet) = &spec.subnet_id {
         let subnets = "Microsoft.Network/virtualNetworks/subnets";
         let mut own = vec![subnet];
-        for id in spec.zone_subnet_ids.values() {
-            own.extend(Some(id).filter(|id| !own.contains(id)));
-        }
+        own.extend(spec.subnets_of_servers().into_iter().filter(|id| *id != subnet));
         for subnet in own {
             let actions = ["read", "join/action"].map(|verb| format!("{subnets}/{verb}")).into();
             needs.push(Need { scope: subnet.clone(), role: "Network Contributor", actions });

@@ -272,7 +272,7 @@ fn arm(error: &ArmError) -> &'static str {
         }
         "SubnetIsFull" => {
             "A server and the balancer need one address each, and one more while servers are made anew: free some in \
-             the subnet, or use a larger one."
+             the subnet, or give the servers of a zone a subnet of their own (zone_subnet_ids)."
         }
         "NetcfgSubnetRangesOverlap" | "VnetAddressSpacesOverlap" => {
             "Two peered networks must not share addresses: choose another vnet_cidr."

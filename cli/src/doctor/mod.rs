@@ -66,12 +66,6 @@ impl Finding {
     ) -> Self {
         Self { check, verdict: Verdict::Problem, found: found.into(), mend: Some(mend.into()) }
     }
-
-    /// Of several that look at the same the one that matters most.
-    fn gravest(found: Vec<Self>) -> Option<Self> {
-        let order = [Verdict::Good, Verdict::Unknown, Verdict::Warning, Verdict::Problem];
-        found.into_iter().max_by_key(|one| order.iter().position(|own| *own == one.verdict))
-    }
 }
 
 /// What is looked at.
@@ -154,7 +148,7 @@ async fn look(
     if let Some(spec) = declared.as_ref().filter(|spec| is_it(spec)).or(prior) {
         findings.extend(azure::region(&arm, spec, prior).await);
         findings.extend(azure::rights(&arm, spec).await);
-        findings.push(ways::out(&arm, spec).await);
+        findings.extend(ways::out(&arm, spec).await);
         findings.push(azure::programs(spec, prior.is_some()).await);
     }
     findings.extend(of_cluster);

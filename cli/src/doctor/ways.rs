@@ -6,13 +6,13 @@ use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::reach::{OutboundType, lack, required_outbound};
 use hcs_planner::spec::ClusterSpec;
 
-use super::Finding;
+use super::{Finding, Verdict};
 
 const CHECK: &str = "way out";
 
 /// What the servers must reach, and whether their subnet can lead there. What a firewall on the way does nobody sees from
-/// here: the servers' own errors tell it, which are told as theirs.
-pub(super) async fn out(arm: &Arm, spec: &ClusterSpec) -> Finding {
+/// here: the servers' own errors tell it, which are told as theirs. Each subnet that will not do, or one finding that all do.
+pub(super) async fn out(arm: &Arm, spec: &ClusterSpec) -> Vec<Finding> {
     let all = required_outbound(spec).into_iter();
     let all: Vec<String> =
         all.map(|to| format!("{}:{} ({})", to.name, to.port, to.purpose)).collect();
@@ -22,7 +22,10 @@ pub(super) async fn out(arm: &Arm, spec: &ClusterSpec) -> Finding {
     for subnet in spec.subnets_of_servers() {
         found.push(out_of(arm, spec, subnet, &told).await);
     }
-    Finding::gravest(found).unwrap_or_else(|| Finding::good(CHECK, told))
+    let good = found.iter().position(|one| one.verdict == Verdict::Good);
+    let good = good.map_or_else(|| Finding::good(CHECK, told), |at| found.swap_remove(at));
+    found.retain(|one| one.verdict != Verdict::Good);
+    if found.is_empty() { vec![good] } else { found }
 }
 
 /// The same of one subnet of the user's.

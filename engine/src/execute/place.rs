@@ -30,8 +30,7 @@ impl Run<'_> {
             tracing::warn!(%id, tried = ?tried.last(), code = %last.code, next = %place, "no capacity");
             // A set that failed exists, and its zone is fixed.
             self.arm.delete(id, kind, self.lock_was_removed()).await?;
-            let subnet_id = self.names.subnet_in(place.zone.as_deref());
-            match self.put_here(id, kind, &moved_to(body, place, &subnet_id)).await? {
+            match self.put_here(id, kind, &moved_to(body, place, &self.names)).await? {
                 Ok(body) => return Ok(body),
                 Err(error) => last = error,
             }

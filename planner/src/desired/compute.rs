@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Builder, declared, encryption, images, object, storage};
+use super::{Builder, encryption, images, object, shared, storage};
 use crate::arm::{ArmId, Kind};
 use crate::dataplane::{BootstrapConfig, container};
 use crate::names::{ROLE_BLOB_CONTRIBUTOR, ROLE_BLOB_READER};
@@ -96,7 +96,7 @@ fn scale_set(builder: &mut Builder<'_>, slot: u32, needs: &[String]) {
     set_place(&mut body, &place, &builder.names.subnet_in(place.zone.as_deref()));
     let needs: Vec<&str> = needs.iter().map(String::as_str).collect();
     builder.add_for_slot(object::server(slot), Kind::ScaleSet, id, body, &needs, Some(slot));
-    declared::tag(builder, &object::server(slot));
+    shared::tag(builder, &object::server(slot));
 }
 
 /// Writes zone, size and subnet, and all that follows from them, into a server's body.

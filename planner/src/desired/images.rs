@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Builder;
-use super::declared::{Shared, was_declared};
+use super::shared::{Shared, was_declared};
 use crate::arm::ArmId;
 use crate::diff::gone;
 use crate::reference::image_version;

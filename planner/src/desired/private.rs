@@ -1,4 +1,4 @@
-//! The private way to the storage account: an endpoint in the servers' subnet, and who tells its address.
+//! The private way to the storage account: an endpoint in the servers' network, and who tells its address.
 
 use serde_json::{Value, json};
 

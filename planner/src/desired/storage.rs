@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Builder, declared, encryption, object, private};
+use super::{Builder, encryption, object, private, shared};
 use crate::arm::{ArmId, Kind};
 use crate::dataplane::container;
 use crate::names::{
@@ -59,7 +59,7 @@ pub(super) fn build(builder: &mut Builder<'_>) {
         account,
         &[object::RESOURCE_GROUP],
     );
-    declared::tag(builder, object::STORAGE_ACCOUNT);
+    shared::tag(builder, object::STORAGE_ACCOUNT);
     let kept = json!({ "enabled": true, "days": KEPT_DAYS });
     builder.add(
         object::BLOB_SERVICE,

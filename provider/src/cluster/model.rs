@@ -214,12 +214,12 @@ pub(crate) struct Cluster {
     #[tf(default = Value::Map(BTreeMap::new()), validate = zone_subnets(), equal_if = same_subnets)]
     pub(crate) zone_subnet_ids: Attr<BTreeMap<String, Attr<String>>>,
     /// How the servers reach what is outside of their network (`required_outbound`): `nat_gateway` (default), a NAT gateway
-    /// with a public address (in your own subnet, the one that you attached there); `user_defined_routing`, the route table
-    /// of your own subnet, to a firewall say; or `none`. With the last two hcs makes no public address.
+    /// with a public address (in subnets of your own, those that you attached there); `user_defined_routing`, the route
+    /// tables of your own subnets, to a firewall say; or `none`. With the last two hcs makes no public address.
     #[tf(default = OutboundType::default().as_str(), validate = text_rule("a way out", outbound_type))]
     pub(crate) outbound_type: Attr<String>,
     /// Where the cluster's storage account answers: `public_endpoint` (default), where roles decide who gets in; or
-    /// `private_endpoint`: at an address in the servers' subnet and nowhere else. Whoever runs Terraform needs a route to
+    /// `private_endpoint`: at an address in the servers' network and nowhere else. Whoever runs Terraform needs a route to
     /// that address then, and its name resolved there.
     #[tf(default = StorageAccess::default().as_str(), validate = text_rule("a kind of access", storage_access))]
     pub(crate) storage_access: Attr<String>,

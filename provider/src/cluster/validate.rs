@@ -463,6 +463,14 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_without_a_subnet_says_nothing() {
+        for none in [Value::Null, Value::unknown()] {
+            let found = errors(vec![("zone_subnet_ids", Value::map([("1", none)]))]);
+            assert_eq!(found, Vec::<String>::new());
+        }
+    }
+
+    #[test]
     fn inputs_that_exclude_each_other_are_told() {
         let outside = ("zone_fallback", Value::from("best_effort"));
         let both = errors(vec![("data_disk_type", "PremiumV2_LRS".into()), outside]);

@@ -157,8 +157,8 @@ fn scale_sets_that_azure_would_refuse() {
     assert_eq!(answer.error_code(), Some("FailedIdentityOperation"));
 }
 
-/// As azurerm issue 14532 quotes Azure: another subnet of the network goes into the model, one of another network does not.
-/// The machine keeps its interface.
+/// A subnet of another network is refused as azurerm issue 14532 quotes Azure. That another one of the same network goes into
+/// the model, and the machine keeps its interface, is inferred.
 #[test]
 fn a_set_goes_to_another_subnet_and_to_no_other_network() {
     let mut sim = Sim::with_group();

@@ -140,8 +140,8 @@ fn a_corporate_cluster_lives_under_the_rules_of_a_landing_zone() -> Done {
     };
     let subnets = [
         subnet("consul", "10.8.4.0/26"),
-        subnet("zone-2", "10.8.5.16/28"),
-        subnet("zone-3", "10.8.5.32/28"),
+        subnet("zone-2", "10.8.5.0/28"),
+        subnet("zone-3", "10.8.6.0/28"),
     ];
     let space = json!({ "addressPrefixes": ["10.8.0.0/16"] });
     let body = json!({ "location": "westeurope",
@@ -207,7 +207,7 @@ fn a_corporate_cluster_lives_under_the_rules_of_a_landing_zone() -> Done {
         .collect();
     let network_of = |address: &&str| address.rsplit_once('.').map(|(start, _)| start.to_owned());
     let networks: Vec<String> = addresses.iter().filter_map(network_of).collect();
-    assert_eq!(networks, ["10.8.4", "10.8.5", "10.8.5"], "{addresses:?}");
+    assert_eq!(networks, ["10.8.4", "10.8.5", "10.8.6"], "{addresses:?}");
     assert_eq!(scenario.consul()?.voters(0)?.len(), 3);
     let told = scenario.hcs("doctor", &[])?;
     assert!(told.contains("0 problems"), "{told}");

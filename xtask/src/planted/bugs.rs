@@ -54,6 +54,15 @@ const STEPS: &str = "engine/src/execute/steps.rs";
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "each server lives in the first subnet of a zone",
+        file: "planner/src/names.rs",
+        right: "let own = zone.and_then(|zone| self.zone_subnets.get(zone));",
+        wrong: "let own = zone.and_then(|_| self.zone_subnets.values().next());",
+        test: &provider(
+            "servers_live_in_the_subnet_of_their_zone_and_only_those_of_another_one_are_made_anew",
+        ),
+    },
+    Bug {
         name: "a failed set whose server is silent is taken for one that never lived",
         file: "planner/src/plan/situation.rs",
         right: "if has_failed && !observed.has_spoken(slot, body) {",

@@ -10,7 +10,7 @@ use super::Planner;
 use crate::cluster::model::Cluster;
 
 /// One of them: where it is declared, and what it has to have.
-struct Declared<'s> {
+struct UserSubnet<'s> {
     path: Path,
     id: &'s ArmId,
     prefix_len_max: u8,
@@ -21,9 +21,9 @@ struct Declared<'s> {
 }
 
 /// The subnet of all, and those of zones.
-fn declared<'s>(spec: &'s ClusterSpec, common: &'s ArmId) -> Vec<Declared<'s>> {
+fn user_subnets<'s>(spec: &'s ClusterSpec, common: &'s ArmId) -> Vec<UserSubnet<'s>> {
     let of_servers = spec.subnets_of_servers();
-    let mut all = vec![Declared {
+    let mut all = vec![UserSubnet {
         path: Path::root(Cluster::SUBNET_ID),
         id: common,
         prefix_len_max: 27,
@@ -31,7 +31,7 @@ fn declared<'s>(spec: &'s ClusterSpec, common: &'s ArmId) -> Vec<Declared<'s>> {
         has_servers: of_servers.contains(&common),
     }];
     for (zone, id) in spec.zone_subnet_ids.iter().filter(|(_, id)| *id != common) {
-        all.push(Declared {
+        all.push(UserSubnet {
             path: Path::root(Cluster::ZONE_SUBNET_IDS).key(zone),
             id,
             prefix_len_max: 28,
@@ -52,6 +52,7 @@ impl Planner {
         let Some(common) = spec.subnet_id.as_ref().filter(|_| asks) else { return };
         let Some(vnet) = common.parent() else { return };
         let theirs = common.segment("subscriptions").unwrap_or_default();
+        self.tell_zones_without_servers(spec);
         if !theirs.eq_ignore_ascii_case(&spec.subscription_id) {
             let detail = format!(
                 "The subnet is in subscription {theirs}, the cluster in {}. Azure puts machines into networks of \
@@ -86,13 +87,37 @@ impl Planner {
             return;
         }
         for one in
-            declared(spec, common).into_iter().filter(|one| one.id.parent() == common.parent())
+            user_subnets(spec, common).into_iter().filter(|one| one.id.parent() == common.parent())
         {
             self.check_subnet(spec, &vnet, &body, &one);
         }
     }
 
-    fn check_subnet(&mut self, spec: &ClusterSpec, vnet: &ArmId, body: &Value, own: &Declared<'_>) {
+    /// A subnet for a zone in which no server comes to be is a misspelt zone, or one that the region does not have.
+    fn tell_zones_without_servers(&mut self, spec: &ClusterSpec) {
+        let is_none = |(zone, _): &(&String, &ArmId)| !spec.zones.contains(zone);
+        for (zone, id) in spec.zone_subnet_ids.iter().filter(is_none) {
+            let zones = match spec.zones.as_slice() {
+                [] => "it has none".to_owned(),
+                zones => format!("those are {}", zones.join(", ")),
+            };
+            let detail = format!(
+                "Zone {zone} is none of the cluster's zones ({zones}), so no server comes into the subnet {}. A server lives in \
+                 the subnet of its own zone, or in subnet_id.",
+                id.name()
+            );
+            let path = Path::root(Cluster::ZONE_SUBNET_IDS).key(zone);
+            self.warn(path, "Subnet of a zone without servers", detail);
+        }
+    }
+
+    fn check_subnet(
+        &mut self,
+        spec: &ClusterSpec,
+        vnet: &ArmId,
+        body: &Value,
+        own: &UserSubnet<'_>,
+    ) {
         let name = own.id.name();
         let is_own = |row: &&Value| {
             let theirs = row.pointer("/name").and_then(Value::as_str);

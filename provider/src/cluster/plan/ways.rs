@@ -53,7 +53,7 @@ impl Planner {
             StorageZone::None => "Nothing of the cluster tells it.".to_owned(),
         };
         let detail = format!(
-            "{name} will answer at an address in the servers' subnet and nowhere else. This machine, and every other one that \
+            "{name} will answer at an address in the servers' network and nowhere else. This machine, and every other one that \
              runs Terraform or hcs for the cluster, needs a route there and has to find that address by the name. {told} \
              Without them an apply stops before it makes a server, and goes on when they are there."
         );

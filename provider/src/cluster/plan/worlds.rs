@@ -69,47 +69,100 @@ pub(super) fn worlds(
             open.push((name, values));
         }
     }
-    choices(&open)
+    let dimensions = dimensions(open, planned);
+    let lengths: Vec<usize> = dimensions.iter().map(|one| one.values.len()).collect();
+    choices(&lengths)
         .into_iter()
         .filter_map(|chosen| {
             let (mut inputs, mut tags) = (planned.clone(), tagging.clone());
-            for ((name, values), at) in open.iter().zip(chosen) {
-                let value = values.get(at).cloned().unwrap_or_default();
-                if *name == DEFAULT_TAGS { tags.defaults = value } else { inputs.set(*name, value) }
+            for (dimension, at) in dimensions.iter().zip(chosen) {
+                for (name, value) in dimension.names.iter().zip(dimension.values.get(at)?) {
+                    let value = value.clone();
+                    if *name == DEFAULT_TAGS {
+                        tags.defaults = value;
+                    } else {
+                        inputs.set(*name, value);
+                    }
+                }
             }
             let spec = spec_of(&inputs, subscription_id, &tags).ok()?;
-            let has_one_network = spec.subnet_id.is_some() != spec.vnet_cidr.is_some();
-            let is_external = spec.role_assignment_mode == RoleAssignmentMode::External;
-            let has_roles = is_external == spec.identities.is_some();
-            let has_one_image =
-                spec.source_image_id.is_some() == inputs.get(Cluster::IMAGE).is_null();
-            (has_one_network && has_roles && has_one_image).then_some(World { inputs, spec })
+            Some(World { inputs, spec })
         })
         .collect()
 }
 
-/// Which alternative of each input each world takes.
-fn choices(open: &[(&str, Vec<Value>)]) -> Vec<Vec<usize>> {
-    let all: usize = open.iter().map(|(_, values)| values.len()).product();
-    if all > WORLDS_MAX {
-        let first = vec![0; open.len()];
+/// Inputs that vary together, and the values that they may have together.
+struct Dimension<'n> {
+    names: Vec<&'n str>,
+    values: Vec<Vec<Value>>,
+}
+
+/// Two inputs of which a cluster has what fits together: were they varied each by itself, worlds that make no sense would be
+/// all that is seen of the others.
+type Coupling = (&'static str, &'static str, fn(&Value, &Value) -> bool);
+
+const COUPLINGS: [Coupling; 3] = [
+    (Cluster::SUBNET_ID, Cluster::VNET_CIDR, has_one),
+    (Cluster::SOURCE_IMAGE_ID, Cluster::IMAGE, has_one),
+    (Cluster::ROLE_ASSIGNMENT_MODE, Cluster::IDENTITIES, has_roles),
+];
+
+fn has_one(first: &Value, second: &Value) -> bool {
+    first.is_null() != second.is_null()
+}
+
+fn has_roles(mode: &Value, identities: &Value) -> bool {
+    let is_external = mode.as_str() == Some(RoleAssignmentMode::External.as_str());
+    is_external != identities.is_null()
+}
+
+/// What varies: coupled inputs together, in what fits, each other one by itself.
+fn dimensions<'n>(mut open: Vec<(&'n str, Vec<Value>)>, planned: &Value) -> Vec<Dimension<'n>> {
+    let mut all = Vec::new();
+    for (first, second, fits) in COUPLINGS {
+        let mut take = |name: &str| match open.iter().position(|(own, _)| *own == name) {
+            Some(at) => open.swap_remove(at).1,
+            None => vec![planned.get(name).clone()],
+        };
+        let (firsts, seconds) = (take(first), take(second));
+        let pairs = firsts.iter().flat_map(|one| seconds.iter().map(move |other| (one, other)));
+        let fitting = pairs.filter(|(one, other)| fits(one, other));
+        let values = fitting.map(|(one, other)| vec![one.clone(), other.clone()]).collect();
+        all.push(Dimension { names: vec![first, second], values });
+    }
+    let single = |(name, values): (&'n str, Vec<Value>)| Dimension {
+        names: vec![name],
+        values: values.into_iter().map(|value| vec![value]).collect(),
+    };
+    all.extend(open.into_iter().map(single));
+    all
+}
+
+/// Which alternative of each dimension each world takes.
+fn choices(lengths: &[usize]) -> Vec<Vec<usize>> {
+    if lengths.contains(&0) {
+        return vec![];
+    }
+    let all = lengths.iter().try_fold(1, |all: usize, length| all.checked_mul(*length));
+    if all.is_none_or(|all| all > WORLDS_MAX) {
+        let first = vec![0; lengths.len()];
         let mut chosen = vec![first.clone()];
-        for (at, (_, values)) in open.iter().enumerate() {
-            chosen.extend((1..values.len()).map(|other| {
+        for (at, length) in lengths.iter().enumerate() {
+            chosen.extend((1..*length).map(|other| {
                 let mut one = first.clone();
                 one[at] = other;
                 one
             }));
         }
         for other in 1..4 {
-            chosen.push(open.iter().map(|(_, values)| other % values.len().max(1)).collect());
+            chosen.push(lengths.iter().map(|length| other % length).collect());
         }
         return chosen;
     }
-    open.iter().fold(vec![vec![]], |chosen, (_, values)| {
+    lengths.iter().fold(vec![vec![]], |chosen, length| {
         let longer = |one: &Vec<usize>| {
             let one = one.clone();
-            (0..values.len()).map(move |at| one.iter().copied().chain([at]).collect())
+            (0..*length).map(move |at| one.iter().copied().chain([at]).collect())
         };
         chosen.iter().flat_map(longer).collect()
     })
@@ -406,4 +459,42 @@ fn both(a: &Value, b: &Value) -> Value {
         return Value::map(one.iter().map(|(key, a)| (key.clone(), both(a, b.get(key)))));
     }
     Value::unknown()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside a known image no gallery's is possible, and yet everything else is seen to vary.
+    #[test]
+    fn what_does_not_fit_leaves_every_other_input_its_values() {
+        let texts = |count: usize| (0..count).map(|n| Value::from(n.to_string())).collect();
+        let mut gallery: Vec<Value> = texts(2);
+        gallery.push(Value::Null);
+        let names = [
+            Cluster::NAME,
+            Cluster::LOCATION,
+            Cluster::VM_SIZE,
+            Cluster::CONSUL_RELEASE_INDEX,
+            Cluster::MANAGED_RESOURCE_GROUP_NAME,
+        ];
+        let mut open = vec![(Cluster::SOURCE_IMAGE_ID, gallery)];
+        open.extend(names.map(|name| (name, texts(3))));
+        let planned = Value::object([
+            (Cluster::IMAGE, Value::from("of the marketplace")),
+            (Cluster::VNET_CIDR, "10.0.0.0/24".into()),
+        ]);
+        let dimensions = dimensions(open, &planned);
+        let lengths: Vec<usize> = dimensions.iter().map(|one| one.values.len()).collect();
+        let chosen = choices(&lengths);
+        assert!(chosen.len() <= WORLDS_MAX, "{}", chosen.len());
+        for (at, dimension) in dimensions.iter().enumerate() {
+            for value in 0..dimension.values.len() {
+                assert!(chosen.iter().any(|one| one[at] == value), "{:?}", dimension.names);
+            }
+        }
+        let of = |name: &str| dimensions.iter().find(|one| one.names.contains(&name)).unwrap();
+        assert_eq!(of(Cluster::SOURCE_IMAGE_ID).values.len(), 1, "none of a gallery");
+        assert_eq!(of(Cluster::MANAGED_RESOURCE_GROUP_NAME).values.len(), 3);
+    }
 }

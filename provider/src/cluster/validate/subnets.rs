@@ -46,31 +46,21 @@ impl Validator for ZoneSubnets {
 /// They are in the network of the one that all others live in.
 pub(super) fn subnets(config: &Value, found: &mut Diagnostics) {
     let (common, by_zone) = (config.get(Cluster::SUBNET_ID), config.get(Cluster::ZONE_SUBNET_IDS));
-    let is_declared = by_zone.as_map().is_some_and(|ids| !ids.is_empty());
-    if !is_declared || common.is_unknown() {
+    let set = by_zone.as_map().into_iter().flatten();
+    let set: Vec<_> = set.filter_map(|(zone, id)| Some((zone, id.as_str()?))).collect();
+    // What is not known may be null yet, and what is wrong by itself is told already.
+    let is_valid = |(zone, id): &(&String, &str)| rules::zone_subnet_id(zone, id).is_ok();
+    if set.is_empty() || common.is_unknown() || !set.iter().all(is_valid) {
         return;
     }
     let root = Path::root(Cluster::ZONE_SUBNET_IDS);
-    let all = by_zone.as_map().into_iter().flatten();
-    let valid = all.filter_map(|(zone, id)| {
-        let id = id.as_str()?;
-        rules::zone_subnet_id(zone, id).is_ok().then(|| (zone, ArmId::new(id)))
-    });
-    let valid: Vec<_> = valid.collect();
-    let Some(common) = common.as_str() else {
-        // What is wrong by itself is told already.
-        let is_whole = by_zone.as_map().is_some_and(|ids| {
-            let known = ids.values().filter(|id| id.is_set()).count();
-            known == valid.len()
-        });
-        if is_whole {
-            let summary = "zone_subnet_ids needs a subnet_id";
-            found.push(Diagnostic::error(summary, rules::ZONES_NEED_A_SUBNET).at(root));
-        }
+    let Some(common) = common.as_str().map(ArmId::new) else {
+        let summary = "zone_subnet_ids needs a subnet_id";
+        found.push(Diagnostic::error(summary, rules::ZONES_NEED_A_SUBNET).at(root));
         return;
     };
-    for (zone, id) in valid {
-        if let Err(detail) = rules::same_network(&ArmId::new(common), &id) {
+    for (zone, id) in set {
+        if let Err(detail) = rules::same_network(&common, &ArmId::new(id)) {
             let summary = "Subnet of a zone is in another network";
             found.push(Diagnostic::error(summary, detail).at(root.clone().key(zone)));
         }

@@ -325,41 +325,85 @@ async fn disks_with_a_key_of_somebody_and_hosts_that_encrypt_make_servers_anew()
     }
 }
 
-/// The stored declaration knows still, of everything that a tag tells.
+/// What of the account and the server is not ours alone: where it is, and whether it is the server's.
+const SHARED: [(&str, bool, &str); 4] = [
+    ("customer_managed_key", false, "/properties/encryption/keyvaultproperties/keyname"),
+    (
+        "disk_encryption_set_id",
+        true,
+        "/properties/virtualMachineProfile/storageProfile/osDisk/managedDisk/diskEncryptionSet/id",
+    ),
+    (
+        "encryption_at_host_enabled",
+        true,
+        "/properties/virtualMachineProfile/securityProfile/encryptionAtHost",
+    ),
+    (
+        "capacity_reservation_group_id",
+        true,
+        "/properties/virtualMachineProfile/capacityReservation/capacityReservationGroup/id",
+    ),
+];
+
+/// A policy takes tags away: the stored declaration knows still. Each by itself, beside all others that stay: a server that is
+/// made anew has what is declared and nothing else.
 #[tokio::test(start_paused = true)]
 async fn what_was_declared_goes_with_its_declaration_though_a_policy_took_its_tag() {
-    let azure = platform().await;
-    azure.register_encryption_at_host().await;
-    bring_room(&azure, "West Europe").await;
-    let all = config(&[
-        ("customer_managed_key", key("keys", "consul", "key-user")),
-        ("disk_encryption_set_id", set("disks").to_string().into()),
-        ("encryption_at_host_enabled", true.into()),
-        ("capacity_reservation_group_id", reservation_group("room").into()),
-    ]);
-    let mut instance = Instance::default();
-    lands(&azure, &mut instance, &all).await;
-    let server_id = Azure::cluster_id().resource(Kind::ScaleSet.resource_type(), "demo-server-0");
-    let account_id = storage_account(&Azure::cluster_id());
-    for id in [&server_id, &account_id] {
-        let mut tags = azure.object(id).unwrap()["tags"].clone();
+    for (name, of_server, pointer) in SHARED {
+        let azure = platform().await;
+        azure.register_encryption_at_host().await;
+        bring_room(&azure, "West Europe").await;
+        let value = match name {
+            "customer_managed_key" => key("keys", "consul", "key-user"),
+            "disk_encryption_set_id" => set("disks").to_string().into(),
+            "encryption_at_host_enabled" => true.into(),
+            _ => reservation_group("room").into(),
+        };
+        let mut instance = Instance::default();
+        lands(&azure, &mut instance, &config(&[(name, value)])).await;
+        let body = || if of_server { server(&azure) } else { account(&azure) };
+        let id = if of_server {
+            Azure::cluster_id().resource(Kind::ScaleSet.resource_type(), "demo-server-0")
+        } else {
+            storage_account(&Azure::cluster_id())
+        };
+        let before = body();
+        assert!(before.pointer(pointer).is_some(), "{name}: {before}");
+        let mut tags = before["tags"].clone();
         tags.as_object_mut().unwrap().remove("hcs-declared").unwrap();
         let all = ArmId::new(format!("{id}/providers/Microsoft.Resources/tags/default"));
         azure.put(&all, "2021-04-01", json!({ "properties": { "tags": tags } })).await;
+        lands(&azure, &mut instance, &config(&[])).await;
+        let after = body();
+        let is_gone = after.pointer(pointer).is_none_or(|left| left.is_null() || left == false);
+        assert!(is_gone, "{name}: {after}");
+        if of_server {
+            let births = [&before, &after].map(|body| body["properties"]["uniqueId"].clone());
+            assert_ne!(births[0], births[1], "{name}: the server is made anew");
+        }
     }
-    let (before, here) = (server(&azure), encryption(&azure));
-    let profile = |body: &Json| body["properties"]["virtualMachineProfile"].clone();
-    let set_of = |body: &Json| {
-        profile(body)["storageProfile"]["osDisk"]["managedDisk"]["diskEncryptionSet"].clone()
-    };
-    assert!(set_of(&before).is_object() && profile(&before)["capacityReservation"].is_object());
-    assert_eq!(profile(&before)["securityProfile"]["encryptionAtHost"], true);
-    assert!(here["keyvaultproperties"].is_object(), "{here}");
+}
+
+/// And what somebody put in its place is not ours.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_exchanged_stays_when_the_declaration_goes() {
+    let azure = platform().await;
+    bring_room(&azure, "West Europe").await;
+    let room = ("capacity_reservation_group_id", Value::from(reservation_group("room")));
+    let mut instance = Instance::default();
+    lands(&azure, &mut instance, &config(&[room])).await;
+    let id = Azure::cluster_id().resource(Kind::ScaleSet.resource_type(), "demo-server-0");
+    let mut body = server(&azure);
+    body.as_object_mut().unwrap().remove("emulator");
+    body["tags"].as_object_mut().unwrap().remove("hcs-declared").unwrap();
+    let theirs = json!({ "capacityReservationGroup": { "id": reservation_group("more-room") } });
+    body["properties"]["virtualMachineProfile"]["capacityReservation"] = theirs.clone();
+    azure.put(&id, Kind::ScaleSet.api_version(), body).await;
+    let before = birth(&azure);
     lands(&azure, &mut instance, &config(&[])).await;
-    let (after, here) = (server(&azure), encryption(&azure));
-    assert!(set_of(&after).is_null() && profile(&after)["capacityReservation"].is_null());
-    assert_ne!(profile(&after)["securityProfile"]["encryptionAtHost"], true);
-    assert!(here["keyvaultproperties"].is_null(), "{here}");
+    let after = server(&azure);
+    assert_eq!(after["properties"]["virtualMachineProfile"]["capacityReservation"], theirs);
+    assert_eq!(birth(&azure), before);
 }
 
 #[tokio::test(start_paused = true)]

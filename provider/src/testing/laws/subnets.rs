@@ -3,10 +3,17 @@
 use std::collections::BTreeMap;
 
 use hcs_planner::arm::{ArmId, Kind};
+use hcs_planner::rights::needed;
+use hcs_planner::spec::ClusterSpec;
 use serde_json::{Value as Json, json};
 use tfplugin::Value;
 
-use crate::testing::core::{Instance, Options, apply, import, plan, whole};
+use super::reads::{READER, assign, principal};
+use super::rights::{
+    CONTRIBUTOR, NETWORK_CONTRIBUTOR, PRIVATE_DNS_ZONE_CONTRIBUTOR, USER_ACCESS_ADMINISTRATOR,
+    image,
+};
+use crate::testing::core::{Failure, Instance, Options, apply, import, plan, whole};
 use crate::testing::{Azure, GROUP, demo, group_id};
 
 const INTERFACE: &str =
@@ -60,7 +67,7 @@ fn config(more: &[(&'static str, Value)]) -> Value {
     demo(own.into_iter().chain(more.iter().cloned()))
 }
 
-/// Of each server: zone, the name of its subnet, the address that it has, which one it is.
+/// Of each server: zone (empty outside of any), the name of its subnet, the address that it has, which one it is.
 fn servers(azure: &Azure, state: &Value) -> Vec<(String, String, String, Json)> {
     let rows = state.get("servers").as_list().unwrap();
     let told = |row: &Value, name: &str| row.get(name).as_str().unwrap().to_owned();
@@ -70,7 +77,7 @@ fn servers(azure: &Azure, state: &Value) -> Vec<(String, String, String, Json)> 
             .pointer(&format!("{INTERFACE}/properties/ipConfigurations/0/properties/subnet/id"));
         let id = ArmId::new(id.unwrap().as_str().unwrap());
         assert_eq!(id.parent(), Some(network("spoke")));
-        let zone = body["zones"][0].as_str().unwrap().to_owned();
+        let zone = body["zones"][0].as_str().unwrap_or_default().to_owned();
         (
             zone,
             id.name().to_owned(),
@@ -138,55 +145,172 @@ async fn servers_live_in_the_subnet_of_their_zone_and_only_those_of_another_one_
     }
 }
 
-/// A server that finds no room in its zone lives in the subnet of the zone where it does, and stays there.
+/// A cluster of one server whose zone had no room, and what it applies with.
+async fn moved(azure: &Azure, config: &Value) -> Instance {
+    let cluster = azure.provider(Value::Null, None).cluster();
+    let mut instance = Instance::default();
+    let full = "capacity:virtualMachineScaleSets:1".parse().unwrap();
+    azure.cloud.with_world(|world| world.inject(full));
+    apply(&cluster, &mut instance, Some(config), Options::default()).await.unwrap();
+    instance
+}
+
+fn of_one(subnets: &[(&'static str, &str)], more: &[(&'static str, Value)]) -> Value {
+    let own = [by_zone(subnets), ("server_count", 1.into()), ("zone_fallback", "prefer".into())];
+    config(&own.into_iter().chain(more.iter().cloned()).collect::<Vec<_>>())
+}
+
+/// A server that finds no room in its zone lives in the subnet of the zone where it does, and stays there. Only another
+/// subnet for that zone makes it anew.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_goes_elsewhere_lives_in_the_subnet_there() {
     let azure = spoke().await;
     let cluster = azure.provider(Value::Null, None).cluster();
-    let subnets = by_zone(&[("1", "zone-1"), ("2", "zone-2")]);
-    let config = config(&[subnets, ("server_count", 1.into()), ("zone_fallback", "prefer".into())]);
-    let mut instance = Instance::default();
-    azure
-        .cloud
-        .with_world(|world| world.inject("capacity:virtualMachineScaleSets:1".parse().unwrap()));
-    for _ in 0..2 {
+    let mut instance = moved(&azure, &of_one(&[("1", "zone-1"), ("2", "zone-2")], &[])).await;
+    let tags = ("tags", Value::map([("team", Value::from("blue"))]));
+    let mut before = None;
+    for (subnets, more, name, stays) in [
+        (&[("1", "zone-1"), ("2", "zone-2")], &[][..], "zone-2", true),
+        // Nothing of where it is.
+        (&[("1", "zone-1"), ("2", "zone-2")], &[tags], "zone-2", true),
+        // Where it was declared, and is not.
+        (&[("1", "zone-3"), ("2", "zone-2")], &[], "zone-2", true),
+        // Where it is.
+        (&[("1", "zone-3"), ("2", "zone-1")], &[], "zone-1", false),
+    ] {
+        let config = of_one(subnets, more);
+        if let Some(current) = &instance.current {
+            let planned = plan(&cluster, &current.state, &[], &config).await.unwrap().planned;
+            let address = planned.get("servers").as_list().unwrap()[0].get("private_ip");
+            assert_eq!(!address.is_unknown(), stays, "the plan of {subnets:?} {more:?}");
+        }
         apply(&cluster, &mut instance, Some(&config), Options::default()).await.unwrap();
         let state = instance.current.clone().unwrap().state;
-        let (zone, name, address, _) = servers(&azure, &state).remove(0);
-        assert_eq!((zone.as_str(), name.as_str()), ("2", "zone-2"));
-        assert_eq!(subnet_of(&address), "zone-2");
         let planned = plan(&cluster, &state, &[], &config).await.unwrap();
         assert_eq!(planned.planned, whole(cluster.as_ref(), &state));
+        let (zone, own, address, birth) = servers(&azure, &state).remove(0);
+        assert_eq!((zone.as_str(), own.as_str()), ("2", name), "{subnets:?} {more:?}");
+        assert_eq!(subnet_of(&address), name);
+        let old = before.replace(birth.clone());
+        assert_eq!(old.is_none_or(|old| old == birth), stays, "{subnets:?} {more:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_outside_of_zones_lives_in_the_subnet_of_all() {
+    let azure = spoke().await;
+    let outside = [("zones", vec!["1".to_owned()].into()), ("zone_fallback", "best_effort".into())];
+    let instance = moved(&azure, &of_one(&[("1", "zone-1")], &outside)).await;
+    let (zone, name, address, _) = servers(&azure, &instance.current.unwrap().state).remove(0);
+    assert_eq!((zone.as_str(), name.as_str()), ("", "common"));
+    assert_eq!(subnet_of(&address), "common");
+}
+
+/// What a subnet lacks, of a cluster that is made and of one that runs already.
+#[tokio::test(start_paused = true)]
 async fn what_a_subnet_of_a_zone_lacks_is_told_while_planning() {
     let azure = spoke().await;
-    let told = async |more: &[(&'static str, Value)]| {
-        let cluster = azure.provider(Value::Null, None).cluster();
-        match plan(&cluster, &Value::Null, &[], &config(more)).await {
-            Ok(planned) => format!("{:?}", planned.diagnostics),
-            Err(failure) => format!("{failure:?}"),
-        }
+    let cluster = azure.provider(Value::Null, None).cluster();
+    let mut instance = Instance::default();
+    apply(&cluster, &mut instance, Some(&config(&[])), Options::default()).await.unwrap();
+    let running = instance.current.unwrap().state;
+    let told = async |state: &Value, more: &[(&'static str, Value)]| match plan(
+        &cluster,
+        state,
+        &[],
+        &config(more),
+    )
+    .await
+    {
+        Ok(planned) => format!("{:?}", planned.diagnostics),
+        Err(failure) => format!("{failure:?}"),
     };
     let all = [("1", "zone-1"), ("2", "zone-2"), ("3", "zone-3")];
-    assert!(!told(&[by_zone(&all)]).await.contains("subnet"));
-    for (zone, name, words) in [
-        ("2", "ghost", "has no subnet \\\"ghost\\\" now"),
-        ("2", "tiny", "The subnet tiny is 10.20.2.0/29"),
-        ("2", "web", "Subnet is delegated"),
-        ("2", "walled", "The subnet has no NAT gateway"),
-    ] {
-        let found = told(&[by_zone(&[("1", "zone-1"), (zone, name), ("3", "zone-3")])]).await;
-        assert!(found.contains(words), "{words}: {found}");
+    for state in [&Value::Null, &running] {
+        let found = told(state, &[by_zone(&all)]).await;
+        assert!(!found.contains("NAT gateway") && !found.contains("Subnet"), "{found}");
+        for (zone, name, words) in [
+            ("2", "ghost", "has no subnet \\\"ghost\\\" now"),
+            ("2", "tiny", "The subnet tiny is 10.20.2.0/29"),
+            ("2", "web", "Subnet is delegated"),
+            ("2", "walled", "The subnet has no NAT gateway"),
+            ("4", "zone-2", "Zone 4 is none of the cluster's zones (those are 1, 2, 3)"),
+        ] {
+            let subnets = [("1", "zone-1"), (zone, name), ("3", "zone-3")];
+            let found = told(state, &[by_zone(&subnets)]).await;
+            assert!(found.contains(words), "{words}: {found}");
+        }
     }
-    // No server comes into the subnet of a zone that the cluster has not.
-    let found = told(&[
-        by_zone(&[("1", "zone-1"), ("3", "walled")]),
-        ("zones", vec!["1".to_owned()].into()),
-        ("server_count", 1.into()),
-    ])
-    .await;
+    // No server comes into the subnet of a zone that the cluster has not, until it has.
+    let walled = by_zone(&[("1", "zone-1"), ("3", "walled")]);
+    let zones = |zones: &[&str]| {
+        ("zones", Value::from(zones.iter().map(|zone| (*zone).to_owned()).collect::<Vec<_>>()))
+    };
+    let one = [walled.clone(), zones(&["1"]), ("server_count", 1.into())];
+    let found = told(&Value::Null, &one).await;
     assert!(!found.contains("NAT gateway"), "{found}");
+    let mut instance = Instance::default();
+    let azure = spoke().await;
+    let cluster = azure.provider(Value::Null, None).cluster();
+    apply(&cluster, &mut instance, Some(&config(&one)), Options::default()).await.unwrap();
+    let two = config(&[walled, zones(&["1", "3"]), ("server_count", 1.into())]);
+    let state = instance.current.unwrap().state;
+    let found = format!("{:?}", plan(&cluster, &state, &[], &two).await);
+    assert!(found.contains("The subnet has no NAT gateway"), "{found}");
+}
+
+/// Each subnet in which a server may be made, and no other.
+#[tokio::test(start_paused = true)]
+async fn whoever_applies_may_join_each_subnet_of_a_server() {
+    let azure = spoke().await;
+    azure.put(&Azure::cluster_id(), "2024-07-01", json!({ "location": "westeurope" })).await;
+    let zone = group_id(GROUP).resource(Kind::PrivateDnsZone.resource_type(), "corp.example");
+    azure.put(&zone, Kind::PrivateDnsZone.api_version(), json!({ "location": "global" })).await;
+    let ids = [("1", "zone-1"), ("2", "zone-2"), ("9", "zone-3")];
+    let spec = ClusterSpec {
+        managed_resource_group_name: Azure::cluster_id().name().to_owned(),
+        subnet_id: Some(ArmId::new(subnet("common"))),
+        vnet_cidr: None,
+        zone_subnet_ids: ids.map(|(zone, name)| (zone.into(), ArmId::new(subnet(name)))).into(),
+        private_dns_zone_id: Some(zone.clone()),
+        ..ClusterSpec::new(
+            Azure::cluster_id().segment("subscriptions").unwrap(),
+            "demo",
+            GROUP,
+            "westeurope",
+        )
+    };
+    let needs = needed(&spec, true);
+    let named = needs.iter().filter(|need| need.role == "Network Contributor");
+    let named: Vec<&str> = named.map(|need| need.scope.name()).collect();
+    assert_eq!(named, ["common", "zone-1", "zone-2"]);
+    let caller = principal(&azure, "pipeline").await;
+    let roles = [
+        ("Reader", READER),
+        ("Contributor", CONTRIBUTOR),
+        ("User Access Administrator", USER_ACCESS_ADMINISTRATOR),
+        ("Network Contributor", NETWORK_CONTRIBUTOR),
+        ("Private DNS Zone Contributor", PRIVATE_DNS_ZONE_CONTRIBUTOR),
+    ];
+    let role = |name: &str| roles.iter().find(|(own, _)| *own == name).unwrap().1;
+    for need in needs.iter().filter(|need| need.scope.name() != "zone-2") {
+        assign(&azure, &caller, role(need.role), &need.scope).await;
+    }
+    let provider = azure.provider_of(&azure.cloud.seen_by(&caller), Value::Null, None);
+    let config = config(&[
+        by_zone(&ids),
+        ("private_dns_zone_id", zone.to_string().into()),
+        ("zones", vec!["1".to_owned(), "2".to_owned(), "3".to_owned()].into()),
+        ("image", image("24.04.202609120")),
+    ]);
+    let cluster = provider.cluster();
+    let mut instance = Instance::default();
+    let outcome = apply(&cluster, &mut instance, Some(&config), Options::default()).await;
+    let Err(Failure::Told(told)) = outcome else { panic!("zone-2 is not needed: {outcome:?}") };
+    assert!(told.join(" ").contains("subnets/zone-2"), "{told:?}");
+    assign(&azure, &caller, NETWORK_CONTRIBUTOR, &ArmId::new(subnet("zone-2"))).await;
+    apply(&cluster, &mut instance, Some(&config), Options::default()).await.unwrap();
+    let state = instance.current.clone().unwrap().state;
+    let subnets: Vec<String> = servers(&azure, &state).into_iter().map(|one| one.1).collect();
+    assert_eq!(subnets, ["zone-1", "zone-2", "common"]);
 }

@@ -214,7 +214,8 @@ fn check_profile(world: &World, put: &Put<'_>) -> Answer<()> {
     }
 }
 
-/// A set may go to another subnet, and never to another network (azurerm issue 14532 quotes Azure's answer).
+/// The model may name another subnet, and never one of another network: azurerm issue 14532 quotes Azure's answer to the
+/// latter, by whose words the former is inferred.
 fn stays_in_network(put: &Put<'_>, vnet: &str) -> Answer<()> {
     let Some(old) = put.old else { return Ok(()) };
     let all = nics(&old.body).flat_map(|nic| list(nic, "/properties/ipConfigurations"));
