@@ -1,10 +1,12 @@
 //! Subnets of somebody's by zone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hcs_planner::arm::{ArmId, Kind};
 use hcs_planner::rights::needed;
 use hcs_planner::spec::ClusterSpec;
+use hcs_simulator::CallFault;
 use serde_json::{Value as Json, json};
 use tfplugin::Value;
 
@@ -13,8 +15,9 @@ use super::rights::{
     CONTRIBUTOR, NETWORK_CONTRIBUTOR, PRIVATE_DNS_ZONE_CONTRIBUTOR, USER_ACCESS_ADMINISTRATOR,
     image,
 };
+use super::{Random, cases};
 use crate::testing::core::{Failure, Instance, Options, apply, import, plan, whole};
-use crate::testing::{Azure, GROUP, demo, group_id};
+use crate::testing::{Azure, GROUP, Kill, demo, group_id};
 
 const INTERFACE: &str =
     "/properties/virtualMachineProfile/networkProfile/networkInterfaceConfigurations/0";
@@ -313,4 +316,57 @@ async fn whoever_applies_may_join_each_subnet_of_a_server() {
     let state = instance.current.clone().unwrap().state;
     let subnets: Vec<String> = servers(&azure, &state).into_iter().map(|one| one.1).collect();
     assert_eq!(subnets, ["zone-1", "zone-2", "common"]);
+}
+
+/// Killed anywhere while subnets of zones come to servers that run, and some of them find no room.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_killed_while_servers_move_is_followed_by_one_who_finishes() {
+    let (mut killed, mut random) = (0, Random(81));
+    let wanted = cases(16);
+    for case in 0..wanted {
+        let azure = spoke().await;
+        let fallback = [("zone_fallback", Value::from("prefer"))];
+        let more = if case % 2 == 0 { &fallback[..] } else { &[] };
+        let before = config(more);
+        let after = config(&[&[by_zone(&[("1", "zone-1"), ("3", "zone-3")])], more].concat());
+        let cluster = azure.provider(Value::Null, None).cluster();
+        let mut instance = Instance::default();
+        apply(&cluster, &mut instance, Some(&before), Options::default()).await.unwrap();
+        let births = servers(&azure, &instance.current.clone().unwrap().state);
+        if case % 2 == 0 {
+            let full = "capacity:virtualMachineScaleSets:1".parse().unwrap();
+            azure.cloud.with_world(|world| world.inject(full));
+        }
+        let fault = if random.chance(2) { CallFault::KillBefore } else { CallFault::KillAfter };
+        let dying = azure.provider(Value::Null, Some(Kill { at: 20 + random.below(160), fault }));
+        let (mut state, cluster) = (instance.clone(), dying.cluster());
+        tokio::select! {
+            biased;
+            outcome = apply(&cluster, &mut state, Some(&after), Options::default()) => {
+                outcome.unwrap();
+                instance = state;
+            }
+            () = dying.death() => killed += 1,
+        }
+        tokio::time::sleep(Duration::from_mins(30)).await;
+        let again = azure.provider(Value::Null, None).cluster();
+        apply(&again, &mut instance, Some(&after), Options::default()).await.unwrap();
+        let state = instance.current.clone().unwrap().state;
+        let planned = plan(&again, &state, &[], &after).await.unwrap();
+        assert_eq!(planned.planned, whole(again.as_ref(), &state), "case {case} plans nothing");
+        let now = servers(&azure, &state);
+        assert_eq!(now.len(), births.len());
+        for (zone, name, address, _) in &now {
+            let wanted = match zone.as_str() {
+                "1" => "zone-1",
+                "3" => "zone-3",
+                _ => "common",
+            };
+            assert_eq!((name.as_str(), subnet_of(address)), (wanted, wanted.to_owned()), "{case}");
+        }
+        if case % 2 == 1 {
+            assert_eq!(now[1].3, births[1].3, "case {case}: server 1 stays");
+        }
+    }
+    assert!(killed >= wanted / 2, "{killed} were killed");
 }
