@@ -96,7 +96,7 @@ fn prepare_link(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         network,
         put.id,
     )?;
-    let zone = ids::name_of(put.id.rsplitn(3, '/').nth(2).unwrap_or_default());
+    let zone = ids::name_of(ids::parent_of(put.id));
     let taken = world.resources.values().any(|r| {
         r.rtype == LINK.rtype
             && r.key() != ids::key(put.id)

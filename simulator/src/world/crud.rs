@@ -334,7 +334,7 @@ impl World {
             return Err(ArmError::group_being_deleted(group.name()));
         }
         if kind.rtype.matches('/').count() > 1 {
-            let parent_id = id.rsplitn(3, '/').nth(2).unwrap_or_default();
+            let parent_id = ids::parent_of(id);
             let inner = kind.rtype.ends_with("/blobServices");
             if !inner && self.visible(parent_id).is_none() {
                 let name = ids::name_of(parent_id);

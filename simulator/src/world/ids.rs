@@ -22,6 +22,11 @@ pub(crate) fn name_of(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
 }
 
+/// The object that this one is a child of; nothing for what is no id of a child.
+pub(crate) fn parent_of(id: &str) -> &str {
+    id.rsplitn(3, '/').nth(2).unwrap_or_default()
+}
+
 /// The segment before the last name: `subnets` of `…/subnets/s`.
 pub(crate) fn type_segment(id: &str) -> &str {
     id.rsplit('/').nth(1).unwrap_or_default()

@@ -23,7 +23,7 @@ pub(crate) const INSTANCE: Kind = Kind {
     delete_ms: 60_000,
     operation: "PutVirtualMachineScaleSetVMOperation",
     settled: |world, key| {
-        let set = key.rsplitn(3, '/').nth(2).unwrap_or_default().to_owned();
+        let set = ids::parent_of(key).to_owned();
         settle(world, &set);
     },
     removed,
@@ -32,7 +32,7 @@ pub(crate) const INSTANCE: Kind = Kind {
 
 fn removed(world: &mut World, instance: &Resource) {
     world.events.push(Event::VmStopped { id: instance.id.clone(), gone: true });
-    let set_key = ids::key(instance.id.rsplitn(3, '/').nth(2).unwrap_or_default());
+    let set_key = ids::key(ids::parent_of(&instance.id));
     let left = world.below(&set_key).filter(|r| r.rtype == INSTANCE.rtype).count();
     if let Some(set) = world.resources.get_mut(&set_key) {
         set.body["sku"]["capacity"] = json!(left);

@@ -219,12 +219,8 @@ fn check_profile(world: &World, put: &Put<'_>) -> Answer<()> {
 fn stays_in_network(put: &Put<'_>, vnet: &str) -> Answer<()> {
     let Some(old) = put.old else { return Ok(()) };
     let all = nics(&old.body).flat_map(|nic| list(nic, "/properties/ipConfigurations"));
-    let mut before = all.map(|ip| text(ip, "/properties/subnet/id"));
-    let leaves = before.any(|subnet| {
-        let own = subnet.rsplitn(3, '/').nth(2).unwrap_or_default();
-        !own.is_empty() && !ids::is(own, vnet)
-    });
-    if leaves {
+    let mut before = all.map(|ip| ids::parent_of(text(ip, "/properties/subnet/id")));
+    if before.any(|own| !own.is_empty() && !ids::is(own, vnet)) {
         return Err(ArmError::invalid(
             "VMScaleSetCannotBeUpdatedToReferenceSubnetsFromDifferentVirtualNetworks",
             format!(
@@ -249,7 +245,7 @@ fn check_links(world: &World, put: &Put<'_>, capacity: u64) -> Answer<()> {
                 return Err(ArmError::missing_property("ipConfigurations.subnet.id"));
             }
             subnets += 1;
-            let vnet = subnet.rsplitn(3, '/').nth(2).unwrap_or_default();
+            let vnet = ids::parent_of(subnet);
             stays_in_network(put, vnet)?;
             world.referenced(vnet, put.id)?;
             world.referenced(subnet, put.id)?;

@@ -213,7 +213,7 @@ fn check_rules(put: &Put<'_>) -> Answer<()> {
 
 /// Whether a pool exists and is at rest.
 pub(crate) fn require_pool<'w>(world: &'w World, id: &str, user: &str) -> Answer<&'w Resource> {
-    let lb = id.rsplitn(3, '/').nth(2).unwrap_or_default();
+    let lb = ids::parent_of(id);
     world.referenced(lb, user)?;
     world.visible(id).ok_or_else(|| ArmError::reference_not_found(id, user))
 }

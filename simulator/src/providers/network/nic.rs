@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 use crate::world::errors::{Answer, ArmError};
+use crate::world::ids;
 use crate::world::kind::{Prepared, Put, own_parts};
 use crate::world::resource::{Resource, list, text};
 
@@ -31,7 +32,7 @@ pub(crate) fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
 }
 
 fn set_id(instance: &Resource) -> &str {
-    instance.id.rsplitn(3, '/').nth(2).unwrap_or_default()
+    ids::parent_of(&instance.id)
 }
 
 /// Id of an instance's interface.

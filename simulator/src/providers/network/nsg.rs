@@ -30,7 +30,7 @@ pub(crate) const RULE: Kind = Kind {
     operation: "PutSecurityRuleOperation",
     name: names::network,
     prepare: |world, put| {
-        let parent = ids::key(put.id.rsplitn(3, '/').nth(2).unwrap_or_default());
+        let parent = ids::key(ids::parent_of(put.id));
         let key = ids::key(put.id);
         let others: Vec<&Value> = world
             .below(&parent)

@@ -30,10 +30,6 @@ pub(crate) const PEERING: Kind = Kind {
     ..NETWORK
 };
 
-fn own_vnet(id: &str) -> &str {
-    id.rsplitn(3, '/').nth(2).unwrap_or_default()
-}
-
 fn remote(peering: &Resource) -> String {
     ids::key(peering.text("/properties/remoteVirtualNetwork/id"))
 }
@@ -50,7 +46,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
     if other.is_empty() {
         return Err(ArmError::missing_property("remoteVirtualNetwork.id"));
     }
-    let own = own_vnet(put.id);
+    let own = ids::parent_of(put.id);
     let busy = world.visible(other).is_some_and(|v| v.state != State::Succeeded);
     if busy && let Some(vnet) = world.visible(other) {
         let mut error =
@@ -117,7 +113,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
 }
 
 fn twin_of(world: &World, peering: &Resource) -> Option<String> {
-    let own = ids::key(own_vnet(&peering.id));
+    let own = ids::key(ids::parent_of(&peering.id));
     world
         .below(&remote(peering))
         .find(|r| r.rtype == PEERING.rtype && remote(r) == own)

@@ -87,7 +87,7 @@ pub(crate) const ZONE_GROUP: Kind = Kind {
     prepare: prepare_group,
     settled: |world, key| {
         let Some(group) = world.resources.get(key).cloned() else { return };
-        let endpoint = ids::key(parent_id(&group.id));
+        let endpoint = ids::key(ids::parent_of(&group.id));
         let Some(endpoint) = world.resources.get(&endpoint).cloned() else { return };
         for id in record_ids(&group, &endpoint) {
             let body = json!({ "properties": {
@@ -99,7 +99,7 @@ pub(crate) const ZONE_GROUP: Kind = Kind {
         }
     },
     render: |world, group, body| {
-        let endpoint = ids::key(parent_id(&group.id));
+        let endpoint = ids::key(ids::parent_of(&group.id));
         let Some(endpoint) = world.resources.get(&endpoint) else { return };
         let configs = body.pointer_mut("/properties/privateDnsZoneConfigs");
         for config in configs.and_then(Value::as_array_mut).into_iter().flatten() {
@@ -116,7 +116,7 @@ pub(crate) const ZONE_GROUP: Kind = Kind {
     removed: |world, group| {
         // What it was for may be gone before it; the records say who made them.
         let endpoint =
-            format!("created by private endpoint {}", ids::name_of(parent_id(&group.id)));
+            format!("created by private endpoint {}", ids::name_of(ids::parent_of(&group.id)));
         for zone in zones_of(&group.body) {
             let below = ids::key(&zone);
             let own: Vec<String> = world
@@ -131,10 +131,6 @@ pub(crate) const ZONE_GROUP: Kind = Kind {
     },
     ..NETWORK
 };
-
-fn parent_id(id: &str) -> &str {
-    id.rsplitn(3, '/').nth(2).unwrap_or_default()
-}
 
 /// What an endpoint leads to.
 fn target_of(endpoint: &Resource) -> &str {
@@ -176,7 +172,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
         put.id,
     )?;
     let subnet = world.referenced(subnet_id, put.id)?;
-    let network = world.visible(parent_id(&subnet.id)).map(Resource::location);
+    let network = world.visible(ids::parent_of(&subnet.id)).map(Resource::location);
     if network.is_some_and(|location| location != put.location) {
         return Err(ArmError::invalid(
             "InvalidResourceLocation",
@@ -226,7 +222,7 @@ fn prepare(world: &World, put: &Put<'_>) -> Answer<Prepared> {
 }
 
 fn prepare_group(world: &World, put: &Put<'_>) -> Answer<Prepared> {
-    let endpoint = world.referenced(parent_id(put.id), put.id)?;
+    let endpoint = world.referenced(ids::parent_of(put.id), put.id)?;
     let key = endpoint.key();
     if put.old.is_none() && world.below(&key).any(|other| other.rtype == ZONE_GROUP.rtype) {
         return Err(ArmError::invalid(
@@ -291,7 +287,7 @@ impl World {
             link.rtype == LINK.rtype
                 && resolvers.contains(&ids::key(link.text("/properties/virtualNetwork/id")))
         });
-        let zones = links.map(|link| (link, parent_id(&link.id).to_owned()));
+        let zones = links.map(|link| (link, ids::parent_of(&link.id).to_owned()));
         let mut zones = zones.filter(|(_, zone)| ids::name_of(zone).eq_ignore_ascii_case(ZONE));
         let (link, zone) = zones.next()?;
         let record = self.visible(&format!("{zone}/A/{}", account.name()));
@@ -306,7 +302,7 @@ impl World {
         let mut reached = self.peers_of(network);
         reached.push(ids::key(network));
         let led = self.endpoints_of(&account_key).any(|endpoint| {
-            let network = parent_id(endpoint.text("/properties/subnet/id"));
+            let network = ids::parent_of(endpoint.text("/properties/subnet/id"));
             endpoint.secret["privateIp"] == json!(address) && reached.contains(&ids::key(network))
         });
         Some(led)
@@ -328,6 +324,6 @@ impl World {
     pub(crate) fn network_of_subnet(&self, subnet: &str) -> Option<String> {
         self.visible(subnet)
             .filter(|it| it.rtype == SUBNET.rtype)
-            .map(|it| parent_id(&it.id).to_owned())
+            .map(|it| ids::parent_of(&it.id).to_owned())
     }
 }

@@ -50,7 +50,7 @@ pub(crate) const SUBNET: Kind = Kind {
     operation: "PutSubnetOperation",
     name: names::network,
     prepare: |world, put| {
-        let vnet_id = put.id.rsplitn(3, '/').nth(2).unwrap_or_default();
+        let vnet_id = ids::parent_of(put.id);
         let vnet = ids::key(vnet_id);
         let spaces = world.resources.get(&vnet).map(space).unwrap_or_default();
         let key = ids::key(put.id);
