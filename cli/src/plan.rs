@@ -28,12 +28,12 @@ pub(crate) fn plan(files: &Files<'_>, format: Format) -> Result<Answer, CliError
         Format::Dot => render::dot(&plan),
         Format::Html => render::html(spec, &plan),
     };
-    if input.is_assumed && format == Format::Text {
-        text.push_str(
-            "\nPlanned from what the Terraform state declares: what somebody changed in Azure since is not known here.\n",
-        );
-    }
     if format == Format::Text {
+        if input.is_assumed {
+            text.push_str(
+                "\nPlanned from what the Terraform state declares: what somebody changed in Azure since is not known here.\n",
+            );
+        }
         text.push_str(&open_inputs(&input));
     }
     Ok(Answer { text, changes: !plan.is_empty() })

@@ -22,10 +22,14 @@ pub(super) async fn out(arm: &Arm, spec: &ClusterSpec) -> Vec<Finding> {
     for subnet in spec.subnets_of_servers() {
         found.push(out_of(arm, spec, subnet, &told).await);
     }
-    let good = found.iter().position(|one| one.verdict == Verdict::Good);
-    let good = good.map_or_else(|| Finding::good(CHECK, told), |at| found.swap_remove(at));
-    found.retain(|one| one.verdict != Verdict::Good);
-    if found.is_empty() { vec![good] } else { found }
+    all_or_one(found, || Finding::good(CHECK, told))
+}
+
+/// What will not do; where all will, one of them, or what is said where there is none to look at.
+fn all_or_one(found: Vec<Finding>, none: impl FnOnce() -> Finding) -> Vec<Finding> {
+    let is_good = |one: &Finding| one.verdict == Verdict::Good;
+    let (mut good, bad): (Vec<_>, Vec<_>) = found.into_iter().partition(is_good);
+    if bad.is_empty() { vec![good.pop().unwrap_or_else(none)] } else { bad }
 }
 
 /// The same of one subnet of the user's.
@@ -48,5 +52,21 @@ async fn out_of(arm: &Arm, spec: &ClusterSpec, subnet: &ArmId, told: &str) -> Fi
             "Make the subnet first, or correct subnet_id or zone_subnet_ids.",
         ),
         Err(error) => Finding::unknown(CHECK, format!("{told}. {}", chain(&error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_subnet_that_will_not_do_is_told_and_all_that_do_are_one() {
+        let good = || Finding::good(CHECK, "good");
+        let bad = |name: &str| Finding::warning(CHECK, name, "attach one");
+        let none = || Finding::good(CHECK, "none");
+        assert_eq!(all_or_one(vec![], none), [none()]);
+        assert_eq!(all_or_one(vec![good(), good()], none), [good()]);
+        let found = all_or_one(vec![bad("two"), good(), bad("three")], none);
+        assert_eq!(found, [bad("two"), bad("three")]);
     }
 }

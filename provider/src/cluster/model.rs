@@ -210,7 +210,8 @@ pub(crate) struct Cluster {
     pub(crate) subnet_id: Attr<String>,
     /// Subnets of yours by zone (`{ "1" = ... }`), in the network of `subnet_id`, each /28 or larger: a server lives in that
     /// of its zone, such as behind a NAT gateway of that zone, and in `subnet_id` where its zone has none. The load balancer
-    /// and the private endpoint stay in `subnet_id`. A null value is none. Changing it makes the servers of that zone anew, one after the other.
+    /// and the private endpoint stay in `subnet_id`. A null value is none. Changing it makes the servers of that zone anew,
+    /// one after the other.
     #[tf(default = Value::Map(BTreeMap::new()), validate = zone_subnets(), equal_if = same_subnets)]
     pub(crate) zone_subnet_ids: Attr<BTreeMap<String, Attr<String>>>,
     /// How the servers reach what is outside of their network (`required_outbound`): `nat_gateway` (default), a NAT gateway

@@ -30,7 +30,11 @@ fn user_subnets<'s>(spec: &'s ClusterSpec, common: &'s ArmId) -> Vec<UserSubnet<
         room: "the load balancer needs one and the servers up to 9",
         has_servers: of_servers.contains(&common),
     }];
-    for (zone, id) in spec.zone_subnet_ids.iter().filter(|(_, id)| *id != common) {
+    for (zone, id) in &spec.zone_subnet_ids {
+        // Several zones may share one.
+        if all.iter().any(|one| one.id == id) {
+            continue;
+        }
         all.push(UserSubnet {
             path: Path::root(Cluster::ZONE_SUBNET_IDS).key(zone),
             id,
@@ -51,8 +55,8 @@ impl Planner {
         let asks = is_new || ways.into_iter().chain(places).any(|name| !self.same(name));
         let Some(common) = spec.subnet_id.as_ref().filter(|_| asks) else { return };
         let Some(vnet) = common.parent() else { return };
-        let theirs = common.segment("subscriptions").unwrap_or_default();
         self.tell_zones_without_servers(spec);
+        let theirs = common.segment("subscriptions").unwrap_or_default();
         if !theirs.eq_ignore_ascii_case(&spec.subscription_id) {
             let detail = format!(
                 "The subnet is in subscription {theirs}, the cluster in {}. Azure puts machines into networks of \
