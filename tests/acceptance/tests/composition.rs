@@ -116,11 +116,12 @@ fn generated_configuration_plans_empty(scenario: &Scenario, id: &str) -> Done {
     let dir = scenario.dir.join("generating");
     let mut generating = Workspace::new(&dir, &scenario.azure)?;
     generating.set("TF_VAR_cluster", id);
-    generating.add("import_block/generating/main.tf")?;
+    generating.add("import_block/main.tf")?;
+    generating.add("import_block/generating/import.tf")?;
     generating.init()?;
     let plan = generating.run(&["plan", "-no-color", "-generate-config-out=found.tf"])?;
     assert!(plan.stdout.contains("1 to import, 0 to add, 0 to change"), "{}", plan.text());
-    generating.add("import_block/generated/main.tf")?;
+    generating.add("import_block/generated/import.tf")?;
     generating.apply(&[])?;
     generating.plan(&[])?.expect_code(0)?;
     Ok(())

@@ -1,4 +1,4 @@
-# The block was written, and the import must not say any more whose it is.
+# Whose cluster is imported. Whether there is a block yet, the import beside it says.
 
 terraform {
   required_version = ">= 1.8"
@@ -13,9 +13,4 @@ provider "hcs" {}
 
 variable "cluster" {
   type = string
-}
-
-import {
-  to = hcs_cluster.found
-  id = var.cluster
 }
